@@ -1,0 +1,178 @@
+//! [`TokenBatch`]: rows of tokens packed end to end, without padding.
+
+use crate::error::{Error, Result};
+
+/// Rows of token ids, packed: no padding is held, and none is computed.
+///
+/// Each token keeps the position that it has in its row, so that a row with holes in its mask gives
+/// what Hugging Face gives for it.
+///
+/// ```
+/// use distilbert::TokenBatch;
+///
+/// let batch = TokenBatch::from_padded(&[101, 2204, 102, 101, 102, 0], &[1, 1, 1, 1, 1, 0], 3)?;
+/// assert_eq!(batch.rows(), 2);
+/// assert_eq!(batch.tokens(), 5);
+/// # Ok::<(), distilbert::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenBatch {
+    input_ids: Vec<u32>,
+    positions: Vec<u32>,
+    /// Where each row ends in `input_ids`; it begins where the one before ends.
+    row_ends: Vec<usize>,
+}
+
+impl TokenBatch {
+    /// Packs rows of ids, each with its special tokens, as a tokenizer gives them.
+    ///
+    /// # Errors
+    /// [`Error::EmptyBatch`] without rows, [`Error::EmptyRow`] for a row without ids.
+    pub fn from_rows<R: AsRef<[u32]>>(rows: &[R]) -> Result<Self> {
+        if rows.is_empty() {
+            return Err(Error::EmptyBatch);
+        }
+        let mut batch = Self::default();
+        for (row, ids) in rows.iter().map(AsRef::as_ref).enumerate() {
+            if ids.is_empty() {
+                return Err(Error::EmptyRow { row });
+            }
+            batch.input_ids.extend_from_slice(ids);
+            batch.positions.extend((0..).take(ids.len()));
+            batch.row_ends.push(batch.input_ids.len());
+        }
+        Ok(batch)
+    }
+
+    /// Packs padded rows of `len` ids, dropping the tokens whose mask is 0. The rest keep their
+    /// positions, wherever in the row the masked tokens are.
+    ///
+    /// # Errors
+    /// [`Error::EmptyBatch`] without rows; [`Error::PaddedShape`] if the two slices are not the same
+    /// number of rows of `len`; [`Error::MaskValue`] for a value other than 0 and 1;
+    /// [`Error::MaskedRow`] and [`Error::MaskedFirstToken`], since the model reads its answer at the
+    /// first token.
+    pub fn from_padded(input_ids: &[u32], attention_mask: &[u32], len: usize) -> Result<Self> {
+        let whole_rows = len != 0 && input_ids.len() % len == 0;
+        if input_ids.len() != attention_mask.len() || !(whole_rows || input_ids.is_empty()) {
+            return Err(Error::PaddedShape {
+                ids: input_ids.len(),
+                mask: attention_mask.len(),
+                len,
+            });
+        }
+        if input_ids.is_empty() {
+            return Err(Error::EmptyBatch);
+        }
+        let mut batch = Self::default();
+        for (row, (ids, mask)) in input_ids.chunks(len).zip(attention_mask.chunks(len)).enumerate()
+        {
+            batch.push_masked(row, ids, mask)?;
+        }
+        Ok(batch)
+    }
+
+    fn push_masked(&mut self, row: usize, ids: &[u32], mask: &[u32]) -> Result<()> {
+        if let Some(position) = mask.iter().position(|&value| value > 1) {
+            return Err(Error::MaskValue { row, position, found: mask[position] });
+        }
+        if mask.iter().all(|&value| value == 0) {
+            return Err(Error::MaskedRow { row });
+        }
+        if mask[0] == 0 {
+            return Err(Error::MaskedFirstToken { row });
+        }
+        for ((position, &id), &kept) in (0..).zip(ids).zip(mask) {
+            if kept == 1 {
+                self.input_ids.push(id);
+                self.positions.push(position);
+            }
+        }
+        self.row_ends.push(self.input_ids.len());
+        Ok(())
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.row_ends.len()
+    }
+
+    /// Number of tokens of all rows.
+    pub fn tokens(&self) -> usize {
+        self.input_ids.len()
+    }
+
+    /// The ids of all rows, end to end.
+    pub fn input_ids(&self) -> &[u32] {
+        &self.input_ids
+    }
+
+    /// The position of each token in its row.
+    pub fn positions(&self) -> &[u32] {
+        &self.positions
+    }
+
+    /// Where each row ends in [`input_ids`](Self::input_ids); it begins where the one before ends.
+    pub fn row_ends(&self) -> &[usize] {
+        &self.row_ends
+    }
+
+    /// The tokens of one row, as a range of [`input_ids`](Self::input_ids).
+    pub(crate) fn row(&self, row: usize) -> std::ops::Range<usize> {
+        let start = if row == 0 { 0 } else { self.row_ends[row - 1] };
+        start..self.row_ends[row]
+    }
+
+    /// Checks the ids and positions against a model's tables.
+    pub(crate) fn check(&self, vocab_size: usize, limit: usize) -> Result<()> {
+        if self.rows() == 0 {
+            return Err(Error::EmptyBatch);
+        }
+        for row in 0..self.rows() {
+            let tokens = self.row(row);
+            // Positions rise along a row, so the last one tells.
+            let length = self.positions[tokens.end - 1] as usize + 1;
+            if length > limit {
+                return Err(Error::TooManyTokens { row, tokens: length, limit });
+            }
+            let ids = &self.input_ids[tokens];
+            if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab_size) {
+                return Err(Error::TokenId { row, id, vocab_size });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masked_tokens_go_and_the_rest_keep_their_positions() {
+        let batch =
+            TokenBatch::from_padded(&[7, 8, 9, 10, 5, 6, 0, 0], &[1, 0, 1, 1, 1, 1, 0, 0], 4)
+                .unwrap();
+        assert_eq!(batch.input_ids(), [7, 9, 10, 5, 6]);
+        assert_eq!(batch.positions(), [0, 2, 3, 0, 1]);
+        assert_eq!(batch.row_ends(), [3, 5]);
+        assert_eq!(batch.row(1), 3..5);
+    }
+
+    #[test]
+    fn a_full_mask_is_the_same_as_none() {
+        let padded = TokenBatch::from_padded(&[1, 2, 3, 4], &[1; 4], 2).unwrap();
+        assert_eq!(padded, TokenBatch::from_rows(&[[1, 2], [3, 4]]).unwrap());
+    }
+
+    #[test]
+    fn ids_are_checked_against_the_tables() {
+        let batch = TokenBatch::from_rows(&[vec![1, 2], vec![3, 4, 5]]).unwrap();
+        assert!(batch.check(6, 3).is_ok());
+        assert!(matches!(batch.check(5, 3), Err(Error::TokenId { row: 1, id: 5, vocab_size: 5 })));
+        assert!(matches!(
+            batch.check(6, 2),
+            Err(Error::TooManyTokens { row: 1, tokens: 3, limit: 2 })
+        ));
+    }
+}

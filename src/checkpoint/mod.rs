@@ -1,0 +1,140 @@
+//! Weight files → named tensors.
+//!
+//! A checkpoint is a Hugging Face folder: `model.safetensors`, or its shards with
+//! `model.safetensors.index.json`. Tensors stay in the memory-mapped files until they are asked for
+//! by name, and every one is checked for its shape, its type and its values on the way out.
+
+mod safetensors;
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use self::safetensors::SafetensorsFile;
+use crate::config::read_json_object;
+use crate::error::{Error, Result};
+
+const WEIGHTS: &str = "model.safetensors";
+const SHARD_INDEX: &str = "model.safetensors.index.json";
+
+/// The encoder's tensors bear this prefix in a classification checkpoint, and none in a bare
+/// `DistilBertModel`.
+const ENCODER_PREFIX: &str = "distilbert.";
+
+/// The named tensors of a model folder.
+pub struct Checkpoint {
+    files: Vec<SafetensorsFile>,
+    /// Tensor name → which of `files` holds it.
+    tensors: BTreeMap<String, usize>,
+}
+
+impl Checkpoint {
+    /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be read, [`Error::Checkpoint`] if it is damaged.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        let single = folder.join(WEIGHTS);
+        let index = folder.join(SHARD_INDEX);
+        let names = if !single.exists() && index.exists() {
+            shards(&index)?
+        } else {
+            vec![WEIGHTS.to_owned()]
+        };
+        let files = names
+            .iter()
+            .map(|name| SafetensorsFile::open(&folder.join(name)))
+            .collect::<Result<Vec<_>>>()?;
+        let tensors = files
+            .iter()
+            .enumerate()
+            .flat_map(|(file, content)| content.names().map(move |name| (name, file)))
+            .collect();
+        Ok(Self { files, tensors })
+    }
+
+    /// A tensor of the encoder, such as `embeddings.word_embeddings.weight`, with or without the
+    /// prefix `distilbert.`, as row-major `f32`.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`], [`Error::TensorShape`], [`Error::TensorDtype`] or
+    /// [`Error::NotFinite`], each with the tensor's name.
+    pub fn encoder_tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let prefixed = format!("{ENCODER_PREFIX}{name}");
+        if self.tensors.contains_key(&prefixed) || !self.tensors.contains_key(name) {
+            self.tensor(&prefixed, shape)
+        } else {
+            self.tensor(name, shape)
+        }
+    }
+
+    /// Whether the encoder has a tensor of this name, with or without the prefix.
+    pub fn has_encoder_tensor(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+            || self.tensors.contains_key(&format!("{ENCODER_PREFIX}{name}"))
+    }
+
+    /// A tensor by its full name, as row-major `f32`.
+    ///
+    /// # Errors
+    /// As for [`encoder_tensor`](Self::encoder_tensor).
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        match self.tensors.get(name) {
+            Some(&file) => self.files[file].tensor(name, shape),
+            None => Err(Error::MissingTensor { name: name.to_owned(), expected: shape.to_owned() }),
+        }
+    }
+
+    /// The shape of a tensor by its full name, if there is such a tensor.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        let &file = self.tensors.get(name)?;
+        self.files[file].shape(name)
+    }
+
+    /// The types in which the weights are stored, such as `["F16"]`, sorted.
+    pub fn dtypes(&self) -> Vec<String> {
+        let mut dtypes: Vec<String> = self.files.iter().flat_map(SafetensorsFile::dtypes).collect();
+        dtypes.sort();
+        dtypes.dedup();
+        dtypes
+    }
+
+    /// Number of weights in all tensors.
+    pub fn parameters(&self) -> usize {
+        self.files.iter().map(SafetensorsFile::parameters).sum()
+    }
+
+    /// Size of the weight files in bytes.
+    pub fn bytes(&self) -> usize {
+        self.files.iter().map(SafetensorsFile::bytes).sum()
+    }
+}
+
+/// The file names that a shard index mentions, each once.
+fn shards(index: &Path) -> Result<Vec<String>> {
+    let invalid = |reason: String| Error::Json { path: index.to_owned(), reason };
+    let json = read_json_object(index)?;
+    let map = json
+        .get("weight_map")
+        .and_then(|map| map.as_object())
+        .ok_or_else(|| invalid("`weight_map` should be an object".to_owned()))?;
+    let mut names = Vec::new();
+    for (tensor, file) in map {
+        // A shard lies beside its index: a name that leads elsewhere is not one.
+        let name = file
+            .as_str()
+            .filter(|name| {
+                Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
+            })
+            .ok_or_else(|| {
+                invalid(format!("`weight_map` gives no file in this folder for `{tensor}`"))
+            })?;
+        names.push(name.to_owned());
+    }
+    names.sort();
+    names.dedup();
+    if names.is_empty() {
+        return Err(invalid("`weight_map` lists no tensors".to_owned()));
+    }
+    Ok(names)
+}

@@ -1,0 +1,260 @@
+//! [`Classifier`] and its builder: the way from a model folder to predictions.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::batch::TokenBatch;
+use crate::checkpoint::Checkpoint;
+use crate::config::{Config, ProblemType};
+use crate::cpu::isa::InstructionSet;
+use crate::cpu::{self, Forward, Threads};
+use crate::error::{Error, Result};
+use crate::prediction::Prediction;
+#[cfg(feature = "text")]
+use crate::tokenizer::{Tokenizer, Truncation};
+
+/// A DistilBERT sequence classifier, loaded and ready.
+///
+/// One value serves any number of threads at once. The same row gives the same bits, alone or in any
+/// batch and on any number of threads.
+///
+/// ```
+/// # #[cfg(feature = "text")] {
+/// use distilbert::Classifier;
+///
+/// let classifier = Classifier::builder("models/emotion").threads(2).build()?;
+/// let prediction = classifier.classify("I can't believe we won!")?;
+/// assert_eq!(prediction.label(), "happiness");
+/// # }
+/// # Ok::<(), distilbert::Error>(())
+/// ```
+pub struct Classifier {
+    engine: Box<dyn Forward>,
+    labels: Arc<[String]>,
+    info: ModelInfo,
+    #[cfg(feature = "text")]
+    tokenizer: Tokenizer,
+    #[cfg(feature = "text")]
+    truncation: Truncation,
+}
+
+/// What was loaded and how it computes.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ModelInfo {
+    /// The model's folder.
+    pub folder: PathBuf,
+    /// The types in which the checkpoint stores its weights, such as `F16`.
+    pub dtypes: Vec<String>,
+    /// Number of weights.
+    pub parameters: usize,
+    /// Size of the weight files in bytes.
+    pub checkpoint_bytes: usize,
+    /// The instruction set chosen.
+    pub instruction_set: InstructionSet,
+    /// Threads that a call is spread over.
+    pub threads: usize,
+}
+
+/// Settings of a [`Classifier`], from [`Classifier::builder`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ClassifierBuilder {
+    folder: PathBuf,
+    threads: Option<usize>,
+    instruction_set: Option<InstructionSet>,
+    #[cfg(feature = "text")]
+    truncation: Truncation,
+}
+
+impl ClassifierBuilder {
+    /// Threads that a call is spread over; by default the physical cores. With 1, everything runs on
+    /// the caller's thread. 0 is taken as 1.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads.max(1));
+        self
+    }
+
+    /// The instruction set to compute with; by default what `DISTILBERT_ISA` names, else the best
+    /// that the machine has.
+    pub fn instruction_set(mut self, set: InstructionSet) -> Self {
+        self.instruction_set = Some(set);
+        self
+    }
+
+    /// What to do with texts longer than the model takes; by default [`Truncation::Right`].
+    #[cfg(feature = "text")]
+    pub fn truncation(mut self, truncation: Truncation) -> Self {
+        self.truncation = truncation;
+        self
+    }
+
+    /// Loads the model.
+    ///
+    /// # Errors
+    /// [`Error::NoModel`] if the folder is not there; otherwise an error that names the file, field
+    /// or tensor at fault, or the instruction set that cannot be used.
+    pub fn build(self) -> Result<Classifier> {
+        if !self.folder.is_dir() {
+            return Err(Error::NoModel { path: self.folder });
+        }
+        let set = InstructionSet::choose(self.instruction_set)?;
+        let config = Config::from_file(self.folder.join("config.json"))?;
+        let checkpoint = Checkpoint::open(&self.folder)?;
+        #[cfg(feature = "text")]
+        let tokenizer = Tokenizer::from_folder(&self.folder)?;
+        let threads = Threads::new(self.threads.unwrap_or_else(Threads::default_count))?;
+        let info = ModelInfo {
+            folder: self.folder,
+            dtypes: checkpoint.dtypes(),
+            parameters: checkpoint.parameters(),
+            checkpoint_bytes: checkpoint.bytes(),
+            instruction_set: set,
+            threads: threads.count(),
+        };
+        let engine = cpu::load(config, &checkpoint, set, threads)?;
+        Ok(Classifier {
+            labels: engine.config().id2label.as_slice().into(),
+            engine,
+            info,
+            #[cfg(feature = "text")]
+            tokenizer,
+            #[cfg(feature = "text")]
+            truncation: self.truncation,
+        })
+    }
+}
+
+impl Classifier {
+    /// Starts from a model folder in Hugging Face's layout: `config.json`, `model.safetensors` and
+    /// `tokenizer.json` or `vocab.txt`. The files must not change while [`build`] reads them.
+    ///
+    /// [`build`]: ClassifierBuilder::build
+    pub fn builder(folder: impl AsRef<Path>) -> ClassifierBuilder {
+        ClassifierBuilder {
+            folder: folder.as_ref().to_owned(),
+            threads: None,
+            instruction_set: None,
+            #[cfg(feature = "text")]
+            truncation: Truncation::default(),
+        }
+    }
+
+    /// Logits of each row, row-major `[rows, labels]`.
+    ///
+    /// ```
+    /// use distilbert::{Classifier, TokenBatch};
+    ///
+    /// let classifier = Classifier::builder("models/emotion").build()?;
+    /// let batch = TokenBatch::from_rows(&[vec![101, 2307, 102], vec![101, 6659, 999, 102]])?;
+    /// let logits = classifier.logits(&batch)?;
+    /// assert_eq!(logits.len(), 2 * classifier.labels().len());
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::EmptyBatch`], [`Error::TokenId`] and [`Error::TooManyTokens`].
+    pub fn logits(&self, batch: &TokenBatch) -> Result<Vec<f32>> {
+        let config = self.config();
+        batch.check(config.vocab_size, config.max_position_embeddings)?;
+        Ok(self.engine.forward(batch))
+    }
+
+    /// Predictions for rows of tokens, for callers that tokenize elsewhere.
+    ///
+    /// # Errors
+    /// As for [`logits`](Self::logits).
+    pub fn classify_tokens(&self, batch: &TokenBatch) -> Result<Vec<Prediction>> {
+        let logits = self.logits(batch)?;
+        let rows = logits.chunks_exact(self.labels.len());
+        Ok(rows.map(|logits| self.prediction(logits.to_vec(), 0)).collect())
+    }
+
+    /// Classifies one text.
+    ///
+    /// # Errors
+    /// With [`Truncation::Error`], [`Error::TooManyTokens`].
+    #[cfg(feature = "text")]
+    pub fn classify(&self, text: &str) -> Result<Prediction> {
+        let mut predictions = self.classify_batch(&[text])?;
+        predictions.pop().ok_or(Error::EmptyBatch)
+    }
+
+    /// Classifies many texts at once; predictions come in the order of the texts.
+    ///
+    /// ```
+    /// use distilbert::Classifier;
+    ///
+    /// let classifier = Classifier::builder("models/emotion").build()?;
+    /// let predictions = classifier.classify_batch(&["I miss you so much.", "What a shock!"])?;
+    /// assert_eq!(predictions[0].label(), "sadness");
+    /// assert_eq!(predictions[1].label(), "surprise");
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::EmptyBatch`] without texts; with [`Truncation::Error`], [`Error::TooManyTokens`] for
+    /// the first text that is too long.
+    #[cfg(feature = "text")]
+    pub fn classify_batch<T: AsRef<str>>(&self, texts: &[T]) -> Result<Vec<Prediction>> {
+        let limit = self.config().max_position_embeddings;
+        let texts = texts
+            .iter()
+            .enumerate()
+            .map(|(row, text)| self.tokenizer.rows(row, text.as_ref(), limit, self.truncation))
+            .collect::<Result<Vec<_>>>()?;
+        let rows: Vec<&[u32]> =
+            texts.iter().flat_map(|text| &text.rows).map(Vec::as_slice).collect();
+        let logits = self.logits(&TokenBatch::from_rows(&rows)?)?;
+        let mut logits = logits.chunks_exact(self.labels.len());
+        let predictions = texts.iter().map(|text| {
+            let windows: Vec<Prediction> = logits
+                .by_ref()
+                .take(text.rows.len())
+                .map(|logits| self.prediction(logits.to_vec(), text.dropped_tokens))
+                .collect();
+            match <[Prediction; 1]>::try_from(windows) {
+                Ok([whole]) => whole,
+                Err(windows) => Prediction::average(&windows, &text.text_tokens),
+            }
+        });
+        Ok(predictions.collect())
+    }
+
+    fn prediction(&self, logits: Vec<f32>, dropped_tokens: usize) -> Prediction {
+        Prediction::new(self.labels.clone(), logits, self.problem_type(), dropped_tokens)
+    }
+
+    /// The labels, in the order of the logits.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// The model's configuration, labels completed.
+    pub fn config(&self) -> &Config {
+        self.engine.config()
+    }
+
+    /// What the head's outputs mean.
+    pub fn problem_type(&self) -> ProblemType {
+        self.config().problem_type_for(self.labels.len())
+    }
+
+    /// What was loaded and how it computes.
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// The model's tokenizer.
+    #[cfg(feature = "text")]
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+}
+
+const _: () = {
+    const fn shared_by_threads<T: Send + Sync>() {}
+    shared_by_threads::<Classifier>();
+    shared_by_threads::<TokenBatch>();
+    shared_by_threads::<Prediction>();
+};

@@ -1,0 +1,73 @@
+//! A growable buffer of `f32` that begins on a cache line.
+
+use std::ops::{Deref, DerefMut};
+
+/// Values in a cache line of 64 bytes.
+const LINE: usize = 16;
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct CacheLine([f32; LINE]);
+
+/// `f32` values that begin on a cache line, so that no vector load of packed weights straddles two.
+#[derive(Default)]
+pub(crate) struct AlignedVec {
+    lines: Vec<CacheLine>,
+    len: usize,
+}
+
+impl AlignedVec {
+    pub fn zeroed(len: usize) -> Self {
+        let mut vec = Self::default();
+        vec.resize(len);
+        vec
+    }
+
+    /// Makes room for `len` values and keeps what was there; new ones are zero. Shrinking keeps the
+    /// memory, so that a buffer sized once is never allocated again.
+    pub fn resize(&mut self, len: usize) {
+        let lines = len.div_ceil(LINE);
+        if lines > self.lines.len() {
+            self.lines.reserve_exact(lines - self.lines.len());
+            self.lines.resize(lines, CacheLine([0.0; LINE]));
+        }
+        self.len = len;
+    }
+}
+
+impl Deref for AlignedVec {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        // SAFETY: `CacheLine` is `repr(C)` around 16 `f32` and has no padding (64 bytes, aligned to
+        // 64), so the lines are one run of initialised `f32`; `resize` keeps `len` within it.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+}
+
+impl DerefMut for AlignedVec {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as in `deref`, and `&mut self` makes the borrow the only one.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grows_zeroed_on_a_cache_line_and_never_gives_memory_back() {
+        let mut vec = AlignedVec::zeroed(3);
+        vec.copy_from_slice(&[1.0, 2.0, 3.0]);
+        vec.resize(100);
+        assert_eq!(vec.as_ptr() as usize % 64, 0);
+        assert_eq!(vec[..3], [1.0, 2.0, 3.0]);
+        assert!(vec[3..].iter().all(|&value| value == 0.0));
+        let at = vec.as_ptr();
+        vec.resize(1);
+        vec.resize(100);
+        assert_eq!(vec.as_ptr(), at);
+        assert!(AlignedVec::zeroed(0).is_empty());
+    }
+}

@@ -1,0 +1,288 @@
+//! Multi-head attention over packed rows: one task per sequence and head.
+//!
+//! A task packs its keys and values as panels, then walks over tiles of queries: scores, softmax and
+//! the weighted sum of the values, with the scores in L1. Sequences never meet, so there is no mask.
+
+use std::ops::Range;
+
+use super::aligned::AlignedVec;
+use super::isa::{Isa, Kernel, MAX_PANEL, MAX_TILE_ROWS, Tile, TileOutput};
+use super::linear::Rows;
+use super::softmax::softmax;
+use super::threads::{Parts, for_each_task};
+
+/// What a thread needs for one task.
+#[derive(Default)]
+pub(crate) struct AttentionScratch {
+    keys: AlignedVec,
+    values: AlignedVec,
+    scores: AlignedVec,
+}
+
+/// Which tokens ask.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Queries {
+    /// Every token: query row `t` belongs to token `t`.
+    AllTokens,
+    /// The first of each sequence: query row `s` belongs to sequence `s`.
+    FirstTokens,
+}
+
+/// Attention of one layer over a batch.
+pub(crate) struct Attention<'a> {
+    pub heads: usize,
+    pub head_size: usize,
+    /// The tokens of each sequence.
+    pub sequences: &'a [Range<usize>],
+    pub queries: Queries,
+    /// `heads · head_size` values a row.
+    pub query: Rows<'a>,
+    /// A row for each token.
+    pub key: Rows<'a>,
+    pub value: Rows<'a>,
+}
+
+impl Attention<'_> {
+    /// Computes into `context`, one row of `heads · head_size` values for each query row.
+    pub fn run<I: Isa>(self, isa: I, workers: &mut [AttentionScratch], context: &mut [f32]) {
+        let context = Parts::new(context);
+        for_each_task(workers, self.sequences.len() * self.heads, |scratch, task| {
+            isa.run(Head {
+                attention: &self,
+                sequence: task / self.heads,
+                head: task % self.heads,
+                scratch,
+                context: &context,
+            });
+        });
+    }
+}
+
+/// A task: one head of one sequence.
+struct Head<'a> {
+    attention: &'a Attention<'a>,
+    sequence: usize,
+    head: usize,
+    scratch: &'a mut AttentionScratch,
+    context: &'a Parts<'a>,
+}
+
+impl Kernel for Head<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let Attention { heads, head_size, sequences, queries, query, key, value } = *self.attention;
+        let tokens = sequences[self.sequence].clone();
+        let len = tokens.len();
+        let query_rows = match queries {
+            Queries::AllTokens => tokens.clone(),
+            Queries::FirstTokens => self.sequence..self.sequence + 1,
+        };
+        let columns = self.head * head_size..(self.head + 1) * head_size;
+        let AttentionScratch { keys, values, scores } = self.scratch;
+        pack_keys::<I>(keys, key, tokens.clone(), columns.clone());
+        pack_values::<I>(values, value, tokens, columns.clone());
+        // The scores of a row go up to the end of the last panel of keys.
+        let score_stride = len.next_multiple_of(I::PANEL);
+        scores.resize(I::TILE_ROWS * score_stride);
+        let scale = 1.0 / (head_size as f32).sqrt();
+        let mut sums = [0.0; MAX_TILE_ROWS * MAX_PANEL];
+
+        for first_row in query_rows.clone().step_by(I::TILE_ROWS) {
+            let rows = I::TILE_ROWS.min(query_rows.end - first_row);
+            let query = &query.values[first_row * query.stride + columns.start..];
+            for (panel, keys) in keys.chunks_exact(I::PANEL * head_size).enumerate() {
+                isa.tile(
+                    Tile::new(query, self.attention.query.stride, rows, head_size, keys),
+                    TileOutput::new(&mut scores[panel * I::PANEL..], score_stride),
+                );
+            }
+            for row in scores.chunks_exact_mut(score_stride).take(rows) {
+                softmax(isa, row, len, scale);
+            }
+            for (panel, values) in values.chunks_exact(I::PANEL * len).enumerate() {
+                isa.tile(
+                    Tile::new(scores, score_stride, rows, len, values),
+                    TileOutput::new(&mut sums, I::PANEL),
+                );
+                let from = panel * I::PANEL;
+                let width = I::PANEL.min(head_size - from);
+                for (row, sums) in sums.chunks_exact(I::PANEL).take(rows).enumerate() {
+                    let start = (first_row + row) * heads * head_size + columns.start + from;
+                    // SAFETY: tasks share no pair of a query row and a head, so no two of these
+                    // parts overlap.
+                    unsafe { self.context.part(start..start + width) }
+                        .copy_from_slice(&sums[..width]);
+                }
+            }
+        }
+    }
+}
+
+/// Panels of `PANEL` keys each: step `d` holds value `d` of every key. Keys past the last are zero.
+#[inline(always)]
+fn pack_keys<I: Isa>(
+    panels: &mut AlignedVec,
+    key: Rows<'_>,
+    tokens: Range<usize>,
+    columns: Range<usize>,
+) {
+    panels.resize(tokens.len().next_multiple_of(I::PANEL) * columns.len());
+    let size = I::PANEL * columns.len();
+    for (panel, first) in panels.chunks_exact_mut(size).zip(tokens.clone().step_by(I::PANEL)) {
+        let keys = I::PANEL.min(tokens.end - first);
+        if keys < I::PANEL {
+            panel.fill(0.0);
+        }
+        for token in 0..keys {
+            let row = (first + token) * key.stride;
+            let values = &key.values[row + columns.start..row + columns.end];
+            for (step, &value) in panel.chunks_exact_mut(I::PANEL).zip(values) {
+                step[token] = value;
+            }
+        }
+    }
+}
+
+/// Panels of `PANEL` columns each: step `t` holds them for token `t`. Columns past the last are zero.
+#[inline(always)]
+fn pack_values<I: Isa>(
+    panels: &mut AlignedVec,
+    value: Rows<'_>,
+    tokens: Range<usize>,
+    columns: Range<usize>,
+) {
+    panels.resize(columns.len().next_multiple_of(I::PANEL) * tokens.len());
+    let size = I::PANEL * tokens.len();
+    for (panel, first) in panels.chunks_exact_mut(size).zip(columns.clone().step_by(I::PANEL)) {
+        let width = I::PANEL.min(columns.end - first);
+        for (step, token) in panel.chunks_exact_mut(I::PANEL).zip(tokens.clone()) {
+            let row = token * value.stride + first;
+            step[..width].copy_from_slice(&value.values[row..row + width]);
+            step[width..].fill(0.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::isa::on_every_set;
+    use crate::testing::{assert_all_close, random};
+
+    #[derive(Clone)]
+    struct Case {
+        heads: usize,
+        head_size: usize,
+        lengths: Vec<usize>,
+        queries: Queries,
+    }
+
+    impl Case {
+        fn sequences(&self) -> Vec<Range<usize>> {
+            let mut end = 0;
+            let next = |&len: &usize| {
+                end += len;
+                end - len..end
+            };
+            self.lengths.iter().map(next).collect()
+        }
+
+        fn dim(&self) -> usize {
+            self.heads * self.head_size
+        }
+
+        /// Query, key and value of every token, side by side.
+        fn input(&self) -> Vec<f32> {
+            let tokens: usize = self.lengths.iter().sum();
+            random(5, tokens * 3 * self.dim()).iter().map(|x| 2.0 * x).collect()
+        }
+
+        fn query_tokens(&self, sequence: &Range<usize>) -> Range<usize> {
+            match self.queries {
+                Queries::AllTokens => sequence.clone(),
+                Queries::FirstTokens => sequence.start..sequence.start + 1,
+            }
+        }
+
+        /// The naive float64 loop.
+        fn expected(&self) -> Vec<f64> {
+            let (input, dim) = (self.input(), self.dim());
+            let at = |token: usize, column: usize| f64::from(input[token * 3 * dim + column]);
+            let mut context = Vec::new();
+            for sequence in self.sequences() {
+                for query in self.query_tokens(&sequence) {
+                    for column in 0..dim {
+                        let head = column / self.head_size * self.head_size;
+                        let score = |key: usize| {
+                            let product: f64 = (head..head + self.head_size)
+                                .map(|d| at(query, d) * at(key, dim + d))
+                                .sum();
+                            (product / (self.head_size as f64).sqrt()).exp()
+                        };
+                        let total: f64 = sequence.clone().map(score).sum();
+                        let sum: f64 = sequence
+                            .clone()
+                            .map(|key| score(key) * at(key, 2 * dim + column))
+                            .sum();
+                        context.push(sum / total);
+                    }
+                }
+            }
+            context
+        }
+    }
+
+    impl Kernel for Case {
+        type Output = Vec<f32>;
+
+        fn run<I: Isa>(self, isa: I) -> Vec<f32> {
+            let (input, dim, sequences) = (self.input(), self.dim(), self.sequences());
+            let tokens = input.len() / (3 * dim);
+            let part = |index: usize| Rows {
+                values: &input[index * dim..],
+                stride: 3 * dim,
+                count: tokens,
+            };
+            let first_queries: Vec<f32> = sequences
+                .iter()
+                .flat_map(|s| &input[s.start * 3 * dim..][..dim])
+                .copied()
+                .collect();
+            let query = match self.queries {
+                Queries::AllTokens => part(0),
+                Queries::FirstTokens => {
+                    Rows { values: &first_queries, stride: dim, count: sequences.len() }
+                }
+            };
+            let mut context = vec![f32::NAN; query.count * dim];
+            let attention = Attention {
+                heads: self.heads,
+                head_size: self.head_size,
+                sequences: &sequences,
+                queries: self.queries,
+                query,
+                key: part(1),
+                value: part(2),
+            };
+            attention.run(isa, &mut [AttentionScratch::default()], &mut context);
+            context
+        }
+    }
+
+    #[test]
+    fn ragged_batches_of_every_head_size_match_float64() {
+        for (heads, head_size) in
+            [(1, 1), (2, 3), (4, 5), (3, 16), (2, 17), (1, 24), (2, 32), (2, 64)]
+        {
+            for lengths in [vec![1], vec![7, 1, 16], vec![33, 2, 17, 49], vec![130]] {
+                for queries in [Queries::AllTokens, Queries::FirstTokens] {
+                    let case = Case { heads, head_size, lengths: lengths.clone(), queries };
+                    let expected = case.expected();
+                    on_every_set(case, |_, found| assert_all_close(&found, &expected, 1e-5));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The forward pass: from a batch of tokens to logits.
+
+use std::ops::Range;
+
+use super::attention::{Attention, AttentionScratch, Queries};
+use super::embeddings::embed;
+#[cfg(target_arch = "x86_64")]
+use super::isa::Avx2;
+use super::isa::{InstructionSet, Isa, Portable};
+use super::layer_norm::normalise_rows;
+use super::linear::{Epilogue, PackedMatrix, Product, rows};
+use super::scratch::{Scratch, ScratchPool};
+use super::threads::Threads;
+use crate::batch::TokenBatch;
+use crate::checkpoint::Checkpoint;
+use crate::config::{Activation, Config};
+use crate::error::Result;
+use crate::model::{Head, Layer, Linear, Model};
+
+/// Tokens that go through the layers together: enough for full speed, and a bound on the scratch.
+/// Rows are never cut, so a longer row still goes through alone.
+const SUB_BATCH_TOKENS: usize = 1024;
+
+/// A model ready to compute, whatever the instruction set.
+pub(crate) trait Forward: Send + Sync {
+    fn config(&self) -> &Config;
+
+    /// Logits of each row, `[rows, labels]`. The batch has been checked against the tables.
+    fn forward(&self, batch: &TokenBatch) -> Vec<f32>;
+}
+
+/// Loads a model for an instruction set that [`InstructionSet::choose`] has returned.
+pub(crate) fn load(
+    config: Config,
+    checkpoint: &Checkpoint,
+    set: InstructionSet,
+    threads: Threads,
+) -> Result<Box<dyn Forward>> {
+    match set {
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx2 if let Some(isa) = Avx2::detect() => {
+            Ok(Box::new(Engine::load(isa, config, checkpoint, threads)?))
+        }
+        _ => Ok(Box::new(Engine::load(Portable, config, checkpoint, threads)?)),
+    }
+}
+
+struct Engine<I> {
+    isa: I,
+    model: Model<PackedMatrix>,
+    threads: Threads,
+    scratch: ScratchPool,
+}
+
+impl<I: Isa> Engine<I> {
+    fn load(isa: I, config: Config, checkpoint: &Checkpoint, threads: Threads) -> Result<Self> {
+        Ok(Self {
+            isa,
+            model: Model::load(config, checkpoint, |matrix| PackedMatrix::pack(isa, matrix))?,
+            threads,
+            scratch: ScratchPool::default(),
+        })
+    }
+}
+
+impl<I: Isa> Forward for Engine<I> {
+    fn config(&self) -> &Config {
+        &self.model.config
+    }
+
+    fn forward(&self, batch: &TokenBatch) -> Vec<f32> {
+        let mut logits = vec![0.0; batch.rows() * self.model.head.outputs];
+        let mut scratch = self.scratch.take();
+        scratch.workers.resize_with(self.threads.count(), AttentionScratch::default);
+        let pass = Pass { isa: self.isa, model: &self.model };
+        self.threads.install(|| {
+            for rows in sub_batches(batch) {
+                let outputs = self.model.head.outputs;
+                let logits = &mut logits[rows.start * outputs..rows.end * outputs];
+                pass.run(&mut scratch, batch, rows, logits);
+            }
+        });
+        self.scratch.give_back(scratch);
+        logits
+    }
+}
+
+/// Cuts a batch into runs of rows of at most [`SUB_BATCH_TOKENS`] tokens, where a row allows it.
+fn sub_batches(batch: &TokenBatch) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        if start == batch.rows() {
+            return None;
+        }
+        let limit = batch.row(start).start + SUB_BATCH_TOKENS;
+        let fitting = batch.row_ends()[start..].partition_point(|&end| end <= limit);
+        let rows = start..start + fitting.max(1);
+        start = rows.end;
+        Some(rows)
+    })
+}
+
+/// The steps of a forward pass; what they work on is in the [`Scratch`].
+#[derive(Clone, Copy)]
+struct Pass<'a, I> {
+    isa: I,
+    model: &'a Model<PackedMatrix>,
+}
+
+impl<I: Isa> Pass<'_, I> {
+    /// Computes the logits of some rows of a batch.
+    fn run(
+        self,
+        scratch: &mut Scratch,
+        batch: &TokenBatch,
+        rows: Range<usize>,
+        logits: &mut [f32],
+    ) {
+        self.embed(scratch, batch, rows);
+        if let Some((last, layers)) = self.model.layers.split_last() {
+            for layer in layers {
+                self.layer(layer, scratch);
+            }
+            self.last_layer(last, scratch);
+        }
+        self.head(scratch, logits);
+    }
+
+    /// Sizes the scratch for some rows of a batch and fills `hidden` with their embeddings.
+    fn embed(self, scratch: &mut Scratch, batch: &TokenBatch, rows: Range<usize>) {
+        let Config { dim, hidden_dim, .. } = self.model.config;
+        let tokens = batch.row(rows.start).start..batch.row(rows.end - 1).end;
+        scratch.hidden.resize(tokens.len() * dim);
+        scratch.query_key_value.resize(tokens.len() * 3 * dim);
+        scratch.context.resize(tokens.len() * dim);
+        scratch.inner.resize(tokens.len() * hidden_dim);
+        scratch.first_tokens.resize(rows.len() * dim);
+        scratch.first_queries.resize(rows.len() * dim);
+        scratch.sequences.clear();
+        scratch.sequences.extend(rows.map(|row| {
+            let row = batch.row(row);
+            row.start - tokens.start..row.end - tokens.start
+        }));
+        embed(
+            self.isa,
+            &mut scratch.workers,
+            &self.model.embeddings,
+            &batch.input_ids()[tokens.clone()],
+            &batch.positions()[tokens],
+            &mut scratch.hidden,
+        );
+    }
+
+    /// `hidden` → `hidden`, for every token.
+    fn layer(self, layer: &Layer<PackedMatrix>, scratch: &mut Scratch) {
+        let dim = self.model.config.dim;
+        let Scratch { hidden, query_key_value, context, inner, sequences, workers, .. } = scratch;
+        Product {
+            input: rows(hidden, dim),
+            linear: &layer.query_key_value,
+            outputs: 0..3 * dim,
+            epilogue: Epilogue::Bias,
+        }
+        .run(self.isa, workers, query_key_value, 3 * dim);
+        Attention {
+            heads: self.model.config.n_heads,
+            head_size: self.model.config.head_size(),
+            sequences,
+            queries: Queries::AllTokens,
+            query: rows(query_key_value, 3 * dim),
+            key: rows(&query_key_value[dim..], 3 * dim),
+            value: rows(&query_key_value[2 * dim..], 3 * dim),
+        }
+        .run(self.isa, workers, context);
+        self.after_attention(layer, workers, context, inner, hidden);
+    }
+
+    /// `hidden` → `first_tokens`: the head reads only the first token of each row, so only keys and
+    /// values are needed of the others.
+    fn last_layer(self, layer: &Layer<PackedMatrix>, scratch: &mut Scratch) {
+        let dim = self.model.config.dim;
+        let Scratch {
+            hidden,
+            query_key_value,
+            context,
+            inner,
+            first_tokens,
+            first_queries,
+            sequences,
+            workers,
+        } = scratch;
+        for (first, sequence) in first_tokens.chunks_exact_mut(dim).zip(&*sequences) {
+            first.copy_from_slice(&hidden[sequence.start * dim..][..dim]);
+        }
+        Product {
+            input: rows(hidden, dim),
+            linear: &layer.query_key_value,
+            outputs: dim..3 * dim,
+            epilogue: Epilogue::Bias,
+        }
+        .run(self.isa, workers, query_key_value, 3 * dim);
+        Product {
+            input: rows(first_tokens, dim),
+            linear: &layer.query_key_value,
+            outputs: 0..dim,
+            epilogue: Epilogue::Bias,
+        }
+        .run(self.isa, workers, first_queries, dim);
+        let context = &mut context[..first_tokens.len()];
+        Attention {
+            heads: self.model.config.n_heads,
+            head_size: self.model.config.head_size(),
+            sequences,
+            queries: Queries::FirstTokens,
+            query: rows(first_queries, dim),
+            key: rows(&query_key_value[dim..], 3 * dim),
+            value: rows(&query_key_value[2 * dim..], 3 * dim),
+        }
+        .run(self.isa, workers, context);
+        self.after_attention(layer, workers, context, inner, first_tokens);
+    }
+
+    /// What follows attention in a layer: `states` → `states`, with one row of `context` for each.
+    fn after_attention<W: Send>(
+        self,
+        layer: &Layer<PackedMatrix>,
+        workers: &mut [W],
+        context: &[f32],
+        inner: &mut [f32],
+        states: &mut [f32],
+    ) {
+        let Config { dim, hidden_dim, activation, .. } = self.model.config;
+        let inner = &mut inner[..states.len() / dim * hidden_dim];
+        self.linear(&layer.attention_output, Epilogue::BiasResidual, workers, context, states);
+        normalise_rows(self.isa, workers, &layer.attention_norm, states);
+        let activation = match activation {
+            Activation::Gelu => Epilogue::BiasGelu,
+            Activation::Relu => Epilogue::BiasRelu,
+        };
+        self.linear(&layer.feed_forward_in, activation, workers, states, inner);
+        self.linear(&layer.feed_forward_out, Epilogue::BiasResidual, workers, inner, states);
+        normalise_rows(self.isa, workers, &layer.feed_forward_norm, states);
+    }
+
+    /// `first_tokens` → logits.
+    fn head(self, scratch: &mut Scratch, logits: &mut [f32]) {
+        let Head { pre_classifier, classifier, .. } = &self.model.head;
+        let Scratch { first_tokens, first_queries: pooled, workers, .. } = scratch;
+        self.linear(pre_classifier, Epilogue::BiasRelu, workers, first_tokens, pooled);
+        self.linear(classifier, Epilogue::Bias, workers, pooled, logits);
+    }
+
+    /// A whole linear layer from rows to rows, both without gaps.
+    fn linear<W: Send>(
+        self,
+        linear: &Linear<PackedMatrix>,
+        epilogue: Epilogue,
+        workers: &mut [W],
+        input: &[f32],
+        output: &mut [f32],
+    ) {
+        let (inputs, outputs) = (linear.weight.inputs(), linear.weight.outputs());
+        Product { input: rows(input, inputs), linear, outputs: 0..outputs, epilogue }
+            .run(self.isa, workers, output, outputs);
+    }
+}

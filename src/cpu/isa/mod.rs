@@ -1,0 +1,180 @@
+//! Instruction sets: what each supplies, and the choice among them.
+//!
+//! An instruction set is a proof token: a value of [`Avx2`] can only come from its `detect`, so a
+//! function that takes one may use its instructions. Operations are written once, as a [`Kernel`]
+//! over the vector operations of [`Isa`], and [`Isa::run`] compiles them with the set's instructions
+//! switched on. A new set is one file here and one line in [`InstructionSet::detected`].
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod portable;
+mod tile;
+
+use std::fmt;
+use std::str::FromStr;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use self::avx2::Avx2;
+pub(crate) use self::portable::Portable;
+pub(crate) use self::tile::{Tile, TileOutput};
+use crate::error::{Error, Result};
+
+/// The environment variable that forces an instruction set.
+const ENVIRONMENT: &str = "DISTILBERT_ISA";
+
+/// The most columns that a panel of any instruction set has.
+pub(crate) const MAX_PANEL: usize = 32;
+
+/// The most rows that a tile of any instruction set has.
+pub(crate) const MAX_TILE_ROWS: usize = 48;
+
+/// An operation written over vectors of any instruction set.
+pub(crate) trait Kernel {
+    type Output;
+
+    /// Implementations are `#[inline(always)]`, so that they are compiled inside [`Isa::run`], with
+    /// its instructions.
+    fn run<I: Isa>(self, isa: I) -> Self::Output;
+}
+
+/// What an instruction set supplies: a vector of `f32`, and the tile of a matrix product.
+///
+/// Every method is exact IEEE arithmetic in a fixed order: results depend on the operands alone.
+pub(crate) trait Isa: Copy + Send + Sync + 'static {
+    /// A vector of `LANES` values.
+    type F32: Copy;
+    const LANES: usize;
+    /// Columns of a packed panel; a multiple of `LANES`, at most [`MAX_PANEL`].
+    const PANEL: usize;
+    /// Rows of a full tile, at most [`MAX_TILE_ROWS`].
+    const TILE_ROWS: usize;
+
+    /// Runs an operation with this set's instructions.
+    fn run<K: Kernel>(self, kernel: K) -> K::Output;
+
+    /// Multiplies rows by one packed panel. Each output is summed over the inner dimension in one
+    /// order, whatever the number of rows.
+    fn tile(self, tile: Tile<'_>, output: TileOutput<'_>);
+
+    fn splat(self, value: f32) -> Self::F32;
+    /// The first `LANES` values; panics if there are fewer.
+    fn load(self, from: &[f32]) -> Self::F32;
+    /// Writes the first `LANES` values; panics if there is room for fewer.
+    fn store(self, value: Self::F32, to: &mut [f32]);
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a · b + c`, rounded once where the set has the instruction.
+    fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `value` where `a < b`, else zero.
+    fn keep_if_less(self, a: Self::F32, b: Self::F32, value: Self::F32) -> Self::F32;
+    /// `2^n` for whole `n` from −126 to 127.
+    fn power_of_two(self, n: Self::F32) -> Self::F32;
+    fn sum(self, a: Self::F32) -> f32;
+    fn largest(self, a: Self::F32) -> f32;
+}
+
+/// The instruction sets that the engine can compute with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum InstructionSet {
+    /// Plain Rust and the `matrixmultiply` crate: runs everywhere.
+    Portable,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+}
+
+impl InstructionSet {
+    /// All sets, the widest last.
+    pub const ALL: [Self; 2] = [Self::Portable, Self::Avx2];
+
+    /// The sets that this machine has, the best last.
+    pub fn detected() -> Vec<Self> {
+        Self::ALL.into_iter().filter(|set| set.is_detected()).collect()
+    }
+
+    fn is_detected(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => Avx2::detect().is_some(),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 => false,
+        }
+    }
+
+    /// The set's name, as `DISTILBERT_ISA` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+        }
+    }
+
+    /// What was asked for, else what `DISTILBERT_ISA` says, else the best that the machine has.
+    ///
+    /// # Errors
+    /// [`Error::InstructionSet`] for an unknown name or one that this machine lacks.
+    pub fn choose(requested: Option<Self>) -> Result<Self> {
+        let requested = match (requested, std::env::var_os(ENVIRONMENT)) {
+            (Some(set), _) => set,
+            (None, Some(name)) if !name.is_empty() => name.to_string_lossy().parse()?,
+            (None, _) => {
+                let best = Self::ALL.into_iter().rev().find(|set| set.is_detected());
+                return Ok(best.unwrap_or(Self::Portable));
+            }
+        };
+        if requested.is_detected() {
+            Ok(requested)
+        } else {
+            Err(Error::InstructionSet {
+                requested: requested.name().to_owned(),
+                reason: format!("this machine has {}", list(&Self::detected())),
+            })
+        }
+    }
+}
+
+impl fmt::Display for InstructionSet {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for InstructionSet {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|set| set.name() == name).ok_or_else(|| Error::InstructionSet {
+            requested: name.to_owned(),
+            reason: format!("there is no such set; the names are {}", list(&Self::ALL)),
+        })
+    }
+}
+
+fn list(sets: &[InstructionSet]) -> String {
+    sets.iter().map(|set| set.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// Runs a kernel on every instruction set that this machine has.
+#[cfg(test)]
+pub(crate) fn on_every_set<K: Kernel + Clone>(
+    kernel: K,
+    mut check: impl FnMut(InstructionSet, K::Output),
+) {
+    for set in InstructionSet::ALL {
+        match set {
+            InstructionSet::Portable => check(set, Portable.run(kernel.clone())),
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx2 => match Avx2::detect() {
+                Some(isa) => check(set, isa.run(kernel.clone())),
+                None => println!("skipped {set}: this machine lacks it"),
+            },
+            #[cfg(not(target_arch = "x86_64"))]
+            InstructionSet::Avx2 => println!("skipped {set}: not of this architecture"),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The operands of a matrix product's innermost step, checked once so that kernels need not.
+
+/// Some rows of the left operand and one packed panel of the right one.
+///
+/// A panel holds `depth` steps of `panel.len() / depth` columns each: step `k` is what row `k` of
+/// the right operand has in the panel's columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Tile<'a> {
+    input: &'a [f32],
+    input_stride: usize,
+    rows: usize,
+    depth: usize,
+    panel: &'a [f32],
+}
+
+/// Where a tile's rows go: `rows` runs of one panel's width, `stride` apart.
+pub(crate) struct TileOutput<'a> {
+    values: &'a mut [f32],
+    stride: usize,
+}
+
+impl<'a> Tile<'a> {
+    /// `rows` rows of `depth` values that begin `input_stride` apart in `input`, times `panel`.
+    #[inline(always)]
+    pub fn new(
+        input: &'a [f32],
+        input_stride: usize,
+        rows: usize,
+        depth: usize,
+        panel: &'a [f32],
+    ) -> Self {
+        assert!(rows > 0 && depth > 0, "a tile has rows and a depth");
+        assert!(input.len() >= (rows - 1) * input_stride + depth, "the rows reach past the input");
+        Self { input, input_stride, rows, depth, panel }
+    }
+
+    #[inline(always)]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    #[inline(always)]
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// Holds all rows, as [`new`](Self::new) has checked.
+    #[inline(always)]
+    pub fn input(&self) -> &'a [f32] {
+        self.input
+    }
+
+    #[inline(always)]
+    pub fn input_stride(&self) -> usize {
+        self.input_stride
+    }
+
+    /// The panel, checked to be `depth` steps of `width` columns.
+    #[inline(always)]
+    pub fn panel(&self, width: usize) -> &'a [f32] {
+        assert_eq!(self.panel.len(), self.depth * width, "the panel has another depth");
+        self.panel
+    }
+}
+
+impl<'a> TileOutput<'a> {
+    #[inline(always)]
+    pub fn new(values: &'a mut [f32], stride: usize) -> Self {
+        Self { values, stride }
+    }
+
+    #[inline(always)]
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The values, checked to hold `rows` runs of `width`.
+    #[inline(always)]
+    pub fn values(self, rows: usize, width: usize) -> &'a mut [f32] {
+        assert!(self.stride >= width, "the rows overlap");
+        assert!(
+            self.values.len() >= (rows - 1) * self.stride + width,
+            "the tile reaches past the output"
+        );
+        self.values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::isa::{Isa, Kernel, on_every_set};
+    use crate::testing::{assert_close, random};
+
+    #[derive(Clone, Copy)]
+    struct Multiply {
+        rows: usize,
+        depth: usize,
+        extra_stride: usize,
+    }
+
+    impl Kernel for Multiply {
+        type Output = ();
+
+        /// Compares a tile with a naive float64 loop, and the values between its rows with what
+        /// was there.
+        #[inline(always)]
+        fn run<I: Isa>(self, isa: I) {
+            let Self { rows, depth, extra_stride } = self;
+            let input_stride = depth + extra_stride;
+            let output_stride = I::PANEL + extra_stride;
+            let input = random(1, (rows - 1) * input_stride + depth);
+            let panel = random(2, depth * I::PANEL);
+            let mut output = vec![7.0; (rows - 1) * output_stride + I::PANEL];
+            isa.tile(
+                Tile::new(&input, input_stride, rows, depth, &panel),
+                TileOutput::new(&mut output, output_stride),
+            );
+            for (index, &found) in output.iter().enumerate() {
+                let (row, column) = (index / output_stride, index % output_stride);
+                if column >= I::PANEL {
+                    assert_eq!(found, 7.0, "a value between the rows was overwritten");
+                    continue;
+                }
+                let expected: f64 = (0..depth)
+                    .map(|k| {
+                        f64::from(input[row * input_stride + k])
+                            * f64::from(panel[k * I::PANEL + column])
+                    })
+                    .sum();
+                assert_close(found, expected, 1e-6 * depth as f64);
+            }
+        }
+    }
+
+    #[test]
+    fn tiles_of_every_size_match_float64() {
+        for rows in 1..=6 {
+            for depth in (1..=33).chain([64, 255, 256, 257, 384, 768]) {
+                for extra_stride in [0, 3] {
+                    on_every_set(Multiply { rows, depth, extra_stride }, |_, ()| ());
+                }
+            }
+        }
+    }
+}

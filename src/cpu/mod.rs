@@ -1,0 +1,21 @@
+//! The CPU engine: the forward pass in `f32` over packed weights and packed rows.
+//!
+//! From the outside in: [`Engine`] walks the layers; [`linear`], [`attention`], [`layer_norm`] and
+//! the rest are one operation each, written once over the vectors of [`isa`]; [`threads`] deals
+//! their work out.
+
+mod activation;
+mod aligned;
+mod attention;
+mod embeddings;
+mod engine;
+pub(crate) mod isa;
+mod layer_norm;
+mod linear;
+mod math;
+mod scratch;
+mod softmax;
+mod threads;
+
+pub(crate) use self::engine::{Forward, load};
+pub(crate) use self::threads::Threads;

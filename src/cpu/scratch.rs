@@ -1,0 +1,43 @@
+//! Working memory of a forward pass, kept from call to call.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::aligned::AlignedVec;
+use super::attention::AttentionScratch;
+
+/// The buffers of one forward pass.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// `[tokens, dim]`: what goes from layer to layer.
+    pub hidden: AlignedVec,
+    /// `[tokens, 3·dim]`
+    pub query_key_value: AlignedVec,
+    /// `[tokens, dim]`: attention's output.
+    pub context: AlignedVec,
+    /// `[tokens, hidden_dim]`: between the two feed-forward layers.
+    pub inner: AlignedVec,
+    /// `[rows, dim]`: the first tokens alone, in the last layer and the head.
+    pub first_tokens: AlignedVec,
+    pub first_queries: AlignedVec,
+    /// The tokens of each row of the batch.
+    pub sequences: Vec<std::ops::Range<usize>>,
+    /// One for each thread.
+    pub workers: Vec<AttentionScratch>,
+}
+
+/// One [`Scratch`] for each call that ran at the same time as others.
+#[derive(Default)]
+pub(crate) struct ScratchPool {
+    idle: Mutex<Vec<Box<Scratch>>>,
+}
+
+impl ScratchPool {
+    pub fn take(&self) -> Box<Scratch> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.pop().unwrap_or_default()
+    }
+
+    pub fn give_back(&self, scratch: Box<Scratch>) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+    }
+}

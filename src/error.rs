@@ -1,0 +1,220 @@
+//! The one error type: every variant names the thing, what was expected and what was found.
+
+use std::path::PathBuf;
+
+/// What can go wrong between a folder of weights and a prediction.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+
+    /// The model folder is not there, or it is not a folder.
+    #[error("no model folder at {}: expected a folder with config.json and model.safetensors", path.display())]
+    NoModel {
+        /// The path as given.
+        path: PathBuf,
+    },
+
+    /// A JSON file of the model could not be understood.
+    #[error("{} is not valid: {reason}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A field of `config.json` has a value that no model can have.
+    #[error("config.json: `{field}` should be {expected}, found {found}")]
+    Config {
+        /// The field's name.
+        field: &'static str,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+
+    /// A weight file is damaged: truncated, or its header does not describe its data.
+    #[error("{} is damaged: {reason}; copy or download it again", path.display())]
+    Checkpoint {
+        /// The weight file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// A tensor that the configuration calls for is not in the checkpoint.
+    #[error("tensor `{name}` of shape {expected:?} is missing from the checkpoint")]
+    MissingTensor {
+        /// The tensor's name.
+        name: String,
+        /// The shape it should have.
+        expected: Vec<usize>,
+    },
+
+    /// A tensor's shape disagrees with the configuration.
+    #[error("tensor `{name}` should have shape {expected:?}, found {found:?}")]
+    TensorShape {
+        /// The tensor's name.
+        name: String,
+        /// The shape that `config.json` implies.
+        expected: Vec<usize>,
+        /// The shape in the file.
+        found: Vec<usize>,
+    },
+
+    /// A tensor is stored in a type that weights cannot have.
+    #[error("tensor `{name}` should be F32, F16 or BF16, found {found}")]
+    TensorDtype {
+        /// The tensor's name.
+        name: String,
+        /// The type in the file.
+        found: String,
+    },
+
+    /// A weight is NaN or infinite, so that every result would be.
+    #[error("tensor `{name}` should hold finite numbers, found {found} at element {index}")]
+    NotFinite {
+        /// The tensor's name.
+        name: String,
+        /// Row-major index of the first such element.
+        index: usize,
+        /// Its value.
+        found: f32,
+    },
+
+    /// `id2label` and the classification head disagree.
+    #[error(
+        "config.json names {labels} labels, but `classifier.weight` has {rows} rows: each row of the head needs one label"
+    )]
+    LabelCount {
+        /// Labels in `id2label`, or `num_labels`.
+        labels: usize,
+        /// Rows of `classifier.weight`.
+        rows: usize,
+    },
+
+    /// The tokenizer's files are missing or damaged.
+    #[error("cannot make the tokenizer from {}: {reason}", path.display())]
+    Tokenizer {
+        /// The file or the model folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// The tokenizer failed on a text.
+    #[error("cannot split the text into tokens: {0}")]
+    Encode(String),
+
+    /// There is nothing to classify.
+    #[error("the batch is empty: give at least one row")]
+    EmptyBatch,
+
+    /// A row has no token at all.
+    #[error("row {row} is empty: give at least one token")]
+    EmptyRow {
+        /// The row, counted from 0.
+        row: usize,
+    },
+
+    /// Padded ids and mask do not have the shape that was declared.
+    #[error(
+        "input_ids ({ids} values) and attention_mask ({mask} values) should both hold whole rows of {len}"
+    )]
+    PaddedShape {
+        /// Number of ids.
+        ids: usize,
+        /// Number of mask values.
+        mask: usize,
+        /// Declared length of a row.
+        len: usize,
+    },
+
+    /// A mask value is neither 0 nor 1.
+    #[error("attention_mask of row {row} should be 0 or 1, found {found} at position {position}")]
+    MaskValue {
+        /// The row, counted from 0.
+        row: usize,
+        /// The position in the row, counted from 0.
+        position: usize,
+        /// The value.
+        found: u32,
+    },
+
+    /// The first token of a row is masked, but the model classifies by it.
+    #[error(
+        "row {row} has its first token masked: the model reads its answer there, so pad on the right"
+    )]
+    MaskedFirstToken {
+        /// The row, counted from 0.
+        row: usize,
+    },
+
+    /// Every token of a row is masked.
+    #[error("row {row} is masked from end to end: give at least one token")]
+    MaskedRow {
+        /// The row, counted from 0.
+        row: usize,
+    },
+
+    /// A token id is not in the model's vocabulary.
+    #[error("token id {id} in row {row} should be below the vocabulary size {vocab_size}")]
+    TokenId {
+        /// The row, counted from 0.
+        row: usize,
+        /// The id.
+        id: u32,
+        /// The model's vocabulary size.
+        vocab_size: usize,
+    },
+
+    /// A row is longer than the model's position table.
+    #[error("row {row} has {tokens} tokens, but the model takes {limit} at most")]
+    TooManyTokens {
+        /// The row, counted from 0.
+        row: usize,
+        /// Its tokens, special ones and masked ones included.
+        tokens: usize,
+        /// The model's `max_position_embeddings`.
+        limit: usize,
+    },
+
+    /// The overlap of [`Truncation::Windows`](crate::Truncation::Windows) leaves no room to advance.
+    #[error("the windows' stride should be below {limit}, found {stride}")]
+    Stride {
+        /// The overlap asked for.
+        stride: usize,
+        /// Tokens of text that one window holds.
+        limit: usize,
+    },
+
+    /// The instruction set asked for is unknown, or this machine lacks it.
+    #[error("instruction set `{requested}` cannot be used: {reason}")]
+    InstructionSet {
+        /// The name as given to the builder or in `DISTILBERT_ISA`.
+        requested: String,
+        /// Why not, and what can be used.
+        reason: String,
+    },
+
+    /// The threads could not be started.
+    #[error("cannot start {threads} threads: {reason}")]
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// What the system said.
+        reason: String,
+    },
+}
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,45 @@
+//! A hand-written inference engine for DistilBERT sequence classification: text in, labelled
+//! probabilities out, equal to Hugging Face's, and nothing between the caller and the silicon but
+//! this crate.
+//!
+//! ```
+//! # #[cfg(feature = "text")] {
+//! use distilbert::Classifier;
+//!
+//! let classifier = Classifier::builder("models/emotion").build()?;
+//! let prediction = classifier.classify("I can't believe we won!")?;
+//! assert_eq!(prediction.label(), "happiness");
+//! for (label, score) in prediction.top_k(3) {
+//!     println!("{label} {score:.3}");
+//! }
+//! # }
+//! # Ok::<(), distilbert::Error>(())
+//! ```
+//!
+//! Without the default feature `text` there is no tokenizer: make a [`TokenBatch`] of token ids and
+//! ask for [`Classifier::logits`] or [`Classifier::classify_tokens`].
+//!
+//! Data goes one way: text, `tokenizer`, `batch`, the engine in `cpu`, `prediction`; and weight files,
+//! `checkpoint`, `model`, packed weights of the engine.
+
+mod batch;
+mod checkpoint;
+mod classifier;
+mod config;
+mod cpu;
+mod error;
+mod model;
+mod prediction;
+#[cfg(test)]
+mod testing;
+#[cfg(feature = "text")]
+mod tokenizer;
+
+pub use self::batch::TokenBatch;
+pub use self::classifier::{Classifier, ClassifierBuilder, ModelInfo};
+pub use self::config::{Activation, Config, ProblemType};
+pub use self::cpu::isa::InstructionSet;
+pub use self::error::{Error, Result};
+pub use self::prediction::Prediction;
+#[cfg(feature = "text")]
+pub use self::tokenizer::{Encoding, Tokenizer, Truncation};

@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""Writes the goldens that the Rust tests read, with Hugging Face Transformers in float64.
+
+    pip install torch==2.14.1 transformers safetensors numpy
+    python3 tests/reference/make.py [part ...]
+
+    part       writes           what it holds
+    tokens     tokens.json      texts and their token ids
+    generated  generated.json   small models with generated weights: ids, masks, logits
+    full       full.json        the same at the size of DistilBERT-base
+    bundled    bundled.json     texts through the classifier in models/emotion
+
+Without a part, all are made. The Rust tests need none of this: the files are
+committed. They hold texts, ids, configurations and logits, never weights, which
+the tests make again from a seed (weights.py has the rule).
+
+A second run writes the same bytes. On another processor the last digits of a
+logit may differ, because float64 sums are then taken in another order.
+"""
+
+import argparse
+import hashlib
+import json
+import pathlib
+
+import numpy as np
+import tokenizers
+import torch
+import transformers
+
+import cases
+import texts
+import weights
+
+HERE = pathlib.Path(__file__).resolve().parent
+MODEL = HERE.parent.parent / "models" / "emotion"
+LIMIT = 512
+
+
+def compact(value):
+    return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
+
+def write(name, text):
+    path = HERE / name
+    path.write_text(text, encoding="ascii", newline="\n")
+    print(f"{name}: {path.stat().st_size:,} bytes")
+
+
+def lines(items):
+    """A JSON list with one item a line, so that a diff shows which item changed."""
+    return "[\n" + ",\n".join(items) + "\n]"
+
+
+# Tokens
+
+
+def load_tokenizer(folder):
+    """Hugging Face's fast tokenizer, without the truncation a tokenizer.json may ask for."""
+    tokenizer = transformers.DistilBertTokenizerFast.from_pretrained(folder)
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    return tokenizer
+
+
+def tokenizer_from_vocabulary(folder):
+    """The same from vocab.txt alone, for folders that hold no tokenizer.json."""
+    return transformers.DistilBertTokenizerFast(vocab=str(folder / "vocab.txt"), do_lower_case=True)
+
+
+def tokenizer_from_json(folder):
+    """tokenizer.json read by the library itself: Transformers rebuilds its own from the vocabulary."""
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def make_tokens(folder):
+    main, plain = load_tokenizer(folder), tokenizer_from_vocabulary(folder)
+    raw = tokenizer_from_json(folder)
+    rows = []
+    for text in texts.token_texts():
+        ids = main(text)["input_ids"]
+        assert ids == plain(text)["input_ids"], f"vocab.txt alone differs on {text!r}"
+        assert ids == raw.encode(text).ids, f"tokenizer.json itself differs on {text!r}"
+        rows.append(compact([text, ids]))
+    print(f"{len(rows)} texts, tokenizers {tokenizers.__version__}")
+    write("tokens.json", '{"texts":' + lines(rows) + "}\n")
+
+
+# Generated weights
+
+
+def build_model(seed, config):
+    """The classifier with generated weights, and their checksum."""
+    made = weights.generate(seed, config)
+    # A copy, because building the configuration may change the object given.
+    settings = transformers.DistilBertConfig(**json.loads(json.dumps(config)))
+    settings._attn_implementation = "eager"
+    model = transformers.DistilBertForSequenceClassification(settings)
+    named = {
+        name if name.startswith(("pre_classifier", "classifier")) else f"distilbert.{name}": torch.from_numpy(t)
+        for name, t in made.items()
+    }
+    outcome = model.load_state_dict(named, strict=False)
+    assert not outcome.unexpected_keys, outcome.unexpected_keys
+    positions = "distilbert." + weights.POSITIONS
+    assert outcome.missing_keys == ([positions] if config["sinusoidal_pos_embds"] else []), outcome.missing_keys
+    return model.double().eval(), weights.checksum(made)
+
+
+@torch.no_grad()
+def batch_logits(model, input_ids, attention_mask):
+    out = model(torch.tensor(input_ids), attention_mask=torch.tensor(attention_mask))
+    assert out.logits.dtype == torch.float64 and torch.isfinite(out.logits).all()
+    return out.logits.tolist()
+
+
+def golden(name, seed, config, batches):
+    """One case as JSON text, a batch a line."""
+    model, checksum = build_model(seed, config)
+    rows, seen = [], []
+    for title, input_ids, mask in batches(seed, config):
+        logits = batch_logits(model, input_ids, mask)
+        seen += [value for row in logits for value in row]
+        rows.append(compact({"name": title, "input_ids": input_ids, "attention_mask": mask, "logits": logits}))
+    print(f"  {name}: logits {min(seen):.2f} to {max(seen):.2f}, deviation {np.std(seen):.2f}")
+    head = compact({"name": name, "seed": seed, "weights_checksum": checksum, "config": config})
+    return head[:-1] + ',\n"batches":' + lines(rows) + "}"
+
+
+def make_generated(_):
+    made = [
+        golden(name, seed, config, cases.small_batches)
+        for seed, (name, config) in enumerate(cases.small_configs().items(), start=1)
+    ]
+    write("generated.json", lines(made) + "\n")
+
+
+def make_full(_):
+    write("full.json", lines([golden("base", 66, cases.base_config(), cases.base_batches)]) + "\n")
+
+
+# The bundled classifier
+
+
+def make_bundled(folder):
+    tokenizer = load_tokenizer(folder)
+    model, loading = transformers.DistilBertForSequenceClassification.from_pretrained(
+        folder, dtype=torch.float64, attn_implementation="eager", output_loading_info=True
+    )
+    assert not any(loading.values()), loading
+    model.eval()
+    rows, labels = [], []
+    for text in texts.classifier_texts():
+        dropped = len(tokenizer(text)["input_ids"])
+        ids = tokenizer(text, truncation=True, max_length=LIMIT)["input_ids"]
+        dropped -= len(ids)
+        logits = batch_logits(model, [ids], [[1] * len(ids)])[0]
+        labels.append(model.config.id2label[int(np.argmax(logits))])
+        rows.append(compact({"text": text, "ids": ids, "dropped_tokens": dropped, "logits": logits}))
+    print(f"{len(rows)} texts;", {label: labels.count(label) for label in sorted(set(labels))})
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    write("bundled.json", f'{{"sha256":"{digest}","cases":' + lines(rows) + "}\n")
+
+
+PARTS = {"tokens": make_tokens, "generated": make_generated, "bundled": make_bundled, "full": make_full}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--model", type=pathlib.Path, default=MODEL, help="folder read by tokens and bundled, models/emotion by default")
+    arguments = parser.parse_args()
+    unknown = set(arguments.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    # One thread, so that sums are taken in the same order on every run.
+    torch.set_num_threads(1)
+    # Texts past the model's limit are meant; the warning about them is not news.
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    for part in arguments.parts or PARTS:
+        PARTS[part](arguments.model)
+
+
+if __name__ == "__main__":
+    main()

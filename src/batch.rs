@@ -53,7 +53,7 @@ impl TokenBatch {
     /// [`Error::MaskedRow`] and [`Error::MaskedFirstToken`], since the model reads its answer at the
     /// first token.
     pub fn from_padded(input_ids: &[u32], attention_mask: &[u32], len: usize) -> Result<Self> {
-        let whole_rows = len != 0 && input_ids.len() % len == 0;
+        let whole_rows = len != 0 && input_ids.len().is_multiple_of(len);
         if input_ids.len() != attention_mask.len() || !(whole_rows || input_ids.is_empty()) {
             return Err(Error::PaddedShape {
                 ids: input_ids.len(),

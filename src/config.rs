@@ -100,7 +100,7 @@ impl Config {
             id2label: labels(json)?,
             problem_type: problem_type(json)?,
         };
-        if config.dim % config.n_heads != 0 {
+        if !config.dim.is_multiple_of(config.n_heads) {
             return Err(Error::Config {
                 field: "n_heads",
                 expected: format!("a divisor of dim ({})", config.dim),

@@ -90,11 +90,11 @@ impl<M> Model<M> {
 fn head_outputs(checkpoint: &Checkpoint, config: &Config) -> Result<usize> {
     let labels = config.id2label.len();
     match checkpoint.shape("classifier.weight") {
-        Some(&[0, _]) | None => Err(Error::MissingTensor {
+        None => Err(Error::MissingTensor {
             name: "classifier.weight".to_owned(),
             expected: vec![labels.max(1), config.dim],
         }),
-        Some(&[rows, _]) if labels != 0 && rows != labels => {
+        Some(&[rows, _]) if rows == 0 || (labels != 0 && rows != labels) => {
             Err(Error::LabelCount { labels, rows })
         }
         Some(&[rows, _]) => Ok(rows),

@@ -25,6 +25,7 @@ impl Prediction {
     }
 
     /// Averages predictions of the same model, weighted by `weights`, which are not all zero.
+    #[cfg(feature = "text")]
     pub(crate) fn average(parts: &[Self], weights: &[usize]) -> Self {
         let total: usize = weights.iter().sum();
         let mean = |values: fn(&Self) -> &[f32]| {
@@ -151,6 +152,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "text")]
     fn averages_weigh_by_tokens() {
         let parts = [
             prediction(&[0.0, 8.0], ProblemType::Regression),

@@ -6,10 +6,13 @@
 use std::ops::Range;
 
 use super::aligned::AlignedVec;
-use super::isa::{Isa, Kernel, MAX_PANEL, MAX_TILE_ROWS, Tile, TileOutput};
+use super::isa::{Isa, Kernel, MAX_PANEL, multiply};
 use super::linear::Rows;
 use super::softmax::softmax;
 use super::threads::{Parts, for_each_task};
+
+/// Queries that go through together: their scores over 512 keys take 48 KiB.
+const QUERY_BLOCK: usize = 24;
 
 /// What a thread needs for one task.
 #[derive(Default)]
@@ -85,35 +88,31 @@ impl Kernel for Head<'_> {
         pack_values::<I>(values, value, tokens, columns.clone());
         // The scores of a row go up to the end of the last panel of keys.
         let score_stride = len.next_multiple_of(I::PANEL);
-        scores.resize(I::TILE_ROWS * score_stride);
+        scores.resize(QUERY_BLOCK * score_stride);
         let scale = 1.0 / (head_size as f32).sqrt();
-        let mut sums = [0.0; MAX_TILE_ROWS * MAX_PANEL];
+        let mut sums = [0.0; QUERY_BLOCK * MAX_PANEL];
 
-        for first_row in query_rows.clone().step_by(I::TILE_ROWS) {
-            let rows = I::TILE_ROWS.min(query_rows.end - first_row);
-            let query = &query.values[first_row * query.stride + columns.start..];
+        for first_row in query_rows.clone().step_by(QUERY_BLOCK) {
+            let rows = QUERY_BLOCK.min(query_rows.end - first_row);
+            let queries = (&query.values[first_row * query.stride + columns.start..], query.stride);
             for (panel, keys) in keys.chunks_exact(I::PANEL * head_size).enumerate() {
-                isa.tile(
-                    Tile::new(query, self.attention.query.stride, rows, head_size, keys),
-                    TileOutput::new(&mut scores[panel * I::PANEL..], score_stride),
-                );
+                let scores = (&mut scores[panel * I::PANEL..], score_stride);
+                multiply(isa, queries, (rows, head_size), keys, scores);
             }
             for row in scores.chunks_exact_mut(score_stride).take(rows) {
                 softmax(isa, row, len, scale);
             }
             for (panel, values) in values.chunks_exact(I::PANEL * len).enumerate() {
-                isa.tile(
-                    Tile::new(scores, score_stride, rows, len, values),
-                    TileOutput::new(&mut sums, I::PANEL),
-                );
+                let weights: (&[f32], usize) = (scores, score_stride);
+                multiply(isa, weights, (rows, len), values, (&mut sums, I::PANEL));
                 let from = panel * I::PANEL;
                 let width = I::PANEL.min(head_size - from);
                 for (row, sums) in sums.chunks_exact(I::PANEL).take(rows).enumerate() {
                     let start = (first_row + row) * heads * head_size + columns.start + from;
                     // SAFETY: tasks share no pair of a query row and a head, so no two of these
                     // parts overlap.
-                    unsafe { self.context.part(start..start + width) }
-                        .copy_from_slice(&sums[..width]);
+                    let context = unsafe { self.context.part(start..start + width) };
+                    context.copy_from_slice(&sums[..width]);
                 }
             }
         }

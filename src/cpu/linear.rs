@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::activation::{gelu, relu};
 use super::aligned::AlignedVec;
-use super::isa::{Isa, Kernel, MAX_PANEL, MAX_TILE_ROWS, Tile, TileOutput};
+use super::isa::{Isa, Kernel, MAX_PANEL, multiply};
 use super::threads::{Parts, for_each_task};
 use crate::model::{Linear, Matrix};
 
@@ -137,33 +137,28 @@ impl Kernel for Block<'_> {
     fn run<I: Isa>(self, isa: I) {
         let Product { input, linear, outputs, epilogue } = self.product;
         let weight = &linear.weight;
-        let mut sums = [0.0; MAX_TILE_ROWS * MAX_PANEL];
+        let first_row = &input.values[self.rows.start * input.stride..];
+        let mut sums = [0.0; BLOCK_ROWS * MAX_PANEL];
         for panel in self.panels {
             let panel_columns = panel * I::PANEL..weight.outputs.min((panel + 1) * I::PANEL);
             let columns =
                 panel_columns.start.max(outputs.start)..panel_columns.end.min(outputs.end);
             let skipped = columns.start - panel_columns.start;
             let bias = &linear.bias[columns.clone()];
-            for first_row in self.rows.clone().step_by(I::TILE_ROWS) {
-                let rows = I::TILE_ROWS.min(self.rows.end - first_row);
-                isa.tile(
-                    Tile::new(
-                        &input.values[first_row * input.stride..],
-                        input.stride,
-                        rows,
-                        weight.inputs,
-                        weight.panel(panel),
-                    ),
-                    TileOutput::new(&mut sums, I::PANEL),
-                );
-                for (row, sums) in sums.chunks_exact(I::PANEL).take(rows).enumerate() {
-                    let start = (first_row + row) * self.output_stride;
-                    // SAFETY: tasks share no pair of a row and a panel, so no two of these parts
-                    // overlap: rows are `output_stride` apart, which is no less than the columns.
-                    let output =
-                        unsafe { self.output.part(start + columns.start..start + columns.end) };
-                    finish(isa, *epilogue, &sums[skipped..], bias, output);
-                }
+            multiply(
+                isa,
+                (first_row, input.stride),
+                (self.rows.len(), weight.inputs),
+                weight.panel(panel),
+                (&mut sums, I::PANEL),
+            );
+            for (row, sums) in self.rows.clone().zip(sums.chunks_exact(I::PANEL)) {
+                let start = row * self.output_stride;
+                // SAFETY: tasks share no pair of a row and a panel, so no two of these parts
+                // overlap: rows are `output_stride` apart, which is no less than the columns.
+                let output =
+                    unsafe { self.output.part(start + columns.start..start + columns.end) };
+                finish(isa, *epilogue, &sums[skipped..], bias, output);
             }
         }
     }

@@ -38,8 +38,14 @@ pub(crate) fn erf<I: Isa>(isa: I, x: I::F32) -> I::F32 {
     /// `erf` rounds to 1 from here on.
     const SATURATION: f32 = 3.92;
     /// `erf(x)/x` as a quotient of polynomials in `x²`, relative error 2e-8.
-    const NUMERATOR: [f32; 6] =
-        [1.128_379_1, 0.190_393_85, 0.052_746_86, 0.003_765_027_5, 2.848_616e-4, 2.050_078_8e-6];
+    const NUMERATOR: [f32; 6] = [
+        std::f32::consts::FRAC_2_SQRT_PI,
+        0.190_393_85,
+        0.052_746_86,
+        0.003_765_027_5,
+        2.848_616e-4,
+        2.050_078_8e-6,
+    ];
     const DENOMINATOR: [f32; 6] =
         [1.0, 0.502_064_9, 0.114_103_72, 0.014_968_036, 0.001_162_378_4, 3.809_053e-5];
 

@@ -28,16 +28,16 @@ pub(crate) struct Scratch {
 /// One [`Scratch`] for each call that ran at the same time as others.
 #[derive(Default)]
 pub(crate) struct ScratchPool {
-    idle: Mutex<Vec<Box<Scratch>>>,
+    idle: Mutex<Vec<Scratch>>,
 }
 
 impl ScratchPool {
-    pub fn take(&self) -> Box<Scratch> {
+    pub fn take(&self) -> Scratch {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.pop().unwrap_or_default()
     }
 
-    pub fn give_back(&self, scratch: Box<Scratch>) {
+    pub fn give_back(&self, scratch: Scratch) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
     }
 }

@@ -43,21 +43,35 @@ impl Isa for Avx2 {
         let (rows, depth) = (tile.rows(), tile.depth());
         let panel = tile.panel(PANEL).as_ptr();
         let (input, input_stride) = (tile.input().as_ptr(), tile.input_stride());
-        let stride = output.stride();
+        let (stride, accumulate) = (output.stride(), output.accumulate());
         let output = output.values(rows, PANEL).as_mut_ptr();
         // SAFETY: the token proves AVX2 and FMA. `Tile::new` has checked that the input holds
         // `rows` rows of `depth` at its stride, `panel` that the panel is `depth` steps of `PANEL`,
         // `values` that the output holds `rows` runs of `PANEL` at its stride.
         unsafe {
             match rows {
-                1 => multiply::<1>(input, input_stride, depth, panel, output, stride),
-                2 => multiply::<2>(input, input_stride, depth, panel, output, stride),
-                3 => multiply::<3>(input, input_stride, depth, panel, output, stride),
-                4 => multiply::<4>(input, input_stride, depth, panel, output, stride),
-                5 => multiply::<5>(input, input_stride, depth, panel, output, stride),
-                TILE_ROWS => {
-                    multiply::<TILE_ROWS>(input, input_stride, depth, panel, output, stride)
+                1 => {
+                    product::<1>((input, input_stride), depth, panel, (output, stride), accumulate)
                 }
+                2 => {
+                    product::<2>((input, input_stride), depth, panel, (output, stride), accumulate)
+                }
+                3 => {
+                    product::<3>((input, input_stride), depth, panel, (output, stride), accumulate)
+                }
+                4 => {
+                    product::<4>((input, input_stride), depth, panel, (output, stride), accumulate)
+                }
+                5 => {
+                    product::<5>((input, input_stride), depth, panel, (output, stride), accumulate)
+                }
+                TILE_ROWS => product::<TILE_ROWS>(
+                    (input, input_stride),
+                    depth,
+                    panel,
+                    (output, stride),
+                    accumulate,
+                ),
                 _ => panic!("a tile has at most {TILE_ROWS} rows, not {rows}"),
             }
         }
@@ -161,21 +175,20 @@ impl Isa for Avx2 {
     }
 }
 
-/// `ROWS` rows times one panel. Each output is one chain of FMAs along the depth, so that its bits
-/// do not depend on `ROWS`.
+/// `ROWS` rows times one panel, stored or added to the output. Each product is one chain of FMAs along
+/// the depth, so that its bits do not depend on `ROWS`.
 ///
 /// # Safety
 /// The machine has AVX2 and FMA; `input` holds `ROWS` rows of `depth` values `input_stride` apart,
 /// `panel` holds `depth` steps of `PANEL`, and `output` has room for `ROWS` runs of `PANEL` values
 /// `output_stride` apart.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn multiply<const ROWS: usize>(
-    input: *const f32,
-    input_stride: usize,
+unsafe fn product<const ROWS: usize>(
+    (input, input_stride): (*const f32, usize),
     depth: usize,
     panel: *const f32,
-    output: *mut f32,
-    output_stride: usize,
+    (output, output_stride): (*mut f32, usize),
+    accumulate: bool,
 ) {
     let mut sums = [[_mm256_setzero_ps(); VECTORS]; ROWS];
     for k in 0..depth {
@@ -194,8 +207,11 @@ unsafe fn multiply<const ROWS: usize>(
         // SAFETY: the output has room for `ROWS` runs of `PANEL` values (caller).
         unsafe {
             let run = output.add(row * output_stride);
-            _mm256_storeu_ps(run, sums[0]);
-            _mm256_storeu_ps(run.add(LANES), sums[1]);
+            for (vector, &sum) in sums.iter().enumerate() {
+                let run = run.add(vector * LANES);
+                let total = if accumulate { _mm256_add_ps(_mm256_loadu_ps(run), sum) } else { sum };
+                _mm256_storeu_ps(run, total);
+            }
         }
     }
 }

@@ -16,7 +16,8 @@ use std::str::FromStr;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use self::avx2::Avx2;
 pub(crate) use self::portable::Portable;
-pub(crate) use self::tile::{Tile, TileOutput};
+pub(crate) use self::tile::multiply;
+use self::tile::{Tile, TileOutput};
 use crate::error::{Error, Result};
 
 /// The environment variable that forces an instruction set.
@@ -24,9 +25,6 @@ const ENVIRONMENT: &str = "DISTILBERT_ISA";
 
 /// The most columns that a panel of any instruction set has.
 pub(crate) const MAX_PANEL: usize = 32;
-
-/// The most rows that a tile of any instruction set has.
-pub(crate) const MAX_TILE_ROWS: usize = 48;
 
 /// An operation written over vectors of any instruction set.
 pub(crate) trait Kernel {
@@ -46,14 +44,14 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     const LANES: usize;
     /// Columns of a packed panel; a multiple of `LANES`, at most [`MAX_PANEL`].
     const PANEL: usize;
-    /// Rows of a full tile, at most [`MAX_TILE_ROWS`].
+    /// Rows of a full tile.
     const TILE_ROWS: usize;
 
     /// Runs an operation with this set's instructions.
     fn run<K: Kernel>(self, kernel: K) -> K::Output;
 
-    /// Multiplies rows by one packed panel. Each output is summed over the inner dimension in one
-    /// order, whatever the number of rows.
+    /// Multiplies up to `TILE_ROWS` rows by one packed panel. Each output is summed over the inner
+    /// dimension in one order, whatever the number of rows.
     fn tile(self, tile: Tile<'_>, output: TileOutput<'_>);
 
     fn splat(self, value: f32) -> Self::F32;

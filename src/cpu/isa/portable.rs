@@ -33,6 +33,7 @@ impl Isa for Portable {
         let (rows, depth) = (tile.rows(), tile.depth());
         let panel = tile.panel(Self::PANEL);
         let stride = output.stride();
+        let beta = if output.accumulate() { 1.0 } else { 0.0 };
         let values = output.values(rows, Self::PANEL);
         // SAFETY: `Tile::new` has checked that the input holds `rows` rows of `depth` at its
         // stride, `panel` that the panel is `depth` steps of `PANEL`, and `values` that the output
@@ -49,7 +50,7 @@ impl Isa for Portable {
                 panel.as_ptr(),
                 Self::PANEL as isize,
                 1,
-                0.0,
+                beta,
                 values.as_mut_ptr(),
                 stride as isize,
                 1,

@@ -1,4 +1,48 @@
-//! The operands of a matrix product's innermost step, checked once so that kernels need not.
+//! Rows times one packed panel: the loops around the innermost step, and its operands, checked once
+//! so that kernels need not.
+
+use super::Isa;
+
+/// Steps of the inner dimension that are summed on their own before they join the total.
+///
+/// A panel's part of 256 steps (16 KiB on AVX2) stays in L1 while the rows pass by, and shorter
+/// chains round less: at the 6×768 size the largest error of a logit falls from 1.7e-5 to 0.8e-5.
+const DEPTH_BLOCK: usize = 256;
+
+/// Multiplies `rows` rows of `depth` values, which begin `input_stride` apart, by one panel. Row `r`
+/// of the result is `PANEL` values from `r · output_stride` on.
+///
+/// Each output is summed in an order that depends on `depth` alone.
+#[inline(always)]
+pub(crate) fn multiply<I: Isa>(
+    isa: I,
+    (input, input_stride): (&[f32], usize),
+    (rows, depth): (usize, usize),
+    panel: &[f32],
+    (output, output_stride): (&mut [f32], usize),
+) {
+    for start in (0..depth).step_by(DEPTH_BLOCK) {
+        let depth = DEPTH_BLOCK.min(depth - start);
+        let panel = &panel[start * I::PANEL..(start + depth) * I::PANEL];
+        for first_row in (0..rows).step_by(I::TILE_ROWS) {
+            let rows = I::TILE_ROWS.min(rows - first_row);
+            isa.tile(
+                Tile::new(
+                    &input[first_row * input_stride + start..],
+                    input_stride,
+                    rows,
+                    depth,
+                    panel,
+                ),
+                TileOutput {
+                    values: &mut output[first_row * output_stride..],
+                    stride: output_stride,
+                    accumulate: start > 0,
+                },
+            );
+        }
+    }
+}
 
 /// Some rows of the left operand and one packed panel of the right one.
 ///
@@ -17,12 +61,13 @@ pub(crate) struct Tile<'a> {
 pub(crate) struct TileOutput<'a> {
     values: &'a mut [f32],
     stride: usize,
+    accumulate: bool,
 }
 
 impl<'a> Tile<'a> {
     /// `rows` rows of `depth` values that begin `input_stride` apart in `input`, times `panel`.
     #[inline(always)]
-    pub fn new(
+    fn new(
         input: &'a [f32],
         input_stride: usize,
         rows: usize,
@@ -65,13 +110,14 @@ impl<'a> Tile<'a> {
 
 impl<'a> TileOutput<'a> {
     #[inline(always)]
-    pub fn new(values: &'a mut [f32], stride: usize) -> Self {
-        Self { values, stride }
-    }
-
-    #[inline(always)]
     pub fn stride(&self) -> usize {
         self.stride
+    }
+
+    /// Whether the products are added to what the output holds.
+    #[inline(always)]
+    pub fn accumulate(&self) -> bool {
+        self.accumulate
     }
 
     /// The values, checked to hold `rows` runs of `width`.
@@ -112,9 +158,12 @@ mod tests {
             let input = random(1, (rows - 1) * input_stride + depth);
             let panel = random(2, depth * I::PANEL);
             let mut output = vec![7.0; (rows - 1) * output_stride + I::PANEL];
-            isa.tile(
-                Tile::new(&input, input_stride, rows, depth, &panel),
-                TileOutput::new(&mut output, output_stride),
+            multiply(
+                isa,
+                (&input, input_stride),
+                (rows, depth),
+                &panel,
+                (&mut output, output_stride),
             );
             for (index, &found) in output.iter().enumerate() {
                 let (row, column) = (index / output_stride, index % output_stride);
@@ -134,9 +183,9 @@ mod tests {
     }
 
     #[test]
-    fn tiles_of_every_size_match_float64() {
-        for rows in 1..=6 {
-            for depth in (1..=33).chain([64, 255, 256, 257, 384, 768]) {
+    fn products_of_every_size_match_float64() {
+        for rows in (1..=7).chain([12, 13, 48, 49, 50]) {
+            for depth in (1..=33).chain([64, 255, 256, 257, 513, 768]) {
                 for extra_stride in [0, 3] {
                     on_every_set(Multiply { rows, depth, extra_stride }, |_, ()| ());
                 }

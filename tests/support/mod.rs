@@ -1,0 +1,69 @@
+//! What the tests share: the goldens, and the models that they were made with.
+
+#![allow(dead_code, reason = "each test target uses its own part of this module")]
+
+pub mod generator;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// The largest error that a logit in `f32` may have against float64.
+pub const TOLERANCE: f64 = 2e-5;
+
+pub fn bundled_model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/emotion")
+}
+
+/// A file of `tests/reference`.
+pub fn golden(name: &str) -> Value {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference").join(name);
+    let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&text).unwrap()
+}
+
+pub fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap()
+}
+
+pub fn ids(value: &Value) -> Vec<u32> {
+    list(value).iter().map(|id| u32::try_from(id.as_u64().unwrap()).unwrap()).collect()
+}
+
+pub fn numbers(value: &Value) -> Vec<f64> {
+    list(value).iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+/// The largest difference between what was found and what was expected.
+pub fn largest_error(found: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let errors = found.iter().zip(expected).map(|(&found, &expected)| {
+        let error = (f64::from(found) - expected).abs();
+        assert!(!error.is_nan(), "found {found}, expected {expected}");
+        error
+    });
+    errors.fold(0.0, f64::max)
+}
+
+/// The texts of `tests/reference/tokens.json` with their ids.
+pub fn token_goldens() -> Vec<(String, Vec<u32>)> {
+    let goldens = golden("tokens.json");
+    let pair = |pair: &Value| (pair[0].as_str().unwrap().to_owned(), ids(&pair[1]));
+    list(&goldens["texts"]).iter().map(pair).collect()
+}
+
+/// A small deterministic source of numbers.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(generator::GOLDEN_GAMMA);
+        (generator::finalise(self.0) % limit as u64) as usize
+    }
+
+    pub fn shuffle<T>(&mut self, values: &mut [T]) {
+        for last in (1..values.len()).rev() {
+            values.swap(last, self.below(last + 1));
+        }
+    }
+}

@@ -36,13 +36,14 @@ pub(crate) fn load(
     set: InstructionSet,
     threads: Threads,
 ) -> Result<Box<dyn Forward>> {
-    match set {
-        #[cfg(target_arch = "x86_64")]
-        InstructionSet::Avx2 if let Some(isa) = Avx2::detect() => {
-            Ok(Box::new(Engine::load(isa, config, checkpoint, threads)?))
-        }
-        _ => Ok(Box::new(Engine::load(Portable, config, checkpoint, threads)?)),
+    #[cfg(target_arch = "x86_64")]
+    if set == InstructionSet::Avx2
+        && let Some(isa) = Avx2::detect()
+    {
+        return Ok(Box::new(Engine::load(isa, config, checkpoint, threads)?));
     }
+    debug_assert_eq!(set, InstructionSet::Portable);
+    Ok(Box::new(Engine::load(Portable, config, checkpoint, threads)?))
 }
 
 struct Engine<I> {

@@ -1,1 +1,47 @@
-fn main() {}
+//! The program `distilbert`: classifies texts, and says what a model is.
+
+mod classify;
+mod failure;
+mod info;
+mod lines;
+mod model_folder;
+mod report;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Classify texts with DistilBERT
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Example:\n  distilbert classify \"I can't believe we won!\"",
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Commands,
+}
+
+#[derive(Subcommand)]
+enum Commands {
+    Classify(classify::Arguments),
+    Info(info::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Commands::Classify(arguments) => classify::run(arguments),
+        Commands::Info(arguments) => info::run(arguments),
+    };
+    match outcome {
+        Ok(status) => status,
+        // Whoever reads the output has enough: that is no fault.
+        Err(failure) if failure.is_closed_output() => ExitCode::SUCCESS,
+        Err(failure) => {
+            terminal::print_error(&failure);
+            failure.status()
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What ends the program early, and the exit status that it ends with.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The status of a command line that cannot be followed, as `clap` has it.
+const USAGE: u8 = 2;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error("the bundled model is at none of {}: name a model folder with --model", list(.looked_at))]
+    NoBundledModel { looked_at: Vec<PathBuf> },
+
+    #[error(transparent)]
+    Library(#[from] distilbert::Error),
+
+    #[error("cannot read standard input: {0}")]
+    Input(#[source] io::Error),
+
+    #[error("cannot write the output: {0}")]
+    Output(#[source] io::Error),
+}
+
+impl Failure {
+    /// Whether the output's reader has closed it, as `head` does.
+    pub fn is_closed_output(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    pub fn status(&self) -> ExitCode {
+        match self {
+            Self::NoBundledModel { .. } | Self::Library(distilbert::Error::NoModel { .. }) => {
+                ExitCode::from(USAGE)
+            }
+            _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+fn list(folders: &[PathBuf]) -> String {
+    folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
+}

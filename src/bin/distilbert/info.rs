@@ -1,0 +1,126 @@
+//! `distilbert info`: what a model is, and how this machine computes it.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Args;
+use distilbert::{Classifier, InstructionSet};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::model_folder::ModelFolder;
+use crate::terminal::{self, BOLD};
+
+/// Columns of the table's first column.
+const NAMES: usize = 15;
+
+/// Show a model's sizes and labels, and how it is computed
+#[derive(Args)]
+#[command(after_help = "Example:\n  distilbert info --model models/emotion --json")]
+pub struct Arguments {
+    #[command(flatten)]
+    model: ModelFolder,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let classifier = Classifier::builder(arguments.model.find()?).build()?;
+    let text = if arguments.json { json(&classifier) } else { table(&classifier) };
+    let mut out = anstream::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(classifier: &Classifier) -> String {
+    let (info, config) = (classifier.info(), classifier.config());
+    let labels = classifier.labels();
+    let rows = [
+        ("folder", info.folder.display().to_string()),
+        ("problem type", classifier.problem_type().as_str().to_owned()),
+        ("labels", format!("{}: {}", labels.len(), labels.join(", "))),
+        ("parameters", grouped(info.parameters)),
+        ("layers", config.n_layers.to_string()),
+        ("heads", format!("{} of {}", config.n_heads, config.head_size())),
+        ("dim", config.dim.to_string()),
+        ("hidden dim", config.hidden_dim.to_string()),
+        ("vocabulary", grouped(config.vocab_size)),
+        ("max positions", config.max_position_embeddings.to_string()),
+        ("checkpoint", format!("{}, {}", info.dtypes.join(" and "), size(info.checkpoint_bytes))),
+        (
+            "instructions",
+            format!("{} (this machine has {})", info.instruction_set, detected().join(", ")),
+        ),
+        ("threads", info.threads.to_string()),
+    ];
+    rows.into_iter()
+        .map(|(name, value)| format!("{BOLD}{name:NAMES$}{BOLD:#}{}\n", terminal::visible(&value)))
+        .collect()
+}
+
+fn json(classifier: &Classifier) -> String {
+    let (info, config) = (classifier.info(), classifier.config());
+    let object = json!({
+        "folder": info.folder.to_string_lossy(),
+        "problem_type": classifier.problem_type().as_str(),
+        "labels": classifier.labels(),
+        "parameters": info.parameters,
+        "n_layers": config.n_layers,
+        "n_heads": config.n_heads,
+        "dim": config.dim,
+        "hidden_dim": config.hidden_dim,
+        "vocab_size": config.vocab_size,
+        "max_position_embeddings": config.max_position_embeddings,
+        "dtypes": info.dtypes,
+        "checkpoint_bytes": info.checkpoint_bytes,
+        "instruction_set": info.instruction_set.name(),
+        "detected_instruction_sets": detected(),
+        "threads": info.threads,
+    });
+    format!("{object}\n")
+}
+
+fn detected() -> Vec<&'static str> {
+    InstructionSet::detected().into_iter().map(InstructionSet::name).collect()
+}
+
+/// A whole number with its thousands set apart.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn size(bytes: usize) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let numbers = [0, 999, 1000, 22_713_735].map(grouped);
+        assert_eq!(numbers, ["0", "999", "1,000", "22,713,735"]);
+    }
+
+    #[test]
+    fn sizes_have_their_unit() {
+        let sizes = [12, 4_500, 45_442_614, 2_100_000_000].map(size);
+        assert_eq!(sizes, ["12 B", "4.5 kB", "45.4 MB", "2.10 GB"]);
+    }
+}

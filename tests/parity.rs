@@ -7,7 +7,7 @@ use distilbert::{Classifier, InstructionSet, TokenBatch};
 use safetensors::Dtype;
 use serde_json::Value;
 use support::generator::GeneratedModel;
-use support::{TOLERANCE, bundled_model, golden, ids, largest_error, list, numbers};
+use support::{TOLERANCE, golden, ids, largest_error, list, numbers};
 use tempfile::TempDir;
 
 /// Calls `check` with a classifier for each instruction set; says which it leaves out.
@@ -63,12 +63,13 @@ fn the_full_size_matches_float64() {
     list(&golden("full.json")).iter().for_each(check_case);
 }
 
+#[cfg(feature = "text")]
 #[test]
 fn the_bundled_model_matches_float64_from_text_to_logits() {
     let goldens = golden("bundled.json");
     let cases = list(&goldens["cases"]);
     assert!(cases.len() >= 200);
-    on_every_set(&bundled_model(), |classifier| {
+    on_every_set(&support::bundled_model(), |classifier| {
         let mut worst = 0f64;
         let texts: Vec<&str> = cases.iter().map(|case| case["text"].as_str().unwrap()).collect();
         let predictions = classifier.classify_batch(&texts).unwrap();

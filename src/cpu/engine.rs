@@ -4,9 +4,7 @@ use std::ops::Range;
 
 use super::attention::{Attention, AttentionScratch, Queries};
 use super::embeddings::embed;
-#[cfg(target_arch = "x86_64")]
-use super::isa::Avx2;
-use super::isa::{InstructionSet, Isa, Portable};
+use super::isa::{InstructionSet, Isa, Kernel};
 use super::layer_norm::normalise_rows;
 use super::linear::{Epilogue, PackedMatrix, Product, rows};
 use super::scratch::{Scratch, ScratchPool};
@@ -36,14 +34,16 @@ pub(crate) fn load(
     set: InstructionSet,
     threads: Threads,
 ) -> Result<Box<dyn Forward>> {
-    #[cfg(target_arch = "x86_64")]
-    if set == InstructionSet::Avx2
-        && let Some(isa) = Avx2::detect()
-    {
-        return Ok(Box::new(Engine::load(isa, config, checkpoint, threads)?));
+    struct Load<'a>(Config, &'a Checkpoint, Threads);
+    impl Kernel for Load<'_> {
+        type Output = Result<Box<dyn Forward>>;
+
+        fn run<I: Isa>(self, isa: I) -> Self::Output {
+            let Self(config, checkpoint, threads) = self;
+            Ok(Box::new(Engine::load(isa, config, checkpoint, threads)?))
+        }
     }
-    debug_assert_eq!(set, InstructionSet::Portable);
-    Ok(Box::new(Engine::load(Portable, config, checkpoint, threads)?))
+    set.run(Load(config, checkpoint, threads)).unwrap_or_else(|| Err(set.missing()))
 }
 
 struct Engine<I> {

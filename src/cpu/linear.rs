@@ -11,9 +11,9 @@ use crate::model::{Linear, Matrix};
 /// Multiply-accumulates that make a task worth handing to a thread: some 5 µs.
 const TASK_WORK: usize = 256 * 1024;
 
-/// Rows that are multiplied by a panel before the next panel's turn: their inputs should stay in L2
-/// (96 rows of 768 values are 288 KiB) while the weights pass by.
-const BLOCK_ROWS: usize = 96;
+/// The most rows that are multiplied by a panel before the next panel's turn. The part of their
+/// inputs that is in use (192 rows by 256 values, 192 KiB) should stay in L2 while the weights pass.
+const BLOCK_ROWS: usize = 192;
 
 /// A weight matrix in the order in which tiles read it: panels of `width` outputs, each with one
 /// step of `width` values per input. Outputs past the last are zero.
@@ -44,9 +44,9 @@ impl PackedMatrix {
         self.outputs
     }
 
-    fn panel(&self, index: usize) -> &[f32] {
-        let size = self.width * self.inputs;
-        &self.panels[index * size..][..size]
+    /// The panel of this index and all that follow.
+    fn panels_from(&self, index: usize) -> &[f32] {
+        &self.panels[index * self.width * self.inputs..]
     }
 }
 
@@ -102,9 +102,11 @@ impl Product<'_> {
     ) {
         let weight = &self.linear.weight;
         let panels = self.outputs.start / I::PANEL..self.outputs.end.div_ceil(I::PANEL);
-        let block_rows = BLOCK_ROWS.min(self.input.count).max(1);
-        let blocks = self.input.count.div_ceil(block_rows);
-        let panel_work = block_rows * weight.inputs * I::PANEL;
+        // Blocks of nearly the same size, in whole tiles.
+        let count = self.input.count;
+        let block_rows = count.div_ceil(count.div_ceil(BLOCK_ROWS)).next_multiple_of(I::TILE_ROWS);
+        let blocks = count.div_ceil(block_rows);
+        let panel_work = block_rows.min(count) * weight.inputs * I::PANEL;
         let group = TASK_WORK.div_ceil(panel_work).min(panels.len().div_ceil(workers.len())).max(1);
         let groups = panels.len().div_ceil(group);
         let output = Parts::new(output);
@@ -112,7 +114,7 @@ impl Product<'_> {
             let (block, first_panel) = (task / groups, panels.start + task % groups * group);
             isa.run(Block {
                 product: &self,
-                rows: block * block_rows..self.input.count.min((block + 1) * block_rows),
+                rows: block * block_rows..count.min((block + 1) * block_rows),
                 panels: first_panel..panels.end.min(first_panel + group),
                 output: &output,
                 output_stride,
@@ -149,7 +151,7 @@ impl Kernel for Block<'_> {
                 isa,
                 (first_row, input.stride),
                 (self.rows.len(), weight.inputs),
-                weight.panel(panel),
+                weight.panels_from(panel),
                 (&mut sums, I::PANEL),
             );
             for (row, sums) in self.rows.clone().zip(sums.chunks_exact(I::PANEL)) {

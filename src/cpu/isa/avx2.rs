@@ -42,39 +42,18 @@ impl Isa for Avx2 {
     fn tile(self, tile: Tile<'_>, output: TileOutput<'_>) {
         let (rows, depth) = (tile.rows(), tile.depth());
         let panel = tile.panel(PANEL).as_ptr();
-        let (input, input_stride) = (tile.input().as_ptr(), tile.input_stride());
+        let input = (tile.input().as_ptr(), tile.input_stride());
         let (stride, accumulate) = (output.stride(), output.accumulate());
-        let output = output.values(rows, PANEL).as_mut_ptr();
+        let output = (output.values(rows, PANEL).as_mut_ptr(), stride);
         // SAFETY: the token proves AVX2 and FMA. `Tile::new` has checked that the input holds
         // `rows` rows of `depth` at its stride, `panel` that the panel is `depth` steps of `PANEL`,
         // `values` that the output holds `rows` runs of `PANEL` at its stride.
-        unsafe {
-            match rows {
-                1 => {
-                    product::<1>((input, input_stride), depth, panel, (output, stride), accumulate)
-                }
-                2 => {
-                    product::<2>((input, input_stride), depth, panel, (output, stride), accumulate)
-                }
-                3 => {
-                    product::<3>((input, input_stride), depth, panel, (output, stride), accumulate)
-                }
-                4 => {
-                    product::<4>((input, input_stride), depth, panel, (output, stride), accumulate)
-                }
-                5 => {
-                    product::<5>((input, input_stride), depth, panel, (output, stride), accumulate)
-                }
-                TILE_ROWS => product::<TILE_ROWS>(
-                    (input, input_stride),
-                    depth,
-                    panel,
-                    (output, stride),
-                    accumulate,
-                ),
-                _ => panic!("a tile has at most {TILE_ROWS} rows, not {rows}"),
-            }
-        }
+        unsafe { PRODUCTS[rows - 1](input, depth, panel, output, accumulate) };
+    }
+
+    #[inline(always)]
+    fn prefetch(self, values: &[f32]) {
+        prefetch(values);
     }
 
     #[inline(always)]
@@ -174,6 +153,22 @@ impl Isa for Avx2 {
         }
     }
 }
+
+/// Asks for values to be brought into L2, on any x86-64.
+#[inline(always)]
+pub(super) fn prefetch(values: &[f32]) {
+    const LINE: usize = 64 / size_of::<f32>();
+    for line in values.chunks(LINE) {
+        // SAFETY: every x86-64 has SSE; prefetching changes nothing but the caches.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+    }
+}
+
+type Product = unsafe fn((*const f32, usize), usize, *const f32, (*mut f32, usize), bool);
+
+/// [`product`] for 1 to `TILE_ROWS` rows.
+const PRODUCTS: [Product; TILE_ROWS] =
+    [product::<1>, product::<2>, product::<3>, product::<4>, product::<5>, product::<6>];
 
 /// `ROWS` rows times one panel, stored or added to the output. Each product is one chain of FMAs along
 /// the depth, so that its bits do not depend on `ROWS`.

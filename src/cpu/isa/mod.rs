@@ -3,10 +3,12 @@
 //! An instruction set is a proof token: a value of [`Avx2`] can only come from its `detect`, so a
 //! function that takes one may use its instructions. Operations are written once, as a [`Kernel`]
 //! over the vector operations of [`Isa`], and [`Isa::run`] compiles them with the set's instructions
-//! switched on. A new set is one file here and one line in [`InstructionSet::detected`].
+//! switched on. A new set is one file here and one line in [`InstructionSet::run`].
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod portable;
 mod tile;
 
@@ -14,8 +16,10 @@ use std::fmt;
 use std::str::FromStr;
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use self::avx2::Avx2;
-pub(crate) use self::portable::Portable;
+use self::avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+use self::avx512::Avx512;
+use self::portable::Portable;
 pub(crate) use self::tile::multiply;
 use self::tile::{Tile, TileOutput};
 use crate::error::{Error, Result};
@@ -54,6 +58,9 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     /// dimension in one order, whatever the number of rows.
     fn tile(self, tile: Tile<'_>, output: TileOutput<'_>);
 
+    /// Asks for values to be brought into L2.
+    fn prefetch(self, values: &[f32]);
+
     fn splat(self, value: f32) -> Self::F32;
     /// The first `LANES` values; panics if there are fewer.
     fn load(self, from: &[f32]) -> Self::F32;
@@ -83,11 +90,13 @@ pub enum InstructionSet {
     Portable,
     /// x86-64 with AVX2 and FMA.
     Avx2,
+    /// x86-64 with AVX-512F.
+    Avx512,
 }
 
 impl InstructionSet {
     /// All sets, the widest last.
-    pub const ALL: [Self; 2] = [Self::Portable, Self::Avx2];
+    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
 
     /// The sets that this machine has, the best last.
     pub fn detected() -> Vec<Self> {
@@ -95,12 +104,24 @@ impl InstructionSet {
     }
 
     fn is_detected(self) -> bool {
+        struct Nothing;
+        impl Kernel for Nothing {
+            type Output = ();
+            fn run<I: Isa>(self, _: I) {}
+        }
+        self.run(Nothing).is_some()
+    }
+
+    /// Runs a kernel with this set, if the machine has it.
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> Option<K::Output> {
         match self {
-            Self::Portable => true,
+            Self::Portable => Some(Portable.run(kernel)),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => Avx2::detect().is_some(),
+            Self::Avx2 => Avx2::detect().map(|isa| isa.run(kernel)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => Avx512::detect().map(|isa| isa.run(kernel)),
             #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx2 => false,
+            _ => None,
         }
     }
 
@@ -109,6 +130,7 @@ impl InstructionSet {
         match self {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
         }
     }
 
@@ -125,13 +147,14 @@ impl InstructionSet {
                 return Ok(best.unwrap_or(Self::Portable));
             }
         };
-        if requested.is_detected() {
-            Ok(requested)
-        } else {
-            Err(Error::InstructionSet {
-                requested: requested.name().to_owned(),
-                reason: format!("this machine has {}", list(&Self::detected())),
-            })
+        if requested.is_detected() { Ok(requested) } else { Err(requested.missing()) }
+    }
+
+    /// The error that says that this machine lacks the set.
+    pub(crate) fn missing(self) -> Error {
+        Error::InstructionSet {
+            requested: self.name().to_owned(),
+            reason: format!("this machine has {}", list(&Self::detected())),
         }
     }
 }
@@ -164,15 +187,9 @@ pub(crate) fn on_every_set<K: Kernel + Clone>(
     mut check: impl FnMut(InstructionSet, K::Output),
 ) {
     for set in InstructionSet::ALL {
-        match set {
-            InstructionSet::Portable => check(set, Portable.run(kernel.clone())),
-            #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx2 => match Avx2::detect() {
-                Some(isa) => check(set, isa.run(kernel.clone())),
-                None => println!("skipped {set}: this machine lacks it"),
-            },
-            #[cfg(not(target_arch = "x86_64"))]
-            InstructionSet::Avx2 => println!("skipped {set}: not of this architecture"),
+        match set.run(kernel.clone()) {
+            Some(output) => check(set, output),
+            None => println!("skipped {set}: this machine lacks it"),
         }
     }
 }

@@ -59,6 +59,9 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
+    fn prefetch(self, _: &[f32]) {}
+
+    #[inline(always)]
     fn splat(self, value: f32) -> Self::F32 {
         [value; LANES]
     }

@@ -9,8 +9,17 @@ use super::Isa;
 /// chains round less: at the 6×768 size the largest error of a logit falls from 1.7e-5 to 0.8e-5.
 const DEPTH_BLOCK: usize = 256;
 
+/// The most values that are fetched ahead before a tile (8 KiB). With few rows, and so few tiles, more
+/// at once would queue before the loads that the tile waits for: 8 rows through the 6×768 size take
+/// 11.1 ms with AVX-512, 14.5 ms without the limit.
+const FETCH_AHEAD: usize = 2048;
+
 /// Multiplies `rows` rows of `depth` values, which begin `input_stride` apart, by one panel. Row `r`
 /// of the result is `PANEL` values from `r · output_stride` on.
+///
+/// `panels` begins with the panel. What follows it is fetched ahead while the rows pass by, since its
+/// turn comes next: a panel's first tile would otherwise wait for memory, which delivers it at less
+/// than half the speed of the arithmetic.
 ///
 /// Each output is summed in an order that depends on `depth` alone.
 #[inline(always)]
@@ -18,19 +27,25 @@ pub(crate) fn multiply<I: Isa>(
     isa: I,
     (input, input_stride): (&[f32], usize),
     (rows, depth): (usize, usize),
-    panel: &[f32],
+    panels: &[f32],
     (output, output_stride): (&mut [f32], usize),
 ) {
+    // Rows are spread evenly: a last tile of one or two rows would leave the arithmetic units waiting.
+    let tiles = rows.div_ceil(I::TILE_ROWS);
+    let first_of = |tile: usize| tile * rows / tiles;
     for start in (0..depth).step_by(DEPTH_BLOCK) {
         let depth = DEPTH_BLOCK.min(depth - start);
-        let panel = &panel[start * I::PANEL..(start + depth) * I::PANEL];
-        for first_row in (0..rows).step_by(I::TILE_ROWS) {
-            let rows = I::TILE_ROWS.min(rows - first_row);
+        let (panel, next) = panels[start * I::PANEL..].split_at(depth * I::PANEL);
+        let mut next = next[..next.len().min(panel.len())]
+            .chunks(panel.len().div_ceil(tiles).min(FETCH_AHEAD));
+        for tile in 0..tiles {
+            isa.prefetch(next.next().unwrap_or_default());
+            let first_row = first_of(tile);
             isa.tile(
                 Tile::new(
                     &input[first_row * input_stride + start..],
                     input_stride,
-                    rows,
+                    first_of(tile + 1) - first_row,
                     depth,
                     panel,
                 ),

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Times this engine against other CPU engines on the same weights, and checks that all agree.
+
+    python3 benches/peers/run.py [--quick] [--json FILE] [--shapes 1x128,...]
+                                 [--threads 1,2] [--engines ...] [--rounds N]
+
+What is missing of requirements.txt is installed into a virtual environment first,
+benches/peers/.venv unless --venv names another. An interpreter that already has all
+modules is used as it is. Rust's cargo must be on the path. README.md says how the
+figures are made.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+
+import environment
+
+SHAPES = ["1x8", "1x16", "1x32", "1x64", "1x128", "1x256", "1x512", "8x128"]
+QUICK_SHAPES = ["1x8", "1x32", "1x128"]
+ROUNDS, QUICK_ROUNDS = 15, 5
+
+
+def comma_separated(text):
+    return [part for part in text.split(",") if part]
+
+
+def shapes(text):
+    names = comma_separated(text)
+    for name in names:
+        if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", name):
+            raise argparse.ArgumentTypeError(f"{name} is no shape such as 1x128")
+    return names
+
+
+def counts(text):
+    return [int(part) for part in comma_separated(text)]
+
+
+def parse_arguments(engine_names):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds: under three minutes")
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument("--shapes", type=shapes, help=f"rows x tokens; {','.join(SHAPES)} by default")
+    parser.add_argument("--threads", type=counts, help="1,2 by default, as far as there are cores")
+    parser.add_argument("--engines", type=comma_separated, help=f"any of {','.join(engine_names)}; all by default")
+    parser.add_argument("--rounds", type=int, help=f"{ROUNDS} by default, {QUICK_ROUNDS} with --quick")
+    parser.add_argument("--venv", type=pathlib.Path, default=environment.DEFAULT_FOLDER, help="virtual environment to use or make")
+    arguments = parser.parse_args()
+
+    arguments.shapes = arguments.shapes or (QUICK_SHAPES if arguments.quick else SHAPES)
+    arguments.rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS)
+    arguments.threads = arguments.threads or [n for n in (1, 2) if n <= (os.cpu_count() or 1)]
+    arguments.engines = arguments.engines or list(engine_names)
+    unknown = set(arguments.engines) - set(engine_names)
+    if unknown:
+        parser.error(f"no such engine: {', '.join(sorted(unknown))}")
+    return arguments
+
+
+def main():
+    import engines
+
+    arguments = parse_arguments(engines.BY_NAME)
+    environment.enter(arguments.venv)
+
+    # These need the environment.
+    import measure
+    import model
+    import report
+
+    batches = [model.Shape(name) for name in arguments.shapes]
+    chosen = [engines.BY_NAME[name] for name in arguments.engines]
+    report.print_machine()
+    folder = model.make()
+    for engine in chosen:
+        engine.build()
+    figures = []
+    for threads in arguments.threads:
+        figures += measure.compare(chosen, folder, threads, batches, arguments.rounds)
+    report.print_table(figures)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([figure.as_row() for figure in figures], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -7,7 +7,7 @@ use crate::batch::TokenBatch;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Config, ProblemType};
 use crate::cpu::isa::InstructionSet;
-use crate::cpu::{self, Forward, Threads};
+use crate::cpu::{self, Forward, Precision, Threads};
 use crate::error::{Error, Result};
 use crate::prediction::Prediction;
 #[cfg(feature = "text")]
@@ -52,6 +52,8 @@ pub struct ModelInfo {
     pub checkpoint_bytes: usize,
     /// The instruction set chosen.
     pub instruction_set: InstructionSet,
+    /// How the weights are held.
+    pub precision: Precision,
     /// Threads that a call is spread over.
     pub threads: usize,
 }
@@ -61,6 +63,7 @@ pub struct ModelInfo {
 #[must_use]
 pub struct ClassifierBuilder {
     folder: PathBuf,
+    precision: Precision,
     threads: Option<usize>,
     instruction_set: Option<InstructionSet>,
     #[cfg(feature = "text")]
@@ -68,6 +71,12 @@ pub struct ClassifierBuilder {
 }
 
 impl ClassifierBuilder {
+    /// How the weights are held; by default [`Precision::F32`].
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
     /// Threads that a call is spread over; by default the physical cores. With 1, everything runs on
     /// the caller's thread. 0 is taken as 1.
     pub fn threads(mut self, threads: usize) -> Self {
@@ -110,9 +119,10 @@ impl ClassifierBuilder {
             parameters: checkpoint.parameters(),
             checkpoint_bytes: checkpoint.bytes(),
             instruction_set: set,
+            precision: self.precision,
             threads: threads.count(),
         };
-        let engine = cpu::load(config, &checkpoint, set, threads)?;
+        let engine = cpu::load(config, &checkpoint, set, self.precision, threads)?;
         Ok(Classifier {
             labels: engine.config().id2label.as_slice().into(),
             engine,
@@ -133,6 +143,7 @@ impl Classifier {
     pub fn builder(folder: impl AsRef<Path>) -> ClassifierBuilder {
         ClassifierBuilder {
             folder: folder.as_ref().to_owned(),
+            precision: Precision::default(),
             threads: None,
             instruction_set: None,
             #[cfg(feature = "text")]

@@ -91,6 +91,19 @@ pub enum Error {
         found: f32,
     },
 
+    /// A weight is too large for the precision asked for.
+    #[error(
+        "tensor `{name}` holds {found} at element {index}, which f16 cannot express: use Precision::F32"
+    )]
+    OutOfRange {
+        /// The tensor's name.
+        name: String,
+        /// Row-major index of the first such element.
+        index: usize,
+        /// Its value.
+        found: f32,
+    },
+
     /// `id2label` and the classification head disagree.
     #[error(
         "config.json names {labels} labels, but `classifier.weight` has {rows} rows: each row of the head needs one label"

@@ -38,6 +38,7 @@ mod tokenizer;
 pub use self::batch::TokenBatch;
 pub use self::classifier::{Classifier, ClassifierBuilder, ModelInfo};
 pub use self::config::{Activation, Config, ProblemType};
+pub use self::cpu::Precision;
 pub use self::cpu::isa::InstructionSet;
 pub use self::error::{Error, Result};
 pub use self::prediction::Prediction;

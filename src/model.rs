@@ -17,6 +17,14 @@ pub(crate) struct Matrix {
     pub values: Vec<f32>,
 }
 
+/// A weight of a [`Matrix`] that the form in which it is to be held cannot express.
+#[derive(Debug)]
+pub(crate) struct OutOfRange {
+    /// Row-major index.
+    pub index: usize,
+    pub found: f32,
+}
+
 /// `y = W x + b`.
 pub(crate) struct Linear<M> {
     pub weight: M,
@@ -70,7 +78,7 @@ impl<M> Model<M> {
     pub fn load(
         mut config: Config,
         checkpoint: &Checkpoint,
-        hold: impl FnMut(Matrix) -> M,
+        hold: impl FnMut(Matrix) -> Result<M, OutOfRange>,
     ) -> Result<Self> {
         let mut loader = Loader { checkpoint, hold };
         let outputs = head_outputs(checkpoint, &config)?;
@@ -111,7 +119,7 @@ struct Loader<'a, F> {
     hold: F,
 }
 
-impl<M, F: FnMut(Matrix) -> M> Loader<'_, F> {
+impl<M, F: FnMut(Matrix) -> Result<M, OutOfRange>> Loader<'_, F> {
     fn embeddings(&self, config: &Config) -> Result<Embeddings> {
         const POSITIONS: &str = "embeddings.position_embeddings.weight";
         let (positions, dim) = (config.max_position_embeddings, config.dim);
@@ -180,18 +188,25 @@ impl<M, F: FnMut(Matrix) -> M> Loader<'_, F> {
             values.extend(part);
             bias.extend(self.checkpoint.encoder_tensor(&format!("{name}.bias"), &[outputs])?);
         }
-        let outputs = outputs * names.len();
-        Ok(self.linear(Matrix { outputs, inputs, values }, bias))
+        self.linear(names, Matrix { outputs: outputs * names.len(), inputs, values }, bias)
     }
 
     fn head_linear(&mut self, name: &str, outputs: usize, inputs: usize) -> Result<Linear<M>> {
         let values = self.checkpoint.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
         let bias = self.checkpoint.tensor(&format!("{name}.bias"), &[outputs])?;
-        Ok(self.linear(Matrix { outputs, inputs, values }, bias))
+        self.linear(&[name.to_owned()], Matrix { outputs, inputs, values }, bias)
     }
 
-    fn linear(&mut self, matrix: Matrix, bias: Vec<f32>) -> Linear<M> {
-        Linear { weight: (self.hold)(matrix), bias }
+    /// Hands the matrix, stacked of the matrices of `names`, to the backend.
+    fn linear(&mut self, names: &[String], matrix: Matrix, bias: Vec<f32>) -> Result<Linear<M>> {
+        let part = matrix.values.len() / names.len();
+        let weight =
+            (self.hold)(matrix).map_err(|OutOfRange { index, found }| Error::OutOfRange {
+                name: format!("{}.weight", names[index / part]),
+                index: index % part,
+                found,
+            })?;
+        Ok(Linear { weight, bias })
     }
 }
 

@@ -3,13 +3,15 @@
 
 mod support;
 
-use distilbert::{Classifier, InstructionSet, TokenBatch};
+use std::path::Path;
+
+use distilbert::{Classifier, ClassifierBuilder, InstructionSet, Precision, TokenBatch};
 use support::generator::GeneratedModel;
 use support::{Dice, bundled_model, token_goldens};
 use tempfile::TempDir;
 
-fn classifier(model: &std::path::Path, set: InstructionSet, threads: usize) -> Classifier {
-    Classifier::builder(model).instruction_set(set).threads(threads).build().unwrap()
+fn builder(model: &Path, set: InstructionSet, precision: Precision) -> ClassifierBuilder {
+    Classifier::builder(model).instruction_set(set).precision(precision)
 }
 
 fn bits(logits: &[f32]) -> Vec<u32> {
@@ -26,16 +28,16 @@ fn padded(rows: &[&Vec<u32>]) -> TokenBatch {
 }
 
 /// Compares every row in shuffled batches of 2 to 64, on 1, 2 and 4 threads, with itself alone.
-fn check(model: &std::path::Path, rows: &[Vec<u32>]) {
+fn check(model: &Path, rows: &[Vec<u32>], precision: Precision) {
     for set in InstructionSet::detected() {
-        let alone = classifier(model, set, 1);
+        let alone = builder(model, set, precision).threads(1).build().unwrap();
         let labels = alone.labels().len();
         let expected: Vec<Vec<u32>> = rows
             .iter()
             .map(|row| bits(&alone.logits(&TokenBatch::from_rows(&[row]).unwrap()).unwrap()))
             .collect();
         for threads in [1, 2, 4] {
-            let classifier = classifier(model, set, threads);
+            let classifier = builder(model, set, precision).threads(threads).build().unwrap();
             let mut dice = Dice(threads as u64);
             let mut order: Vec<usize> = (0..rows.len()).collect();
             dice.shuffle(&mut order);
@@ -69,7 +71,7 @@ fn texts_have_the_same_bits_in_any_batch_and_on_any_threads() {
         .step_by(5)
         .collect();
     assert!(rows.len() >= 500, "only {} texts", rows.len());
-    check(&bundled_model(), &rows);
+    check(&bundled_model(), &rows, Precision::F32);
 }
 
 #[test]
@@ -83,12 +85,13 @@ fn odd_sizes_have_the_same_bits_in_any_batch_and_on_any_threads() {
     let mut dice = Dice(3);
     let rows: Vec<Vec<u32>> =
         (0..150).map(|_| (0..=dice.below(40)).map(|_| dice.below(120) as u32).collect()).collect();
-    check(folder.path(), &rows);
+    check(folder.path(), &rows, Precision::F32);
+    check(folder.path(), &rows, Precision::F16);
 }
 
 #[test]
 fn callers_at_the_same_time_do_not_disturb_each_other() {
-    let classifier = &classifier(&bundled_model(), InstructionSet::choose(None).unwrap(), 2);
+    let classifier = &Classifier::builder(bundled_model()).threads(2).build().unwrap();
     let goldens = token_goldens();
     let rows: Vec<&[u32]> = goldens
         .iter()

@@ -3,10 +3,10 @@
 
 mod support;
 
-use distilbert::{Classifier, InstructionSet, TokenBatch};
+use distilbert::{Classifier, Error, InstructionSet, Precision, TokenBatch};
 use safetensors::Dtype;
 use serde_json::Value;
-use support::generator::GeneratedModel;
+use support::generator::{GeneratedModel, Tensor};
 use support::{TOLERANCE, golden, ids, largest_error, list, numbers};
 use tempfile::TempDir;
 
@@ -21,6 +21,9 @@ fn on_every_set(model: &std::path::Path, mut check: impl FnMut(&Classifier)) {
         }
     }
 }
+
+/// The largest error that a logit may have with weights rounded to f16.
+const F16_TOLERANCE: f64 = 5e-3;
 
 /// The batch of a golden, and its logits row after row.
 fn padded_batch(batch: &Value) -> (TokenBatch, Vec<f64>) {
@@ -87,6 +90,58 @@ fn the_bundled_model_matches_float64_from_text_to_logits() {
         }
         println!("{} texts on {}: {worst:.1e}", texts.len(), classifier.info().instruction_set);
     });
+}
+
+/// Rounding the weights is all that f16 loses, so what this bounds is a property of the model: the
+/// full size stands for real ones.
+#[test]
+fn f16_weights_stay_close_to_float64_at_the_full_size() {
+    let case = &golden("full.json")[0];
+    let folder = TempDir::new().unwrap();
+    GeneratedModel::of_case(case).write(folder.path());
+    let builder = Classifier::builder(folder.path()).precision(Precision::F16);
+    let classifier = builder.build().unwrap();
+    for batch in list(&case["batches"]) {
+        let (tokens, expected) = padded_batch(batch);
+        let error = largest_error(&classifier.logits(&tokens).unwrap(), &expected);
+        println!("{} in f16: {error:.1e}", batch["name"]);
+        assert!(error <= F16_TOLERANCE, "{}: off by {error:.1e}", batch["name"]);
+    }
+}
+
+/// Widening is exact, so a checkpoint that holds halves loses nothing.
+#[test]
+fn a_checkpoint_of_halves_gives_the_same_bits_in_f16_and_f32() {
+    let folder = TempDir::new().unwrap();
+    GeneratedModel::small().stored_as(Dtype::F16).write(folder.path());
+    let rows: Vec<Vec<u32>> =
+        (1..40).map(|len| (0..len).map(|id| id * 3 % 120).collect()).collect();
+    let batch = TokenBatch::from_rows(&rows).unwrap();
+    for set in InstructionSet::detected() {
+        let [f32, f16] = [Precision::F32, Precision::F16].map(|precision| {
+            let builder = Classifier::builder(folder.path()).instruction_set(set);
+            builder.precision(precision).build().unwrap().logits(&batch).unwrap()
+        });
+        assert_eq!(f32, f16, "{set}");
+    }
+}
+
+#[test]
+fn weights_that_f16_cannot_express_are_named() {
+    let mut model = GeneratedModel::small();
+    let tensor = model.tensor("transformer.layer.1.attention.v_lin.weight");
+    let mut values = tensor.values();
+    values[33] = 1e5;
+    *tensor = Tensor::new(Dtype::F32, &tensor.shape, &values);
+    let folder = TempDir::new().unwrap();
+    model.write(folder.path());
+    assert!(Classifier::builder(folder.path()).build().is_ok());
+    match Classifier::builder(folder.path()).precision(Precision::F16).build().err() {
+        Some(Error::OutOfRange { name, index: 33, found: 1e5 }) => {
+            assert_eq!(name, "transformer.layer.1.attention.v_lin.weight");
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -1,23 +1,42 @@
-//! A growable buffer of `f32` that begins on a cache line.
+//! A growable buffer of numbers that begins on a cache line.
 
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 
-/// Values in a cache line of 64 bytes.
-const LINE: usize = 16;
+use half::f16;
+
+const LINE: usize = 64;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct CacheLine([f32; LINE]);
+struct CacheLine([u8; LINE]);
 
-/// `f32` values that begin on a cache line, so that no vector load of packed weights straddles two.
-#[derive(Default)]
-pub(crate) struct AlignedVec {
+/// Numbers without padding, of which every pattern of bits is one.
+///
+/// # Safety
+/// That holds for the type, its alignment is at most a cache line's, and its size divides one.
+pub(crate) unsafe trait Plain: Copy {}
+
+// SAFETY: IEEE singles are such numbers, of four bytes.
+unsafe impl Plain for f32 {}
+// SAFETY: IEEE halves are such numbers, of two bytes.
+unsafe impl Plain for f16 {}
+
+/// Numbers that begin on a cache line, so that no vector load of packed weights straddles two.
+pub(crate) struct AlignedVec<T = f32> {
     lines: Vec<CacheLine>,
     len: usize,
+    numbers: PhantomData<T>,
 }
 
-impl AlignedVec {
+impl<T> Default for AlignedVec<T> {
+    fn default() -> Self {
+        Self { lines: Vec::new(), len: 0, numbers: PhantomData }
+    }
+}
+
+impl<T: Plain> AlignedVec<T> {
     pub fn zeroed(len: usize) -> Self {
         let mut vec = Self::default();
         vec.resize(len);
@@ -27,11 +46,11 @@ impl AlignedVec {
     /// Makes room for `len` values and keeps what was there; new ones are zero. Shrinking keeps the
     /// memory, so that a buffer sized once is never allocated again.
     pub fn resize(&mut self, len: usize) {
-        let lines = len.div_ceil(LINE);
+        let lines = len.div_ceil(LINE / size_of::<T>());
         if lines > self.lines.len() {
             self.lines.reserve_exact(lines - self.lines.len());
             advise_huge_pages(self.lines.spare_capacity_mut());
-            self.lines.resize(lines, CacheLine([0.0; LINE]));
+            self.lines.resize(lines, CacheLine([0; LINE]));
         }
         self.len = len;
     }
@@ -57,18 +76,18 @@ fn advise_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
 #[cfg(not(target_os = "linux"))]
 fn advise_huge_pages<T>(_: &mut [MaybeUninit<T>]) {}
 
-impl Deref for AlignedVec {
-    type Target = [f32];
+impl<T: Plain> Deref for AlignedVec<T> {
+    type Target = [T];
 
-    fn deref(&self) -> &[f32] {
-        // SAFETY: `CacheLine` is `repr(C)` around 16 `f32` and has no padding (64 bytes, aligned to
-        // 64), so the lines are one run of initialised `f32`; `resize` keeps `len` within it.
+    fn deref(&self) -> &[T] {
+        // SAFETY: the lines are one run of initialised bytes, aligned for `T`, and every pattern of
+        // bits is a `T` (both by `Plain`); `resize` keeps `len` within them.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 }
 
-impl DerefMut for AlignedVec {
-    fn deref_mut(&mut self) -> &mut [f32] {
+impl<T: Plain> DerefMut for AlignedVec<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `deref`, and `&mut self` makes the borrow the only one.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
     }
@@ -80,7 +99,7 @@ mod tests {
 
     #[test]
     fn grows_zeroed_on_a_cache_line_and_never_gives_memory_back() {
-        let mut vec = AlignedVec::zeroed(3);
+        let mut vec = AlignedVec::<f32>::zeroed(3);
         vec.copy_from_slice(&[1.0, 2.0, 3.0]);
         vec.resize(100);
         assert_eq!(vec.as_ptr() as usize % 64, 0);
@@ -90,6 +109,6 @@ mod tests {
         vec.resize(1);
         vec.resize(100);
         assert_eq!(vec.as_ptr(), at);
-        assert!(AlignedVec::zeroed(0).is_empty());
+        assert!(AlignedVec::<f16>::zeroed(0).is_empty());
     }
 }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use half::f16;
+
 use super::attention::{Attention, AttentionScratch, Queries};
 use super::embeddings::embed;
 use super::isa::{InstructionSet, Isa, Kernel};
@@ -9,6 +11,7 @@ use super::layer_norm::normalise_rows;
 use super::linear::{Epilogue, PackedMatrix, Product, rows};
 use super::scratch::{Scratch, ScratchPool};
 use super::threads::Threads;
+use super::weight::{Precision, Weight};
 use crate::batch::TokenBatch;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Activation, Config};
@@ -32,28 +35,36 @@ pub(crate) fn load(
     config: Config,
     checkpoint: &Checkpoint,
     set: InstructionSet,
+    precision: Precision,
     threads: Threads,
 ) -> Result<Box<dyn Forward>> {
-    struct Load<'a>(Config, &'a Checkpoint, Threads);
+    struct Load<'a>(Config, &'a Checkpoint, Precision, Threads);
     impl Kernel for Load<'_> {
         type Output = Result<Box<dyn Forward>>;
 
         fn run<I: Isa>(self, isa: I) -> Self::Output {
-            let Self(config, checkpoint, threads) = self;
-            Ok(Box::new(Engine::load(isa, config, checkpoint, threads)?))
+            let Self(config, checkpoint, precision, threads) = self;
+            Ok(match precision {
+                Precision::F32 => {
+                    Box::new(Engine::<I, f32>::load(isa, config, checkpoint, threads)?)
+                }
+                Precision::F16 => {
+                    Box::new(Engine::<I, f16>::load(isa, config, checkpoint, threads)?)
+                }
+            })
         }
     }
-    set.run(Load(config, checkpoint, threads)).unwrap_or_else(|| Err(set.missing()))
+    set.run(Load(config, checkpoint, precision, threads)).unwrap_or_else(|| Err(set.missing()))
 }
 
-struct Engine<I> {
+struct Engine<I, W> {
     isa: I,
-    model: Model<PackedMatrix>,
+    model: Model<PackedMatrix<W>>,
     threads: Threads,
     scratch: ScratchPool,
 }
 
-impl<I: Isa> Engine<I> {
+impl<I: Isa, W: Weight> Engine<I, W> {
     fn load(isa: I, config: Config, checkpoint: &Checkpoint, threads: Threads) -> Result<Self> {
         Ok(Self {
             isa,
@@ -64,7 +75,7 @@ impl<I: Isa> Engine<I> {
     }
 }
 
-impl<I: Isa> Forward for Engine<I> {
+impl<I: Isa, W: Weight> Forward for Engine<I, W> {
     fn config(&self) -> &Config {
         &self.model.config
     }
@@ -103,12 +114,12 @@ fn sub_batches(batch: &TokenBatch) -> impl Iterator<Item = Range<usize>> {
 
 /// The steps of a forward pass; what they work on is in the [`Scratch`].
 #[derive(Clone, Copy)]
-struct Pass<'a, I> {
+struct Pass<'a, I, W> {
     isa: I,
-    model: &'a Model<PackedMatrix>,
+    model: &'a Model<PackedMatrix<W>>,
 }
 
-impl<I: Isa> Pass<'_, I> {
+impl<I: Isa, W: Weight> Pass<'_, I, W> {
     /// Computes the logits of some rows of a batch.
     fn run(
         self,
@@ -153,7 +164,7 @@ impl<I: Isa> Pass<'_, I> {
     }
 
     /// `hidden` → `hidden`, for every token.
-    fn layer(self, layer: &Layer<PackedMatrix>, scratch: &mut Scratch) {
+    fn layer(self, layer: &Layer<PackedMatrix<W>>, scratch: &mut Scratch) {
         let dim = self.model.config.dim;
         let Scratch { hidden, query_key_value, context, inner, sequences, workers, .. } = scratch;
         Product {
@@ -178,7 +189,7 @@ impl<I: Isa> Pass<'_, I> {
 
     /// `hidden` → `first_tokens`: the head reads only the first token of each row, so only keys and
     /// values are needed of the others.
-    fn last_layer(self, layer: &Layer<PackedMatrix>, scratch: &mut Scratch) {
+    fn last_layer(self, layer: &Layer<PackedMatrix<W>>, scratch: &mut Scratch) {
         let dim = self.model.config.dim;
         let Scratch {
             hidden,
@@ -222,10 +233,10 @@ impl<I: Isa> Pass<'_, I> {
     }
 
     /// What follows attention in a layer: `states` → `states`, with one row of `context` for each.
-    fn after_attention<W: Send>(
+    fn after_attention<T: Send>(
         self,
-        layer: &Layer<PackedMatrix>,
-        workers: &mut [W],
+        layer: &Layer<PackedMatrix<W>>,
+        workers: &mut [T],
         context: &[f32],
         inner: &mut [f32],
         states: &mut [f32],
@@ -252,11 +263,11 @@ impl<I: Isa> Pass<'_, I> {
     }
 
     /// A whole linear layer from rows to rows, both without gaps.
-    fn linear<W: Send>(
+    fn linear<T: Send>(
         self,
-        linear: &Linear<PackedMatrix>,
+        linear: &Linear<PackedMatrix<W>>,
         epilogue: Epilogue,
-        workers: &mut [W],
+        workers: &mut [T],
         input: &[f32],
         output: &mut [f32],
     ) {

@@ -6,7 +6,8 @@ use super::activation::{gelu, relu};
 use super::aligned::AlignedVec;
 use super::isa::{Isa, Kernel, MAX_PANEL, multiply};
 use super::threads::{Parts, for_each_task};
-use crate::model::{Linear, Matrix};
+use super::weight::Weight;
+use crate::model::{Linear, Matrix, OutOfRange};
 
 /// Multiply-accumulates that make a task worth handing to a thread: some 5 µs.
 const TASK_WORK: usize = 256 * 1024;
@@ -17,23 +18,27 @@ const BLOCK_ROWS: usize = 192;
 
 /// A weight matrix in the order in which tiles read it: panels of `width` outputs, each with one
 /// step of `width` values per input. Outputs past the last are zero.
-pub(crate) struct PackedMatrix {
-    panels: AlignedVec,
+pub(crate) struct PackedMatrix<W> {
+    panels: AlignedVec<W>,
     width: usize,
     inputs: usize,
     outputs: usize,
 }
 
-impl PackedMatrix {
-    pub fn pack<I: Isa>(_: I, matrix: Matrix) -> Self {
+impl<W: Weight> PackedMatrix<W> {
+    /// Packs a matrix, whose weights must be in `W`'s range.
+    pub fn pack<I: Isa>(_: I, matrix: Matrix) -> Result<Self, OutOfRange> {
         let Matrix { outputs, inputs, values } = matrix;
+        if let Some(index) = values.iter().position(|&value| !W::from_f32(value).is_finite()) {
+            return Err(OutOfRange { index, found: values[index] });
+        }
         let mut panels = AlignedVec::zeroed(outputs.div_ceil(I::PANEL) * I::PANEL * inputs);
         for (panel, rows) in
             panels.chunks_mut(I::PANEL * inputs).zip(values.chunks(I::PANEL * inputs))
         {
             transpose_into(panel, I::PANEL, rows, inputs);
         }
-        Self { panels, width: I::PANEL, inputs, outputs }
+        Ok(Self { panels, width: I::PANEL, inputs, outputs })
     }
 
     pub fn inputs(&self) -> usize {
@@ -45,16 +50,16 @@ impl PackedMatrix {
     }
 
     /// The panel of this index and all that follow.
-    fn panels_from(&self, index: usize) -> &[f32] {
+    fn panels_from(&self, index: usize) -> &[W] {
         &self.panels[index * self.width * self.inputs..]
     }
 }
 
 /// Writes `rows`, of `inputs` values each, as columns of a panel.
-fn transpose_into(panel: &mut [f32], width: usize, rows: &[f32], inputs: usize) {
+fn transpose_into<W: Weight>(panel: &mut [W], width: usize, rows: &[f32], inputs: usize) {
     for (column, row) in rows.chunks(inputs).enumerate() {
         for (step, &value) in panel.chunks_mut(width).zip(row) {
-            step[column] = value;
+            step[column] = W::from_f32(value);
         }
     }
 }
@@ -83,20 +88,20 @@ pub(crate) fn rows(values: &[f32], stride: usize) -> Rows<'_> {
 }
 
 /// One linear layer over some rows.
-pub(crate) struct Product<'a> {
+pub(crate) struct Product<'a, W> {
     pub input: Rows<'a>,
-    pub linear: &'a Linear<PackedMatrix>,
+    pub linear: &'a Linear<PackedMatrix<W>>,
     /// The outputs to compute; the others keep what they hold.
     pub outputs: Range<usize>,
     pub epilogue: Epilogue,
 }
 
-impl Product<'_> {
+impl<W: Weight> Product<'_, W> {
     /// Computes into `output`, whose rows are `output_stride` apart and hold output `j` at column `j`.
-    pub fn run<I: Isa, W: Send>(
+    pub fn run<I: Isa, T: Send>(
         self,
         isa: I,
-        workers: &mut [W],
+        workers: &mut [T],
         output: &mut [f32],
         output_stride: usize,
     ) {
@@ -124,15 +129,15 @@ impl Product<'_> {
 }
 
 /// A task: some rows by some panels.
-struct Block<'a> {
-    product: &'a Product<'a>,
+struct Block<'a, W> {
+    product: &'a Product<'a, W>,
     rows: Range<usize>,
     panels: Range<usize>,
     output: &'a Parts<'a>,
     output_stride: usize,
 }
 
-impl Kernel for Block<'_> {
+impl<W: Weight> Kernel for Block<'_, W> {
     type Output = ();
 
     #[inline(always)]
@@ -141,6 +146,7 @@ impl Kernel for Block<'_> {
         let weight = &linear.weight;
         let first_row = &input.values[self.rows.start * input.stride..];
         let mut sums = [0.0; BLOCK_ROWS * MAX_PANEL];
+        let mut buffer = W::Buffer::default();
         for panel in self.panels {
             let panel_columns = panel * I::PANEL..weight.outputs.min((panel + 1) * I::PANEL);
             let columns =
@@ -151,7 +157,7 @@ impl Kernel for Block<'_> {
                 isa,
                 (first_row, input.stride),
                 (self.rows.len(), weight.inputs),
-                weight.panels_from(panel),
+                (weight.panels_from(panel), &mut buffer),
                 (&mut sums, I::PANEL),
             );
             for (row, sums) in self.rows.clone().zip(sums.chunks_exact(I::PANEL)) {
@@ -205,6 +211,8 @@ fn finish_panel<I: Isa>(
 
 #[cfg(test)]
 mod tests {
+    use half::f16;
+
     use super::*;
     use crate::cpu::isa::on_every_set;
     use crate::cpu::threads::Threads;
@@ -221,19 +229,31 @@ mod tests {
     }
 
     impl Kernel for Case<'_> {
-        type Output = Vec<f32>;
+        type Output = [Vec<f32>; 2];
 
+        /// Checks every type of weight and returns their outputs.
+        fn run<I: Isa>(self, isa: I) -> Self::Output {
+            [self.with_weights::<I, f32>(isa), self.with_weights::<I, f16>(isa)]
+        }
+    }
+
+    impl Case<'_> {
         /// Compares with a naive float64 loop and returns the output.
-        fn run<I: Isa>(self, isa: I) -> Vec<f32> {
+        fn with_weights<I: Isa, W: Weight>(self, isa: I) -> Vec<f32> {
             let (inputs, outputs) = (self.inputs, self.outputs);
             let (input_stride, output_stride) = (inputs + 1, outputs + 2);
-            let values = random(1, outputs * inputs);
+            // Rounded to the weights' type, so that the loop sees what the kernel sees.
+            let round = |value: f32| W::to_f32(W::from_f32(value));
+            let values: Vec<f32> = random(1, outputs * inputs).into_iter().map(round).collect();
             let bias = random(2, outputs);
             let input = random(3, self.rows * input_stride);
             let before = random(4, self.rows * output_stride);
             let mut output = before.clone();
             let matrix = Matrix { outputs, inputs, values: values.clone() };
-            let linear = Linear { weight: PackedMatrix::pack(isa, matrix), bias: bias.clone() };
+            let linear = Linear {
+                weight: PackedMatrix::<W>::pack(isa, matrix).unwrap(),
+                bias: bias.clone(),
+            };
             let product = Product {
                 input: Rows { values: &input, stride: input_stride, count: self.rows },
                 linear: &linear,
@@ -320,7 +340,9 @@ mod tests {
                         epilogue,
                         threads,
                     };
-                    on_every_set(case, |set, output| first_rows.push((set, output[..45].to_vec())));
+                    on_every_set(case, |set, outputs| {
+                        first_rows.push((set, outputs.map(|output| output[..45].to_vec())));
+                    });
                 }
             }
             for (set, row) in &first_rows {

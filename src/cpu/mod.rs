@@ -16,6 +16,8 @@ mod math;
 mod scratch;
 mod softmax;
 mod threads;
+mod weight;
 
 pub(crate) use self::engine::{Forward, load};
 pub(crate) use self::threads::Threads;
+pub use self::weight::Precision;

@@ -1,10 +1,12 @@
-//! x86-64 with AVX2 and FMA: 16 registers of 8 values.
+//! x86-64 with AVX2, FMA and F16C: 16 registers of 8 values.
 
 use std::arch::x86_64::*;
 
+use half::f16;
+
 use super::{Isa, Kernel, Tile, TileOutput};
 
-/// Proof that the machine has AVX2 and FMA.
+/// Proof that the machine has AVX2, FMA and F16C, which came with one another.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
@@ -18,7 +20,10 @@ const TILE_ROWS: usize = 6;
 
 impl Avx2 {
     pub fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+        let found = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        found.then_some(Self(()))
     }
 }
 
@@ -30,11 +35,11 @@ impl Isa for Avx2 {
 
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        #[target_feature(enable = "avx2,fma")]
+        #[target_feature(enable = "avx2,fma,f16c")]
         fn with_instructions<K: Kernel>(isa: Avx2, kernel: K) -> K::Output {
             kernel.run(isa)
         }
-        // SAFETY: the token proves that the machine has AVX2 and FMA.
+        // SAFETY: the token proves that the machine has AVX2, FMA and F16C.
         unsafe { with_instructions(self, kernel) }
     }
 
@@ -52,8 +57,24 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch(self, values: &[f32]) {
+    fn prefetch<T>(self, values: &[T]) {
         prefetch(values);
+    }
+
+    #[inline(always)]
+    fn widen(self, halves: &[f16], wide: &mut [f32]) {
+        assert_eq!(halves.len(), wide.len(), "another number of values");
+        let whole = halves.len() - halves.len() % LANES;
+        for at in (0..whole).step_by(LANES) {
+            // SAFETY: the token proves F16C; `at` and the next seven values lie in both slices.
+            unsafe {
+                let eight = _mm_loadu_si128(halves.as_ptr().add(at).cast());
+                _mm256_storeu_ps(wide.as_mut_ptr().add(at), _mm256_cvtph_ps(eight));
+            }
+        }
+        for (wide, half) in wide[whole..].iter_mut().zip(&halves[whole..]) {
+            *wide = half.to_f32();
+        }
     }
 
     #[inline(always)]
@@ -156,9 +177,8 @@ impl Isa for Avx2 {
 
 /// Asks for values to be brought into L2, on any x86-64.
 #[inline(always)]
-pub(super) fn prefetch(values: &[f32]) {
-    const LINE: usize = 64 / size_of::<f32>();
-    for line in values.chunks(LINE) {
+pub(super) fn prefetch<T>(values: &[T]) {
+    for line in values.chunks(64 / size_of::<T>()) {
         // SAFETY: every x86-64 has SSE; prefetching changes nothing but the caches.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
     }

@@ -2,6 +2,8 @@
 
 use std::arch::x86_64::*;
 
+use half::f16;
+
 use super::avx2::prefetch;
 use super::{Isa, Kernel, Tile, TileOutput};
 
@@ -53,8 +55,24 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    fn prefetch(self, values: &[f32]) {
+    fn prefetch<T>(self, values: &[T]) {
         prefetch(values);
+    }
+
+    #[inline(always)]
+    fn widen(self, halves: &[f16], wide: &mut [f32]) {
+        assert_eq!(halves.len(), wide.len(), "another number of values");
+        let whole = halves.len() - halves.len() % LANES;
+        for at in (0..whole).step_by(LANES) {
+            // SAFETY: the token proves AVX-512F; `at` and the next fifteen values lie in both slices.
+            unsafe {
+                let sixteen = _mm256_loadu_si256(halves.as_ptr().add(at).cast());
+                _mm512_storeu_ps(wide.as_mut_ptr().add(at), _mm512_cvtph_ps(sixteen));
+            }
+        }
+        for (wide, half) in wide[whole..].iter_mut().zip(&halves[whole..]) {
+            *wide = half.to_f32();
+        }
     }
 
     #[inline(always)]

@@ -1,5 +1,8 @@
 //! Plain Rust, for machines that have no kernels of their own here.
 
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
 use super::{Isa, Kernel, Tile, TileOutput};
 
 /// Needs nothing, so it needs no proof.
@@ -59,7 +62,12 @@ impl Isa for Portable {
     }
 
     #[inline(always)]
-    fn prefetch(self, _: &[f32]) {}
+    fn prefetch<T>(self, _: &[T]) {}
+
+    #[inline(always)]
+    fn widen(self, halves: &[f16], wide: &mut [f32]) {
+        halves.convert_to_f32_slice(wide);
+    }
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::F32 {

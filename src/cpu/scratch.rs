@@ -18,6 +18,7 @@ pub(crate) struct Scratch {
     pub inner: AlignedVec,
     /// `[rows, dim]`: the first tokens alone, in the last layer and the head.
     pub first_tokens: AlignedVec,
+    /// `[rows, dim]`: their queries, and later what the head makes of them.
     pub first_queries: AlignedVec,
     /// The tokens of each row of the batch.
     pub sequences: Vec<std::ops::Range<usize>>,

@@ -4,9 +4,10 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
+use super::x86::{Product, prefetch, vector_methods};
 use super::{Isa, Kernel, Tile, TileOutput};
 
-/// Proof that the machine has AVX2, FMA and F16C, which came with one another.
+/// Proof that the machine has AVX2, FMA and F16C.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
@@ -43,100 +44,20 @@ impl Isa for Avx2 {
         unsafe { with_instructions(self, kernel) }
     }
 
-    #[inline(always)]
-    fn tile(self, tile: Tile<'_>, output: TileOutput<'_>) {
-        let (rows, depth) = (tile.rows(), tile.depth());
-        let panel = tile.panel(PANEL).as_ptr();
-        let input = (tile.input().as_ptr(), tile.input_stride());
-        let (stride, accumulate) = (output.stride(), output.accumulate());
-        let output = (output.values(rows, PANEL).as_mut_ptr(), stride);
-        // SAFETY: the token proves AVX2 and FMA. `Tile::new` has checked that the input holds
-        // `rows` rows of `depth` at its stride, `panel` that the panel is `depth` steps of `PANEL`,
-        // `values` that the output holds `rows` runs of `PANEL` at its stride.
-        unsafe { PRODUCTS[rows - 1](input, depth, panel, output, accumulate) };
-    }
-
-    #[inline(always)]
-    fn prefetch<T>(self, values: &[T]) {
-        prefetch(values);
-    }
-
-    #[inline(always)]
-    fn widen(self, halves: &[f16], wide: &mut [f32]) {
-        assert_eq!(halves.len(), wide.len(), "another number of values");
-        let whole = halves.len() - halves.len() % LANES;
-        for at in (0..whole).step_by(LANES) {
-            // SAFETY: the token proves F16C; `at` and the next seven values lie in both slices.
-            unsafe {
-                let eight = _mm_loadu_si128(halves.as_ptr().add(at).cast());
-                _mm256_storeu_ps(wide.as_mut_ptr().add(at), _mm256_cvtph_ps(eight));
-            }
-        }
-        for (wide, half) in wide[whole..].iter_mut().zip(&halves[whole..]) {
-            *wide = half.to_f32();
-        }
-    }
-
-    #[inline(always)]
-    fn splat(self, value: f32) -> __m256 {
-        // SAFETY: the token proves AVX.
-        unsafe { _mm256_set1_ps(value) }
-    }
-
-    #[inline(always)]
-    fn load(self, from: &[f32]) -> __m256 {
-        let from = &from[..LANES];
-        // SAFETY: the token proves AVX; `from` holds eight values.
-        unsafe { _mm256_loadu_ps(from.as_ptr()) }
-    }
-
-    #[inline(always)]
-    fn store(self, value: __m256, to: &mut [f32]) {
-        let to = &mut to[..LANES];
-        // SAFETY: the token proves AVX; `to` has room for eight values.
-        unsafe { _mm256_storeu_ps(to.as_mut_ptr(), value) }
-    }
-
-    #[inline(always)]
-    fn add(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: the token proves AVX.
-        unsafe { _mm256_add_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn sub(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: the token proves AVX.
-        unsafe { _mm256_sub_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn mul(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: the token proves AVX.
-        unsafe { _mm256_mul_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn div(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: the token proves AVX.
-        unsafe { _mm256_div_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
-        // SAFETY: the token proves FMA.
-        unsafe { _mm256_fmadd_ps(a, b, c) }
-    }
-
-    #[inline(always)]
-    fn min(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: the token proves AVX.
-        unsafe { _mm256_min_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn max(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: the token proves AVX.
-        unsafe { _mm256_max_ps(a, b) }
+    vector_methods! {
+        vector: __m256,
+        splat: _mm256_set1_ps,
+        load: _mm256_loadu_ps,
+        store: _mm256_storeu_ps,
+        add: _mm256_add_ps,
+        sub: _mm256_sub_ps,
+        mul: _mm256_mul_ps,
+        div: _mm256_div_ps,
+        mul_add: _mm256_fmadd_ps,
+        min: _mm256_min_ps,
+        max: _mm256_max_ps,
+        load_halves: _mm_loadu_si128,
+        widen_halves: _mm256_cvtph_ps,
     }
 
     #[inline(always)]
@@ -174,17 +95,6 @@ impl Isa for Avx2 {
         }
     }
 }
-
-/// Asks for values to be brought into L2, on any x86-64.
-#[inline(always)]
-pub(super) fn prefetch<T>(values: &[T]) {
-    for line in values.chunks(64 / size_of::<T>()) {
-        // SAFETY: every x86-64 has SSE; prefetching changes nothing but the caches.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
-    }
-}
-
-type Product = unsafe fn((*const f32, usize), usize, *const f32, (*mut f32, usize), bool);
 
 /// [`product`] for 1 to `TILE_ROWS` rows.
 const PRODUCTS: [Product; TILE_ROWS] =

@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::avx2::prefetch;
+use super::x86::{Product, prefetch, vector_methods};
 use super::{Isa, Kernel, Tile, TileOutput};
 
 /// Proof that the machine has AVX-512F, which implies AVX2 and FMA.
@@ -41,100 +41,20 @@ impl Isa for Avx512 {
         unsafe { with_instructions(self, kernel) }
     }
 
-    #[inline(always)]
-    fn tile(self, tile: Tile<'_>, output: TileOutput<'_>) {
-        let (rows, depth) = (tile.rows(), tile.depth());
-        let panel = tile.panel(PANEL).as_ptr();
-        let input = (tile.input().as_ptr(), tile.input_stride());
-        let (stride, accumulate) = (output.stride(), output.accumulate());
-        let output = (output.values(rows, PANEL).as_mut_ptr(), stride);
-        // SAFETY: the token proves AVX-512F. `Tile::new` has checked that the input holds `rows`
-        // rows of `depth` at its stride, `panel` that the panel is `depth` steps of `PANEL`,
-        // `values` that the output holds `rows` runs of `PANEL` at its stride.
-        unsafe { PRODUCTS[rows - 1](input, depth, panel, output, accumulate) };
-    }
-
-    #[inline(always)]
-    fn prefetch<T>(self, values: &[T]) {
-        prefetch(values);
-    }
-
-    #[inline(always)]
-    fn widen(self, halves: &[f16], wide: &mut [f32]) {
-        assert_eq!(halves.len(), wide.len(), "another number of values");
-        let whole = halves.len() - halves.len() % LANES;
-        for at in (0..whole).step_by(LANES) {
-            // SAFETY: the token proves AVX-512F; `at` and the next fifteen values lie in both slices.
-            unsafe {
-                let sixteen = _mm256_loadu_si256(halves.as_ptr().add(at).cast());
-                _mm512_storeu_ps(wide.as_mut_ptr().add(at), _mm512_cvtph_ps(sixteen));
-            }
-        }
-        for (wide, half) in wide[whole..].iter_mut().zip(&halves[whole..]) {
-            *wide = half.to_f32();
-        }
-    }
-
-    #[inline(always)]
-    fn splat(self, value: f32) -> __m512 {
-        // SAFETY: the token proves AVX-512F.
-        unsafe { _mm512_set1_ps(value) }
-    }
-
-    #[inline(always)]
-    fn load(self, from: &[f32]) -> __m512 {
-        let from = &from[..LANES];
-        // SAFETY: the token proves AVX-512F; `from` holds sixteen values.
-        unsafe { _mm512_loadu_ps(from.as_ptr()) }
-    }
-
-    #[inline(always)]
-    fn store(self, value: __m512, to: &mut [f32]) {
-        let to = &mut to[..LANES];
-        // SAFETY: the token proves AVX-512F; `to` has room for sixteen values.
-        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), value) }
-    }
-
-    #[inline(always)]
-    fn add(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: the token proves AVX-512F.
-        unsafe { _mm512_add_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn sub(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: the token proves AVX-512F.
-        unsafe { _mm512_sub_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn mul(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: the token proves AVX-512F.
-        unsafe { _mm512_mul_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn div(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: the token proves AVX-512F.
-        unsafe { _mm512_div_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        // SAFETY: the token proves AVX-512F.
-        unsafe { _mm512_fmadd_ps(a, b, c) }
-    }
-
-    #[inline(always)]
-    fn min(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: the token proves AVX-512F.
-        unsafe { _mm512_min_ps(a, b) }
-    }
-
-    #[inline(always)]
-    fn max(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: the token proves AVX-512F.
-        unsafe { _mm512_max_ps(a, b) }
+    vector_methods! {
+        vector: __m512,
+        splat: _mm512_set1_ps,
+        load: _mm512_loadu_ps,
+        store: _mm512_storeu_ps,
+        add: _mm512_add_ps,
+        sub: _mm512_sub_ps,
+        mul: _mm512_mul_ps,
+        div: _mm512_div_ps,
+        mul_add: _mm512_fmadd_ps,
+        min: _mm512_min_ps,
+        max: _mm512_max_ps,
+        load_halves: _mm256_loadu_si256,
+        widen_halves: _mm512_cvtph_ps,
     }
 
     #[inline(always)]
@@ -164,8 +84,6 @@ impl Isa for Avx512 {
         unsafe { _mm512_reduce_max_ps(a) }
     }
 }
-
-type Product = unsafe fn((*const f32, usize), usize, *const f32, (*mut f32, usize), bool);
 
 /// [`product`] for 1 to `TILE_ROWS` rows.
 const PRODUCTS: [Product; TILE_ROWS] = [

@@ -11,6 +11,8 @@ mod avx2;
 mod avx512;
 mod portable;
 mod tile;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use std::fmt;
 use std::str::FromStr;

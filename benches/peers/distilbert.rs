@@ -3,8 +3,8 @@
 //! `peer_distilbert FOLDER THREADS` loads a model and prints `{"version": "…"}`. Each line on
 //! standard input, `{"rows": [[ids…]…], "repeats": n, "warmup": w}`, is answered by a line
 //! `{"logits": […], "milliseconds": […]}`: the time of each of n calls of `Classifier::logits`,
-//! after w that are not timed, and the last one's logits. Build it with `--no-default-features`: with the feature `text`, the
-//! folder would need a tokenizer.
+//! after w that are not timed, and the last one's logits. Build it with `--no-default-features`: with
+//! the feature `text`, the folder would need a tokenizer.
 
 use std::env;
 use std::error::Error;

@@ -29,7 +29,7 @@ impl<W: Weight> PackedMatrix<W> {
     /// Packs a matrix, whose weights must be in `W`'s range.
     pub fn pack<I: Isa>(_: I, matrix: Matrix) -> Result<Self, OutOfRange> {
         let Matrix { outputs, inputs, values } = matrix;
-        if let Some(index) = values.iter().position(|&value| !W::from_f32(value).is_finite()) {
+        if let Some(index) = W::out_of_range(&values) {
             return Err(OutOfRange { index, found: values[index] });
         }
         let mut panels = AlignedVec::zeroed(outputs.div_ceil(I::PANEL) * I::PANEL * inputs);
@@ -105,6 +105,7 @@ impl<W: Weight> Product<'_, W> {
         output: &mut [f32],
         output_stride: usize,
     ) {
+        assert!(self.outputs.end <= output_stride, "the rows of the output overlap");
         let weight = &self.linear.weight;
         let panels = self.outputs.start / I::PANEL..self.outputs.end.div_ceil(I::PANEL);
         // Blocks of nearly the same size, in whole tiles.
@@ -163,7 +164,8 @@ impl<W: Weight> Kernel for Block<'_, W> {
             for (row, sums) in self.rows.clone().zip(sums.chunks_exact(I::PANEL)) {
                 let start = row * self.output_stride;
                 // SAFETY: tasks share no pair of a row and a panel, so no two of these parts
-                // overlap: rows are `output_stride` apart, which is no less than the columns.
+                // overlap: rows are `output_stride` apart, which `run` has checked to be no less than
+                // the columns.
                 let output =
                     unsafe { self.output.part(start + columns.start..start + columns.end) };
                 finish(isa, *epilogue, &sums[skipped..], bias, output);

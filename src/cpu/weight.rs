@@ -37,7 +37,8 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
     /// The nearest weight of this type; infinite if it is out of range.
     fn from_f32(value: f32) -> Self;
 
-    fn is_finite(self) -> bool;
+    /// The first of some finite values that this type cannot express.
+    fn out_of_range(values: &[f32]) -> Option<usize>;
 
     #[cfg(test)]
     fn to_f32(self) -> f32;
@@ -54,8 +55,8 @@ impl Weight for f32 {
         value
     }
 
-    fn is_finite(self) -> bool {
-        self.is_finite()
+    fn out_of_range(_: &[f32]) -> Option<usize> {
+        None
     }
 
     #[cfg(test)]
@@ -86,8 +87,8 @@ impl Weight for f16 {
         Self::from_f32(value)
     }
 
-    fn is_finite(self) -> bool {
-        self.is_finite()
+    fn out_of_range(values: &[f32]) -> Option<usize> {
+        values.iter().position(|&value| Self::from_f32(value).is_infinite())
     }
 
     #[cfg(test)]

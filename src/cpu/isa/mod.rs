@@ -47,8 +47,8 @@ pub(crate) const MAX_WEIGHT_BLOCK: usize = DEPTH_BLOCK * MAX_PANEL;
 pub(crate) trait Kernel {
     type Output;
 
-    /// Implementations are `#[inline(always)]`, so that they are compiled inside [`Isa::run`], with
-    /// its instructions.
+    /// Implementations that compute are `#[inline(always)]`, so that they are compiled inside
+    /// [`Isa::run`], with its instructions.
     fn run<I: Isa>(self, isa: I) -> Self::Output;
 }
 

@@ -1,7 +1,6 @@
 //! A growable buffer of numbers that begins on a cache line.
 
 use std::marker::PhantomData;
-use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 
 use half::f16;
@@ -49,32 +48,11 @@ impl<T: Plain> AlignedVec<T> {
         let lines = len.div_ceil(LINE / size_of::<T>());
         if lines > self.lines.len() {
             self.lines.reserve_exact(lines - self.lines.len());
-            advise_huge_pages(self.lines.spare_capacity_mut());
             self.lines.resize(lines, CacheLine([0; LINE]));
         }
         self.len = len;
     }
 }
-
-/// Asks for huge pages where a buffer is larger than one, before it is first touched. A short text
-/// reads every weight once, and with small pages it spends a good part of that time on page walks:
-/// on one Zen 4 core, 8 rows through 768×768 matrices rise from 31 to 55 GFLOP/s.
-#[cfg(target_os = "linux")]
-fn advise_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
-    const PAGE: usize = 4096;
-    const HUGE_PAGE: usize = 2 << 20;
-    let range = memory.as_mut_ptr_range();
-    let (start, end) = ((range.start as usize).next_multiple_of(PAGE), range.end as usize);
-    if end.saturating_sub(start) >= HUGE_PAGE {
-        // SAFETY: the whole pages from `start` to `end` lie in the slice, which is borrowed alone.
-        // The advice changes how the kernel backs them, not what they hold; if it fails, nothing
-        // changes.
-        unsafe { libc::madvise(start as *mut _, end - start, libc::MADV_HUGEPAGE) };
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn advise_huge_pages<T>(_: &mut [MaybeUninit<T>]) {}
 
 impl<T: Plain> Deref for AlignedVec<T> {
     type Target = [T];

@@ -93,7 +93,7 @@ pub enum Error {
 
     /// A weight is too large for the precision asked for.
     #[error(
-        "tensor `{name}` holds {found} at element {index}, which f16 cannot express: use Precision::F32"
+        "tensor `{name}` holds {found} at element {index}, which the precision asked for cannot express: use Precision::F32"
     )]
     OutOfRange {
         /// The tensor's name.
@@ -217,6 +217,13 @@ pub enum Error {
         requested: String,
         /// Why not, and what can be used.
         reason: String,
+    },
+
+    /// There is no such precision.
+    #[error("there is no precision `{requested}`; the names are f32, f16, int8")]
+    Precision {
+        /// The name as given.
+        requested: String,
     },
 
     /// The threads could not be started.

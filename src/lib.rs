@@ -28,6 +28,7 @@ mod classifier;
 mod config;
 mod cpu;
 mod error;
+mod int8;
 mod model;
 mod prediction;
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use crate::checkpoint::Checkpoint;
 use crate::config::{Config, generic_labels};
 use crate::error::{Error, Result};
+use crate::int8::Int8Rows;
 
 /// DistilBERT's own value: its configuration has no field for it.
 const LAYER_NORM_EPS: f32 = 1e-12;
@@ -14,7 +15,55 @@ const LAYER_NORM_EPS: f32 = 1e-12;
 pub(crate) struct Matrix {
     pub outputs: usize,
     pub inputs: usize,
-    pub values: Vec<f32>,
+    pub values: Values,
+}
+
+/// Row-major values, as the checkpoint has them.
+pub(crate) enum Values {
+    Floats(Vec<f32>),
+    /// With one scale for each output.
+    Int8(Int8Rows),
+}
+
+impl Values {
+    /// Matrices of the same width, one below the other. They are of one type: mixed ones become
+    /// floats.
+    fn stacked(parts: Vec<Self>) -> Self {
+        if parts.iter().all(|part| matches!(part, Self::Int8(_))) {
+            let (mut values, mut scales) = (Vec::new(), Vec::new());
+            for part in parts {
+                if let Self::Int8(rows) = part {
+                    values.extend(rows.values);
+                    scales.extend(rows.scales);
+                }
+            }
+            return Self::Int8(Int8Rows { values, scales });
+        }
+        let mut parts = parts.into_iter().map(Self::into_floats);
+        let mut values = parts.next().unwrap_or_default();
+        // Room for the others: all are of one size.
+        values.reserve_exact(parts.len() * values.len());
+        values.extend(parts.flatten());
+        Self::Floats(values)
+    }
+
+    pub fn into_floats(self) -> Vec<f32> {
+        match self {
+            Self::Floats(values) => values,
+            Self::Int8(rows) => rows.to_floats(),
+        }
+    }
+}
+
+/// How a backend holds weights.
+pub(crate) trait Hold {
+    /// A matrix of a linear layer.
+    type Matrix;
+    /// A table of embeddings.
+    type Table;
+
+    fn matrix(&self, matrix: Matrix) -> Result<Self::Matrix, OutOfRange>;
+    fn table(&self, matrix: Matrix) -> Self::Table;
 }
 
 /// A weight of a [`Matrix`] that the form in which it is to be held cannot express.
@@ -38,11 +87,11 @@ pub(crate) struct LayerNorm {
     pub eps: f32,
 }
 
-pub(crate) struct Embeddings {
+pub(crate) struct Embeddings<T> {
     /// `[vocab_size, dim]`
-    pub word: Vec<f32>,
+    pub word: T,
     /// `[max_position_embeddings, dim]`
-    pub position: Vec<f32>,
+    pub position: T,
     pub layer_norm: LayerNorm,
 }
 
@@ -64,23 +113,23 @@ pub(crate) struct Head<M> {
     pub outputs: usize,
 }
 
-pub(crate) struct Model<M> {
+pub(crate) struct Model<M, T> {
     pub config: Config,
-    pub embeddings: Embeddings,
+    pub embeddings: Embeddings<T>,
     pub layers: Vec<Layer<M>>,
     pub head: Head<M>,
 }
 
-impl<M> Model<M> {
+impl<M, T> Model<M, T> {
     /// Loads tensor after tensor, so that at no time two copies of the weights exist.
     ///
     /// The configuration's labels are completed with `LABEL_0`… where it has none.
     pub fn load(
         mut config: Config,
         checkpoint: &Checkpoint,
-        hold: impl FnMut(Matrix) -> Result<M, OutOfRange>,
+        hold: &impl Hold<Matrix = M, Table = T>,
     ) -> Result<Self> {
-        let mut loader = Loader { checkpoint, hold };
+        let loader = Loader { checkpoint, hold };
         let outputs = head_outputs(checkpoint, &config)?;
         if config.id2label.is_empty() {
             config.id2label = generic_labels(outputs);
@@ -114,29 +163,30 @@ fn head_outputs(checkpoint: &Checkpoint, config: &Config) -> Result<usize> {
     }
 }
 
-struct Loader<'a, F> {
+struct Loader<'a, H> {
     checkpoint: &'a Checkpoint,
-    hold: F,
+    hold: &'a H,
 }
 
-impl<M, F: FnMut(Matrix) -> Result<M, OutOfRange>> Loader<'_, F> {
-    fn embeddings(&self, config: &Config) -> Result<Embeddings> {
+impl<H: Hold> Loader<'_, H> {
+    fn embeddings(&self, config: &Config) -> Result<Embeddings<H::Table>> {
         const POSITIONS: &str = "embeddings.position_embeddings.weight";
         let (positions, dim) = (config.max_position_embeddings, config.dim);
         let word = self
             .checkpoint
-            .encoder_tensor("embeddings.word_embeddings.weight", &[config.vocab_size, dim])?;
+            .encoder_matrix("embeddings.word_embeddings.weight", config.vocab_size, dim)?;
         // The table is a weight in Hugging Face too; the formula only fills in for an absent one.
         let position =
             if config.sinusoidal_pos_embds && !self.checkpoint.has_encoder_tensor(POSITIONS) {
-                sinusoidal_positions(positions, dim)
+                Values::Floats(sinusoidal_positions(positions, dim))
             } else {
-                self.checkpoint.encoder_tensor(POSITIONS, &[positions, dim])?
+                self.checkpoint.encoder_matrix(POSITIONS, positions, dim)?
             };
-        Ok(Embeddings { word, position, layer_norm: self.layer_norm("embeddings.LayerNorm", dim)? })
+        let table = |outputs, values| self.hold.table(Matrix { outputs, inputs: dim, values });
+        Ok(Embeddings { word: table(config.vocab_size, word), position: table(positions, position), layer_norm: self.layer_norm("embeddings.LayerNorm", dim)? })
     }
 
-    fn layer(&mut self, config: &Config, index: usize) -> Result<Layer<M>> {
+    fn layer(&self, config: &Config, index: usize) -> Result<Layer<H::Matrix>> {
         let (dim, hidden_dim) = (config.dim, config.hidden_dim);
         let name = |part: &str| format!("transformer.layer.{index}.{part}");
         let attention = |part: &str| name(&format!("attention.{part}"));
@@ -154,7 +204,7 @@ impl<M, F: FnMut(Matrix) -> Result<M, OutOfRange>> Loader<'_, F> {
         })
     }
 
-    fn head(&mut self, config: &Config, outputs: usize) -> Result<Head<M>> {
+    fn head(&self, config: &Config, outputs: usize) -> Result<Head<H::Matrix>> {
         let dim = config.dim;
         Ok(Head {
             pre_classifier: self.head_linear("pre_classifier", dim, dim)?,
@@ -173,35 +223,32 @@ impl<M, F: FnMut(Matrix) -> Result<M, OutOfRange>> Loader<'_, F> {
 
     /// One linear layer out of several of `outputs` each, stacked in the order of `names`.
     fn encoder_linear(
-        &mut self,
+        &self,
         names: &[String],
         outputs: usize,
         inputs: usize,
-    ) -> Result<Linear<M>> {
-        let mut values = Vec::new();
+    ) -> Result<Linear<H::Matrix>> {
+        let mut parts = Vec::new();
         let mut bias = Vec::new();
         for name in names {
-            let part =
-                self.checkpoint.encoder_tensor(&format!("{name}.weight"), &[outputs, inputs])?;
-            // Known to fit only now: the shape has been found in the file.
-            values.reserve_exact(part.len() * names.len() - values.len());
-            values.extend(part);
+            parts.push(self.checkpoint.encoder_matrix(&format!("{name}.weight"), outputs, inputs)?);
             bias.extend(self.checkpoint.encoder_tensor(&format!("{name}.bias"), &[outputs])?);
         }
+        let values = Values::stacked(parts);
         self.linear(names, Matrix { outputs: outputs * names.len(), inputs, values }, bias)
     }
 
-    fn head_linear(&mut self, name: &str, outputs: usize, inputs: usize) -> Result<Linear<M>> {
-        let values = self.checkpoint.tensor(&format!("{name}.weight"), &[outputs, inputs])?;
+    fn head_linear(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear<H::Matrix>> {
+        let values = self.checkpoint.matrix(&format!("{name}.weight"), outputs, inputs)?;
         let bias = self.checkpoint.tensor(&format!("{name}.bias"), &[outputs])?;
         self.linear(&[name.to_owned()], Matrix { outputs, inputs, values }, bias)
     }
 
     /// Hands the matrix, stacked of the matrices of `names`, to the backend.
-    fn linear(&mut self, names: &[String], matrix: Matrix, bias: Vec<f32>) -> Result<Linear<M>> {
-        let part = matrix.values.len() / names.len();
+    fn linear(&self, names: &[String], matrix: Matrix, bias: Vec<f32>) -> Result<Linear<H::Matrix>> {
+        let part = matrix.outputs * matrix.inputs / names.len();
         let weight =
-            (self.hold)(matrix).map_err(|OutOfRange { index, found }| Error::OutOfRange {
+            self.hold.matrix(matrix).map_err(|OutOfRange { index, found }| Error::OutOfRange {
                 name: format!("{}.weight", names[index / part]),
                 index: index % part,
                 found,

@@ -12,6 +12,8 @@ use std::path::{Component, Path};
 use self::safetensors::SafetensorsFile;
 use crate::config::read_json_object;
 use crate::error::{Error, Result};
+use crate::int8::Int8Rows;
+use crate::model::Values;
 
 const WEIGHTS: &str = "model.safetensors";
 const SHARD_INDEX: &str = "model.safetensors.index.json";
@@ -60,11 +62,21 @@ impl Checkpoint {
     /// [`Error::MissingTensor`], [`Error::TensorShape`], [`Error::TensorDtype`] or
     /// [`Error::NotFinite`], each with the tensor's name.
     pub fn encoder_tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        self.tensor(&self.encoder_name(name), shape)
+    }
+
+    /// A matrix of the encoder, as [`matrix`](Self::matrix) gives it, with or without the prefix.
+    pub(crate) fn encoder_matrix(&self, name: &str, rows: usize, len: usize) -> Result<Values> {
+        self.matrix(&self.encoder_name(name), rows, len)
+    }
+
+    /// The name under which the checkpoint has a tensor of the encoder.
+    fn encoder_name(&self, name: &str) -> String {
         let prefixed = format!("{ENCODER_PREFIX}{name}");
         if self.tensors.contains_key(&prefixed) || !self.tensors.contains_key(name) {
-            self.tensor(&prefixed, shape)
+            prefixed
         } else {
-            self.tensor(name, shape)
+            name.to_owned()
         }
     }
 
@@ -83,6 +95,22 @@ impl Checkpoint {
             Some(&file) => self.files[file].tensor(name, shape),
             None => Err(Error::MissingTensor { name: name.to_owned(), expected: shape.to_owned() }),
         }
+    }
+
+    /// A matrix by its full name, as it is stored: `I8` with its rows' scales in the tensor
+    /// `<name>_scale`, or of floats.
+    ///
+    /// # Errors
+    /// As for [`encoder_tensor`](Self::encoder_tensor).
+    pub(crate) fn matrix(&self, name: &str, rows: usize, len: usize) -> Result<Values> {
+        if let Some(&file) = self.tensors.get(name)
+            && self.files[file].is_int8(name)
+        {
+            let values = self.files[file].int8_tensor(name, &[rows, len])?;
+            let scales = self.tensor(&format!("{name}_scale"), &[rows])?;
+            return Ok(Values::Int8(Int8Rows { values, scales }));
+        }
+        self.tensor(name, &[rows, len]).map(Values::Floats)
     }
 
     /// The shape of a tensor by its full name, if there is such a tensor.

@@ -60,19 +60,19 @@ impl SafetensorsFile {
         self.metadata.info(name).map(|info| info.shape.as_slice())
     }
 
+    pub fn is_int8(&self, name: &str) -> bool {
+        self.metadata.info(name).is_some_and(|info| info.dtype == Dtype::I8)
+    }
+
+    /// The values of an `I8` tensor.
+    pub fn int8_tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<i8>> {
+        let (_, bytes) = self.find(name, shape)?;
+        Ok(bytes.iter().map(|&byte| byte as i8).collect())
+    }
+
     /// The tensor's values, widened to `f32`; the caller has seen the name in [`names`](Self::names).
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let Some(info) = self.metadata.info(name) else {
-            return Err(Error::MissingTensor { name: name.to_owned(), expected: shape.to_owned() });
-        };
-        if info.shape != shape {
-            return Err(Error::TensorShape {
-                name: name.to_owned(),
-                expected: shape.to_owned(),
-                found: info.shape.clone(),
-            });
-        }
-        let bytes = self.bytes_of(info)?;
+        let (info, bytes) = self.find(name, shape)?;
         let values = match info.dtype {
             Dtype::F32 => {
                 bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
@@ -92,6 +92,21 @@ impl SafetensorsFile {
         };
         check_finite(name, &values)?;
         Ok(values)
+    }
+
+    /// A tensor of this shape, and its bytes.
+    fn find(&self, name: &str, shape: &[usize]) -> Result<(&TensorInfo, &[u8])> {
+        let Some(info) = self.metadata.info(name) else {
+            return Err(Error::MissingTensor { name: name.to_owned(), expected: shape.to_owned() });
+        };
+        if info.shape != shape {
+            return Err(Error::TensorShape {
+                name: name.to_owned(),
+                expected: shape.to_owned(),
+                found: info.shape.clone(),
+            });
+        }
+        Ok((info, self.bytes_of(info)?))
     }
 
     fn bytes_of(&self, info: &TensorInfo) -> Result<&[u8]> {

@@ -22,6 +22,13 @@ unsafe impl Plain for f32 {}
 // SAFETY: IEEE halves are such numbers, of two bytes.
 unsafe impl Plain for f16 {}
 
+// SAFETY: these integers are such numbers, of one byte.
+unsafe impl Plain for i8 {}
+// SAFETY: as for `i8`.
+unsafe impl Plain for u8 {}
+// SAFETY: these integers are such numbers, of four bytes.
+unsafe impl Plain for i32 {}
+
 /// Numbers that begin on a cache line, so that no vector load of packed weights straddles two.
 pub(crate) struct AlignedVec<T = f32> {
     lines: Vec<CacheLine>,

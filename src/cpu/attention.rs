@@ -6,10 +6,11 @@
 use std::ops::Range;
 
 use super::aligned::AlignedVec;
-use super::isa::{Isa, Kernel, MAX_PANEL, multiply};
-use super::linear::Rows;
+use super::isa::{Isa, Kernel, MAX_PANEL};
+use super::multiply::multiply;
 use super::softmax::softmax;
 use super::threads::{Parts, for_each_task};
+use super::weight::Rows;
 
 /// Queries that go through together: their scores over 512 keys take 48 KiB.
 const QUERY_BLOCK: usize = 24;

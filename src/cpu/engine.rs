@@ -1,22 +1,24 @@
 //! The forward pass: from a batch of tokens to logits.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use half::f16;
 
 use super::attention::{Attention, AttentionScratch, Queries};
-use super::embeddings::embed;
+use super::embeddings::{Table, embed};
 use super::isa::{InstructionSet, Isa, Kernel};
 use super::layer_norm::normalise_rows;
-use super::linear::{Epilogue, PackedMatrix, Product, rows};
+use super::linear::{Epilogue, PackedMatrix, Product};
+use super::quantise::QuantisedRows;
 use super::scratch::{Scratch, ScratchPool};
 use super::threads::Threads;
-use super::weight::{Precision, Weight};
+use super::weight::{Precision, Weight, rows};
 use crate::batch::TokenBatch;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Activation, Config};
 use crate::error::Result;
-use crate::model::{Head, Layer, Linear, Model};
+use crate::model::{Head, Hold, Layer, Linear, Matrix, Model, OutOfRange};
 
 /// Tokens that go through the layers together: enough for full speed, and a bound on the scratch.
 /// Rows are never cut, so a longer row still goes through alone.
@@ -51,15 +53,37 @@ pub(crate) fn load(
                 Precision::F16 => {
                     Box::new(Engine::<I, f16>::load(isa, config, checkpoint, threads)?)
                 }
+                Precision::Int8 => {
+                    Box::new(Engine::<I, i8>::load(isa, config, checkpoint, threads)?)
+                }
             })
         }
     }
     set.run(Load(config, checkpoint, precision, threads)).unwrap_or_else(|| Err(set.missing()))
 }
 
-struct Engine<I, W> {
+/// The model as this engine holds it.
+type PackedModel<W> = Model<PackedMatrix<W>, <W as Weight>::Table>;
+
+/// Packs weights for an instruction set.
+struct Packing<I, W>(I, PhantomData<W>);
+
+impl<I: Isa, W: Weight> Hold for Packing<I, W> {
+    type Matrix = PackedMatrix<W>;
+    type Table = W::Table;
+
+    fn matrix(&self, matrix: Matrix) -> Result<PackedMatrix<W>, OutOfRange> {
+        PackedMatrix::pack(self.0, matrix)
+    }
+
+    fn table(&self, matrix: Matrix) -> W::Table {
+        W::Table::from_matrix(matrix)
+    }
+}
+
+struct Engine<I, W: Weight> {
     isa: I,
-    model: Model<PackedMatrix<W>>,
+    model: PackedModel<W>,
     threads: Threads,
     scratch: ScratchPool,
 }
@@ -68,7 +92,7 @@ impl<I: Isa, W: Weight> Engine<I, W> {
     fn load(isa: I, config: Config, checkpoint: &Checkpoint, threads: Threads) -> Result<Self> {
         Ok(Self {
             isa,
-            model: Model::load(config, checkpoint, |matrix| PackedMatrix::pack(isa, matrix))?,
+            model: Model::load(config, checkpoint, &Packing(isa, PhantomData))?,
             threads,
             scratch: ScratchPool::default(),
         })
@@ -114,9 +138,9 @@ fn sub_batches(batch: &TokenBatch) -> impl Iterator<Item = Range<usize>> {
 
 /// The steps of a forward pass; what they work on is in the [`Scratch`].
 #[derive(Clone, Copy)]
-struct Pass<'a, I, W> {
+struct Pass<'a, I, W: Weight> {
     isa: I,
-    model: &'a Model<PackedMatrix<W>>,
+    model: &'a PackedModel<W>,
 }
 
 impl<I: Isa, W: Weight> Pass<'_, I, W> {
@@ -166,14 +190,15 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
     /// `hidden` → `hidden`, for every token.
     fn layer(self, layer: &Layer<PackedMatrix<W>>, scratch: &mut Scratch) {
         let dim = self.model.config.dim;
-        let Scratch { hidden, query_key_value, context, inner, sequences, workers, .. } = scratch;
+        let Scratch { hidden, query_key_value, context, inner, quantised, sequences, workers, .. } =
+            scratch;
         Product {
             input: rows(hidden, dim),
             linear: &layer.query_key_value,
             outputs: 0..3 * dim,
             epilogue: Epilogue::Bias,
         }
-        .run(self.isa, workers, query_key_value, 3 * dim);
+        .run(self.isa, workers, quantised, query_key_value, 3 * dim);
         Attention {
             heads: self.model.config.n_heads,
             head_size: self.model.config.head_size(),
@@ -184,7 +209,7 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             value: rows(&query_key_value[2 * dim..], 3 * dim),
         }
         .run(self.isa, workers, context);
-        self.after_attention(layer, workers, context, inner, hidden);
+        self.after_attention(layer, workers, quantised, context, inner, hidden);
     }
 
     /// `hidden` → `first_tokens`: the head reads only the first token of each row, so only keys and
@@ -196,6 +221,7 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             query_key_value,
             context,
             inner,
+            quantised,
             first_tokens,
             first_queries,
             sequences,
@@ -210,14 +236,14 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             outputs: dim..3 * dim,
             epilogue: Epilogue::Bias,
         }
-        .run(self.isa, workers, query_key_value, 3 * dim);
+        .run(self.isa, workers, quantised, query_key_value, 3 * dim);
         Product {
             input: rows(first_tokens, dim),
             linear: &layer.query_key_value,
             outputs: 0..dim,
             epilogue: Epilogue::Bias,
         }
-        .run(self.isa, workers, first_queries, dim);
+        .run(self.isa, workers, quantised, first_queries, dim);
         let context = &mut context[..first_tokens.len()];
         Attention {
             heads: self.model.config.n_heads,
@@ -229,7 +255,7 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             value: rows(&query_key_value[2 * dim..], 3 * dim),
         }
         .run(self.isa, workers, context);
-        self.after_attention(layer, workers, context, inner, first_tokens);
+        self.after_attention(layer, workers, quantised, context, inner, first_tokens);
     }
 
     /// What follows attention in a layer: `states` → `states`, with one row of `context` for each.
@@ -237,29 +263,30 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
         self,
         layer: &Layer<PackedMatrix<W>>,
         workers: &mut [T],
+        quantised: &mut QuantisedRows,
         context: &[f32],
         inner: &mut [f32],
         states: &mut [f32],
     ) {
         let Config { dim, hidden_dim, activation, .. } = self.model.config;
         let inner = &mut inner[..states.len() / dim * hidden_dim];
-        self.linear(&layer.attention_output, Epilogue::BiasResidual, workers, context, states);
+        self.linear(&layer.attention_output, Epilogue::BiasResidual, workers, quantised, context, states);
         normalise_rows(self.isa, workers, &layer.attention_norm, states);
         let activation = match activation {
             Activation::Gelu => Epilogue::BiasGelu,
             Activation::Relu => Epilogue::BiasRelu,
         };
-        self.linear(&layer.feed_forward_in, activation, workers, states, inner);
-        self.linear(&layer.feed_forward_out, Epilogue::BiasResidual, workers, inner, states);
+        self.linear(&layer.feed_forward_in, activation, workers, quantised, states, inner);
+        self.linear(&layer.feed_forward_out, Epilogue::BiasResidual, workers, quantised, inner, states);
         normalise_rows(self.isa, workers, &layer.feed_forward_norm, states);
     }
 
     /// `first_tokens` → logits.
     fn head(self, scratch: &mut Scratch, logits: &mut [f32]) {
         let Head { pre_classifier, classifier, .. } = &self.model.head;
-        let Scratch { first_tokens, first_queries: pooled, workers, .. } = scratch;
-        self.linear(pre_classifier, Epilogue::BiasRelu, workers, first_tokens, pooled);
-        self.linear(classifier, Epilogue::Bias, workers, pooled, logits);
+        let Scratch { first_tokens, first_queries: pooled, quantised, workers, .. } = scratch;
+        self.linear(pre_classifier, Epilogue::BiasRelu, workers, quantised, first_tokens, pooled);
+        self.linear(classifier, Epilogue::Bias, workers, quantised, pooled, logits);
     }
 
     /// A whole linear layer from rows to rows, both without gaps.
@@ -268,11 +295,12 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
         linear: &Linear<PackedMatrix<W>>,
         epilogue: Epilogue,
         workers: &mut [T],
+        quantised: &mut QuantisedRows,
         input: &[f32],
         output: &mut [f32],
     ) {
         let (inputs, outputs) = (linear.weight.inputs(), linear.weight.outputs());
         Product { input: rows(input, inputs), linear, outputs: 0..outputs, epilogue }
-            .run(self.isa, workers, output, outputs);
+            .run(self.isa, workers, quantised, output, outputs);
     }
 }

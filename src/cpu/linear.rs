@@ -4,9 +4,11 @@ use std::ops::Range;
 
 use super::activation::{gelu, relu};
 use super::aligned::AlignedVec;
-use super::isa::{Isa, Kernel, MAX_PANEL, multiply};
+use super::isa::{Isa, Kernel, MAX_PANEL};
+use super::multiply::multiply;
+use super::quantise::QuantisedRows;
 use super::threads::{Parts, for_each_task};
-use super::weight::Weight;
+use super::weight::{Rows, Weight};
 use crate::model::{Linear, Matrix, OutOfRange};
 
 /// Multiply-accumulates that make a task worth handing to a thread: some 5 µs.
@@ -16,29 +18,32 @@ const TASK_WORK: usize = 256 * 1024;
 /// inputs that is in use (192 rows by 256 values, 192 KiB) should stay in L2 while the weights pass.
 const BLOCK_ROWS: usize = 192;
 
-/// A weight matrix in the order in which tiles read it: panels of `width` outputs, each with one
-/// step of `width` values per input. Outputs past the last are zero.
-pub(crate) struct PackedMatrix<W> {
+/// A weight matrix in the order in which tiles read it: panels of `width` outputs, each with a step
+/// for every group of inputs, in which each output has its group's weights side by side. Outputs and
+/// inputs past the last are zero.
+pub(crate) struct PackedMatrix<W: Weight> {
     panels: AlignedVec<W>,
     width: usize,
+    /// Inputs, in whole groups.
+    depth: usize,
     inputs: usize,
     outputs: usize,
+    columns: W::Columns,
 }
 
 impl<W: Weight> PackedMatrix<W> {
     /// Packs a matrix, whose weights must be in `W`'s range.
     pub fn pack<I: Isa>(_: I, matrix: Matrix) -> Result<Self, OutOfRange> {
-        let Matrix { outputs, inputs, values } = matrix;
-        if let Some(index) = W::out_of_range(&values) {
-            return Err(OutOfRange { index, found: values[index] });
-        }
-        let mut panels = AlignedVec::zeroed(outputs.div_ceil(I::PANEL) * I::PANEL * inputs);
+        let Matrix { outputs, inputs, .. } = matrix;
+        let depth = inputs.next_multiple_of(W::GROUP);
+        let (weights, columns) = W::from_matrix(matrix, I::PANEL)?;
+        let mut panels = AlignedVec::zeroed(outputs.next_multiple_of(I::PANEL) * depth);
         for (panel, rows) in
-            panels.chunks_mut(I::PANEL * inputs).zip(values.chunks(I::PANEL * inputs))
+            panels.chunks_mut(I::PANEL * depth).zip(weights.chunks(I::PANEL * inputs))
         {
             transpose_into(panel, I::PANEL, rows, inputs);
         }
-        Ok(Self { panels, width: I::PANEL, inputs, outputs })
+        Ok(Self { panels, width: I::PANEL, depth, inputs, outputs, columns })
     }
 
     pub fn inputs(&self) -> usize {
@@ -51,15 +56,15 @@ impl<W: Weight> PackedMatrix<W> {
 
     /// The panel of this index and all that follow.
     fn panels_from(&self, index: usize) -> &[W] {
-        &self.panels[index * self.width * self.inputs..]
+        &self.panels[index * self.width * self.depth..]
     }
 }
 
 /// Writes `rows`, of `inputs` values each, as columns of a panel.
-fn transpose_into<W: Weight>(panel: &mut [W], width: usize, rows: &[f32], inputs: usize) {
+fn transpose_into<W: Weight>(panel: &mut [W], width: usize, rows: &[W], inputs: usize) {
     for (column, row) in rows.chunks(inputs).enumerate() {
-        for (step, &value) in panel.chunks_mut(width).zip(row) {
-            step[column] = W::from_f32(value);
+        for (step, group) in panel.chunks_mut(width * W::GROUP).zip(row.chunks(W::GROUP)) {
+            step[column * W::GROUP..][..group.len()].copy_from_slice(group);
         }
     }
 }
@@ -74,21 +79,8 @@ pub(crate) enum Epilogue {
     BiasResidual,
 }
 
-/// Rows of a row-major buffer, `stride` apart.
-#[derive(Clone, Copy)]
-pub(crate) struct Rows<'a> {
-    pub values: &'a [f32],
-    pub stride: usize,
-    pub count: usize,
-}
-
-/// As many rows as begin in `values`, `stride` apart.
-pub(crate) fn rows(values: &[f32], stride: usize) -> Rows<'_> {
-    Rows { values, stride, count: values.len().div_ceil(stride) }
-}
-
 /// One linear layer over some rows.
-pub(crate) struct Product<'a, W> {
+pub(crate) struct Product<'a, W: Weight> {
     pub input: Rows<'a>,
     pub linear: &'a Linear<PackedMatrix<W>>,
     /// The outputs to compute; the others keep what they hold.
@@ -102,24 +94,30 @@ impl<W: Weight> Product<'_, W> {
         self,
         isa: I,
         workers: &mut [T],
+        quantised: &mut QuantisedRows,
         output: &mut [f32],
         output_stride: usize,
     ) {
         assert!(self.outputs.end <= output_stride, "the rows of the output overlap");
-        let weight = &self.linear.weight;
-        let panels = self.outputs.start / I::PANEL..self.outputs.end.div_ceil(I::PANEL);
+        let Self { input, linear, outputs, epilogue } = self;
+        let weight = &linear.weight;
+        let panels = outputs.start / I::PANEL..outputs.end.div_ceil(I::PANEL);
         // Blocks of nearly the same size, in whole tiles.
-        let count = self.input.count;
+        let count = input.count;
         let block_rows = count.div_ceil(count.div_ceil(BLOCK_ROWS)).next_multiple_of(I::TILE_ROWS);
         let blocks = count.div_ceil(block_rows);
         let panel_work = block_rows.min(count) * weight.inputs * I::PANEL;
         let group = TASK_WORK.div_ceil(panel_work).min(panels.len().div_ceil(workers.len())).max(1);
         let groups = panels.len().div_ceil(group);
+        let input = W::from_rows(isa, workers, input, weight.inputs, quantised);
         let output = Parts::new(output);
         for_each_task(workers, blocks * groups, |_, task| {
             let (block, first_panel) = (task / groups, panels.start + task % groups * group);
             isa.run(Block {
-                product: &self,
+                input,
+                linear,
+                outputs: outputs.clone(),
+                epilogue,
                 rows: block * block_rows..count.min((block + 1) * block_rows),
                 panels: first_panel..panels.end.min(first_panel + group),
                 output: &output,
@@ -130,8 +128,11 @@ impl<W: Weight> Product<'_, W> {
 }
 
 /// A task: some rows by some panels.
-struct Block<'a, W> {
-    product: &'a Product<'a, W>,
+struct Block<'a, W: Weight> {
+    input: W::Rows<'a>,
+    linear: &'a Linear<PackedMatrix<W>>,
+    outputs: Range<usize>,
+    epilogue: Epilogue,
     rows: Range<usize>,
     panels: Range<usize>,
     output: &'a Parts<'a>,
@@ -143,21 +144,19 @@ impl<W: Weight> Kernel for Block<'_, W> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) {
-        let Product { input, linear, outputs, epilogue } = self.product;
+        let Self { input, linear, outputs, epilogue, .. } = self;
         let weight = &linear.weight;
-        let first_row = &input.values[self.rows.start * input.stride..];
-        let mut sums = [0.0; BLOCK_ROWS * MAX_PANEL];
+        let mut sums = [W::Sum::default(); BLOCK_ROWS * MAX_PANEL];
         let mut buffer = W::Buffer::default();
         for panel in self.panels {
-            let panel_columns = panel * I::PANEL..weight.outputs.min((panel + 1) * I::PANEL);
-            let columns =
-                panel_columns.start.max(outputs.start)..panel_columns.end.min(outputs.end);
-            let skipped = columns.start - panel_columns.start;
+            let first_column = panel * I::PANEL;
+            let columns = first_column.max(outputs.start)
+                ..weight.outputs.min(first_column + I::PANEL).min(outputs.end);
             let bias = &linear.bias[columns.clone()];
             multiply(
                 isa,
-                (first_row, input.stride),
-                (self.rows.len(), weight.inputs),
+                W::inputs(&input, self.rows.start),
+                (self.rows.len(), weight.depth),
                 (weight.panels_from(panel), &mut buffer),
                 (&mut sums, I::PANEL),
             );
@@ -168,39 +167,49 @@ impl<W: Weight> Kernel for Block<'_, W> {
                 // the columns.
                 let output =
                     unsafe { self.output.part(start + columns.start..start + columns.end) };
-                finish(isa, *epilogue, &sums[skipped..], bias, output);
+                let value = |at| {
+                    W::values(isa, &sums[at..], input, row, &weight.columns, first_column + at)
+                };
+                finish(isa, epilogue, value, columns.start - first_column, bias, output);
             }
         }
     }
 }
 
-/// Applies the epilogue to one row of a panel. A panel that is cut short goes through buffers of
-/// full width, so that every output sees the same instructions.
+/// Applies the epilogue to one row of a panel, whose products `value` gives, `LANES` at a time.
+/// A panel of which only some outputs are wanted, from `skipped` on, goes through buffers of full
+/// width, so that every output sees the same instructions.
 #[inline(always)]
-fn finish<I: Isa>(isa: I, epilogue: Epilogue, sums: &[f32], bias: &[f32], output: &mut [f32]) {
+fn finish<I: Isa>(
+    isa: I,
+    epilogue: Epilogue,
+    value: impl Fn(usize) -> I::F32,
+    skipped: usize,
+    bias: &[f32],
+    output: &mut [f32],
+) {
     if output.len() == I::PANEL {
-        finish_panel(isa, epilogue, sums, bias, output);
+        finish_panel(isa, epilogue, value, bias, output);
         return;
     }
-    let len = output.len();
-    let [mut whole_sums, mut whole_bias, mut whole_output] = [[0.0; MAX_PANEL]; 3];
-    whole_sums[..len].copy_from_slice(&sums[..len]);
-    whole_bias[..len].copy_from_slice(bias);
-    whole_output[..len].copy_from_slice(output);
-    finish_panel(isa, epilogue, &whole_sums, &whole_bias, &mut whole_output[..I::PANEL]);
-    output.copy_from_slice(&whole_output[..len]);
+    let wanted = skipped..skipped + output.len();
+    let [mut whole_bias, mut whole_output] = [[0.0; MAX_PANEL]; 2];
+    whole_bias[wanted.clone()].copy_from_slice(bias);
+    whole_output[wanted.clone()].copy_from_slice(output);
+    finish_panel(isa, epilogue, value, &whole_bias, &mut whole_output[..I::PANEL]);
+    output.copy_from_slice(&whole_output[wanted]);
 }
 
 #[inline(always)]
 fn finish_panel<I: Isa>(
     isa: I,
     epilogue: Epilogue,
-    sums: &[f32],
+    value: impl Fn(usize) -> I::F32,
     bias: &[f32],
     output: &mut [f32],
 ) {
     for at in (0..I::PANEL).step_by(I::LANES) {
-        let sum = isa.add(isa.load(&sums[at..]), isa.load(&bias[at..]));
+        let sum = isa.add(value(at), isa.load(&bias[at..]));
         let value = match epilogue {
             Epilogue::Bias => sum,
             Epilogue::BiasGelu => gelu(isa, sum),
@@ -218,6 +227,8 @@ mod tests {
     use super::*;
     use crate::cpu::isa::on_every_set;
     use crate::cpu::threads::Threads;
+    use crate::int8::{Int8Rows, LARGEST_WEIGHT};
+    use crate::model::Values;
     use crate::testing::{assert_close, random};
 
     #[derive(Clone, Copy)]
@@ -231,27 +242,43 @@ mod tests {
     }
 
     impl Kernel for Case<'_> {
-        type Output = [Vec<f32>; 2];
+        type Output = [Vec<f32>; 3];
 
-        /// Checks every type of weight and returns their outputs.
+        /// Checks every type of weight and returns their outputs. The naive loop gets the operands as
+        /// the type rounds them.
         fn run<I: Isa>(self, isa: I) -> Self::Output {
-            [self.with_weights::<I, f32>(isa), self.with_weights::<I, f16>(isa)]
+            let whole = |values: &[f32], _: usize| values.to_vec();
+            let halves = |values: &[f32], _: usize| {
+                values.iter().map(|&value| f16::from_f32(value).to_f32()).collect()
+            };
+            let int8_weights = |values: &[f32], inputs: usize| {
+                Int8Rows::quantise(values, inputs, LARGEST_WEIGHT).to_floats()
+            };
+            [
+                self.with_weights::<I, f32>(isa, whole, whole),
+                self.with_weights::<I, f16>(isa, halves, whole),
+                self.with_weights::<I, i8>(isa, int8_weights, int8_inputs),
+            ]
         }
     }
 
     impl Case<'_> {
         /// Compares with a naive float64 loop and returns the output.
-        fn with_weights<I: Isa, W: Weight>(self, isa: I) -> Vec<f32> {
+        fn with_weights<I: Isa, W: Weight>(
+            self,
+            isa: I,
+            round_weights: impl Fn(&[f32], usize) -> Vec<f32>,
+            round_inputs: impl Fn(&[f32], usize) -> Vec<f32>,
+        ) -> Vec<f32> {
             let (inputs, outputs) = (self.inputs, self.outputs);
             let (input_stride, output_stride) = (inputs + 1, outputs + 2);
-            // Rounded to the weights' type, so that the loop sees what the kernel sees.
-            let round = |value: f32| W::to_f32(W::from_f32(value));
-            let values: Vec<f32> = random(1, outputs * inputs).into_iter().map(round).collect();
+            let values = random(1, outputs * inputs);
+            let weights = round_weights(&values, inputs);
             let bias = random(2, outputs);
             let input = random(3, self.rows * input_stride);
             let before = random(4, self.rows * output_stride);
             let mut output = before.clone();
-            let matrix = Matrix { outputs, inputs, values: values.clone() };
+            let matrix = Matrix { outputs, inputs, values: Values::Floats(values) };
             let linear = Linear {
                 weight: PackedMatrix::<W>::pack(isa, matrix).unwrap(),
                 bias: bias.clone(),
@@ -263,7 +290,14 @@ mod tests {
                 epilogue: self.epilogue,
             };
             let mut workers = vec![(); self.threads.count()];
-            self.threads.install(|| product.run(isa, &mut workers, &mut output, output_stride));
+            let mut quantised = QuantisedRows::default();
+            self.threads.install(|| {
+                product.run(isa, &mut workers, &mut quantised, &mut output, output_stride);
+            });
+            let input: Vec<f32> = input
+                .chunks(input_stride)
+                .flat_map(|row| round_inputs(&row[..inputs], inputs))
+                .collect();
             for (index, &found) in output.iter().enumerate() {
                 let (row, column) = (index / output_stride, index % output_stride);
                 let held = f64::from(before[index]);
@@ -273,8 +307,8 @@ mod tests {
                 }
                 let product: f64 = (0..inputs)
                     .map(|k| {
-                        f64::from(input[row * input_stride + k])
-                            * f64::from(values[column * inputs + k])
+                        f64::from(input[row * inputs + k])
+                            * f64::from(weights[column * inputs + k])
                     })
                     .sum();
                 let sum = product + f64::from(bias[column]);
@@ -288,6 +322,19 @@ mod tests {
             }
             output
         }
+    }
+
+    /// A row as its 8 bits stand for it.
+    fn int8_inputs(row: &[f32], _: usize) -> Vec<f32> {
+        let least = row.iter().fold(0f32, |least, &value| least.min(value));
+        let largest = row.iter().fold(0f32, |largest, &value| largest.max(value));
+        let scale = (largest - least) / 255.0;
+        let zero_point = (-least * (1.0 / scale)).round_ties_even();
+        let round = |&value: &f32| {
+            let quantised = (value * (1.0 / scale) + zero_point).round_ties_even();
+            (quantised.clamp(0.0, 255.0) - zero_point) * scale
+        };
+        row.iter().map(round).collect()
     }
 
     const EPILOGUES: [Epilogue; 4] =

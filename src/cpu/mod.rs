@@ -13,6 +13,8 @@ pub(crate) mod isa;
 mod layer_norm;
 mod linear;
 mod math;
+mod multiply;
+mod quantise;
 mod scratch;
 mod softmax;
 mod threads;

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::aligned::AlignedVec;
 use super::attention::AttentionScratch;
+use super::quantise::QuantisedRows;
 
 /// The buffers of one forward pass.
 #[derive(Default)]
@@ -16,6 +17,8 @@ pub(crate) struct Scratch {
     pub context: AlignedVec,
     /// `[tokens, hidden_dim]`: between the two feed-forward layers.
     pub inner: AlignedVec,
+    /// The input of a linear layer in 8 bits.
+    pub quantised: QuantisedRows,
     /// `[rows, dim]`: the first tokens alone, in the last layer and the head.
     pub first_tokens: AlignedVec,
     /// `[rows, dim]`: their queries, and later what the head makes of them.

@@ -85,18 +85,18 @@ fn fan_out<W: Send>(workers: &mut [W], work: &(impl Fn(&mut W) + Sync)) {
 }
 
 /// A slice that tasks write to in parts which do not overlap.
-pub(crate) struct Parts<'a> {
-    start: *mut f32,
+pub(crate) struct Parts<'a, T = f32> {
+    start: *mut T,
     len: usize,
-    borrow: PhantomData<&'a mut [f32]>,
+    borrow: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: a `Parts` gives out nothing but slices of plain numbers, and only through `part`, whose
-// caller keeps them apart.
-unsafe impl Sync for Parts<'_> {}
+// SAFETY: a `Parts` gives out nothing but slices of values that may be sent, and only through `part`,
+// whose caller keeps them apart.
+unsafe impl<T: Send> Sync for Parts<'_, T> {}
 
-impl<'a> Parts<'a> {
-    pub fn new(values: &'a mut [f32]) -> Self {
+impl<'a, T> Parts<'a, T> {
+    pub fn new(values: &'a mut [T]) -> Self {
         Self { start: values.as_mut_ptr(), len: values.len(), borrow: PhantomData }
     }
 
@@ -106,7 +106,7 @@ impl<'a> Parts<'a> {
     /// No two parts that are held at the same time overlap.
     #[expect(clippy::mut_from_ref, reason = "that is the point: the caller keeps the parts apart")]
     #[inline(always)]
-    pub unsafe fn part(&self, range: Range<usize>) -> &mut [f32] {
+    pub unsafe fn part(&self, range: Range<usize>) -> &mut [T] {
         assert!(
             range.start <= range.end && range.end <= self.len,
             "the part reaches past the slice"

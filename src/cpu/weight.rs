@@ -1,105 +1,283 @@
-//! The types in which weights are held.
+//! The types in which weights are held, and how a tile of each is multiplied.
 
 use std::fmt;
+use std::str::FromStr;
 
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 
 use super::aligned::Plain;
-use super::isa::{Isa, MAX_WEIGHT_BLOCK};
+use super::embeddings::{FloatTable, Table};
+use super::isa::{Ahead, FLOAT_DEPTH_BLOCK, Isa, MAX_PANEL, TileOutput, TileRows};
+use super::quantise::QuantisedRows;
+use crate::error::Error;
+use crate::model::{Matrix, OutOfRange};
 
-/// How the weights of the linear layers are held. The arithmetic is `f32` for all, and so are
-/// embeddings and norms.
+/// How weights are held and multiplied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Precision {
     /// 32-bit weights.
     #[default]
     F32,
-    /// 16-bit weights, widened as they are read: half the memory. A checkpoint that is stored as F16
-    /// gives the same bits as with [`F32`](Self::F32).
+    /// The linear layers' weights in 16 bits, widened as they are read: half the memory. The
+    /// arithmetic is `f32`. A checkpoint that is stored as F16 gives the same bits as with
+    /// [`F32`](Self::F32).
     F16,
+    /// Weights and embeddings in 8 bits, with a scale for each output channel and each embedding. The
+    /// inputs of a linear layer are rounded to 8 bits, with a scale and a zero point for each token;
+    /// products are exact in 32 bits. Attention, activations and normalisation are `f32`.
+    Int8,
+}
+
+impl Precision {
+    /// All, the widest first.
+    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Int8];
+
+    /// The name, as `--precision` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Int8 => "int8",
+        }
+    }
 }
 
 impl fmt::Display for Precision {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-        })
+        formatter.write_str(self.name())
     }
 }
 
-/// A type of packed weights. The arithmetic is `f32` for all.
-pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
+impl FromStr for Precision {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL
+            .into_iter()
+            .find(|precision| precision.name() == name)
+            .ok_or_else(|| Error::Precision { requested: name.to_owned() })
+    }
+}
+
+/// Rows of a row-major buffer, `stride` apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a, T = f32> {
+    pub values: &'a [T],
+    pub stride: usize,
+    pub count: usize,
+}
+
+/// As many rows as begin in `values`, `stride` apart.
+pub(crate) fn rows(values: &[f32], stride: usize) -> Rows<'_> {
+    Rows { values, stride, count: values.len().div_ceil(stride) }
+}
+
+/// A type of packed weights: how a matrix and the rows that it multiplies become it, how tiles of it
+/// are multiplied, and how sums become values again.
+pub(crate) trait Weight: Plain + Send + Sync + 'static {
+    /// What they are multiplied with.
+    type Input: Plain + Send + Sync;
+    /// What products are summed in.
+    type Sum: Plain + Default + Send + Sync;
+    /// Inputs of one step of a panel, side by side for each column.
+    const GROUP: usize;
+    /// Inputs whose products are summed on their own before they join the total. A panel's part of
+    /// that depth stays in L1 while the rows pass by.
+    const DEPTH_BLOCK: usize;
+
     /// Where a thread widens weights, if they need it.
     type Buffer: Default + Send;
+    /// Some steps of a panel, as tiles read them.
+    type Block<'a>: Copy;
+    /// What becomes of the columns' sums, for all columns of whole panels.
+    type Columns: Send + Sync;
+    /// Rows as they are multiplied.
+    type Rows<'a>: Copy + Send + Sync;
+    /// Embeddings of a model with such weights.
+    type Table: Table;
 
-    /// The nearest weight of this type; infinite if it is out of range.
-    fn from_f32(value: f32) -> Self;
+    /// The matrix's weights, output after output, for panels of `width`.
+    fn from_matrix(matrix: Matrix, width: usize) -> Result<(Vec<Self>, Self::Columns), OutOfRange>;
 
-    /// The first of some finite values that this type cannot express.
-    fn out_of_range(values: &[f32]) -> Option<usize>;
+    /// Rows as they are multiplied; `quantised` has room for them.
+    fn from_rows<'a, I: Isa, T: Send>(
+        isa: I,
+        workers: &mut [T],
+        rows: Rows<'a>,
+        depth: usize,
+        quantised: &'a mut QuantisedRows,
+    ) -> Self::Rows<'a>;
 
-    #[cfg(test)]
-    fn to_f32(self) -> f32;
+    /// What tiles read, from one row on, and the distance of rows.
+    fn inputs<'a>(rows: &'a Self::Rows<'_>, first_row: usize) -> (&'a [Self::Input], usize);
 
-    /// The weights as `f32`: themselves, or widened into the buffer. There are at most
-    /// [`MAX_WEIGHT_BLOCK`].
-    fn widen<'a, I: Isa>(isa: I, weights: &'a [Self], buffer: &'a mut Self::Buffer) -> &'a [f32];
+    /// Readies `DEPTH_BLOCK` inputs' steps of a panel for a number of tiles.
+    fn block<'a, I: Isa>(
+        isa: I,
+        panel: &'a [Self],
+        tiles: usize,
+        buffer: &'a mut Self::Buffer,
+    ) -> Self::Block<'a>;
+
+    /// Multiplies a tile's rows.
+    fn tile<I: Isa>(
+        isa: I,
+        input: TileRows<'_, Self::Input>,
+        block: Self::Block<'_>,
+        ahead: Ahead<'_>,
+        output: TileOutput<'_, Self::Sum>,
+    );
+
+    /// The values of `LANES` sums of one row, which are those of columns from `column` on.
+    fn values<I: Isa>(
+        isa: I,
+        sums: &[Self::Sum],
+        rows: Self::Rows<'_>,
+        row: usize,
+        columns: &Self::Columns,
+        column: usize,
+    ) -> I::F32;
 }
 
 impl Weight for f32 {
+    type Input = f32;
+    type Sum = f32;
+    const GROUP: usize = 1;
+    const DEPTH_BLOCK: usize = FLOAT_DEPTH_BLOCK;
     type Buffer = ();
+    type Block<'a> = &'a [f32];
+    type Columns = ();
+    type Rows<'a> = Rows<'a>;
+    type Table = FloatTable;
 
-    fn from_f32(value: f32) -> Self {
-        value
+    fn from_matrix(matrix: Matrix, _: usize) -> Result<(Vec<f32>, ()), OutOfRange> {
+        Ok((matrix.values.into_floats(), ()))
     }
 
-    fn out_of_range(_: &[f32]) -> Option<usize> {
-        None
+    fn from_rows<'a, I: Isa, T: Send>(
+        _: I,
+        _: &mut [T],
+        rows: Rows<'a>,
+        _: usize,
+        _: &'a mut QuantisedRows,
+    ) -> Rows<'a> {
+        rows
     }
 
-    #[cfg(test)]
-    fn to_f32(self) -> f32 {
-        self
+    fn inputs<'a>(rows: &'a Rows<'_>, first_row: usize) -> (&'a [f32], usize) {
+        (&rows.values[first_row * rows.stride..], rows.stride)
     }
 
     #[inline(always)]
-    fn widen<'a, I: Isa>(_: I, weights: &'a [f32], (): &'a mut ()) -> &'a [f32] {
-        weights
+    fn values<I: Isa>(isa: I, sums: &[f32], _: Rows<'_>, _: usize, (): &(), _: usize) -> I::F32 {
+        isa.load(sums)
+    }
+
+    #[inline(always)]
+    fn block<'a, I: Isa>(_: I, panel: &'a [f32], _: usize, (): &'a mut ()) -> &'a [f32] {
+        panel
+    }
+
+    #[inline(always)]
+    fn tile<I: Isa>(
+        isa: I,
+        input: TileRows<'_, f32>,
+        panel: &[f32],
+        ahead: Ahead<'_>,
+        output: TileOutput<'_, f32>,
+    ) {
+        isa.tile_f32(input, panel, ahead, output);
     }
 }
 
 /// Room for one block of a panel, which stays in L1 while the rows pass by.
 #[repr(align(64))]
-pub(crate) struct WidenedBlock([f32; MAX_WEIGHT_BLOCK]);
+pub(crate) struct WidenedBlock([f32; FLOAT_DEPTH_BLOCK * MAX_PANEL]);
 
 impl Default for WidenedBlock {
     fn default() -> Self {
-        Self([0.0; MAX_WEIGHT_BLOCK])
+        Self([0.0; FLOAT_DEPTH_BLOCK * MAX_PANEL])
     }
 }
 
+/// With so few tiles, each widens the weights as it reads them; with more, they are widened once.
+const TILES_OF_HALVES: usize = 2;
+
+/// Part of a panel of halves.
+#[derive(Clone, Copy)]
+pub(crate) enum Halves<'a> {
+    Narrow(&'a [f16]),
+    Widened(&'a [f32]),
+}
+
 impl Weight for f16 {
+    type Input = f32;
+    type Sum = f32;
+    const GROUP: usize = 1;
+    const DEPTH_BLOCK: usize = FLOAT_DEPTH_BLOCK;
     type Buffer = WidenedBlock;
+    type Block<'a> = Halves<'a>;
+    type Columns = ();
+    type Rows<'a> = Rows<'a>;
+    type Table = FloatTable;
 
-    fn from_f32(value: f32) -> Self {
-        Self::from_f32(value)
+    fn from_matrix(matrix: Matrix, _: usize) -> Result<(Vec<f16>, ()), OutOfRange> {
+        let values = matrix.values.into_floats();
+        let mut halves = vec![f16::ZERO; values.len()];
+        halves.convert_from_f32_slice(&values);
+        match halves.iter().position(|half| half.is_infinite()) {
+            None => Ok((halves, ())),
+            Some(index) => Err(OutOfRange { index, found: values[index] }),
+        }
     }
 
-    fn out_of_range(values: &[f32]) -> Option<usize> {
-        values.iter().position(|&value| Self::from_f32(value).is_infinite())
+    fn from_rows<'a, I: Isa, T: Send>(
+        _: I,
+        _: &mut [T],
+        rows: Rows<'a>,
+        _: usize,
+        _: &'a mut QuantisedRows,
+    ) -> Rows<'a> {
+        rows
     }
 
-    #[cfg(test)]
-    fn to_f32(self) -> f32 {
-        self.to_f32()
+    fn inputs<'a>(rows: &'a Rows<'_>, first_row: usize) -> (&'a [f32], usize) {
+        (&rows.values[first_row * rows.stride..], rows.stride)
     }
 
     #[inline(always)]
-    fn widen<'a, I: Isa>(isa: I, weights: &'a [f16], buffer: &'a mut WidenedBlock) -> &'a [f32] {
-        let widened = &mut buffer.0[..weights.len()];
-        isa.widen(weights, widened);
-        widened
+    fn values<I: Isa>(isa: I, sums: &[f32], _: Rows<'_>, _: usize, (): &(), _: usize) -> I::F32 {
+        isa.load(sums)
+    }
+
+    #[inline(always)]
+    fn block<'a, I: Isa>(
+        isa: I,
+        panel: &'a [f16],
+        tiles: usize,
+        buffer: &'a mut WidenedBlock,
+    ) -> Halves<'a> {
+        if tiles <= TILES_OF_HALVES {
+            return Halves::Narrow(panel);
+        }
+        let widened = &mut buffer.0[..panel.len()];
+        isa.widen(panel, widened);
+        Halves::Widened(widened)
+    }
+
+    #[inline(always)]
+    fn tile<I: Isa>(
+        isa: I,
+        input: TileRows<'_, f32>,
+        block: Halves<'_>,
+        ahead: Ahead<'_>,
+        output: TileOutput<'_, f32>,
+    ) {
+        match block {
+            Halves::Narrow(panel) => isa.tile_f16(input, panel, ahead, output),
+            Halves::Widened(panel) => isa.tile_f32(input, panel, ahead, output),
+        }
     }
 }

@@ -4,8 +4,9 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::x86::{Product, prefetch, vector_methods};
-use super::{Isa, Kernel, Tile, TileOutput};
+use super::tile::Operands;
+use super::x86::{Product, prefetch, products, vector_methods};
+use super::{Ahead, Isa, Kernel, TileOutput, TileRows};
 
 /// Proof that the machine has AVX2, FMA and F16C.
 #[derive(Clone, Copy)]
@@ -61,6 +62,46 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    fn tile_int8(
+        self,
+        input: TileRows<'_, u8>,
+        panel: &[i8],
+        ahead: Ahead<'_>,
+        output: TileOutput<'_, i32>,
+    ) {
+        let operands = Operands::new(input, panel, ahead, output, (PANEL, 4));
+        // SAFETY: the token proves AVX2; `Operands` has checked the bounds. A weight outside its range
+        // would make the sums wrong, no more.
+        unsafe { INTEGER_PRODUCTS[operands.rows - 1](&operands) };
+    }
+
+    #[inline(always)]
+    fn without_zero_point(self, sums: &[i32], zero_point: i32, column_sums: &[i32]) -> __m256 {
+        let (sums, column_sums) = (&sums[..LANES], &column_sums[..LANES]);
+        // SAFETY: the token proves AVX2; both slices hold `LANES` values.
+        unsafe {
+            let excess = _mm256_mullo_epi32(
+                _mm256_set1_epi32(zero_point),
+                _mm256_loadu_si256(column_sums.as_ptr().cast()),
+            );
+            let sums = _mm256_loadu_si256(sums.as_ptr().cast());
+            _mm256_cvtepi32_ps(_mm256_sub_epi32(sums, excess))
+        }
+    }
+
+    #[inline(always)]
+    fn store_rounded(self, value: __m256, to: &mut [u8]) {
+        let to = &mut to[..LANES];
+        // SAFETY: the token proves AVX2; `to` has room for `LANES` values.
+        unsafe {
+            let integers = _mm256_cvtps_epi32(value);
+            let halves = (_mm256_castsi256_si128(integers), _mm256_extracti128_si256::<1>(integers));
+            let words = _mm_packs_epi32(halves.0, halves.1);
+            _mm_storel_epi64(to.as_mut_ptr().cast(), _mm_packus_epi16(words, words));
+        }
+    }
+
+    #[inline(always)]
     fn keep_if_less(self, a: __m256, b: __m256, value: __m256) -> __m256 {
         // SAFETY: the token proves AVX.
         unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b), value) }
@@ -86,6 +127,16 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
+    fn smallest(self, a: __m256) -> f32 {
+        // SAFETY: the token proves AVX.
+        unsafe {
+            let four = _mm_min_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let two = _mm_min_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+
+    #[inline(always)]
     fn largest(self, a: __m256) -> f32 {
         // SAFETY: the token proves AVX.
         unsafe {
@@ -96,31 +147,56 @@ impl Isa for Avx2 {
     }
 }
 
-/// [`product`] for 1 to `TILE_ROWS` rows.
-const PRODUCTS: [Product; TILE_ROWS] =
-    [product::<1>, product::<2>, product::<3>, product::<4>, product::<5>, product::<6>];
+/// Weights that become two vectors of `f32` columns.
+trait Columns: Sized {
+    /// `multiply_floats` for 1 to `TILE_ROWS` rows.
+    const PRODUCTS: [Product<f32, Self, f32>; TILE_ROWS];
+
+    /// Reads `LANES` weights.
+    ///
+    /// # Safety
+    /// The machine has AVX2 and F16C, and the weights are there.
+    unsafe fn load(from: *const Self) -> __m256;
+}
+
+impl Columns for f32 {
+    const PRODUCTS: [Product<f32, f32, f32>; TILE_ROWS] =
+        products!(multiply_floats, f32; 1 2 3 4 5 6);
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> __m256 {
+        // SAFETY: the caller's.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+}
+
+impl Columns for f16 {
+    const PRODUCTS: [Product<f32, f16, f32>; TILE_ROWS] =
+        products!(multiply_floats, f16; 1 2 3 4 5 6);
+
+    #[inline(always)]
+    unsafe fn load(from: *const f16) -> __m256 {
+        // SAFETY: the caller's.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) }
+    }
+}
 
 /// `ROWS` rows times one panel, stored or added to the output. Each product is one chain of FMAs along
 /// the depth, so that its bits do not depend on `ROWS`.
 ///
 /// # Safety
-/// The machine has AVX2 and FMA; `input` holds `ROWS` rows of `depth` values `input_stride` apart,
-/// `panel` holds `depth` steps of `PANEL`, and `output` has room for `ROWS` runs of `PANEL` values
-/// `output_stride` apart.
-#[target_feature(enable = "avx2,fma")]
-unsafe fn product<const ROWS: usize>(
-    (input, input_stride): (*const f32, usize),
-    depth: usize,
-    panel: *const f32,
-    (output, output_stride): (*mut f32, usize),
-    accumulate: bool,
-) {
+/// The machine has AVX2, FMA and F16C; the operands are of `ROWS` rows, of panels of `PANEL` and
+/// steps of 1.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32, W, f32>) {
+    let &Operands { input, input_stride, steps, panel, ahead, ahead_step, .. } = operands;
     let mut sums = [[_mm256_setzero_ps(); VECTORS]; ROWS];
-    for k in 0..depth {
-        // SAFETY: `k < depth`, so the loads stay in the rows and in the panel (caller).
+    for k in 0..steps {
+        prefetch::<1>(ahead.wrapping_add(k * ahead_step));
+        // SAFETY: `k < steps`, so the loads stay in the rows and in the panel (`Operands`).
         unsafe {
             let step = panel.add(k * PANEL);
-            let columns = [_mm256_loadu_ps(step), _mm256_loadu_ps(step.add(LANES))];
+            let columns = [W::load(step), W::load(step.add(LANES))];
             for (row, sums) in sums.iter_mut().enumerate() {
                 let value = _mm256_broadcast_ss(&*input.add(row * input_stride + k));
                 sums[0] = _mm256_fmadd_ps(value, columns[0], sums[0]);
@@ -129,13 +205,56 @@ unsafe fn product<const ROWS: usize>(
         }
     }
     for (row, sums) in sums.iter().enumerate() {
-        // SAFETY: the output has room for `ROWS` runs of `PANEL` values (caller).
+        for (vector, &sum) in sums.iter().enumerate() {
+            // SAFETY: the output has room for `ROWS` runs of `PANEL` values (`Operands`).
+            unsafe {
+                let run = operands.output.add(row * operands.output_stride + vector * LANES);
+                let held = if operands.accumulate { _mm256_loadu_ps(run) } else { _mm256_setzero_ps() };
+                _mm256_storeu_ps(run, _mm256_add_ps(held, sum));
+            }
+        }
+    }
+}
+
+/// [`multiply_integers`] for 1 to `TILE_ROWS` rows.
+const INTEGER_PRODUCTS: [Product<u8, i8, i32>; TILE_ROWS] =
+    products!(multiply_integers; 1 2 3 4 5 6);
+
+/// `ROWS` rows times one panel, stored or added to the output, exactly: two products of 8 by 7 bits,
+/// at most 2 · 255 · 63, fit the 16 bits in which `vpmaddubsw` adds them.
+///
+/// # Safety
+/// The machine has AVX2; the operands are of `ROWS` rows, of panels of `PANEL` and steps of 4; weights
+/// are between −63 and 63.
+#[target_feature(enable = "avx2")]
+unsafe fn multiply_integers<const ROWS: usize>(operands: &Operands<u8, i8, i32>) {
+    let &Operands { input, input_stride, steps, panel, ahead, ahead_step, .. } = operands;
+    let ones = _mm256_set1_epi16(1);
+    let mut sums = [[_mm256_setzero_si256(); VECTORS]; ROWS];
+    for k in 0..steps {
+        prefetch::<1>(ahead.wrapping_add(k * ahead_step));
+        // SAFETY: `k < steps`, so the loads stay in the rows and in the panel (`Operands`).
         unsafe {
-            let run = output.add(row * output_stride);
-            for (vector, &sum) in sums.iter().enumerate() {
-                let run = run.add(vector * LANES);
-                let total = if accumulate { _mm256_add_ps(_mm256_loadu_ps(run), sum) } else { sum };
-                _mm256_storeu_ps(run, total);
+            let step = panel.add(k * PANEL * 4);
+            let columns: [_; VECTORS] =
+                std::array::from_fn(|v| _mm256_loadu_si256(step.add(v * LANES * 4).cast()));
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let group = input.add(row * input_stride + k * 4).cast::<i32>().read_unaligned();
+                let group = _mm256_set1_epi32(group);
+                for (sum, columns) in sums.iter_mut().zip(columns) {
+                    let pairs = _mm256_maddubs_epi16(group, columns);
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, ones));
+                }
+            }
+        }
+    }
+    for (row, sums) in sums.iter().enumerate() {
+        for (vector, &sum) in sums.iter().enumerate() {
+            // SAFETY: the output has room for `ROWS` runs of `PANEL` values (`Operands`).
+            unsafe {
+                let run = operands.output.add(row * operands.output_stride + vector * LANES).cast();
+                let held = if operands.accumulate { _mm256_loadu_si256(run) } else { _mm256_setzero_si256() };
+                _mm256_storeu_si256(run, _mm256_add_epi32(held, sum));
             }
         }
     }

@@ -1,15 +1,16 @@
-//! x86-64 with AVX-512F: 32 registers of 16 values.
+//! x86-64 with AVX-512: 32 registers of 16 values.
 
 use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::x86::{Product, prefetch, vector_methods};
-use super::{Isa, Kernel, Tile, TileOutput};
+use super::tile::Operands;
+use super::x86::{Product, prefetch, products, vector_methods};
+use super::{Ahead, Isa, Kernel, TileOutput, TileRows};
 
-/// Proof that the machine has AVX-512F, which implies AVX2 and FMA.
+/// Proof that the machine has AVX-512F and BW, and VNNI if `VNNI`; the first implies AVX2 and FMA.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const VNNI: bool>(());
 
 const LANES: usize = 16;
 
@@ -19,13 +20,16 @@ const VECTORS: usize = 2;
 const PANEL: usize = VECTORS * LANES;
 const TILE_ROWS: usize = 12;
 
-impl Avx512 {
+impl<const VNNI: bool> Avx512<VNNI> {
     pub fn detect() -> Option<Self> {
-        is_x86_feature_detected!("avx512f").then_some(Self(()))
+        let found = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && (!VNNI || is_x86_feature_detected!("avx512vnni"));
+        found.then_some(Self(()))
     }
 }
 
-impl Isa for Avx512 {
+impl<const VNNI: bool> Isa for Avx512<VNNI> {
     type F32 = __m512;
     const LANES: usize = LANES;
     const PANEL: usize = PANEL;
@@ -33,11 +37,11 @@ impl Isa for Avx512 {
 
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        #[target_feature(enable = "avx512f")]
-        fn with_instructions<K: Kernel>(isa: Avx512, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx512f,avx512bw")]
+        fn with_instructions<K: Kernel, I: Isa>(isa: I, kernel: K) -> K::Output {
             kernel.run(isa)
         }
-        // SAFETY: the token proves that the machine has AVX-512F.
+        // SAFETY: the token proves that the machine has AVX-512F and BW.
         unsafe { with_instructions(self, kernel) }
     }
 
@@ -55,6 +59,45 @@ impl Isa for Avx512 {
         max: _mm512_max_ps,
         load_halves: _mm256_loadu_si256,
         widen_halves: _mm512_cvtph_ps,
+    }
+
+    #[inline(always)]
+    fn tile_int8(
+        self,
+        input: TileRows<'_, u8>,
+        panel: &[i8],
+        ahead: Ahead<'_>,
+        output: TileOutput<'_, i32>,
+    ) {
+        let operands = Operands::new(input, panel, ahead, output, (PANEL, 4));
+        let products = if VNNI { &VNNI_PRODUCTS } else { &INTEGER_PRODUCTS };
+        // SAFETY: the token proves AVX-512BW, and VNNI if that is used; `Operands` has checked the
+        // bounds. A weight outside its range would make the sums wrong, no more.
+        unsafe { products[operands.rows - 1](&operands) };
+    }
+
+    #[inline(always)]
+    fn without_zero_point(self, sums: &[i32], zero_point: i32, column_sums: &[i32]) -> __m512 {
+        let (sums, column_sums) = (&sums[..LANES], &column_sums[..LANES]);
+        // SAFETY: the token proves AVX-512F; both slices hold `LANES` values.
+        unsafe {
+            let excess = _mm512_mullo_epi32(
+                _mm512_set1_epi32(zero_point),
+                _mm512_loadu_si512(column_sums.as_ptr().cast()),
+            );
+            let sums = _mm512_loadu_si512(sums.as_ptr().cast());
+            _mm512_cvtepi32_ps(_mm512_sub_epi32(sums, excess))
+        }
+    }
+
+    #[inline(always)]
+    fn store_rounded(self, value: __m512, to: &mut [u8]) {
+        let to = &mut to[..LANES];
+        // SAFETY: the token proves AVX-512F; `to` has room for `LANES` values.
+        unsafe {
+            let bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(value));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), bytes);
+        }
     }
 
     #[inline(always)]
@@ -79,49 +122,68 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    fn smallest(self, a: __m512) -> f32 {
+        // SAFETY: the token proves AVX-512F.
+        unsafe { _mm512_reduce_min_ps(a) }
+    }
+
+    #[inline(always)]
     fn largest(self, a: __m512) -> f32 {
         // SAFETY: the token proves AVX-512F.
         unsafe { _mm512_reduce_max_ps(a) }
     }
 }
 
-/// [`product`] for 1 to `TILE_ROWS` rows.
-const PRODUCTS: [Product; TILE_ROWS] = [
-    product::<1>,
-    product::<2>,
-    product::<3>,
-    product::<4>,
-    product::<5>,
-    product::<6>,
-    product::<7>,
-    product::<8>,
-    product::<9>,
-    product::<10>,
-    product::<11>,
-    product::<12>,
-];
+/// Weights that become two vectors of `f32` columns.
+trait Columns: Sized {
+    /// `multiply_floats` for 1 to `TILE_ROWS` rows.
+    const PRODUCTS: [Product<f32, Self, f32>; TILE_ROWS];
 
-/// `ROWS` rows times one panel, stored or added to the output. Each product is one chain of FMAs
-/// along the depth, so that its bits do not depend on `ROWS`.
+    /// Reads `LANES` weights.
+    ///
+    /// # Safety
+    /// The machine has AVX-512F, and the weights are there.
+    unsafe fn load(from: *const Self) -> __m512;
+}
+
+impl Columns for f32 {
+    const PRODUCTS: [Product<f32, f32, f32>; TILE_ROWS] =
+        products!(multiply_floats, f32; 1 2 3 4 5 6 7 8 9 10 11 12);
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_loadu_ps(from) }
+    }
+}
+
+impl Columns for f16 {
+    const PRODUCTS: [Product<f32, f16, f32>; TILE_ROWS] =
+        products!(multiply_floats, f16; 1 2 3 4 5 6 7 8 9 10 11 12);
+
+    #[inline(always)]
+    unsafe fn load(from: *const f16) -> __m512 {
+        // SAFETY: the caller's.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
+    }
+}
+
+/// `ROWS` rows times one panel, stored or added to the output. Each product is one chain of FMAs along
+/// the depth, so that its bits do not depend on `ROWS`.
 ///
 /// # Safety
-/// The machine has AVX-512F; `input` holds `ROWS` rows of `depth` values `input_stride` apart,
-/// `panel` holds `depth` steps of `PANEL`, and `output` has room for `ROWS` runs of `PANEL` values
-/// `output_stride` apart.
+/// The machine has AVX-512F; the operands are of `ROWS` rows, of panels of `PANEL` and
+/// steps of 1.
 #[target_feature(enable = "avx512f")]
-unsafe fn product<const ROWS: usize>(
-    (input, input_stride): (*const f32, usize),
-    depth: usize,
-    panel: *const f32,
-    (output, output_stride): (*mut f32, usize),
-    accumulate: bool,
-) {
+unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32, W, f32>) {
+    let &Operands { input, input_stride, steps, panel, ahead, ahead_step, .. } = operands;
     let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
-    for k in 0..depth {
-        // SAFETY: `k < depth`, so the loads stay in the rows and in the panel (caller).
+    for k in 0..steps {
+        prefetch::<2>(ahead.wrapping_add(k * ahead_step));
+        // SAFETY: `k < steps`, so the loads stay in the rows and in the panel (`Operands`).
         unsafe {
             let step = panel.add(k * PANEL);
-            let columns = [_mm512_loadu_ps(step), _mm512_loadu_ps(step.add(LANES))];
+            let columns = [W::load(step), W::load(step.add(LANES))];
             for (row, sums) in sums.iter_mut().enumerate() {
                 let value = _mm512_set1_ps(*input.add(row * input_stride + k));
                 sums[0] = _mm512_fmadd_ps(value, columns[0], sums[0]);
@@ -130,13 +192,93 @@ unsafe fn product<const ROWS: usize>(
         }
     }
     for (row, sums) in sums.iter().enumerate() {
-        // SAFETY: the output has room for `ROWS` runs of `PANEL` values (caller).
+        for (vector, &sum) in sums.iter().enumerate() {
+            // SAFETY: the output has room for `ROWS` runs of `PANEL` values (`Operands`).
+            unsafe {
+                let run = operands.output.add(row * operands.output_stride + vector * LANES);
+                let held = if operands.accumulate { _mm512_loadu_ps(run) } else { _mm512_setzero_ps() };
+                _mm512_storeu_ps(run, _mm512_add_ps(held, sum));
+            }
+        }
+    }
+}
+
+/// [`multiply_integers`] for 1 to `TILE_ROWS` rows, without VNNI.
+const INTEGER_PRODUCTS: [Product<u8, i8, i32>; TILE_ROWS] =
+    products!(multiply_pairs; 1 2 3 4 5 6 7 8 9 10 11 12);
+
+/// [`multiply_integers`] for 1 to `TILE_ROWS` rows, with VNNI.
+const VNNI_PRODUCTS: [Product<u8, i8, i32>; TILE_ROWS] =
+    products!(multiply_fours; 1 2 3 4 5 6 7 8 9 10 11 12);
+
+/// [`multiply_integers`] by way of pairs: two products of 8 by 7 bits, at most 2 · 255 · 63, fit the
+/// 16 bits in which `vpmaddubsw` adds them.
+///
+/// # Safety
+/// As there; the machine has AVX-512BW.
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn multiply_pairs<const ROWS: usize>(operands: &Operands<u8, i8, i32>) {
+    let ones = _mm512_set1_epi16(1);
+    let multiply_add = |sum, group, columns| {
+        let pairs = _mm512_maddubs_epi16(group, columns);
+        _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, ones))
+    };
+    // SAFETY: the caller's.
+    unsafe { multiply_integers::<ROWS>(operands, multiply_add) };
+}
+
+/// [`multiply_integers`] by `vpdpbusd`, which adds four products in 32 bits.
+///
+/// # Safety
+/// As there; the machine has AVX-512 VNNI.
+#[target_feature(enable = "avx512f,avx512vnni")]
+unsafe fn multiply_fours<const ROWS: usize>(operands: &Operands<u8, i8, i32>) {
+    // SAFETY: the caller's.
+    unsafe {
+        multiply_integers::<ROWS>(operands, |sum, group, columns| {
+            _mm512_dpbusd_epi32(sum, group, columns)
+        });
+    }
+}
+
+/// `ROWS` rows times one panel, stored or added to the output, exactly. `multiply_add` adds the
+/// products of groups of four, each in the lane of its column.
+///
+/// # Safety
+/// The machine has AVX-512F; the operands are of `ROWS` rows, of panels of `PANEL` and steps of 4; weights
+/// are between −63 and 63.
+#[inline(always)]
+unsafe fn multiply_integers<const ROWS: usize>(
+    operands: &Operands<u8, i8, i32>,
+    multiply_add: impl Fn(__m512i, __m512i, __m512i) -> __m512i,
+) {
+    let &Operands { input, input_stride, steps, panel, ahead, ahead_step, .. } = operands;
+    // SAFETY: the machine has AVX-512F (caller).
+    let zero = unsafe { _mm512_setzero_si512() };
+    let mut sums = [[zero; VECTORS]; ROWS];
+    for k in 0..steps {
+        prefetch::<2>(ahead.wrapping_add(k * ahead_step));
+        // SAFETY: `k < steps`, so the loads stay in the rows and in the panel (`Operands`).
         unsafe {
-            let run = output.add(row * output_stride);
-            for (vector, &sum) in sums.iter().enumerate() {
-                let run = run.add(vector * LANES);
-                let total = if accumulate { _mm512_add_ps(_mm512_loadu_ps(run), sum) } else { sum };
-                _mm512_storeu_ps(run, total);
+            let step = panel.add(k * PANEL * 4);
+            let columns: [_; VECTORS] =
+                std::array::from_fn(|v| _mm512_loadu_si512(step.add(v * LANES * 4).cast()));
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let group = input.add(row * input_stride + k * 4).cast::<i32>().read_unaligned();
+                let group = _mm512_set1_epi32(group);
+                for (sum, columns) in sums.iter_mut().zip(columns) {
+                    *sum = multiply_add(*sum, group, columns);
+                }
+            }
+        }
+    }
+    for (row, sums) in sums.iter().enumerate() {
+        for (vector, &sum) in sums.iter().enumerate() {
+            // SAFETY: the output has room for `ROWS` runs of `PANEL` values (`Operands`).
+            unsafe {
+                let run = operands.output.add(row * operands.output_stride + vector * LANES).cast();
+                let held = if operands.accumulate { _mm512_loadu_si512(run) } else { zero };
+                _mm512_storeu_si512(run, _mm512_add_epi32(held, sum));
             }
         }
     }

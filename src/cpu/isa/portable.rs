@@ -3,7 +3,8 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-use super::{Isa, Kernel, Tile, TileOutput};
+use super::tile::Operands;
+use super::{Ahead, FLOAT_DEPTH_BLOCK, Isa, Kernel, TileOutput, TileRows};
 
 /// Needs nothing, so it needs no proof.
 #[derive(Clone, Copy)]
@@ -11,6 +12,9 @@ pub(crate) struct Portable;
 
 /// Two SSE or NEON registers: what the compiler vectorises well on any 64-bit machine.
 const LANES: usize = 8;
+
+/// Wide enough that `matrixmultiply`, which copies the rows for every panel, does so rarely.
+const PANEL: usize = 32;
 
 /// The layout of an IEEE single.
 const EXPONENT_BIAS: i32 = 127;
@@ -24,45 +28,108 @@ fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
 impl Isa for Portable {
     type F32 = [f32; LANES];
     const LANES: usize = LANES;
-    // Wide enough that `matrixmultiply`, which copies the rows for every panel, does so rarely.
-    const PANEL: usize = 32;
+    const PANEL: usize = PANEL;
     const TILE_ROWS: usize = 48;
 
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
     }
 
-    fn tile(self, tile: Tile<'_>, output: TileOutput<'_>) {
-        let (rows, depth) = (tile.rows(), tile.depth());
-        let panel = tile.panel(Self::PANEL);
-        let stride = output.stride();
-        let beta = if output.accumulate() { 1.0 } else { 0.0 };
-        let values = output.values(rows, Self::PANEL);
-        // SAFETY: `Tile::new` has checked that the input holds `rows` rows of `depth` at its
-        // stride, `panel` that the panel is `depth` steps of `PANEL`, and `values` that the output
-        // holds `rows` runs of `PANEL` at its stride; it is borrowed alone, and runs do not overlap.
+    fn tile_f32(
+        self,
+        input: TileRows<'_, f32>,
+        panel: &[f32],
+        ahead: Ahead<'_>,
+        output: TileOutput<'_, f32>,
+    ) {
+        let operands = Operands::new(input, panel, ahead, output, (PANEL, 1));
+        // SAFETY: `Operands` has checked the input's, the panel's and the output's bounds; the output
+        // is borrowed alone, and its runs do not overlap.
         unsafe {
             matrixmultiply::sgemm(
-                rows,
-                depth,
-                Self::PANEL,
+                operands.rows,
+                operands.steps,
+                PANEL,
                 1.0,
-                tile.input().as_ptr(),
-                tile.input_stride() as isize,
+                operands.input,
+                operands.input_stride as isize,
                 1,
-                panel.as_ptr(),
-                Self::PANEL as isize,
+                operands.panel,
+                PANEL as isize,
                 1,
-                beta,
-                values.as_mut_ptr(),
-                stride as isize,
+                if operands.accumulate { 1.0 } else { 0.0 },
+                operands.output,
+                operands.output_stride as isize,
                 1,
             );
         }
     }
 
+    fn tile_f16(
+        self,
+        input: TileRows<'_, f32>,
+        panel: &[f16],
+        ahead: Ahead<'_>,
+        output: TileOutput<'_, f32>,
+    ) {
+        let mut widened = [0.0; FLOAT_DEPTH_BLOCK * PANEL];
+        let widened = &mut widened[..panel.len()];
+        self.widen(panel, widened);
+        self.tile_f32(input, widened, ahead, output);
+    }
+
+    fn tile_int8(
+        self,
+        input: TileRows<'_, u8>,
+        panel: &[i8],
+        ahead: Ahead<'_>,
+        output: TileOutput<'_, i32>,
+    ) {
+        const GROUP: usize = 4;
+        let operands = Operands::new(input, panel, ahead, output, (PANEL, GROUP));
+        for row in 0..operands.rows {
+            // SAFETY: `Operands` has checked that the row and its run of the output are there, and
+            // the output is borrowed alone.
+            let (input, output) = unsafe {
+                (
+                    std::slice::from_raw_parts(
+                        operands.input.add(row * operands.input_stride),
+                        operands.steps * GROUP,
+                    ),
+                    std::slice::from_raw_parts_mut(
+                        operands.output.add(row * operands.output_stride),
+                        PANEL,
+                    ),
+                )
+            };
+            if !operands.accumulate {
+                output.fill(0);
+            }
+            let groups = input.as_chunks::<GROUP>().0;
+            for (group, step) in groups.iter().zip(panel.chunks_exact(PANEL * GROUP)) {
+                for (sum, weights) in output.iter_mut().zip(step.as_chunks::<GROUP>().0) {
+                    let products = group.iter().zip(weights).map(|(&x, &w)| i32::from(x) * i32::from(w));
+                    *sum += products.sum::<i32>();
+                }
+            }
+        }
+    }
+
     #[inline(always)]
-    fn prefetch<T>(self, _: &[T]) {}
+    fn without_zero_point(self, sums: &[i32], zero_point: i32, column_sums: &[i32]) -> Self::F32 {
+        let (sums, column_sums) = (&sums[..LANES], &column_sums[..LANES]);
+        std::array::from_fn(|lane| (sums[lane] - zero_point * column_sums[lane]) as f32)
+    }
+
+    #[inline(always)]
+    fn store_rounded(self, value: Self::F32, to: &mut [u8]) {
+        // Adding 1.5 · 2^23 leaves no bits after the point, rounded to even; the sum's lowest bits are
+        // the integer.
+        const ROUND: f32 = 12_582_912.0;
+        for (to, value) in to[..LANES].iter_mut().zip(value) {
+            *to = (value + ROUND).to_bits() as u8;
+        }
+    }
 
     #[inline(always)]
     fn widen(self, halves: &[f16], wide: &mut [f32]) {
@@ -134,6 +201,11 @@ impl Isa for Portable {
     fn sum(self, a: Self::F32) -> f32 {
         let half: [f32; 4] = std::array::from_fn(|lane| a[lane] + a[lane + 4]);
         (half[0] + half[2]) + (half[1] + half[3])
+    }
+
+    #[inline(always)]
+    fn smallest(self, a: Self::F32) -> f32 {
+        a.into_iter().fold(f32::INFINITY, f32::min)
     }
 
     #[inline(always)]

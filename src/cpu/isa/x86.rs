@@ -2,22 +2,33 @@
 
 use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 
-/// Some rows, with their stride, times one panel of a depth, to an output with its stride, replaced or
-/// added to. See `product` of each set for what the caller must see to.
-pub(super) type Product =
-    unsafe fn((*const f32, usize), usize, *const f32, (*mut f32, usize), bool);
+use super::tile::Operands;
 
-/// Asks for values to be brought into L2, on any x86-64.
+/// A tile of some number of rows: see `multiply_floats` and `multiply_integers` of each set for what
+/// the caller must see to.
+pub(super) type Product<A, W, S> = unsafe fn(&Operands<A, W, S>);
+
+/// Asks for `LINES` cache lines from `at` on to be brought into L2, on any x86-64. They need not be
+/// there.
 #[inline(always)]
-pub(super) fn prefetch<T>(values: &[T]) {
-    for line in values.chunks(64 / size_of::<T>()) {
-        // SAFETY: every x86-64 has SSE; prefetching changes nothing but the caches.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+pub(super) fn prefetch<const LINES: usize>(at: *const u8) {
+    for line in 0..LINES {
+        // SAFETY: every x86-64 has SSE; prefetching changes nothing but the caches and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(line * 64).cast()) };
     }
 }
 
+/// Functions that differ in their number of rows, the first of their generic arguments, as an array; the
+/// second, if any, is the type of weights.
+macro_rules! products {
+    ($function:ident; $($rows:literal)*) => { [$($function::<$rows>),*] };
+    ($function:ident, $weight:ty; $($rows:literal)*) => { [$($function::<$rows, $weight>),*] };
+}
+pub(super) use products;
+
 /// Methods of [`Isa`](super::Isa) that read alike for every width of vector. The set's file has
-/// `LANES`, `PANEL` and `PRODUCTS`, and its token proves the intrinsics that it names here.
+/// `LANES`, `PANEL`, the trait `Columns` and `INTEGER_PRODUCTS`, and its token proves the intrinsics
+/// that it names here.
 macro_rules! vector_methods {
     (
         vector: $vector:ty,
@@ -35,21 +46,29 @@ macro_rules! vector_methods {
         widen_halves: $widen_halves:path,
     ) => {
         #[inline(always)]
-        fn tile(self, tile: Tile<'_>, output: TileOutput<'_>) {
-            let (rows, depth) = (tile.rows(), tile.depth());
-            let panel = tile.panel(PANEL).as_ptr();
-            let input = (tile.input().as_ptr(), tile.input_stride());
-            let (stride, accumulate) = (output.stride(), output.accumulate());
-            let output = (output.values(rows, PANEL).as_mut_ptr(), stride);
-            // SAFETY: the token proves the set's instructions. `Tile::new` has checked that the
-            // input holds `rows` rows of `depth` at its stride, `panel` that the panel is `depth`
-            // steps of `PANEL`, `values` that the output holds `rows` runs of `PANEL` at its stride.
-            unsafe { PRODUCTS[rows - 1](input, depth, panel, output, accumulate) };
+        fn tile_f32(
+            self,
+            input: TileRows<'_, f32>,
+            panel: &[f32],
+            ahead: Ahead<'_>,
+            output: TileOutput<'_, f32>,
+        ) {
+            let operands = Operands::new(input, panel, ahead, output, (PANEL, 1));
+            // SAFETY: the token proves the set's instructions; `Operands` has checked the rest.
+            unsafe { f32::PRODUCTS[operands.rows - 1](&operands) };
         }
 
         #[inline(always)]
-        fn prefetch<T>(self, values: &[T]) {
-            prefetch(values);
+        fn tile_f16(
+            self,
+            input: TileRows<'_, f32>,
+            panel: &[f16],
+            ahead: Ahead<'_>,
+            output: TileOutput<'_, f32>,
+        ) {
+            let operands = Operands::new(input, panel, ahead, output, (PANEL, 1));
+            // SAFETY: the token proves the set's instructions; `Operands` has checked the rest.
+            unsafe { f16::PRODUCTS[operands.rows - 1](&operands) };
         }
 
         #[inline(always)]

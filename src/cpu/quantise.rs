@@ -1,0 +1,240 @@
+//! 8-bit linear layers: inputs are rounded for each token, weights for each output.
+
+use super::aligned::AlignedVec;
+use super::embeddings::Int8Table;
+use super::isa::{Ahead, Isa, Kernel, TileOutput, TileRows};
+use super::threads::{Parts, for_each_task};
+use super::weight::{Rows, Weight};
+use crate::int8::{Int8Rows, LARGEST_WEIGHT, inverse, step};
+use crate::model::{Matrix, OutOfRange, Values};
+
+/// Values of one task: some microseconds.
+const TASK_VALUES: usize = 32 * 1024;
+
+/// Tokens' vectors in 8 bits: value `i` of a row stands for `(values[i] − zero_point) · scale`.
+#[derive(Default)]
+pub(crate) struct QuantisedRows {
+    values: AlignedVec<u8>,
+    stride: usize,
+    /// Scale and zero point of each row; the latter is a whole number from 0 to 255.
+    rows: AlignedVec,
+}
+
+impl QuantisedRows {
+    /// Makes room for `count` rows of `depth` values.
+    pub fn resize(&mut self, count: usize, depth: usize) {
+        self.stride = depth;
+        self.values.resize(count * depth);
+        self.rows.resize(count * 2);
+    }
+
+    /// Rounds rows of `stride` values.
+    fn quantise<I: Isa, T: Send>(&mut self, isa: I, workers: &mut [T], rows: Rows<'_>, len: usize) {
+        let depth = self.stride;
+        let task_rows = TASK_VALUES.div_ceil(depth);
+        let (values, scales) = (Parts::new(&mut self.values), Parts::new(&mut self.rows));
+        for_each_task(workers, rows.count.div_ceil(task_rows), |_, task| {
+            for row in task * task_rows..rows.count.min((task + 1) * task_rows) {
+                // SAFETY: each task takes the parts of its own rows.
+                let (to, row_scale) = unsafe {
+                    (values.part(row * depth..(row + 1) * depth), scales.part(2 * row..2 * row + 2))
+                };
+                let from = &rows.values[row * rows.stride..][..len];
+                let RowScale { scale, zero_point } = isa.run(Quantise { from, to });
+                row_scale.copy_from_slice(&[scale, zero_point]);
+            }
+        });
+    }
+
+    fn row(&self, row: usize) -> RowScale {
+        RowScale { scale: self.rows[2 * row], zero_point: self.rows[2 * row + 1] }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct RowScale {
+    scale: f32,
+    zero_point: f32,
+}
+
+/// Rounds one row; what `to` has past it becomes zero.
+#[derive(Clone, Copy)]
+struct Quantise<'a, T> {
+    from: &'a [f32],
+    to: T,
+}
+
+impl Kernel for Quantise<'_, &mut [u8]> {
+    type Output = RowScale;
+
+    /// The range from the least to the largest value, zero included, becomes 0 to 255, so that zero is
+    /// expressed exactly.
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> RowScale {
+        const LARGEST: f32 = u8::MAX as f32;
+        let Self { from, to } = self;
+        let whole = from.len() - from.len() % I::LANES;
+        let (vectors, rest) = from.split_at(whole);
+        let [mut least, mut largest] = [isa.splat(0.0); 2];
+        for chunk in vectors.chunks_exact(I::LANES) {
+            let value = isa.load(chunk);
+            least = isa.min(least, value);
+            largest = isa.max(largest, value);
+        }
+        let least = rest.iter().fold(isa.smallest(least), |least, &value| least.min(value));
+        let largest = rest.iter().fold(isa.largest(largest), |largest, &value| largest.max(value));
+
+        let scale = step(largest - least, LARGEST);
+        let inverse = inverse(scale);
+        let zero_point = (-least * inverse).round_ties_even().min(LARGEST);
+
+        let [inverse, offset] = [inverse, zero_point].map(|value| isa.splat(value));
+        let [zero, end] = [0.0, LARGEST].map(|value| isa.splat(value));
+        let round = |values: &[f32], to: &mut [u8]| {
+            let value = isa.add(isa.mul(isa.load(values), inverse), offset);
+            isa.store_rounded(isa.min(isa.max(value, zero), end), to);
+        };
+        for (values, to) in vectors.chunks_exact(I::LANES).zip(to.chunks_exact_mut(I::LANES)) {
+            round(values, to);
+        }
+        if !rest.is_empty() {
+            let (mut values, mut rounded) = ([0.0; MAX_LANES], [0; MAX_LANES]);
+            values[..rest.len()].copy_from_slice(rest);
+            round(&values, &mut rounded);
+            to[whole..from.len()].copy_from_slice(&rounded[..rest.len()]);
+        }
+        to[from.len()..].fill(0);
+        RowScale { scale, zero_point }
+    }
+}
+
+/// The most lanes of any set.
+const MAX_LANES: usize = 16;
+
+/// What the sums of packed columns need to become values.
+pub(crate) struct Int8Columns {
+    scales: AlignedVec,
+    /// The sums of the columns' weights.
+    sums: AlignedVec<i32>,
+}
+
+impl Weight for i8 {
+    type Input = u8;
+    type Sum = i32;
+    const GROUP: usize = 4;
+    // 24 KiB of a panel with AVX-512, and the whole width of DistilBERT-base.
+    const DEPTH_BLOCK: usize = 768;
+    type Buffer = ();
+    type Block<'a> = &'a [i8];
+    type Columns = Int8Columns;
+    type Rows<'a> = &'a QuantisedRows;
+    type Table = Int8Table;
+
+    fn from_matrix(matrix: Matrix, width: usize) -> Result<(Vec<i8>, Int8Columns), OutOfRange> {
+        let Matrix { outputs, inputs, values } = matrix;
+        let rows = match values {
+            Values::Floats(values) => Int8Rows::quantise(&values, inputs, LARGEST_WEIGHT),
+            Values::Int8(rows) => rows,
+        };
+        let out_of_range = |value: &i8| value.unsigned_abs() > LARGEST_WEIGHT.unsigned_abs();
+        if let Some(index) = rows.values.iter().position(out_of_range) {
+            return Err(OutOfRange { index, found: rows.values[index].into() });
+        }
+        let columns = outputs.next_multiple_of(width);
+        let (mut scales, mut sums) = (AlignedVec::zeroed(columns), AlignedVec::zeroed(columns));
+        scales[..outputs].copy_from_slice(&rows.scales);
+        for (sum, row) in sums.iter_mut().zip(rows.values.chunks_exact(inputs)) {
+            *sum = row.iter().copied().map(i32::from).sum();
+        }
+        Ok((rows.values, Int8Columns { scales, sums }))
+    }
+
+    fn from_rows<'a, I: Isa, T: Send>(
+        isa: I,
+        workers: &mut [T],
+        rows: Rows<'a>,
+        depth: usize,
+        quantised: &'a mut QuantisedRows,
+    ) -> &'a QuantisedRows {
+        quantised.resize(rows.count, depth.next_multiple_of(Self::GROUP));
+        quantised.quantise(isa, workers, rows, depth);
+        quantised
+    }
+
+    #[inline(always)]
+    fn inputs<'a>(rows: &'a &QuantisedRows, first_row: usize) -> (&'a [u8], usize) {
+        (&rows.values[first_row * rows.stride..], rows.stride)
+    }
+
+    #[inline(always)]
+    fn block<'a, I: Isa>(_: I, panel: &'a [i8], _: usize, (): &'a mut ()) -> &'a [i8] {
+        panel
+    }
+
+    #[inline(always)]
+    fn tile<I: Isa>(
+        isa: I,
+        input: TileRows<'_, u8>,
+        panel: &[i8],
+        ahead: Ahead<'_>,
+        output: TileOutput<'_, i32>,
+    ) {
+        isa.tile_int8(input, panel, ahead, output);
+    }
+
+    /// `scale · column's scale · (sum − zero point · column's sum)`
+    #[inline(always)]
+    fn values<I: Isa>(
+        isa: I,
+        sums: &[i32],
+        rows: &QuantisedRows,
+        row: usize,
+        columns: &Int8Columns,
+        column: usize,
+    ) -> I::F32 {
+        let RowScale { scale, zero_point } = rows.row(row);
+        let sum = isa.without_zero_point(sums, zero_point as i32, &columns.sums[column..]);
+        isa.mul(sum, isa.mul(isa.splat(scale), isa.load(&columns.scales[column..])))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::isa::on_every_set;
+    use crate::testing::random;
+
+    impl Kernel for Quantise<'_, ()> {
+        type Output = (RowScale, Vec<u8>);
+
+        fn run<I: Isa>(self, isa: I) -> Self::Output {
+            let mut to = vec![9; self.from.len().next_multiple_of(4)];
+            (isa.run(Quantise { from: self.from, to: to.as_mut_slice() }), to)
+        }
+    }
+
+    #[test]
+    fn every_value_is_within_half_a_step_and_the_same_on_every_set() {
+        let rows = (1..=70).map(|len| random(len as u64, len)).chain([
+            vec![0.0; 19],
+            vec![3.0; 19],
+            vec![-3.0; 19],
+            vec![1e-44; 19],
+            random(3, 768).iter().map(|x| x + 40.0).collect(),
+            random(3, 768).iter().map(|x| x * 1e30).collect(),
+        ]);
+        for row in rows {
+            let mut first = None;
+            on_every_set(Quantise { from: &row, to: () }, |set, found| {
+                let (RowScale { scale, zero_point }, values) = &found;
+                for (&value, &quantised) in row.iter().zip(values) {
+                    let back = (f32::from(quantised) - zero_point) * scale;
+                    let step = scale * 0.5001 + 1e-43;
+                    assert!((value - back).abs() <= step, "{value} became {back} on {set}");
+                }
+                assert!(values[row.len()..].iter().all(|&padding| padding == 0));
+                assert_eq!(*first.get_or_insert(found.clone()), found, "{set}");
+            });
+        }
+    }
+}

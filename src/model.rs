@@ -172,9 +172,11 @@ impl<H: Hold> Loader<'_, H> {
     fn embeddings(&self, config: &Config) -> Result<Embeddings<H::Table>> {
         const POSITIONS: &str = "embeddings.position_embeddings.weight";
         let (positions, dim) = (config.max_position_embeddings, config.dim);
-        let word = self
-            .checkpoint
-            .encoder_matrix("embeddings.word_embeddings.weight", config.vocab_size, dim)?;
+        let word = self.checkpoint.encoder_matrix(
+            "embeddings.word_embeddings.weight",
+            config.vocab_size,
+            dim,
+        )?;
         // The table is a weight in Hugging Face too; the formula only fills in for an absent one.
         let position =
             if config.sinusoidal_pos_embds && !self.checkpoint.has_encoder_tensor(POSITIONS) {
@@ -183,7 +185,11 @@ impl<H: Hold> Loader<'_, H> {
                 self.checkpoint.encoder_matrix(POSITIONS, positions, dim)?
             };
         let table = |outputs, values| self.hold.table(Matrix { outputs, inputs: dim, values });
-        Ok(Embeddings { word: table(config.vocab_size, word), position: table(positions, position), layer_norm: self.layer_norm("embeddings.LayerNorm", dim)? })
+        Ok(Embeddings {
+            word: table(config.vocab_size, word),
+            position: table(positions, position),
+            layer_norm: self.layer_norm("embeddings.LayerNorm", dim)?,
+        })
     }
 
     fn layer(&self, config: &Config, index: usize) -> Result<Layer<H::Matrix>> {
@@ -231,7 +237,11 @@ impl<H: Hold> Loader<'_, H> {
         let mut parts = Vec::new();
         let mut bias = Vec::new();
         for name in names {
-            parts.push(self.checkpoint.encoder_matrix(&format!("{name}.weight"), outputs, inputs)?);
+            parts.push(self.checkpoint.encoder_matrix(
+                &format!("{name}.weight"),
+                outputs,
+                inputs,
+            )?);
             bias.extend(self.checkpoint.encoder_tensor(&format!("{name}.bias"), &[outputs])?);
         }
         let values = Values::stacked(parts);
@@ -245,7 +255,12 @@ impl<H: Hold> Loader<'_, H> {
     }
 
     /// Hands the matrix, stacked of the matrices of `names`, to the backend.
-    fn linear(&self, names: &[String], matrix: Matrix, bias: Vec<f32>) -> Result<Linear<H::Matrix>> {
+    fn linear(
+        &self,
+        names: &[String],
+        matrix: Matrix,
+        bias: Vec<f32>,
+    ) -> Result<Linear<H::Matrix>> {
         let part = matrix.outputs * matrix.inputs / names.len();
         let weight =
             self.hold.matrix(matrix).map_err(|OutOfRange { index, found }| Error::OutOfRange {

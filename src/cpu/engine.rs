@@ -190,8 +190,9 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
     /// `hidden` → `hidden`, for every token.
     fn layer(self, layer: &Layer<PackedMatrix<W>>, scratch: &mut Scratch) {
         let dim = self.model.config.dim;
-        let Scratch { hidden, query_key_value, context, inner, quantised, sequences, workers, .. } =
-            scratch;
+        let Scratch {
+            hidden, query_key_value, context, inner, quantised, sequences, workers, ..
+        } = scratch;
         Product {
             input: rows(hidden, dim),
             linear: &layer.query_key_value,
@@ -270,14 +271,28 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
     ) {
         let Config { dim, hidden_dim, activation, .. } = self.model.config;
         let inner = &mut inner[..states.len() / dim * hidden_dim];
-        self.linear(&layer.attention_output, Epilogue::BiasResidual, workers, quantised, context, states);
+        self.linear(
+            &layer.attention_output,
+            Epilogue::BiasResidual,
+            workers,
+            quantised,
+            context,
+            states,
+        );
         normalise_rows(self.isa, workers, &layer.attention_norm, states);
         let activation = match activation {
             Activation::Gelu => Epilogue::BiasGelu,
             Activation::Relu => Epilogue::BiasRelu,
         };
         self.linear(&layer.feed_forward_in, activation, workers, quantised, states, inner);
-        self.linear(&layer.feed_forward_out, Epilogue::BiasResidual, workers, quantised, inner, states);
+        self.linear(
+            &layer.feed_forward_out,
+            Epilogue::BiasResidual,
+            workers,
+            quantised,
+            inner,
+            states,
+        );
         normalise_rows(self.isa, workers, &layer.feed_forward_norm, states);
     }
 

@@ -167,49 +167,64 @@ impl<W: Weight> Kernel for Block<'_, W> {
                 // the columns.
                 let output =
                     unsafe { self.output.part(start + columns.start..start + columns.end) };
-                let value = |at| {
-                    W::values(isa, &sums[at..], input, row, &weight.columns, first_column + at)
-                };
-                finish(isa, epilogue, value, columns.start - first_column, bias, output);
+                let products =
+                    Products::<W> { sums, input, row, columns: &weight.columns, first_column };
+                finish(isa, epilogue, &products, columns.start - first_column, bias, output);
             }
         }
     }
 }
 
-/// Applies the epilogue to one row of a panel, whose products `value` gives, `LANES` at a time.
-/// A panel of which only some outputs are wanted, from `skipped` on, goes through buffers of full
+/// One row of a panel, before its epilogue.
+struct Products<'s, 'a, W: Weight> {
+    sums: &'s [W::Sum],
+    input: W::Rows<'a>,
+    row: usize,
+    columns: &'a W::Columns,
+    first_column: usize,
+}
+
+impl<W: Weight> Products<'_, '_, W> {
+    #[inline(always)]
+    fn load<I: Isa>(&self, isa: I, at: usize) -> I::F32 {
+        let &Self { sums, input, row, columns, first_column } = self;
+        W::values(isa, &sums[at..], input, row, columns, first_column + at)
+    }
+}
+
+/// Applies the epilogue to one row of a panel. A panel of which only some outputs are wanted, from `skipped` on, goes through buffers of full
 /// width, so that every output sees the same instructions.
 #[inline(always)]
-fn finish<I: Isa>(
+fn finish<I: Isa, W: Weight>(
     isa: I,
     epilogue: Epilogue,
-    value: impl Fn(usize) -> I::F32,
+    products: &Products<'_, '_, W>,
     skipped: usize,
     bias: &[f32],
     output: &mut [f32],
 ) {
     if output.len() == I::PANEL {
-        finish_panel(isa, epilogue, value, bias, output);
+        finish_panel(isa, epilogue, products, bias, output);
         return;
     }
     let wanted = skipped..skipped + output.len();
     let [mut whole_bias, mut whole_output] = [[0.0; MAX_PANEL]; 2];
     whole_bias[wanted.clone()].copy_from_slice(bias);
     whole_output[wanted.clone()].copy_from_slice(output);
-    finish_panel(isa, epilogue, value, &whole_bias, &mut whole_output[..I::PANEL]);
+    finish_panel(isa, epilogue, products, &whole_bias, &mut whole_output[..I::PANEL]);
     output.copy_from_slice(&whole_output[wanted]);
 }
 
 #[inline(always)]
-fn finish_panel<I: Isa>(
+fn finish_panel<I: Isa, W: Weight>(
     isa: I,
     epilogue: Epilogue,
-    value: impl Fn(usize) -> I::F32,
+    products: &Products<'_, '_, W>,
     bias: &[f32],
     output: &mut [f32],
 ) {
     for at in (0..I::PANEL).step_by(I::LANES) {
-        let sum = isa.add(value(at), isa.load(&bias[at..]));
+        let sum = isa.add(products.load(isa, at), isa.load(&bias[at..]));
         let value = match epilogue {
             Epilogue::Bias => sum,
             Epilogue::BiasGelu => gelu(isa, sum),
@@ -307,8 +322,7 @@ mod tests {
                 }
                 let product: f64 = (0..inputs)
                     .map(|k| {
-                        f64::from(input[row * inputs + k])
-                            * f64::from(weights[column * inputs + k])
+                        f64::from(input[row * inputs + k]) * f64::from(weights[column * inputs + k])
                     })
                     .sum();
                 let sum = product + f64::from(bias[column]);

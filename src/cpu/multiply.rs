@@ -91,7 +91,11 @@ mod tests {
             for (index, &found) in output.iter().enumerate() {
                 let (row, column) = (index / output_stride, index % output_stride);
                 if column >= I::PANEL {
-                    assert_eq!(value(found), value(held), "a value between the rows was overwritten");
+                    assert_eq!(
+                        value(found),
+                        value(held),
+                        "a value between the rows was overwritten"
+                    );
                     continue;
                 }
                 let expected: f64 = (0..depth)

@@ -85,31 +85,22 @@ impl Kernel for Quantise<'_, &mut [u8]> {
         let largest = rest.iter().fold(isa.largest(largest), |largest, &value| largest.max(value));
 
         let scale = step(largest - least, LARGEST);
-        let inverse = inverse(scale);
-        let zero_point = (-least * inverse).round_ties_even().min(LARGEST);
+        let inverse_step = inverse(scale);
+        let zero_point = (-least * inverse_step).round_ties_even().min(LARGEST);
 
-        let [inverse, offset] = [inverse, zero_point].map(|value| isa.splat(value));
+        let [inverse, offset] = [inverse_step, zero_point].map(|value| isa.splat(value));
         let [zero, end] = [0.0, LARGEST].map(|value| isa.splat(value));
-        let round = |values: &[f32], to: &mut [u8]| {
+        for (values, to) in vectors.chunks_exact(I::LANES).zip(to.chunks_exact_mut(I::LANES)) {
             let value = isa.add(isa.mul(isa.load(values), inverse), offset);
             isa.store_rounded(isa.min(isa.max(value, zero), end), to);
-        };
-        for (values, to) in vectors.chunks_exact(I::LANES).zip(to.chunks_exact_mut(I::LANES)) {
-            round(values, to);
         }
-        if !rest.is_empty() {
-            let (mut values, mut rounded) = ([0.0; MAX_LANES], [0; MAX_LANES]);
-            values[..rest.len()].copy_from_slice(rest);
-            round(&values, &mut rounded);
-            to[whole..from.len()].copy_from_slice(&rounded[..rest.len()]);
+        for (value, to) in rest.iter().zip(&mut to[whole..]) {
+            *to = (value * inverse_step + zero_point).round_ties_even().clamp(0.0, LARGEST) as u8;
         }
         to[from.len()..].fill(0);
         RowScale { scale, zero_point }
     }
 }
-
-/// The most lanes of any set.
-const MAX_LANES: usize = 16;
 
 /// What the sums of packed columns need to become values.
 pub(crate) struct Int8Columns {

@@ -95,7 +95,8 @@ impl Isa for Avx2 {
         // SAFETY: the token proves AVX2; `to` has room for `LANES` values.
         unsafe {
             let integers = _mm256_cvtps_epi32(value);
-            let halves = (_mm256_castsi256_si128(integers), _mm256_extracti128_si256::<1>(integers));
+            let halves =
+                (_mm256_castsi256_si128(integers), _mm256_extracti128_si256::<1>(integers));
             let words = _mm_packs_epi32(halves.0, halves.1);
             _mm_storel_epi64(to.as_mut_ptr().cast(), _mm_packus_epi16(words, words));
         }
@@ -209,7 +210,8 @@ unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32
             // SAFETY: the output has room for `ROWS` runs of `PANEL` values (`Operands`).
             unsafe {
                 let run = operands.output.add(row * operands.output_stride + vector * LANES);
-                let held = if operands.accumulate { _mm256_loadu_ps(run) } else { _mm256_setzero_ps() };
+                let held =
+                    if operands.accumulate { _mm256_loadu_ps(run) } else { _mm256_setzero_ps() };
                 _mm256_storeu_ps(run, _mm256_add_ps(held, sum));
             }
         }
@@ -253,7 +255,11 @@ unsafe fn multiply_integers<const ROWS: usize>(operands: &Operands<u8, i8, i32>)
             // SAFETY: the output has room for `ROWS` runs of `PANEL` values (`Operands`).
             unsafe {
                 let run = operands.output.add(row * operands.output_stride + vector * LANES).cast();
-                let held = if operands.accumulate { _mm256_loadu_si256(run) } else { _mm256_setzero_si256() };
+                let held = if operands.accumulate {
+                    _mm256_loadu_si256(run)
+                } else {
+                    _mm256_setzero_si256()
+                };
                 _mm256_storeu_si256(run, _mm256_add_epi32(held, sum));
             }
         }

@@ -196,7 +196,8 @@ unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32
             // SAFETY: the output has room for `ROWS` runs of `PANEL` values (`Operands`).
             unsafe {
                 let run = operands.output.add(row * operands.output_stride + vector * LANES);
-                let held = if operands.accumulate { _mm512_loadu_ps(run) } else { _mm512_setzero_ps() };
+                let held =
+                    if operands.accumulate { _mm512_loadu_ps(run) } else { _mm512_setzero_ps() };
                 _mm512_storeu_ps(run, _mm512_add_ps(held, sum));
             }
         }

@@ -108,7 +108,8 @@ impl Isa for Portable {
             let groups = input.as_chunks::<GROUP>().0;
             for (group, step) in groups.iter().zip(panel.chunks_exact(PANEL * GROUP)) {
                 for (sum, weights) in output.iter_mut().zip(step.as_chunks::<GROUP>().0) {
-                    let products = group.iter().zip(weights).map(|(&x, &w)| i32::from(x) * i32::from(w));
+                    let products =
+                        group.iter().zip(weights).map(|(&x, &w)| i32::from(x) * i32::from(w));
                     *sum += products.sum::<i32>();
                 }
             }

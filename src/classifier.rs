@@ -52,7 +52,7 @@ pub struct ModelInfo {
     pub checkpoint_bytes: usize,
     /// The instruction set chosen.
     pub instruction_set: InstructionSet,
-    /// How the weights are held.
+    /// How the weights are held and multiplied.
     pub precision: Precision,
     /// Threads that a call is spread over.
     pub threads: usize,
@@ -63,7 +63,7 @@ pub struct ModelInfo {
 #[must_use]
 pub struct ClassifierBuilder {
     folder: PathBuf,
-    precision: Precision,
+    precision: Option<Precision>,
     threads: Option<usize>,
     instruction_set: Option<InstructionSet>,
     #[cfg(feature = "text")]
@@ -71,9 +71,10 @@ pub struct ClassifierBuilder {
 }
 
 impl ClassifierBuilder {
-    /// How the weights are held; by default [`Precision::F32`].
+    /// How the weights are held and multiplied; by default [`Precision::F32`], or
+    /// [`Precision::Int8`] for a checkpoint that [`quantize`](crate::quantize) has written.
     pub fn precision(mut self, precision: Precision) -> Self {
-        self.precision = precision;
+        self.precision = Some(precision);
         self
     }
 
@@ -110,6 +111,8 @@ impl ClassifierBuilder {
         let set = InstructionSet::choose(self.instruction_set)?;
         let config = Config::from_file(self.folder.join("config.json"))?;
         let checkpoint = Checkpoint::open(&self.folder)?;
+        let stored = if checkpoint.is_int8() { Precision::Int8 } else { Precision::default() };
+        let precision = self.precision.unwrap_or(stored);
         #[cfg(feature = "text")]
         let tokenizer = Tokenizer::from_folder(&self.folder)?;
         let threads = Threads::new(self.threads.unwrap_or_else(Threads::default_count))?;
@@ -119,10 +122,10 @@ impl ClassifierBuilder {
             parameters: checkpoint.parameters(),
             checkpoint_bytes: checkpoint.bytes(),
             instruction_set: set,
-            precision: self.precision,
+            precision,
             threads: threads.count(),
         };
-        let engine = cpu::load(config, &checkpoint, set, self.precision, threads)?;
+        let engine = cpu::load(config, &checkpoint, set, precision, threads)?;
         Ok(Classifier {
             labels: engine.config().id2label.as_slice().into(),
             engine,
@@ -143,7 +146,7 @@ impl Classifier {
     pub fn builder(folder: impl AsRef<Path>) -> ClassifierBuilder {
         ClassifierBuilder {
             folder: folder.as_ref().to_owned(),
-            precision: Precision::default(),
+            precision: None,
             threads: None,
             instruction_set: None,
             #[cfg(feature = "text")]

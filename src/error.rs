@@ -15,6 +15,22 @@ pub enum Error {
         source: std::io::Error,
     },
 
+    /// A file or folder could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+
+    /// A file that would be written is there already.
+    #[error("{} is there already: name another folder", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// The model folder is not there, or it is not a folder.
     #[error("no model folder at {}: expected a folder with config.json and model.safetensors", path.display())]
     NoModel {

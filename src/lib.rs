@@ -31,6 +31,7 @@ mod error;
 mod int8;
 mod model;
 mod prediction;
+mod quantize;
 #[cfg(test)]
 mod testing;
 #[cfg(feature = "text")]
@@ -43,5 +44,6 @@ pub use self::cpu::Precision;
 pub use self::cpu::isa::InstructionSet;
 pub use self::error::{Error, Result};
 pub use self::prediction::Prediction;
+pub use self::quantize::quantize;
 #[cfg(feature = "text")]
 pub use self::tokenizer::{Encoding, Tokenizer, Truncation};

@@ -15,8 +15,11 @@ use crate::error::{Error, Result};
 use crate::int8::Int8Rows;
 use crate::model::Values;
 
-const WEIGHTS: &str = "model.safetensors";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
 const SHARD_INDEX: &str = "model.safetensors.index.json";
+
+/// The scales of a matrix in 8 bits are a tensor of its name with this suffix.
+pub(crate) const SCALE_SUFFIX: &str = "_scale";
 
 /// The encoder's tensors bear this prefix in a classification checkpoint, and none in a bare
 /// `DistilBertModel`.
@@ -107,7 +110,7 @@ impl Checkpoint {
             && self.files[file].is_int8(name)
         {
             let values = self.files[file].int8_tensor(name, &[rows, len])?;
-            let scales = self.tensor(&format!("{name}_scale"), &[rows])?;
+            let scales = self.tensor(&format!("{name}{SCALE_SUFFIX}"), &[rows])?;
             return Ok(Values::Int8(Int8Rows { values, scales }));
         }
         self.tensor(name, &[rows, len]).map(Values::Floats)
@@ -119,6 +122,17 @@ impl Checkpoint {
         self.files[file].shape(name)
     }
 
+    /// The names of all tensors, sorted.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Whether the word embeddings, by far the largest tensor, are stored in 8 bits.
+    pub(crate) fn is_int8(&self) -> bool {
+        let name = self.encoder_name("embeddings.word_embeddings.weight");
+        self.tensors.get(&name).is_some_and(|&file| self.files[file].is_int8(&name))
+    }
+
     /// The types in which the weights are stored, such as `["F16"]`, sorted.
     pub fn dtypes(&self) -> Vec<String> {
         let mut dtypes: Vec<String> = self.files.iter().flat_map(SafetensorsFile::dtypes).collect();
@@ -127,7 +141,7 @@ impl Checkpoint {
         dtypes
     }
 
-    /// Number of weights in all tensors.
+    /// Number of weights in all tensors; the scales of those in 8 bits do not count.
     pub fn parameters(&self) -> usize {
         self.files.iter().map(SafetensorsFile::parameters).sum()
     }

@@ -9,6 +9,7 @@ use memmap2::Mmap;
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensors};
 
+use super::SCALE_SUFFIX;
 use crate::error::{Error, Result};
 
 /// Halves are widened in blocks of this many, so that the copy in between stays in L1.
@@ -49,7 +50,9 @@ impl SafetensorsFile {
     }
 
     pub fn parameters(&self) -> usize {
-        self.metadata.tensors().values().map(|info| info.shape.iter().product::<usize>()).sum()
+        let tensors = self.metadata.tensors();
+        let weights = tensors.iter().filter(|(name, _)| !name.ends_with(SCALE_SUFFIX));
+        weights.map(|(_, info)| info.shape.iter().product::<usize>()).sum()
     }
 
     pub fn bytes(&self) -> usize {

@@ -7,12 +7,13 @@ use std::str::Utf8Error;
 
 use clap::error::ErrorKind;
 use clap::{Args, Command, ValueEnum};
-use distilbert::{Classifier, Error, Precision, Prediction, Truncation};
+use distilbert::{Classifier, Error, Prediction, Truncation};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::failure::Failure;
 use crate::lines::LineBatches;
 use crate::model_folder::ModelFolder;
+use crate::precision::WantedPrecision;
 use crate::report::Report;
 use crate::terminal;
 
@@ -44,9 +45,8 @@ pub struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 
-    /// How the weights are held in memory
-    #[arg(long, value_name = "HOW", value_enum, default_value_t = Weights::F32)]
-    precision: Weights,
+    #[command(flatten)]
+    precision: WantedPrecision,
 
     /// What to do with a text longer than the model takes
     #[arg(long, value_name = "HOW", value_enum, default_value_t = LongText::Right)]
@@ -67,23 +67,6 @@ enum LongText {
     Windows,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Weights {
-    /// 32 bits
-    F32,
-    /// 16 bits: half the memory
-    F16,
-}
-
-impl From<Weights> for Precision {
-    fn from(weights: Weights) -> Self {
-        match weights {
-            Weights::F32 => Self::F32,
-            Weights::F16 => Self::F16,
-        }
-    }
-}
-
 impl Arguments {
     fn truncation(&self) -> Truncation {
         match (self.truncation, self.stride) {
@@ -99,9 +82,8 @@ impl Arguments {
 
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let truncation = arguments.truncation();
-    let mut builder = Classifier::builder(arguments.model.find()?)
-        .truncation(truncation)
-        .precision(arguments.precision.into());
+    let builder = Classifier::builder(arguments.model.find()?).truncation(truncation);
+    let mut builder = arguments.precision.apply(builder);
     if let Some(threads) = arguments.threads {
         builder = builder.threads(threads.into());
     }

@@ -30,7 +30,8 @@ impl Failure {
 
     pub fn status(&self) -> ExitCode {
         match self {
-            Self::NoBundledModel { .. } | Self::Library(distilbert::Error::NoModel { .. }) => {
+            Self::NoBundledModel { .. }
+            | Self::Library(distilbert::Error::NoModel { .. } | distilbert::Error::Exists { .. }) => {
                 ExitCode::from(USAGE)
             }
             _ => ExitCode::FAILURE,

@@ -1,10 +1,12 @@
-//! The program `distilbert`: classifies texts, and says what a model is.
+//! The program `distilbert`: classifies texts, says what a model is, and makes it smaller.
 
 mod classify;
 mod failure;
 mod info;
 mod lines;
 mod model_folder;
+mod precision;
+mod quantize;
 mod report;
 mod terminal;
 
@@ -28,12 +30,14 @@ struct Cli {
 enum Commands {
     Classify(classify::Arguments),
     Info(info::Arguments),
+    Quantize(quantize::Arguments),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Commands::Classify(arguments) => classify::run(arguments),
         Commands::Info(arguments) => info::run(arguments),
+        Commands::Quantize(arguments) => quantize::run(arguments),
     };
     match outcome {
         Ok(status) => status,

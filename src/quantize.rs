@@ -68,9 +68,12 @@ pub fn quantize(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
         }
     }
     let metadata = HashMap::from([("quantization".to_owned(), "int8".to_owned())]);
-    safetensors::serialize_to_file(tensors, Some(metadata), &weights).map_err(|error| {
-        Error::Write { path: weights.clone(), source: std::io::Error::other(error.to_string()) }
-    })
+    // Under its own name only once it is whole.
+    let partial = to.join(format!("{WEIGHTS}.partial"));
+    safetensors::serialize_to_file(tensors, Some(metadata), &partial)
+        .map_err(std::io::Error::other)
+        .and_then(|()| fs::rename(&partial, &weights))
+        .map_err(write_error(&weights))
 }
 
 /// Holds nothing: loading is the check.

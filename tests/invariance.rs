@@ -72,6 +72,7 @@ fn texts_have_the_same_bits_in_any_batch_and_on_any_threads() {
         .collect();
     assert!(rows.len() >= 500, "only {} texts", rows.len());
     check(&bundled_model(), &rows, Precision::F32);
+    check(&bundled_model(), &rows, Precision::Int8);
 }
 
 #[test]
@@ -85,8 +86,30 @@ fn odd_sizes_have_the_same_bits_in_any_batch_and_on_any_threads() {
     let mut dice = Dice(3);
     let rows: Vec<Vec<u32>> =
         (0..150).map(|_| (0..=dice.below(40)).map(|_| dice.below(120) as u32).collect()).collect();
-    check(folder.path(), &rows, Precision::F32);
-    check(folder.path(), &rows, Precision::F16);
+    for precision in Precision::ALL {
+        check(folder.path(), &rows, precision);
+    }
+}
+
+/// The portable path alone does not fuse multiplications with additions.
+#[test]
+fn all_sets_but_the_portable_one_give_the_same_bits() {
+    let rows: Vec<Vec<u32>> = token_goldens()
+        .into_iter()
+        .map(|(_, ids)| ids)
+        .filter(|ids| ids.len() <= 512)
+        .step_by(20)
+        .collect();
+    let batch = TokenBatch::from_rows(&rows).unwrap();
+    let sets = InstructionSet::detected();
+    for precision in Precision::ALL {
+        let mut first = None;
+        for &set in sets.iter().filter(|&&set| set != InstructionSet::Portable) {
+            let classifier = builder(&bundled_model(), set, precision).build().unwrap();
+            let found = bits(&classifier.logits(&batch).unwrap());
+            assert!(first.get_or_insert(found.clone()) == &found, "{precision} on {set}");
+        }
+    }
 }
 
 #[test]

@@ -60,6 +60,21 @@ pub struct Tensor {
 }
 
 impl Tensor {
+    /// All tensors of a model folder.
+    pub fn read_all(folder: &Path) -> BTreeMap<String, Self> {
+        let bytes = std::fs::read(folder.join("model.safetensors")).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let tensor = |(name, view): (String, TensorView)| {
+            let tensor = Self {
+                dtype: view.dtype(),
+                shape: view.shape().to_vec(),
+                bytes: view.data().to_vec(),
+            };
+            (name, tensor)
+        };
+        file.tensors().into_iter().map(tensor).collect()
+    }
+
     pub fn new(dtype: Dtype, shape: &[usize], values: &[f32]) -> Self {
         let bytes = match dtype {
             Dtype::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::model_folder::ModelFolder;
+use crate::precision::WantedPrecision;
 use crate::terminal::{self, BOLD};
 
 /// Columns of the table's first column.
@@ -21,13 +22,17 @@ pub struct Arguments {
     #[command(flatten)]
     model: ModelFolder,
 
+    #[command(flatten)]
+    precision: WantedPrecision,
+
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let classifier = Classifier::builder(arguments.model.find()?).build()?;
+    let builder = Classifier::builder(arguments.model.find()?);
+    let classifier = arguments.precision.apply(builder).build()?;
     let text = if arguments.json { json(&classifier) } else { table(&classifier) };
     let mut out = anstream::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)?;
@@ -53,6 +58,7 @@ fn table(classifier: &Classifier) -> String {
             "instructions",
             format!("{} (this machine has {})", info.instruction_set, detected().join(", ")),
         ),
+        ("precision", info.precision.to_string()),
         ("threads", info.threads.to_string()),
     ];
     rows.into_iter()
@@ -77,6 +83,7 @@ fn json(classifier: &Classifier) -> String {
         "checkpoint_bytes": info.checkpoint_bytes,
         "instruction_set": info.instruction_set.name(),
         "detected_instruction_sets": detected(),
+        "precision": info.precision.name(),
         "threads": info.threads,
     });
     format!("{object}\n")

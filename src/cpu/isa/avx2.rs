@@ -5,19 +5,24 @@ use std::arch::x86_64::*;
 use half::f16;
 
 use super::tile::Operands;
-use super::x86::{Product, prefetch, products, vector_methods};
+use super::x86::{Product, prefetch, products, sum, vector_methods};
 use super::{Ahead, Isa, Kernel, TileOutput, TileRows};
 
 /// Proof that the machine has AVX2, FMA and F16C.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
-const LANES: usize = 8;
+/// Values of a register.
+const WIDTH: usize = 8;
 
-/// Two vectors of columns by six rows are twelve accumulators; two registers hold the panel's step
+/// A vector is two registers: with as many lanes as AVX-512, sums have the same bits.
+const PARTS: usize = 2;
+const LANES: usize = PARTS * WIDTH;
+
+/// Two registers of columns by six rows are twelve accumulators; two more hold the panel's step
 /// and one the broadcast input. Fewer accumulators do not cover the latency of the two FMA ports.
-const VECTORS: usize = 2;
-const PANEL: usize = VECTORS * LANES;
+const REGISTERS: usize = 2;
+const PANEL: usize = REGISTERS * WIDTH;
 const TILE_ROWS: usize = 6;
 
 impl Avx2 {
@@ -30,7 +35,7 @@ impl Avx2 {
 }
 
 impl Isa for Avx2 {
-    type F32 = __m256;
+    type F32 = [__m256; PARTS];
     const LANES: usize = LANES;
     const PANEL: usize = PANEL;
     const TILE_ROWS: usize = TILE_ROWS;
@@ -46,6 +51,7 @@ impl Isa for Avx2 {
     }
 
     vector_methods! {
+        parts: 0 1,
         vector: __m256,
         splat: _mm256_set1_ps,
         load: _mm256_loadu_ps,
@@ -76,84 +82,94 @@ impl Isa for Avx2 {
     }
 
     #[inline(always)]
-    fn without_zero_point(self, sums: &[i32], zero_point: i32, column_sums: &[i32]) -> __m256 {
+    fn without_zero_point(self, sums: &[i32], zero_point: i32, column_sums: &[i32]) -> Self::F32 {
         let (sums, column_sums) = (&sums[..LANES], &column_sums[..LANES]);
-        // SAFETY: the token proves AVX2; both slices hold `LANES` values.
-        unsafe {
-            let excess = _mm256_mullo_epi32(
-                _mm256_set1_epi32(zero_point),
-                _mm256_loadu_si256(column_sums.as_ptr().cast()),
-            );
-            let sums = _mm256_loadu_si256(sums.as_ptr().cast());
-            _mm256_cvtepi32_ps(_mm256_sub_epi32(sums, excess))
+        let mut values = self.splat(0.0);
+        for (part, value) in values.iter_mut().enumerate() {
+            // SAFETY: the token proves AVX2; both slices hold `LANES` values.
+            unsafe {
+                let column_sums = column_sums.as_ptr().add(part * WIDTH).cast();
+                let sums = sums.as_ptr().add(part * WIDTH).cast();
+                let excess = _mm256_mullo_epi32(
+                    _mm256_set1_epi32(zero_point),
+                    _mm256_loadu_si256(column_sums),
+                );
+                *value = _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_loadu_si256(sums), excess));
+            }
         }
+        values
     }
 
     #[inline(always)]
-    fn store_rounded(self, value: __m256, to: &mut [u8]) {
+    fn store_rounded(self, value: Self::F32, to: &mut [u8]) {
         let to = &mut to[..LANES];
         // SAFETY: the token proves AVX2; `to` has room for `LANES` values.
         unsafe {
-            let integers = _mm256_cvtps_epi32(value);
-            let halves =
-                (_mm256_castsi256_si128(integers), _mm256_extracti128_si256::<1>(integers));
-            let words = _mm_packs_epi32(halves.0, halves.1);
-            _mm_storel_epi64(to.as_mut_ptr().cast(), _mm_packus_epi16(words, words));
+            let words =
+                _mm256_packs_epi32(_mm256_cvtps_epi32(value[0]), _mm256_cvtps_epi32(value[1]));
+            // Packing works within each half of a register: the middle two quarters change places.
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
+            let halves = (_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), _mm_packus_epi16(halves.0, halves.1));
         }
     }
 
     #[inline(always)]
-    fn keep_if_less(self, a: __m256, b: __m256, value: __m256) -> __m256 {
-        // SAFETY: the token proves AVX.
-        unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b), value) }
-    }
-
-    #[inline(always)]
-    fn power_of_two(self, n: __m256) -> __m256 {
-        // SAFETY: the token proves AVX2.
-        unsafe {
-            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
-            _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))
+    fn keep_if_less(self, a: Self::F32, b: Self::F32, mut value: Self::F32) -> Self::F32 {
+        for ((value, a), b) in value.iter_mut().zip(a).zip(b) {
+            // SAFETY: the token proves AVX.
+            *value = unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b), *value) };
         }
+        value
     }
 
     #[inline(always)]
-    fn sum(self, a: __m256) -> f32 {
-        // SAFETY: the token proves AVX.
-        unsafe {
-            let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
-            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+    fn power_of_two(self, mut n: Self::F32) -> Self::F32 {
+        for n in &mut n {
+            // SAFETY: the token proves AVX2.
+            unsafe {
+                let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(*n), _mm256_set1_epi32(127));
+                *n = _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent));
+            }
         }
+        n
     }
 
     #[inline(always)]
-    fn smallest(self, a: __m256) -> f32 {
+    fn sum(self, a: Self::F32) -> f32 {
         // SAFETY: the token proves AVX.
-        unsafe {
-            let four = _mm_min_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
-            let two = _mm_min_ps(four, _mm_movehl_ps(four, four));
-            _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)))
-        }
+        unsafe { sum(_mm256_add_ps(a[0], a[1])) }
     }
 
     #[inline(always)]
-    fn largest(self, a: __m256) -> f32 {
+    fn largest(self, a: Self::F32) -> f32 {
         // SAFETY: the token proves AVX.
         unsafe {
-            let four = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let eight = _mm256_max_ps(a[0], a[1]);
+            let four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
             let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
         }
     }
+
+    #[inline(always)]
+    fn smallest(self, a: Self::F32) -> f32 {
+        // SAFETY: the token proves AVX.
+        unsafe {
+            let eight = _mm256_min_ps(a[0], a[1]);
+            let four = _mm_min_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_min_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
 }
 
-/// Weights that become two vectors of `f32` columns.
+/// Weights that become two registers of `f32` columns.
 trait Columns: Sized {
     /// `multiply_floats` for 1 to `TILE_ROWS` rows.
     const PRODUCTS: [Product<f32, Self, f32>; TILE_ROWS];
 
-    /// Reads `LANES` weights.
+    /// Reads `WIDTH` weights.
     ///
     /// # Safety
     /// The machine has AVX2 and F16C, and the weights are there.
@@ -191,13 +207,13 @@ impl Columns for f16 {
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32, W, f32>) {
     let &Operands { input, input_stride, steps, panel, ahead, ahead_step, .. } = operands;
-    let mut sums = [[_mm256_setzero_ps(); VECTORS]; ROWS];
+    let mut sums = [[_mm256_setzero_ps(); REGISTERS]; ROWS];
     for k in 0..steps {
         prefetch::<1>(ahead.wrapping_add(k * ahead_step));
         // SAFETY: `k < steps`, so the loads stay in the rows and in the panel (`Operands`).
         unsafe {
             let step = panel.add(k * PANEL);
-            let columns = [W::load(step), W::load(step.add(LANES))];
+            let columns = [W::load(step), W::load(step.add(WIDTH))];
             for (row, sums) in sums.iter_mut().enumerate() {
                 let value = _mm256_broadcast_ss(&*input.add(row * input_stride + k));
                 sums[0] = _mm256_fmadd_ps(value, columns[0], sums[0]);
@@ -209,7 +225,7 @@ unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32
         for (vector, &sum) in sums.iter().enumerate() {
             // SAFETY: the output has room for `ROWS` runs of `PANEL` values (`Operands`).
             unsafe {
-                let run = operands.output.add(row * operands.output_stride + vector * LANES);
+                let run = operands.output.add(row * operands.output_stride + vector * WIDTH);
                 let held =
                     if operands.accumulate { _mm256_loadu_ps(run) } else { _mm256_setzero_ps() };
                 _mm256_storeu_ps(run, _mm256_add_ps(held, sum));
@@ -232,14 +248,14 @@ const INTEGER_PRODUCTS: [Product<u8, i8, i32>; TILE_ROWS] =
 unsafe fn multiply_integers<const ROWS: usize>(operands: &Operands<u8, i8, i32>) {
     let &Operands { input, input_stride, steps, panel, ahead, ahead_step, .. } = operands;
     let ones = _mm256_set1_epi16(1);
-    let mut sums = [[_mm256_setzero_si256(); VECTORS]; ROWS];
+    let mut sums = [[_mm256_setzero_si256(); REGISTERS]; ROWS];
     for k in 0..steps {
         prefetch::<1>(ahead.wrapping_add(k * ahead_step));
         // SAFETY: `k < steps`, so the loads stay in the rows and in the panel (`Operands`).
         unsafe {
             let step = panel.add(k * PANEL * 4);
-            let columns: [_; VECTORS] =
-                std::array::from_fn(|v| _mm256_loadu_si256(step.add(v * LANES * 4).cast()));
+            let columns: [_; REGISTERS] =
+                std::array::from_fn(|v| _mm256_loadu_si256(step.add(v * WIDTH * 4).cast()));
             for (row, sums) in sums.iter_mut().enumerate() {
                 let group = input.add(row * input_stride + k * 4).cast::<i32>().read_unaligned();
                 let group = _mm256_set1_epi32(group);
@@ -254,7 +270,7 @@ unsafe fn multiply_integers<const ROWS: usize>(operands: &Operands<u8, i8, i32>)
         for (vector, &sum) in sums.iter().enumerate() {
             // SAFETY: the output has room for `ROWS` runs of `PANEL` values (`Operands`).
             unsafe {
-                let run = operands.output.add(row * operands.output_stride + vector * LANES).cast();
+                let run = operands.output.add(row * operands.output_stride + vector * WIDTH).cast();
                 let held = if operands.accumulate {
                     _mm256_loadu_si256(run)
                 } else {

@@ -5,19 +5,22 @@ use std::arch::x86_64::*;
 use half::f16;
 
 use super::tile::Operands;
-use super::x86::{Product, prefetch, products, vector_methods};
+use super::x86::{Product, prefetch, products, sum, vector_methods};
 use super::{Ahead, Isa, Kernel, TileOutput, TileRows};
 
 /// Proof that the machine has AVX-512F and BW, and VNNI if `VNNI`; the first implies AVX2 and FMA.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512<const VNNI: bool>(());
 
-const LANES: usize = 16;
+/// Values of a register, which is a vector.
+const WIDTH: usize = 16;
+const PARTS: usize = 1;
+const LANES: usize = PARTS * WIDTH;
 
-/// Two vectors of columns by twelve rows are 24 accumulators; that leaves registers for the panel's
+/// Two registers of columns by twelve rows are 24 accumulators; that leaves registers for the panel's
 /// step and the broadcast input, and needs half the loads of the AVX2 tile for the same arithmetic.
-const VECTORS: usize = 2;
-const PANEL: usize = VECTORS * LANES;
+const REGISTERS: usize = 2;
+const PANEL: usize = REGISTERS * WIDTH;
 const TILE_ROWS: usize = 12;
 
 impl<const VNNI: bool> Avx512<VNNI> {
@@ -30,7 +33,7 @@ impl<const VNNI: bool> Avx512<VNNI> {
 }
 
 impl<const VNNI: bool> Isa for Avx512<VNNI> {
-    type F32 = __m512;
+    type F32 = [__m512; PARTS];
     const LANES: usize = LANES;
     const PANEL: usize = PANEL;
     const TILE_ROWS: usize = TILE_ROWS;
@@ -46,6 +49,7 @@ impl<const VNNI: bool> Isa for Avx512<VNNI> {
     }
 
     vector_methods! {
+        parts: 0,
         vector: __m512,
         splat: _mm512_set1_ps,
         load: _mm512_loadu_ps,
@@ -77,7 +81,7 @@ impl<const VNNI: bool> Isa for Avx512<VNNI> {
     }
 
     #[inline(always)]
-    fn without_zero_point(self, sums: &[i32], zero_point: i32, column_sums: &[i32]) -> __m512 {
+    fn without_zero_point(self, sums: &[i32], zero_point: i32, column_sums: &[i32]) -> Self::F32 {
         let (sums, column_sums) = (&sums[..LANES], &column_sums[..LANES]);
         // SAFETY: the token proves AVX-512F; both slices hold `LANES` values.
         unsafe {
@@ -86,12 +90,12 @@ impl<const VNNI: bool> Isa for Avx512<VNNI> {
                 _mm512_loadu_si512(column_sums.as_ptr().cast()),
             );
             let sums = _mm512_loadu_si512(sums.as_ptr().cast());
-            _mm512_cvtepi32_ps(_mm512_sub_epi32(sums, excess))
+            [_mm512_cvtepi32_ps(_mm512_sub_epi32(sums, excess))]
         }
     }
 
     #[inline(always)]
-    fn store_rounded(self, value: __m512, to: &mut [u8]) {
+    fn store_rounded(self, [value]: Self::F32, to: &mut [u8]) {
         let to = &mut to[..LANES];
         // SAFETY: the token proves AVX-512F; `to` has room for `LANES` values.
         unsafe {
@@ -101,45 +105,48 @@ impl<const VNNI: bool> Isa for Avx512<VNNI> {
     }
 
     #[inline(always)]
-    fn keep_if_less(self, a: __m512, b: __m512, value: __m512) -> __m512 {
+    fn keep_if_less(self, [a]: Self::F32, [b]: Self::F32, [value]: Self::F32) -> Self::F32 {
         // SAFETY: the token proves AVX-512F.
-        unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), value) }
+        unsafe { [_mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b), value)] }
     }
 
     #[inline(always)]
-    fn power_of_two(self, n: __m512) -> __m512 {
+    fn power_of_two(self, [n]: Self::F32) -> Self::F32 {
         // SAFETY: the token proves AVX-512F.
         unsafe {
             let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
-            _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
+            [_mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))]
         }
     }
 
     #[inline(always)]
-    fn sum(self, a: __m512) -> f32 {
-        // SAFETY: the token proves AVX-512F.
-        unsafe { _mm512_reduce_add_ps(a) }
+    fn sum(self, [a]: Self::F32) -> f32 {
+        // SAFETY: the token proves AVX-512F, which implies AVX.
+        unsafe {
+            let upper = _mm256_castpd_ps(_mm512_extractf64x4_pd::<1>(_mm512_castps_pd(a)));
+            sum(_mm256_add_ps(_mm512_castps512_ps256(a), upper))
+        }
     }
 
     #[inline(always)]
-    fn smallest(self, a: __m512) -> f32 {
+    fn smallest(self, [a]: Self::F32) -> f32 {
         // SAFETY: the token proves AVX-512F.
         unsafe { _mm512_reduce_min_ps(a) }
     }
 
     #[inline(always)]
-    fn largest(self, a: __m512) -> f32 {
+    fn largest(self, [a]: Self::F32) -> f32 {
         // SAFETY: the token proves AVX-512F.
         unsafe { _mm512_reduce_max_ps(a) }
     }
 }
 
-/// Weights that become two vectors of `f32` columns.
+/// Weights that become two registers of `f32` columns.
 trait Columns: Sized {
     /// `multiply_floats` for 1 to `TILE_ROWS` rows.
     const PRODUCTS: [Product<f32, Self, f32>; TILE_ROWS];
 
-    /// Reads `LANES` weights.
+    /// Reads `WIDTH` weights.
     ///
     /// # Safety
     /// The machine has AVX-512F, and the weights are there.
@@ -177,13 +184,13 @@ impl Columns for f16 {
 #[target_feature(enable = "avx512f")]
 unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32, W, f32>) {
     let &Operands { input, input_stride, steps, panel, ahead, ahead_step, .. } = operands;
-    let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
+    let mut sums = [[_mm512_setzero_ps(); REGISTERS]; ROWS];
     for k in 0..steps {
         prefetch::<2>(ahead.wrapping_add(k * ahead_step));
         // SAFETY: `k < steps`, so the loads stay in the rows and in the panel (`Operands`).
         unsafe {
             let step = panel.add(k * PANEL);
-            let columns = [W::load(step), W::load(step.add(LANES))];
+            let columns = [W::load(step), W::load(step.add(WIDTH))];
             for (row, sums) in sums.iter_mut().enumerate() {
                 let value = _mm512_set1_ps(*input.add(row * input_stride + k));
                 sums[0] = _mm512_fmadd_ps(value, columns[0], sums[0]);
@@ -195,7 +202,7 @@ unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32
         for (vector, &sum) in sums.iter().enumerate() {
             // SAFETY: the output has room for `ROWS` runs of `PANEL` values (`Operands`).
             unsafe {
-                let run = operands.output.add(row * operands.output_stride + vector * LANES);
+                let run = operands.output.add(row * operands.output_stride + vector * WIDTH);
                 let held =
                     if operands.accumulate { _mm512_loadu_ps(run) } else { _mm512_setzero_ps() };
                 _mm512_storeu_ps(run, _mm512_add_ps(held, sum));
@@ -256,14 +263,14 @@ unsafe fn multiply_integers<const ROWS: usize>(
     let &Operands { input, input_stride, steps, panel, ahead, ahead_step, .. } = operands;
     // SAFETY: the machine has AVX-512F (caller).
     let zero = unsafe { _mm512_setzero_si512() };
-    let mut sums = [[zero; VECTORS]; ROWS];
+    let mut sums = [[zero; REGISTERS]; ROWS];
     for k in 0..steps {
         prefetch::<2>(ahead.wrapping_add(k * ahead_step));
         // SAFETY: `k < steps`, so the loads stay in the rows and in the panel (`Operands`).
         unsafe {
             let step = panel.add(k * PANEL * 4);
-            let columns: [_; VECTORS] =
-                std::array::from_fn(|v| _mm512_loadu_si512(step.add(v * LANES * 4).cast()));
+            let columns: [_; REGISTERS] =
+                std::array::from_fn(|v| _mm512_loadu_si512(step.add(v * WIDTH * 4).cast()));
             for (row, sums) in sums.iter_mut().enumerate() {
                 let group = input.add(row * input_stride + k * 4).cast::<i32>().read_unaligned();
                 let group = _mm512_set1_epi32(group);
@@ -277,7 +284,7 @@ unsafe fn multiply_integers<const ROWS: usize>(
         for (vector, &sum) in sums.iter().enumerate() {
             // SAFETY: the output has room for `ROWS` runs of `PANEL` values (`Operands`).
             unsafe {
-                let run = operands.output.add(row * operands.output_stride + vector * LANES).cast();
+                let run = operands.output.add(row * operands.output_stride + vector * WIDTH).cast();
                 let held = if operands.accumulate { _mm512_loadu_si512(run) } else { zero };
                 _mm512_storeu_si512(run, _mm512_add_epi32(held, sum));
             }

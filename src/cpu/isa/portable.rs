@@ -102,16 +102,20 @@ impl Isa for Portable {
                     ),
                 )
             };
-            if !operands.accumulate {
-                output.fill(0);
-            }
+            // Two sums for each column: what compilers make `pmaddwd` of, and its like.
+            let mut sums = [[0i32; 2]; PANEL];
             let groups = input.as_chunks::<GROUP>().0;
             for (group, step) in groups.iter().zip(panel.chunks_exact(PANEL * GROUP)) {
-                for (sum, weights) in output.iter_mut().zip(step.as_chunks::<GROUP>().0) {
-                    let products =
-                        group.iter().zip(weights).map(|(&x, &w)| i32::from(x) * i32::from(w));
-                    *sum += products.sum::<i32>();
+                let x = group.map(i32::from);
+                for (sums, w) in sums.iter_mut().zip(step.as_chunks::<GROUP>().0) {
+                    let w = w.map(i32::from);
+                    sums[0] += x[0] * w[0] + x[1] * w[1];
+                    sums[1] += x[2] * w[2] + x[3] * w[3];
                 }
+            }
+            for (output, sums) in output.iter_mut().zip(sums) {
+                let held = if operands.accumulate { *output } else { 0 };
+                *output = held + sums[0] + sums[1];
             }
         }
     }

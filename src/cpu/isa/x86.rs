@@ -1,6 +1,6 @@
 //! What the x86-64 sets share: the methods that are one intrinsic of either width, and prefetching.
 
-use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+use std::arch::x86_64::*;
 
 use super::tile::Operands;
 
@@ -26,11 +26,27 @@ macro_rules! products {
 }
 pub(super) use products;
 
-/// Methods of [`Isa`](super::Isa) that read alike for every width of vector. The set's file has
-/// `LANES`, `PANEL`, the trait `Columns` and `INTEGER_PRODUCTS`, and its token proves the intrinsics
-/// that it names here.
+/// The sum of eight lanes. Every set adds in this order, so that sums have the same bits on all.
+///
+/// # Safety
+/// The machine has AVX.
+#[inline(always)]
+pub(super) unsafe fn sum(a: __m256) -> f32 {
+    // SAFETY: the caller's.
+    unsafe {
+        let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+    }
+}
+
+/// Methods of [`Isa`](super::Isa) that read alike for every width of register. A vector is an array of
+/// registers, numbered by `parts`. The set's file has `LANES`, the `WIDTH` of a register, how many `PARTS`
+/// of it make a vector, `PANEL` and the trait `Columns`, and its token proves the intrinsics that it names
+/// here.
 macro_rules! vector_methods {
     (
+        parts: $($part:literal)*,
         vector: $vector:ty,
         splat: $splat:path,
         load: $load:path,
@@ -74,9 +90,9 @@ macro_rules! vector_methods {
         #[inline(always)]
         fn widen(self, halves: &[f16], wide: &mut [f32]) {
             assert_eq!(halves.len(), wide.len(), "another number of values");
-            let whole = halves.len() - halves.len() % LANES;
-            for at in (0..whole).step_by(LANES) {
-                // SAFETY: the token proves the instructions; `LANES` values from `at` on lie in both
+            let whole = halves.len() - halves.len() % WIDTH;
+            for at in (0..whole).step_by(WIDTH) {
+                // SAFETY: the token proves the instructions; `WIDTH` values from `at` on lie in both
                 // slices.
                 unsafe {
                     let halves = $load_halves(halves.as_ptr().add(at).cast());
@@ -89,65 +105,65 @@ macro_rules! vector_methods {
         }
 
         #[inline(always)]
-        fn splat(self, value: f32) -> $vector {
+        fn splat(self, value: f32) -> Self::F32 {
             // SAFETY: the token proves the instruction.
-            unsafe { $splat(value) }
+            unsafe { [$splat(value); PARTS] }
         }
 
         #[inline(always)]
-        fn load(self, from: &[f32]) -> $vector {
+        fn load(self, from: &[f32]) -> Self::F32 {
             let from = &from[..LANES];
             // SAFETY: the token proves the instruction; `from` holds `LANES` values.
-            unsafe { $load(from.as_ptr()) }
+            unsafe { [$($load(from.as_ptr().add($part * WIDTH))),*] }
         }
 
         #[inline(always)]
-        fn store(self, value: $vector, to: &mut [f32]) {
+        fn store(self, value: Self::F32, to: &mut [f32]) {
             let to = &mut to[..LANES];
             // SAFETY: the token proves the instruction; `to` has room for `LANES` values.
-            unsafe { $store(to.as_mut_ptr(), value) }
+            unsafe { $($store(to.as_mut_ptr().add($part * WIDTH), value[$part]));* }
         }
 
         #[inline(always)]
-        fn add(self, a: $vector, b: $vector) -> $vector {
+        fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
             // SAFETY: the token proves the instruction.
-            unsafe { $add(a, b) }
+            unsafe { [$($add(a[$part], b[$part])),*] }
         }
 
         #[inline(always)]
-        fn sub(self, a: $vector, b: $vector) -> $vector {
+        fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
             // SAFETY: the token proves the instruction.
-            unsafe { $sub(a, b) }
+            unsafe { [$($sub(a[$part], b[$part])),*] }
         }
 
         #[inline(always)]
-        fn mul(self, a: $vector, b: $vector) -> $vector {
+        fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
             // SAFETY: the token proves the instruction.
-            unsafe { $mul(a, b) }
+            unsafe { [$($mul(a[$part], b[$part])),*] }
         }
 
         #[inline(always)]
-        fn div(self, a: $vector, b: $vector) -> $vector {
+        fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
             // SAFETY: the token proves the instruction.
-            unsafe { $div(a, b) }
+            unsafe { [$($div(a[$part], b[$part])),*] }
         }
 
         #[inline(always)]
-        fn min(self, a: $vector, b: $vector) -> $vector {
+        fn min(self, a: Self::F32, b: Self::F32) -> Self::F32 {
             // SAFETY: the token proves the instruction.
-            unsafe { $min(a, b) }
+            unsafe { [$($min(a[$part], b[$part])),*] }
         }
 
         #[inline(always)]
-        fn max(self, a: $vector, b: $vector) -> $vector {
+        fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
             // SAFETY: the token proves the instruction.
-            unsafe { $max(a, b) }
+            unsafe { [$($max(a[$part], b[$part])),*] }
         }
 
         #[inline(always)]
-        fn mul_add(self, a: $vector, b: $vector, c: $vector) -> $vector {
+        fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
             // SAFETY: the token proves the instruction.
-            unsafe { $mul_add(a, b, c) }
+            unsafe { [$($mul_add(a[$part], b[$part], c[$part])),*] }
         }
     };
 }

@@ -89,7 +89,7 @@ impl<A, W, S> Operands<A, W, S> {
             steps,
             panel: panel.as_ptr(),
             ahead: ahead.start,
-            ahead_step: ahead.bytes / steps,
+            ahead_step: ahead.bytes.div_ceil(steps),
             output: output.values.as_mut_ptr(),
             output_stride: output.stride,
             accumulate: output.accumulate,

@@ -31,17 +31,32 @@ MAKERS = ["numpy", "onnx", "onnxruntime", "torch", "transformers"]
 FUSIONS = {"Attention": 6, "BiasGelu": 6, "SkipLayerNormalization": 12}
 
 
+# Tokens of 32 texts as they come in chats: mostly short, now and then long.
+RAGGED = [
+    12, 7, 23, 5, 16, 9, 31, 14, 8, 19, 11, 47, 6, 15, 10, 26,
+    13, 4, 18, 9, 22, 37, 7, 12, 64, 17, 8, 28, 11, 20, 6, 14,
+]  # fmt: skip
+
+
 class Shape:
-    """A batch of `rows` texts of `tokens` tokens each, named such as `1x128`."""
+    """A batch: `rows` texts of `tokens` tokens each, named such as `1x128`, or `ragged32`."""
 
     def __init__(self, name):
         self.name = name
-        self.rows, self.tokens = (int(part) for part in name.split("x"))
+        if name == "ragged32":
+            self.lengths = RAGGED
+        else:
+            rows, tokens = (int(part) for part in name.split("x"))
+            self.lengths = [tokens] * rows
+
+    @property
+    def is_ragged(self):
+        return len(set(self.lengths)) > 1
 
     def ids(self):
         """Rows of token ids, [CLS] words [SEP]: the same on every run."""
         dice, vocab = Dice(SEED), cases.base_config()["vocab_size"]
-        return [cases.ids(dice, self.tokens, vocab) for _ in range(self.rows)]
+        return [cases.ids(dice, length, vocab) for length in self.lengths]
 
 
 def target_folder():

@@ -1,6 +1,5 @@
-"""What is printed: the machine, and the table."""
+"""What is printed: the machine, and the tables."""
 
-import itertools
 import os
 import pathlib
 import platform
@@ -15,7 +14,9 @@ INSTRUCTION_SETS = {
     "sve": "SVE",
     "asimd": "NEON",
 }
-HEADINGS = ["threads", "shape", "engine", "median ms", "min ms", "spread ms", "ratio", "by round"]
+TIMES = ["threads", "shape", "engine", "median ms", "min ms", "spread ms", "ratio"]
+LOADS = ["threads", "engine", "load ms", "loaded MiB", "peak MiB", "disk MiB"]
+WORDS = {"shape", "engine"}
 
 
 def cpu():
@@ -40,27 +41,43 @@ def print_machine():
         print(f"warning: load is {os.getloadavg()[0]:.1f}; figures need an idle machine")
 
 
-def print_table(figures):
+def print_times(figures):
     versions = {figure.engine: figure.version for figure in figures}
     print("\n" + ", ".join(f"{engine} {version}" for engine, version in versions.items()))
-    print("ratio: median ÷ distilbert's; by round: median of each round's ratio; * best other engine\n")
-    rows = [HEADINGS]
-    for _, group in itertools.groupby(figures, key=lambda figure: (figure.threads, figure.shape)):
-        group = list(group)
-        best = min((f.median_ms for f in group if f.ratio), default=None)
-        rows += [table_row(figure, figure.ratio and figure.median_ms == best) for figure in group]
+    print(
+        "ratio, above 1 where distilbert is faster: of distilbert, the best peer's median ÷ its own"
+        " (f16: the best f32 peer's); of a peer, its median ÷ distilbert's of the same precision."
+        " * best peer\n"
+    )
+    print_table(TIMES, map(times_row, figures))
+
+
+def times_row(figure):
+    times = [f"{value:.2f}" for value in (figure.median_ms, figure.min_ms, figure.iqr_ms)]
+    engine = f"{figure.engine} {figure.precision}" + (" *" if figure.is_best_peer else "")
+    ratio = f"{figure.ratio:.2f}" if figure.ratio else ""
+    return [str(figure.threads), figure.shape, engine, *times, ratio]
+
+
+def print_loads(loads):
+    print("\nFrom opening the model to the first text's logits, memory at its highest, size on disk\n")
+    print_table(LOADS, map(load_row, loads))
+
+
+def load_row(load):
+    row = load.as_row()
+    sizes = [row[name] for name in ("loaded_mib", "peak_mib", "disk_mib")]
+    cells = [f"{size:.0f}" if size else "?" for size in sizes]
+    return [str(load.threads), f"{load.engine} {load.precision}", f"{row['median_ms']:.0f}", *cells]
+
+
+def print_table(headings, rows):
+    rows = [headings, *rows]
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
-        print("  ".join(align(cell, width, i) for i, (cell, width) in enumerate(zip(row, widths))).rstrip())
+        cells = zip(row, widths, headings)
+        print("  ".join(align(cell, width, heading) for cell, width, heading in cells).rstrip())
 
 
-def align(cell, width, column):
-    is_text = HEADINGS[column] in ("shape", "engine")
-    return cell.ljust(width) if is_text else cell.rjust(width)
-
-
-def table_row(figure, is_best):
-    times = [f"{value:.2f}" for value in (figure.median_ms, figure.min_ms, figure.iqr_ms)]
-    ratios = [f"{value:.2f}" if value else "" for value in (figure.ratio, figure.ratio_by_round)]
-    engine = f"{figure.engine} {figure.precision}" + (" *" if is_best else "")
-    return [str(figure.threads), figure.shape, engine, *times, *ratios]
+def align(cell, width, heading):
+    return cell.ljust(width) if heading in WORDS else cell.rjust(width)

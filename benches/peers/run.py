@@ -2,7 +2,8 @@
 """Times this engine against other CPU engines on the same weights, and checks that all agree.
 
     python3 benches/peers/run.py [--quick] [--json FILE] [--shapes 1x128,...]
-                                 [--threads 1,2] [--engines ...] [--rounds N]
+                                 [--threads 1,2] [--engines ...] [--precisions ...]
+                                 [--rounds N]
 
 What is missing of requirements.txt is installed into a virtual environment first,
 benches/peers/.venv unless --venv names another. An interpreter that already has all
@@ -18,9 +19,10 @@ import re
 
 import environment
 
-SHAPES = ["1x8", "1x16", "1x32", "1x64", "1x128", "1x256", "1x512", "8x128"]
+SHAPES = ["1x8", "1x16", "1x32", "1x64", "1x128", "1x256", "1x512", "8x128", "ragged32"]
 QUICK_SHAPES = ["1x8", "1x32", "1x128"]
-ROUNDS, QUICK_ROUNDS = 15, 5
+ROUNDS, QUICK_ROUNDS = 15, 3
+LOADS, QUICK_LOADS = 5, 1
 
 
 def comma_separated(text):
@@ -30,8 +32,8 @@ def comma_separated(text):
 def shapes(text):
     names = comma_separated(text)
     for name in names:
-        if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", name):
-            raise argparse.ArgumentTypeError(f"{name} is no shape such as 1x128")
+        if name not in SHAPES and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", name):
+            raise argparse.ArgumentTypeError(f"{name} is no shape such as 1x128 or ragged32")
     return names
 
 
@@ -39,7 +41,7 @@ def counts(text):
     return [int(part) for part in comma_separated(text)]
 
 
-def parse_arguments(engine_names):
+def parse_arguments(engine_names, precisions):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -48,6 +50,7 @@ def parse_arguments(engine_names):
     parser.add_argument("--shapes", type=shapes, help=f"rows x tokens; {','.join(SHAPES)} by default")
     parser.add_argument("--threads", type=counts, help="1,2 by default, as far as there are cores")
     parser.add_argument("--engines", type=comma_separated, help=f"any of {','.join(engine_names)}; all by default")
+    parser.add_argument("--precisions", type=comma_separated, help=f"any of {','.join(precisions)}; all by default")
     parser.add_argument("--rounds", type=int, help=f"{ROUNDS} by default, {QUICK_ROUNDS} with --quick")
     parser.add_argument("--venv", type=pathlib.Path, default=environment.DEFAULT_FOLDER, help="virtual environment to use or make")
     arguments = parser.parse_args()
@@ -56,16 +59,21 @@ def parse_arguments(engine_names):
     arguments.rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS)
     arguments.threads = arguments.threads or [n for n in (1, 2) if n <= (os.cpu_count() or 1)]
     arguments.engines = arguments.engines or list(engine_names)
-    unknown = set(arguments.engines) - set(engine_names)
-    if unknown:
-        parser.error(f"no such engine: {', '.join(sorted(unknown))}")
+    arguments.precisions = arguments.precisions or list(precisions)
+    for what, named, known in (
+        ("engine", arguments.engines, engine_names),
+        ("precision", arguments.precisions, precisions),
+    ):
+        unknown = set(named) - set(known)
+        if unknown:
+            parser.error(f"no such {what}: {', '.join(sorted(unknown))}")
     return arguments
 
 
 def main():
     import engines
 
-    arguments = parse_arguments(engines.BY_NAME)
+    arguments = parse_arguments(engines.BY_NAME, engines.PRECISIONS)
     environment.enter(arguments.venv)
 
     # These need the environment.
@@ -74,17 +82,30 @@ def main():
     import report
 
     batches = [model.Shape(name) for name in arguments.shapes]
-    chosen = [engines.BY_NAME[name] for name in arguments.engines]
+    chosen = engines.chosen(arguments.engines, arguments.precisions)
     report.print_machine()
     folder = model.make()
+    for module in {engine.module for engine in chosen}:
+        module.build()
     for engine in chosen:
-        engine.build()
-    figures = []
+        engine.prepare(folder)
+    figures, loads = [], []
     for threads in arguments.threads:
-        figures += measure.compare(chosen, folder, threads, batches, arguments.rounds)
-    report.print_table(figures)
+        new_figures, new_loads = measure.compare(
+            chosen,
+            folder,
+            threads,
+            batches,
+            arguments.rounds,
+            QUICK_LOADS if arguments.quick else LOADS,
+        )
+        figures += new_figures
+        loads += new_loads
+    report.print_times(figures)
+    report.print_loads(loads)
     if arguments.json:
-        arguments.json.write_text(json.dumps([figure.as_row() for figure in figures], indent=1) + "\n")
+        rows = [measured.as_row() for measured in [*figures, *loads]]
+        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

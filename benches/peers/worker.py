@@ -1,13 +1,14 @@
 """The process of an engine in Python, and what every engine's process speaks.
 
-    worker.py MODULE FOLDER THREADS
+    worker.py MODULE FOLDER THREADS PRECISION
 
-One JSON object a line. It begins with {"version": "…"} once the model is loaded. Then a request, a
-line on standard input,
+One JSON object a line. It begins with {"version": "…", "load_ms": …} once the model is loaded and has
+answered a first text of eight tokens; the time is from nothing but the engine's library in memory to
+that answer. Then a request, a line on standard input,
 
-    {"rows": [[ids…]…], "repeats": n, "warmup": w}
+    {"batches": [[[ids…]…]…], "repeats": n, "warmup": w}
 
-runs the rows w times unmeasured, then n times measured, and is answered by
+runs the batches one after the other, w times unmeasured, then n times measured, and is answered by
 
     {"logits": […], "milliseconds": […]}
 
@@ -24,9 +25,12 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 
 
-def command(module, folder, threads):
+FIRST_TEXT = [101, 2023, 2003, 1037, 3978, 3793, 1012, 102]
+
+
+def command(module, folder, threads, precision):
     """Starts this file for an engine's module."""
-    return [sys.executable, str(HERE / "worker.py"), module, str(folder), str(threads)]
+    return [sys.executable, str(HERE / "worker.py"), module, str(folder), str(threads), precision]
 
 
 def padded(rows):
@@ -41,40 +45,45 @@ def padded(rows):
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def serve(load, folder, threads):
+def serve(load, folder, threads, precision):
     """Answers requests until standard input ends.
 
-    `load(folder, threads)` gives the engine's version and a function `prepare(inputs)`, which gives
-    a function that computes the logits of these inputs.
+    `load(folder, threads, precision)` gives the engine's version and a function `prepare(inputs)`,
+    which gives a function that computes the logits of these inputs.
     """
     import numpy as np
 
     answers = sys.stdout
     sys.stdout = sys.stderr  # What an engine prints must not get between the answers.
-    version, prepare = load(folder, threads)
-    print(json.dumps({"version": version}), file=answers, flush=True)
-    rows, run = None, None
+    start = time.perf_counter()
+    version, prepare = load(folder, threads, precision)
+    prepare(padded([FIRST_TEXT]))()
+    load_ms = (time.perf_counter() - start) * 1e3
+    print(json.dumps({"version": version, "load_ms": load_ms}), file=answers, flush=True)
+    batches, runs = None, None
     for line in sys.stdin:
         request = json.loads(line)
-        if request["rows"] != rows:
-            rows = request["rows"]
-            run = prepare(padded(rows))
+        if request["batches"] != batches:
+            batches = request["batches"]
+            runs = [prepare(padded(rows)) for rows in batches]
         milliseconds = []
         for _ in range(request["warmup"] + request["repeats"]):
             start = time.perf_counter()
-            logits = run()
+            logits = [run() for run in runs]
             milliseconds.append((time.perf_counter() - start) * 1e3)
         answer = {
-            "logits": np.asarray(logits, np.float64).ravel().tolist(),
+            "logits": np.concatenate(logits).astype(np.float64).ravel().tolist(),
             "milliseconds": milliseconds[request["warmup"] :],
         }
         print(json.dumps(answer), file=answers, flush=True)
 
 
 def main():
-    module, folder, threads = sys.argv[1:]
+    module, folder, threads, precision = sys.argv[1:]
     engine = importlib.import_module(f"engines.{module}")
-    serve(engine.load, pathlib.Path(folder), int(threads))
+    for library in engine.LIBRARIES:
+        importlib.import_module(library)
+    serve(engine.load, pathlib.Path(folder), int(threads), precision)
 
 
 if __name__ == "__main__":

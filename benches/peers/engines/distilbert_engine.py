@@ -1,11 +1,12 @@
 """This crate, through the Rust program in distilbert.rs."""
 
-import json
 import pathlib
 import subprocess
 
+from engines import rust
+
 NAME = "distilbert"
-PRECISION = "f32"
+PRECISIONS = ["f32", "f16", "int8"]
 EXAMPLE = "peer_distilbert"
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -15,21 +16,22 @@ program = None
 def build():
     """Builds the program; without `text`, for the generated model has no tokenizer."""
     global program
-    cargo = ["cargo", "build", "--release", "--no-default-features", "--example", EXAMPLE]
-    built = subprocess.run(
-        [*cargo, "--message-format=json-render-diagnostics"],
-        cwd=ROOT,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    messages = [json.loads(line) for line in built.stdout.splitlines()]
-    program = next(
-        message["executable"]
-        for message in messages
-        if message.get("executable") and message["target"]["name"] == EXAMPLE
-    )
+    program = rust.build(ROOT, "--no-default-features", "--example", EXAMPLE, target=EXAMPLE)
 
 
-def command(folder, threads):
-    return [program, str(folder), str(threads)]
+def model(folder, precision):
+    """The checkpoint in 8 bits has a folder of its own."""
+    return folder / "int8" if precision == "int8" else folder
+
+
+def prepare(folder, precision):
+    if precision == "int8" and not (model(folder, precision) / "model.safetensors").exists():
+        subprocess.run([program, "quantize", folder, model(folder, precision)], check=True)
+
+
+def command(folder, threads, precision):
+    return [program, str(model(folder, precision)), str(threads), precision]
+
+
+def files(folder, precision):
+    return [model(folder, precision) / "model.safetensors"]

@@ -1,20 +1,32 @@
-"""PyTorch: Transformers' model with its fused attention, in inference mode."""
+"""PyTorch: Transformers' model with its fused attention, in inference mode; in int8 with its linear
+layers dynamically quantised."""
+
+import warnings
 
 import worker
 
 NAME = "pytorch"
-PRECISION = "f32"
+PRECISIONS = ["f32", "int8"]
+LIBRARIES = ["torch", "transformers"]
 
 
 def build():
     pass
 
 
-def command(folder, threads):
-    return worker.command("pytorch_engine", folder, threads)
+def prepare(folder, precision):
+    pass
 
 
-def load(folder, threads):
+def command(folder, threads, precision):
+    return worker.command("pytorch_engine", folder, threads, precision)
+
+
+def files(folder, precision):
+    return [folder / "model.safetensors"]
+
+
+def load(folder, threads, precision):
     import torch
     import transformers
 
@@ -25,6 +37,14 @@ def load(folder, threads):
     classifier = transformers.DistilBertForSequenceClassification.from_pretrained(
         folder, attn_implementation="sdpa", dtype=torch.float32
     ).eval()
+    if precision == "int8":
+        # By a small margin the fastest of its engines here, on AVX2 and on VNNI.
+        torch.backends.quantized.engine = "fbgemm"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Deprecated, but the way that is there.
+            classifier = torch.ao.quantization.quantize_dynamic(
+                classifier, {torch.nn.Linear}, dtype=torch.qint8
+            )
 
     def prepare(inputs):
         tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}

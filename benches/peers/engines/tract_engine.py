@@ -1,0 +1,51 @@
+"""tract, through the Rust program in tract/: the exported graph, optimised for each shape."""
+
+import pathlib
+
+from engines import rust
+
+NAME = "tract"
+PRECISIONS = ["f32"]
+PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "tract"
+
+program = None
+
+
+def build():
+    global program
+    program = rust.build(PACKAGE, "--locked", target="peer_tract")
+
+
+def prepare(folder, precision):
+    """tract cannot type the exporter's ranges from 0 to the length: they become slices of a constant."""
+    path = folder / "tract.onnx"
+    if path.exists():
+        return
+    import numpy as np
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(folder / "model.onnx")
+    constants = {"all_positions": np.arange(512), "zero": np.zeros(1, np.int64)}
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type == "Range":
+            limit = node.input[1] + "_as_list"
+            nodes.append(helper.make_node("Unsqueeze", [node.input[1], "zero"], [limit]))
+            inputs = ["all_positions", "zero", limit, "zero"]
+            node = helper.make_node("Slice", inputs, node.output)
+        nodes.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(
+        numpy_helper.from_array(value, name) for name, value in constants.items()
+    )
+    onnx.save(model, path)
+
+
+def command(folder, threads, precision):
+    return [program, str(folder), str(threads)]
+
+
+def files(folder, precision):
+    return [folder / "tract.onnx"]

@@ -9,7 +9,7 @@ use super::aligned::AlignedVec;
 use super::isa::{Isa, Kernel, MAX_PANEL};
 use super::multiply::multiply;
 use super::softmax::softmax;
-use super::threads::{Parts, for_each_task};
+use super::threads::{Parts, Team};
 use super::weight::Rows;
 
 /// Queries that go through together: their scores over 512 keys take 48 KiB.
@@ -48,9 +48,17 @@ pub(crate) struct Attention<'a> {
 
 impl Attention<'_> {
     /// Computes into `context`, one row of `heads · head_size` values for each query row.
-    pub fn run<I: Isa>(self, isa: I, workers: &mut [AttentionScratch], context: &mut [f32]) {
-        let context = Parts::new(context);
-        for_each_task(workers, self.sequences.len() * self.heads, |scratch, task| {
+    pub fn run<I: Isa>(
+        self,
+        isa: I,
+        team: &Team,
+        scratch: &mut [AttentionScratch],
+        context: &mut [f32],
+    ) {
+        let (scratch, context) = (Parts::new(scratch), Parts::new(context));
+        team.for_each(self.sequences.len() * self.heads, |worker, task| {
+            // SAFETY: a worker has one task at a time.
+            let [scratch] = (unsafe { scratch.part(worker..worker + 1) }) else { unreachable!() };
             isa.run(Head {
                 attention: &self,
                 sequence: task / self.heads,
@@ -169,6 +177,7 @@ fn pack_values<I: Isa>(
 mod tests {
     use super::*;
     use crate::cpu::isa::on_every_set;
+    use crate::cpu::threads::Threads;
     use crate::testing::{assert_all_close, random};
 
     #[derive(Clone)]
@@ -266,7 +275,9 @@ mod tests {
                 key: part(1),
                 value: part(2),
             };
-            attention.run(isa, &mut [AttentionScratch::default()], &mut context);
+            let threads = Threads::new(1).unwrap();
+            let mut scratch = [AttentionScratch::default()];
+            threads.run(|team| attention.run(isa, team, &mut scratch, &mut context));
             context
         }
     }

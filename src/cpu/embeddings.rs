@@ -2,6 +2,7 @@
 
 use super::isa::Isa;
 use super::layer_norm::prepare_and_normalise_rows;
+use super::threads::Team;
 use crate::int8::{Int8Rows, LARGEST_EMBEDDING};
 use crate::model::{Embeddings, Matrix, Values};
 
@@ -51,15 +52,15 @@ impl Table for Int8Table {
 
 /// Writes the embedding of each token, a row of `dim` values, to `output`. The ids and positions are
 /// within the tables.
-pub(crate) fn embed<I: Isa, T: Table, W: Send>(
+pub(crate) fn embed<I: Isa, T: Table>(
     isa: I,
-    workers: &mut [W],
+    team: &Team,
     embeddings: &Embeddings<T>,
     input_ids: &[u32],
     positions: &[u32],
     output: &mut [f32],
 ) {
-    prepare_and_normalise_rows(isa, workers, &embeddings.layer_norm, output, |token, row| {
+    prepare_and_normalise_rows(isa, team, &embeddings.layer_norm, output, |token, row| {
         row.fill(0.0);
         embeddings.word.add_to(input_ids[token] as usize, row);
         embeddings.position.add_to(positions[token] as usize, row);

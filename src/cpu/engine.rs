@@ -12,7 +12,7 @@ use super::layer_norm::normalise_rows;
 use super::linear::{Epilogue, PackedMatrix, Product};
 use super::quantise::QuantisedRows;
 use super::scratch::{Scratch, ScratchPool};
-use super::threads::Threads;
+use super::threads::{Team, Threads};
 use super::weight::{Precision, Weight, rows};
 use crate::batch::TokenBatch;
 use crate::checkpoint::Checkpoint;
@@ -107,9 +107,9 @@ impl<I: Isa, W: Weight> Forward for Engine<I, W> {
     fn forward(&self, batch: &TokenBatch) -> Vec<f32> {
         let mut logits = vec![0.0; batch.rows() * self.model.head.outputs];
         let mut scratch = self.scratch.take();
-        scratch.workers.resize_with(self.threads.count(), AttentionScratch::default);
-        let pass = Pass { isa: self.isa, model: &self.model };
-        self.threads.install(|| {
+        scratch.attention.resize_with(self.threads.count(), AttentionScratch::default);
+        self.threads.run(|team| {
+            let pass = Pass { isa: self.isa, model: &self.model, team };
             for rows in sub_batches(batch) {
                 let outputs = self.model.head.outputs;
                 let logits = &mut logits[rows.start * outputs..rows.end * outputs];
@@ -141,6 +141,7 @@ fn sub_batches(batch: &TokenBatch) -> impl Iterator<Item = Range<usize>> {
 struct Pass<'a, I, W: Weight> {
     isa: I,
     model: &'a PackedModel<W>,
+    team: &'a Team,
 }
 
 impl<I: Isa, W: Weight> Pass<'_, I, W> {
@@ -179,7 +180,7 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
         }));
         embed(
             self.isa,
-            &mut scratch.workers,
+            self.team,
             &self.model.embeddings,
             &batch.input_ids()[tokens.clone()],
             &batch.positions()[tokens],
@@ -191,7 +192,14 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
     fn layer(self, layer: &Layer<PackedMatrix<W>>, scratch: &mut Scratch) {
         let dim = self.model.config.dim;
         let Scratch {
-            hidden, query_key_value, context, inner, quantised, sequences, workers, ..
+            hidden,
+            query_key_value,
+            context,
+            inner,
+            quantised,
+            sequences,
+            attention,
+            ..
         } = scratch;
         Product {
             input: rows(hidden, dim),
@@ -199,7 +207,7 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             outputs: 0..3 * dim,
             epilogue: Epilogue::Bias,
         }
-        .run(self.isa, workers, quantised, query_key_value, 3 * dim);
+        .run(self.isa, self.team, quantised, query_key_value, 3 * dim);
         Attention {
             heads: self.model.config.n_heads,
             head_size: self.model.config.head_size(),
@@ -209,8 +217,8 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             key: rows(&query_key_value[dim..], 3 * dim),
             value: rows(&query_key_value[2 * dim..], 3 * dim),
         }
-        .run(self.isa, workers, context);
-        self.after_attention(layer, workers, quantised, context, inner, hidden);
+        .run(self.isa, self.team, attention, context);
+        self.after_attention(layer, quantised, context, inner, hidden);
     }
 
     /// `hidden` → `first_tokens`: the head reads only the first token of each row, so only keys and
@@ -226,7 +234,7 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             first_tokens,
             first_queries,
             sequences,
-            workers,
+            attention,
         } = scratch;
         for (first, sequence) in first_tokens.chunks_exact_mut(dim).zip(&*sequences) {
             first.copy_from_slice(&hidden[sequence.start * dim..][..dim]);
@@ -237,14 +245,14 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             outputs: dim..3 * dim,
             epilogue: Epilogue::Bias,
         }
-        .run(self.isa, workers, quantised, query_key_value, 3 * dim);
+        .run(self.isa, self.team, quantised, query_key_value, 3 * dim);
         Product {
             input: rows(first_tokens, dim),
             linear: &layer.query_key_value,
             outputs: 0..dim,
             epilogue: Epilogue::Bias,
         }
-        .run(self.isa, workers, quantised, first_queries, dim);
+        .run(self.isa, self.team, quantised, first_queries, dim);
         let context = &mut context[..first_tokens.len()];
         Attention {
             heads: self.model.config.n_heads,
@@ -255,15 +263,14 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             key: rows(&query_key_value[dim..], 3 * dim),
             value: rows(&query_key_value[2 * dim..], 3 * dim),
         }
-        .run(self.isa, workers, context);
-        self.after_attention(layer, workers, quantised, context, inner, first_tokens);
+        .run(self.isa, self.team, attention, context);
+        self.after_attention(layer, quantised, context, inner, first_tokens);
     }
 
     /// What follows attention in a layer: `states` → `states`, with one row of `context` for each.
-    fn after_attention<T: Send>(
+    fn after_attention(
         self,
         layer: &Layer<PackedMatrix<W>>,
-        workers: &mut [T],
         quantised: &mut QuantisedRows,
         context: &[f32],
         inner: &mut [f32],
@@ -271,51 +278,36 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
     ) {
         let Config { dim, hidden_dim, activation, .. } = self.model.config;
         let inner = &mut inner[..states.len() / dim * hidden_dim];
-        self.linear(
-            &layer.attention_output,
-            Epilogue::BiasResidual,
-            workers,
-            quantised,
-            context,
-            states,
-        );
-        normalise_rows(self.isa, workers, &layer.attention_norm, states);
+        self.linear(&layer.attention_output, Epilogue::BiasResidual, quantised, context, states);
+        normalise_rows(self.isa, self.team, &layer.attention_norm, states);
         let activation = match activation {
             Activation::Gelu => Epilogue::BiasGelu,
             Activation::Relu => Epilogue::BiasRelu,
         };
-        self.linear(&layer.feed_forward_in, activation, workers, quantised, states, inner);
-        self.linear(
-            &layer.feed_forward_out,
-            Epilogue::BiasResidual,
-            workers,
-            quantised,
-            inner,
-            states,
-        );
-        normalise_rows(self.isa, workers, &layer.feed_forward_norm, states);
+        self.linear(&layer.feed_forward_in, activation, quantised, states, inner);
+        self.linear(&layer.feed_forward_out, Epilogue::BiasResidual, quantised, inner, states);
+        normalise_rows(self.isa, self.team, &layer.feed_forward_norm, states);
     }
 
     /// `first_tokens` → logits.
     fn head(self, scratch: &mut Scratch, logits: &mut [f32]) {
         let Head { pre_classifier, classifier, .. } = &self.model.head;
-        let Scratch { first_tokens, first_queries: pooled, quantised, workers, .. } = scratch;
-        self.linear(pre_classifier, Epilogue::BiasRelu, workers, quantised, first_tokens, pooled);
-        self.linear(classifier, Epilogue::Bias, workers, quantised, pooled, logits);
+        let Scratch { first_tokens, first_queries: pooled, quantised, .. } = scratch;
+        self.linear(pre_classifier, Epilogue::BiasRelu, quantised, first_tokens, pooled);
+        self.linear(classifier, Epilogue::Bias, quantised, pooled, logits);
     }
 
     /// A whole linear layer from rows to rows, both without gaps.
-    fn linear<T: Send>(
+    fn linear(
         self,
         linear: &Linear<PackedMatrix<W>>,
         epilogue: Epilogue,
-        workers: &mut [T],
         quantised: &mut QuantisedRows,
         input: &[f32],
         output: &mut [f32],
     ) {
         let (inputs, outputs) = (linear.weight.inputs(), linear.weight.outputs());
         Product { input: rows(input, inputs), linear, outputs: 0..outputs, epilogue }
-            .run(self.isa, workers, quantised, output, outputs);
+            .run(self.isa, self.team, quantised, output, outputs);
     }
 }

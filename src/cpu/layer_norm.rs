@@ -1,26 +1,21 @@
 //! Layer normalisation of tokens' vectors.
 
 use super::isa::{Isa, Kernel};
-use super::threads::{Parts, for_each_task};
+use super::threads::{Parts, Team};
 use crate::model::LayerNorm;
 
 /// Rows of one task: a few microseconds.
 const TASK_ROWS: usize = 16;
 
 /// Normalises each row of `dim` values in place.
-pub(crate) fn normalise_rows<I: Isa, W: Send>(
-    isa: I,
-    workers: &mut [W],
-    norm: &LayerNorm,
-    rows: &mut [f32],
-) {
-    prepare_and_normalise_rows(isa, workers, norm, rows, |_, _| ());
+pub(crate) fn normalise_rows<I: Isa>(isa: I, team: &Team, norm: &LayerNorm, rows: &mut [f32]) {
+    prepare_and_normalise_rows(isa, team, norm, rows, |_, _| ());
 }
 
 /// Prepares each row, given its index, then normalises it while it is in L1.
-pub(crate) fn prepare_and_normalise_rows<I: Isa, W: Send>(
+pub(crate) fn prepare_and_normalise_rows<I: Isa>(
     isa: I,
-    workers: &mut [W],
+    team: &Team,
     norm: &LayerNorm,
     rows: &mut [f32],
     prepare: impl Fn(usize, &mut [f32]) + Sync,
@@ -28,7 +23,7 @@ pub(crate) fn prepare_and_normalise_rows<I: Isa, W: Send>(
     let dim = norm.weight.len();
     let count = rows.len() / dim;
     let rows = Parts::new(rows);
-    for_each_task(workers, count.div_ceil(TASK_ROWS), |_, task| {
+    team.for_each(count.div_ceil(TASK_ROWS), |_, task| {
         let indices = task * TASK_ROWS..count.min((task + 1) * TASK_ROWS);
         // SAFETY: each task takes the rows of its own indices.
         let rows = unsafe { rows.part(indices.start * dim..indices.end * dim) };

@@ -7,7 +7,7 @@ use super::aligned::AlignedVec;
 use super::isa::{Isa, Kernel, MAX_PANEL};
 use super::multiply::multiply;
 use super::quantise::QuantisedRows;
-use super::threads::{Parts, for_each_task};
+use super::threads::{Parts, Team};
 use super::weight::{Rows, Weight};
 use crate::model::{Linear, Matrix, OutOfRange};
 
@@ -90,10 +90,10 @@ pub(crate) struct Product<'a, W: Weight> {
 
 impl<W: Weight> Product<'_, W> {
     /// Computes into `output`, whose rows are `output_stride` apart and hold output `j` at column `j`.
-    pub fn run<I: Isa, T: Send>(
+    pub fn run<I: Isa>(
         self,
         isa: I,
-        workers: &mut [T],
+        team: &Team,
         quantised: &mut QuantisedRows,
         output: &mut [f32],
         output_stride: usize,
@@ -107,11 +107,11 @@ impl<W: Weight> Product<'_, W> {
         let block_rows = count.div_ceil(count.div_ceil(BLOCK_ROWS)).next_multiple_of(I::TILE_ROWS);
         let blocks = count.div_ceil(block_rows);
         let panel_work = block_rows.min(count) * weight.inputs * I::PANEL;
-        let group = TASK_WORK.div_ceil(panel_work).min(panels.len().div_ceil(workers.len())).max(1);
+        let group = TASK_WORK.div_ceil(panel_work).min(panels.len().div_ceil(team.size())).max(1);
         let groups = panels.len().div_ceil(group);
-        let input = W::from_rows(isa, workers, input, weight.inputs, quantised);
+        let input = W::from_rows(isa, team, input, weight.inputs, quantised);
         let output = Parts::new(output);
-        for_each_task(workers, blocks * groups, |_, task| {
+        team.for_each(blocks * groups, |_, task| {
             let (block, first_panel) = (task / groups, panels.start + task % groups * group);
             isa.run(Block {
                 input,
@@ -304,10 +304,9 @@ mod tests {
                 outputs: self.columns.0..self.columns.1,
                 epilogue: self.epilogue,
             };
-            let mut workers = vec![(); self.threads.count()];
             let mut quantised = QuantisedRows::default();
-            self.threads.install(|| {
-                product.run(isa, &mut workers, &mut quantised, &mut output, output_stride);
+            self.threads.run(|team| {
+                product.run(isa, team, &mut quantised, &mut output, output_stride);
             });
             let input: Vec<f32> = input
                 .chunks(input_stride)

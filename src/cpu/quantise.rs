@@ -3,7 +3,7 @@
 use super::aligned::AlignedVec;
 use super::embeddings::Int8Table;
 use super::isa::{Ahead, Isa, Kernel, TileOutput, TileRows};
-use super::threads::{Parts, for_each_task};
+use super::threads::{Parts, Team};
 use super::weight::{Rows, Weight};
 use crate::int8::{Int8Rows, LARGEST_WEIGHT, inverse, step};
 use crate::model::{Matrix, OutOfRange, Values};
@@ -29,11 +29,11 @@ impl QuantisedRows {
     }
 
     /// Rounds rows of `stride` values.
-    fn quantise<I: Isa, T: Send>(&mut self, isa: I, workers: &mut [T], rows: Rows<'_>, len: usize) {
+    fn quantise<I: Isa>(&mut self, isa: I, team: &Team, rows: Rows<'_>, len: usize) {
         let depth = self.stride;
         let task_rows = TASK_VALUES.div_ceil(depth);
         let (values, scales) = (Parts::new(&mut self.values), Parts::new(&mut self.rows));
-        for_each_task(workers, rows.count.div_ceil(task_rows), |_, task| {
+        team.for_each(rows.count.div_ceil(task_rows), |_, task| {
             for row in task * task_rows..rows.count.min((task + 1) * task_rows) {
                 // SAFETY: each task takes the parts of its own rows.
                 let (to, row_scale) = unsafe {
@@ -140,15 +140,15 @@ impl Weight for i8 {
         Ok((rows.values, Int8Columns { scales, sums }))
     }
 
-    fn from_rows<'a, I: Isa, T: Send>(
+    fn from_rows<'a, I: Isa>(
         isa: I,
-        workers: &mut [T],
+        team: &Team,
         rows: Rows<'a>,
         depth: usize,
         quantised: &'a mut QuantisedRows,
     ) -> &'a QuantisedRows {
         quantised.resize(rows.count, depth.next_multiple_of(Self::GROUP));
-        quantised.quantise(isa, workers, rows, depth);
+        quantised.quantise(isa, team, rows, depth);
         quantised
     }
 

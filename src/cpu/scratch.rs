@@ -26,7 +26,7 @@ pub(crate) struct Scratch {
     /// The tokens of each row of the batch.
     pub sequences: Vec<std::ops::Range<usize>>,
     /// One for each thread.
-    pub workers: Vec<AttentionScratch>,
+    pub attention: Vec<AttentionScratch>,
 }
 
 /// One [`Scratch`] for each call that ran at the same time as others.

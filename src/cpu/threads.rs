@@ -2,16 +2,18 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
 
-/// The engine's own threads.
+/// The threads that a call is spread over.
 pub(crate) struct Threads {
     /// None with one thread: everything then runs on the caller's.
-    pool: Option<ThreadPool>,
+    pool: Option<Arc<ThreadPool>>,
 }
 
 impl Threads {
@@ -24,7 +26,12 @@ impl Threads {
             .thread_name(|index| format!("distilbert-{index}"))
             .build()
             .map_err(|error| Error::Threads { threads: count, reason: error.to_string() })?;
-        Ok(Self { pool: Some(pool) })
+        Ok(Self::of_pool(Arc::new(pool)))
+    }
+
+    /// The threads of a pool that others may use as well.
+    pub fn of_pool(pool: Arc<ThreadPool>) -> Self {
+        Self { pool: Some(pool) }
     }
 
     /// The machine's physical cores, as far as this process may use them: a second thread on a core
@@ -35,52 +42,191 @@ impl Threads {
     }
 
     pub fn count(&self) -> usize {
-        self.pool.as_ref().map_or(1, ThreadPool::current_num_threads)
+        self.pool.as_ref().map_or(1, |pool| pool.current_num_threads())
     }
 
-    /// Enters the pool once, so that the work inside is dealt out without crossing over again.
-    pub fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+    /// Runs `work` on one thread, which deals tasks out to the others through the team. Allocates
+    /// nothing.
+    pub fn run<R: Send>(&self, work: impl FnOnce(&Team) -> R + Send) -> R {
+        let size = self.count();
+        let team = &Team::new(size);
+        let lead = || {
+            let _dismissed = Dismissal(team);
+            work(team)
+        };
         match &self.pool {
-            Some(pool) => pool.install(work),
-            None => work(),
+            Some(pool) if size > 1 => {
+                pool.install(|| rayon::join(lead, || help_all(team, 1..size)).0)
+            }
+            _ => lead(),
         }
     }
 }
 
-/// Runs `task` for each of `0..tasks`, on as many threads as there are `workers`, each with a worker
-/// of its own. Which thread takes which task is left to chance, so a task's result must not depend
-/// on the worker.
+/// Puts a helper on each thread that is free.
+fn help_all(team: &Team, workers: Range<usize>) {
+    match workers.len() {
+        0 => {}
+        1 => team.help(workers.start),
+        len => {
+            let middle = workers.start + len / 2;
+            rayon::join(
+                || help_all(team, workers.start..middle),
+                || help_all(team, middle..workers.end),
+            );
+        }
+    }
+}
+
+/// One leader and its helpers, for the length of a call.
 ///
-/// Called inside [`Threads::install`]. Allocates nothing.
-pub(crate) fn for_each_task<W: Send>(
-    workers: &mut [W],
+/// The leader offers one stage of tasks after the other and takes part in each. Helpers wait for the
+/// next stage without sleeping: from stage to stage it takes less than a microsecond, where waking a
+/// thread takes tens. A helper that never comes, because its thread is busy, is not missed: its tasks
+/// are done by the others.
+pub(crate) struct Team {
+    size: usize,
+    /// Tasks of the stage that nobody has taken, or [`DISMISSED`].
+    left: AtomicUsize,
+    /// The stage. Valid from when a task has been taken until it is done.
+    stage: AtomicPtr<Stage>,
+}
+
+/// What `left` is when no stage will come any more.
+const DISMISSED: usize = usize::MAX;
+
+/// Looks at `left` before a helper lets other threads have the core: some tens of microseconds.
+const SPINS: u32 = 10_000;
+
+struct Stage {
+    /// Runs a task on a worker.
+    run: unsafe fn(task: *const (), worker: usize, index: usize),
+    task: *const (),
     tasks: usize,
-    task: impl Fn(&mut W, usize) + Sync,
-) {
-    let workers = {
-        let used = workers.len().min(tasks);
-        &mut workers[..used]
-    };
-    let next = AtomicUsize::new(0);
-    fan_out(workers, &|worker| {
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= tasks {
-                return;
-            }
+    /// Tasks that are not done.
+    pending: AtomicUsize,
+    panicked: AtomicBool,
+}
+
+/// Ends a team, also where the leader panics.
+struct Dismissal<'a>(&'a Team);
+
+impl Drop for Dismissal<'_> {
+    fn drop(&mut self) {
+        self.0.left.store(DISMISSED, Ordering::Release);
+    }
+}
+
+impl Team {
+    fn new(size: usize) -> Self {
+        Self { size, left: AtomicUsize::new(0), stage: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// The most workers that a stage has.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Runs `task(worker, index)` for each index below `tasks`, and returns when all are done. A worker,
+    /// below [`size`](Self::size), has one task at a time. Which worker takes which task is left to
+    /// chance, so a task's result must not depend on it. Called by the leader alone.
+    pub fn for_each<F: Fn(usize, usize) + Sync>(&self, tasks: usize, task: F) {
+        /// # Safety
+        /// `task` points to an `F`.
+        unsafe fn run<F: Fn(usize, usize)>(task: *const (), worker: usize, index: usize) {
+            // SAFETY: the caller's.
+            let task = unsafe { &*task.cast::<F>() };
             task(worker, index);
         }
-    });
+        if self.size == 1 || tasks <= 1 {
+            (0..tasks).for_each(|index| task(0, index));
+            return;
+        }
+        let stage = Stage {
+            run: run::<F>,
+            task: (&raw const task).cast(),
+            tasks,
+            pending: AtomicUsize::new(tasks),
+            panicked: AtomicBool::new(false),
+        };
+        self.stage.store((&raw const stage).cast_mut(), Ordering::Relaxed);
+        self.left.store(tasks, Ordering::Release);
+        {
+            let _end = StageEnd { team: self, stage: &stage };
+            while self.take_task(0) {}
+        }
+        assert!(!stage.panicked.load(Ordering::Relaxed), "a task panicked");
+    }
+
+    /// Helps until the team is dismissed.
+    fn help(&self, worker: usize) {
+        let mut spins = 0;
+        while self.left.load(Ordering::Relaxed) != DISMISSED {
+            if self.take_task(worker) {
+                spins = 0;
+            } else {
+                wait(&mut spins);
+            }
+        }
+    }
+
+    /// Does one task, if there is one.
+    fn take_task(&self, worker: usize) -> bool {
+        let one_less = |left| (left != DISMISSED && left > 0).then(|| left - 1);
+        let Ok(left) = self.left.fetch_update(Ordering::Acquire, Ordering::Relaxed, one_less)
+        else {
+            return false;
+        };
+        // SAFETY: a task of the stage has been taken, and `for_each` keeps the stage, and what it points
+        // to, until `pending` says that all tasks are done, which this one is at the end of `Done`. The
+        // store of `left` that the taking has read, at first or second hand, came after the stage's.
+        unsafe {
+            let stage = &*self.stage.load(Ordering::Relaxed);
+            let _done = Done(stage);
+            (stage.run)(stage.task, worker, stage.tasks - left);
+        }
+        true
+    }
 }
 
-fn fan_out<W: Send>(workers: &mut [W], work: &(impl Fn(&mut W) + Sync)) {
-    match workers {
-        [] => {}
-        [worker] => work(worker),
-        _ => {
-            let (left, right) = workers.split_at_mut(workers.len() / 2);
-            rayon::join(|| fan_out(left, work), || fan_out(right, work));
+/// Waits for the tasks that others have taken, also where the leader panics: the stage is its own.
+struct StageEnd<'a> {
+    team: &'a Team,
+    stage: &'a Stage,
+}
+
+impl Drop for StageEnd<'_> {
+    fn drop(&mut self) {
+        // None is left unless the leader panics.
+        let untaken = self.team.left.swap(0, Ordering::Relaxed);
+        self.stage.pending.fetch_sub(untaken, Ordering::Relaxed);
+        let mut spins = 0;
+        while self.stage.pending.load(Ordering::Acquire) > 0 {
+            wait(&mut spins);
         }
+    }
+}
+
+/// Counts a task as done, also where it panics: the leader waits for it.
+struct Done<'a>(&'a Stage);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        let Stage { panicked, pending, .. } = self.0;
+        if std::thread::panicking() {
+            panicked.store(true, Ordering::Relaxed);
+        }
+        // The stage may be gone after this.
+        pending.fetch_sub(1, Ordering::Release);
+    }
+}
+
+fn wait(spins: &mut u32) {
+    *spins += 1;
+    if *spins < SPINS {
+        std::hint::spin_loop();
+    } else {
+        std::thread::yield_now();
     }
 }
 
@@ -119,25 +265,74 @@ impl<'a, T> Parts<'a, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
     use super::*;
 
     #[test]
-    fn every_task_runs_once_whatever_the_number_of_threads() {
-        for threads in 1..=4 {
-            let pool = Threads::new(threads).unwrap();
-            assert_eq!(pool.count(), threads);
+    fn every_task_of_every_stage_runs_once_whatever_the_number_of_threads() {
+        for count in 1..=4 {
+            let threads = Threads::new(count).unwrap();
+            assert_eq!(threads.count(), count);
             for tasks in [0, 1, 2, 3, 100] {
                 let mut counts = vec![0.0; tasks];
-                let parts = Parts::new(&mut counts);
-                pool.install(|| {
-                    for_each_task(&mut vec![(); threads], tasks, |(), index| {
-                        // SAFETY: each task takes the part of its own index.
-                        let part = unsafe { parts.part(index..index + 1) };
-                        part[0] += 1.0;
-                    });
+                threads.run(|team| {
+                    for _ in 0..50 {
+                        let parts = Parts::new(&mut counts);
+                        team.for_each(tasks, |worker, index| {
+                            assert!(worker < count);
+                            // SAFETY: each task takes the part of its own index.
+                            let part = unsafe { parts.part(index..index + 1) };
+                            part[0] += 1.0;
+                        });
+                    }
                 });
-                assert!(counts.iter().all(|&count| count == 1.0));
+                assert!(counts.iter().all(|&count| count == 50.0));
             }
         }
+    }
+
+    #[test]
+    fn a_worker_has_one_task_at_a_time() {
+        let threads = Threads::new(3).unwrap();
+        threads.run(|team| {
+            let busy: Vec<AtomicBool> = (0..3).map(|_| AtomicBool::new(false)).collect();
+            team.for_each(1000, |worker, _| {
+                assert!(!busy[worker].swap(true, Ordering::SeqCst));
+                std::hint::black_box((0..100).sum::<usize>());
+                busy[worker].store(false, Ordering::SeqCst);
+            });
+        });
+    }
+
+    #[test]
+    fn a_call_from_within_a_busy_pool_finishes() {
+        let pool = Arc::new(ThreadPoolBuilder::new().num_threads(2).build().unwrap());
+        let threads = Threads::of_pool(pool.clone());
+        let sums: Vec<usize> = pool.install(|| {
+            use rayon::prelude::*;
+            (0..64usize).into_par_iter().map(|base| count_tasks(&threads, base)).collect()
+        });
+        assert!(sums.into_iter().eq(0..64));
+    }
+
+    fn count_tasks(threads: &Threads, tasks: usize) -> usize {
+        let done = AtomicUsize::new(0);
+        threads.run(|team| {
+            team.for_each(tasks, |_, _| {
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+        });
+        done.into_inner()
+    }
+
+    #[test]
+    fn a_task_that_panics_ends_the_call_and_nothing_else() {
+        let threads = Threads::new(2).unwrap();
+        for bad in [0, 7, 99] {
+            let call = || threads.run(|team| team.for_each(100, |_, index| assert!(index != bad)));
+            assert!(catch_unwind(AssertUnwindSafe(call)).is_err());
+        }
+        assert_eq!(count_tasks(&threads, 10), 10);
     }
 }

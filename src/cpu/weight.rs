@@ -10,6 +10,7 @@ use super::aligned::Plain;
 use super::embeddings::{FloatTable, Table};
 use super::isa::{Ahead, FLOAT_DEPTH_BLOCK, Isa, MAX_PANEL, TileOutput, TileRows};
 use super::quantise::QuantisedRows;
+use super::threads::Team;
 use crate::error::Error;
 use crate::model::{Matrix, OutOfRange};
 
@@ -102,9 +103,9 @@ pub(crate) trait Weight: Plain + Send + Sync + 'static {
     fn from_matrix(matrix: Matrix, width: usize) -> Result<(Vec<Self>, Self::Columns), OutOfRange>;
 
     /// Rows as they are multiplied; `quantised` has room for them.
-    fn from_rows<'a, I: Isa, T: Send>(
+    fn from_rows<'a, I: Isa>(
         isa: I,
-        workers: &mut [T],
+        team: &Team,
         rows: Rows<'a>,
         depth: usize,
         quantised: &'a mut QuantisedRows,
@@ -156,9 +157,9 @@ impl Weight for f32 {
         Ok((matrix.values.into_floats(), ()))
     }
 
-    fn from_rows<'a, I: Isa, T: Send>(
+    fn from_rows<'a, I: Isa>(
         _: I,
-        _: &mut [T],
+        _: &Team,
         rows: Rows<'a>,
         _: usize,
         _: &'a mut QuantisedRows,
@@ -233,9 +234,9 @@ impl Weight for f16 {
         }
     }
 
-    fn from_rows<'a, I: Isa, T: Send>(
+    fn from_rows<'a, I: Isa>(
         _: I,
-        _: &mut [T],
+        _: &Team,
         rows: Rows<'a>,
         _: usize,
         _: &'a mut QuantisedRows,

@@ -8,45 +8,19 @@ pub(crate) const LARGEST_WEIGHT: i8 = 63;
 /// The largest value of an embedding, which is never multiplied in 8 bits.
 pub(crate) const LARGEST_EMBEDDING: i8 = 127;
 
-/// Value `i` of row `r` is `values[r · len + i] · scales[r]`.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Int8Rows {
-    pub values: Vec<i8>,
-    pub scales: Vec<f32>,
-}
-
-impl Int8Rows {
-    /// Rounds finite rows of `len` values to integers between `−largest` and `largest`, of which a
-    /// row's largest value becomes one end.
-    pub fn quantise(values: &[f32], len: usize, largest: i8) -> Self {
-        let largest = f32::from(largest);
-        let mut quantised = Self {
-            values: Vec::with_capacity(values.len()),
-            scales: Vec::with_capacity(values.len() / len),
-        };
-        for row in values.chunks_exact(len) {
-            let extent = row.iter().fold(0f32, |extent, value| extent.max(value.abs()));
-            let scale = step(extent, largest);
-            let inverse = inverse(scale);
-            let round = |&value: &f32| {
-                // To the nearest integer, halves to even, without a call on machines before SSE 4.1.
-                let rounded = (value * inverse + NO_FRACTION) - NO_FRACTION;
-                rounded.clamp(-largest, largest) as i8
-            };
-            quantised.values.extend(row.iter().map(round));
-            quantised.scales.push(scale);
-        }
-        quantised
+/// Rounds a row of finite values to integers between `−largest` and `largest`, of which the largest
+/// value becomes one end. Gives the scale: value `i` is `to[i] · scale`.
+pub(crate) fn quantise_row(values: &[f32], largest: i8, to: &mut [i8]) -> f32 {
+    let largest = f32::from(largest);
+    let extent = values.iter().fold(0f32, |extent, value| extent.max(value.abs()));
+    let scale = step(extent, largest);
+    let inverse = inverse(scale);
+    for (to, value) in to.iter_mut().zip(values) {
+        // To the nearest integer, halves to even, without a call on machines before SSE 4.1.
+        let rounded = (value * inverse + NO_FRACTION) - NO_FRACTION;
+        *to = rounded.clamp(-largest, largest) as i8;
     }
-
-    pub fn to_floats(&self) -> Vec<f32> {
-        let len = self.values.len() / self.scales.len();
-        let mut floats = Vec::with_capacity(self.values.len());
-        for (row, scale) in self.values.chunks_exact(len).zip(&self.scales) {
-            floats.extend(row.iter().map(|&value| f32::from(value) * scale));
-        }
-        floats
-    }
+    scale
 }
 
 /// Adding 1.5 · 2^23 leaves a small number no bits after the point.
@@ -72,20 +46,18 @@ mod tests {
 
     #[test]
     fn every_value_is_within_half_a_step() {
-        for largest in [LARGEST_WEIGHT, LARGEST_EMBEDDING] {
-            let mut values = random(1, 40 * 17);
-            values[..17].fill(0.0);
-            values[17..34].fill(1e-44);
-            let quantised = Int8Rows::quantise(&values, 17, largest);
-            assert!(quantised.values.iter().all(|value| value.abs() <= largest));
-            let floats = quantised.to_floats();
-            for ((row, found), scale) in
-                values.chunks(17).zip(floats.chunks(17)).zip(&quantised.scales)
-            {
-                for (value, found) in row.iter().zip(found) {
+        let rows =
+            (1..50).map(|len| random(len as u64, len)).chain([vec![0.0; 17], vec![1e-44; 17]]);
+        for row in rows {
+            for largest in [LARGEST_WEIGHT, LARGEST_EMBEDDING] {
+                let mut quantised = vec![9; row.len()];
+                let scale = quantise_row(&row, largest, &mut quantised);
+                for (&value, quantised) in row.iter().zip(quantised) {
+                    assert!(quantised.abs() <= largest);
+                    let back = f32::from(quantised) * scale;
                     assert!(
-                        (value - found).abs() <= 0.5001 * scale + 1e-44,
-                        "{value} became {found}"
+                        (value - back).abs() <= 0.5001 * scale + 1e-44,
+                        "{value} became {back}"
                     );
                 }
             }

@@ -29,6 +29,7 @@ mod config;
 mod cpu;
 mod error;
 mod int8;
+mod matrix;
 mod model;
 mod prediction;
 mod quantize;

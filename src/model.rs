@@ -6,54 +6,10 @@
 use crate::checkpoint::Checkpoint;
 use crate::config::{Config, generic_labels};
 use crate::error::{Error, Result};
-use crate::int8::Int8Rows;
+use crate::matrix::{BadWeight, Matrix, Values};
 
 /// DistilBERT's own value: its configuration has no field for it.
 const LAYER_NORM_EPS: f32 = 1e-12;
-
-/// A weight matrix as the checkpoint has it: `outputs` rows of `inputs` values.
-pub(crate) struct Matrix {
-    pub outputs: usize,
-    pub inputs: usize,
-    pub values: Values,
-}
-
-/// Row-major values, as the checkpoint has them.
-pub(crate) enum Values {
-    Floats(Vec<f32>),
-    /// With one scale for each output.
-    Int8(Int8Rows),
-}
-
-impl Values {
-    /// Matrices of the same width, one below the other. They are of one type: mixed ones become
-    /// floats.
-    fn stacked(parts: Vec<Self>) -> Self {
-        if parts.iter().all(|part| matches!(part, Self::Int8(_))) {
-            let (mut values, mut scales) = (Vec::new(), Vec::new());
-            for part in parts {
-                if let Self::Int8(rows) = part {
-                    values.extend(rows.values);
-                    scales.extend(rows.scales);
-                }
-            }
-            return Self::Int8(Int8Rows { values, scales });
-        }
-        let mut parts = parts.into_iter().map(Self::into_floats);
-        let mut values = parts.next().unwrap_or_default();
-        // Room for the others: all are of one size.
-        values.reserve_exact(parts.len() * values.len());
-        values.extend(parts.flatten());
-        Self::Floats(values)
-    }
-
-    pub fn into_floats(self) -> Vec<f32> {
-        match self {
-            Self::Floats(values) => values,
-            Self::Int8(rows) => rows.to_floats(),
-        }
-    }
-}
 
 /// How a backend holds weights.
 pub(crate) trait Hold {
@@ -62,16 +18,8 @@ pub(crate) trait Hold {
     /// A table of embeddings.
     type Table;
 
-    fn matrix(&self, matrix: Matrix) -> Result<Self::Matrix, OutOfRange>;
-    fn table(&self, matrix: Matrix) -> Self::Table;
-}
-
-/// A weight of a [`Matrix`] that the form in which it is to be held cannot express.
-#[derive(Debug)]
-pub(crate) struct OutOfRange {
-    /// Row-major index.
-    pub index: usize,
-    pub found: f32,
+    fn matrix(&self, matrix: Matrix<'_>) -> Result<Self::Matrix, BadWeight>;
+    fn table(&self, matrix: Matrix<'_>) -> Result<Self::Table, BadWeight>;
 }
 
 /// `y = W x + b`.
@@ -170,24 +118,25 @@ struct Loader<'a, H> {
 
 impl<H: Hold> Loader<'_, H> {
     fn embeddings(&self, config: &Config) -> Result<Embeddings<H::Table>> {
+        const WORDS: &str = "embeddings.word_embeddings.weight";
         const POSITIONS: &str = "embeddings.position_embeddings.weight";
-        let (positions, dim) = (config.max_position_embeddings, config.dim);
-        let word = self.checkpoint.encoder_matrix(
-            "embeddings.word_embeddings.weight",
-            config.vocab_size,
-            dim,
-        )?;
+        let (words, positions, dim) =
+            (config.vocab_size, config.max_position_embeddings, config.dim);
+        let word = self.checkpoint.encoder_matrix(WORDS, words, dim)?;
         // The table is a weight in Hugging Face too; the formula only fills in for an absent one.
         let position =
             if config.sinusoidal_pos_embds && !self.checkpoint.has_encoder_tensor(POSITIONS) {
-                Values::Floats(sinusoidal_positions(positions, dim))
+                Values::Computed(sinusoidal_positions(positions, dim))
             } else {
                 self.checkpoint.encoder_matrix(POSITIONS, positions, dim)?
             };
-        let table = |outputs, values| self.hold.table(Matrix { outputs, inputs: dim, values });
+        let table = |name: &str, rows, values| {
+            let matrix = Matrix { outputs: rows, inputs: dim, parts: vec![values] };
+            self.hold.table(matrix).map_err(|bad| error(name.to_owned(), bad))
+        };
         Ok(Embeddings {
-            word: table(config.vocab_size, word),
-            position: table(positions, position),
+            word: table(WORDS, words, word)?,
+            position: table(POSITIONS, positions, position)?,
             layer_norm: self.layer_norm("embeddings.LayerNorm", dim)?,
         })
     }
@@ -244,31 +193,36 @@ impl<H: Hold> Loader<'_, H> {
             )?);
             bias.extend(self.checkpoint.encoder_tensor(&format!("{name}.bias"), &[outputs])?);
         }
-        let values = Values::stacked(parts);
-        self.linear(names, Matrix { outputs: outputs * names.len(), inputs, values }, bias)
+        self.linear(names, Matrix { outputs: outputs * names.len(), inputs, parts }, bias)
     }
 
     fn head_linear(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear<H::Matrix>> {
         let values = self.checkpoint.matrix(&format!("{name}.weight"), outputs, inputs)?;
         let bias = self.checkpoint.tensor(&format!("{name}.bias"), &[outputs])?;
-        self.linear(&[name.to_owned()], Matrix { outputs, inputs, values }, bias)
+        self.linear(&[name.to_owned()], Matrix { outputs, inputs, parts: vec![values] }, bias)
     }
 
     /// Hands the matrix, stacked of the matrices of `names`, to the backend.
     fn linear(
         &self,
         names: &[String],
-        matrix: Matrix,
+        matrix: Matrix<'_>,
         bias: Vec<f32>,
     ) -> Result<Linear<H::Matrix>> {
         let part = matrix.outputs * matrix.inputs / names.len();
-        let weight =
-            self.hold.matrix(matrix).map_err(|OutOfRange { index, found }| Error::OutOfRange {
-                name: format!("{}.weight", names[index / part]),
-                index: index % part,
-                found,
-            })?;
+        let weight = self.hold.matrix(matrix).map_err(|BadWeight { index, found }| {
+            let name = format!("{}.weight", names[index / part]);
+            error(name, BadWeight { index: index % part, found })
+        })?;
         Ok(Linear { weight, bias })
+    }
+}
+
+fn error(name: String, BadWeight { index, found }: BadWeight) -> Error {
+    if found.is_finite() {
+        Error::OutOfRange { name, index, found }
+    } else {
+        Error::NotFinite { name, index, found }
     }
 }
 

@@ -10,8 +10,9 @@ use safetensors::{Dtype, View};
 use crate::checkpoint::{Checkpoint, SCALE_SUFFIX, WEIGHTS};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::int8::{Int8Rows, LARGEST_EMBEDDING, LARGEST_WEIGHT};
-use crate::model::{Hold, Matrix, Model, OutOfRange, Values};
+use crate::int8::{LARGEST_EMBEDDING, LARGEST_WEIGHT, quantise_row};
+use crate::matrix::{BadWeight, Matrix};
+use crate::model::{Hold, Model};
 
 /// What a folder has besides its weights, as far as it is there.
 const COMPANIONS: [&str; 5] = [
@@ -83,11 +84,14 @@ impl Hold for Checking {
     type Matrix = ();
     type Table = ();
 
-    fn matrix(&self, _: Matrix) -> Result<(), OutOfRange> {
-        Ok(())
+    fn matrix(&self, matrix: Matrix<'_>) -> Result<(), BadWeight> {
+        let mut row = vec![0.0; matrix.inputs];
+        (0..matrix.outputs).try_for_each(|index| matrix.read_row(index, &mut row))
     }
 
-    fn table(&self, _: Matrix) {}
+    fn table(&self, matrix: Matrix<'_>) -> Result<(), BadWeight> {
+        self.matrix(matrix)
+    }
 }
 
 /// The weights and biases of a checkpoint, matrices and tables as integers and scales.
@@ -105,14 +109,32 @@ fn int8_tensors(checkpoint: &Checkpoint) -> Result<BTreeMap<String, Tensor>> {
             continue;
         };
         let largest = if name.contains("embeddings.") { LARGEST_EMBEDDING } else { LARGEST_WEIGHT };
-        let int8 = match checkpoint.matrix(name, rows, columns)? {
-            Values::Floats(values) => Int8Rows::quantise(&values, columns, largest),
-            Values::Int8(int8) => int8,
+        let matrix = Matrix {
+            outputs: rows,
+            inputs: columns,
+            parts: vec![checkpoint.matrix(name, rows, columns)?],
         };
-        tensors.insert(format!("{name}{SCALE_SUFFIX}"), Tensor::floats(vec![rows], &int8.scales));
-        tensors.insert(name.to_owned(), Tensor::integers(shape, &int8.values));
+        let (bytes, scales) = int8_rows(&matrix, largest);
+        tensors.insert(format!("{name}{SCALE_SUFFIX}"), Tensor::floats(vec![rows], &scales));
+        tensors.insert(name.to_owned(), Tensor { dtype: Dtype::I8, shape, bytes });
     }
     Ok(tensors)
+}
+
+/// A checked matrix in 8 bits, and its rows' scales.
+fn int8_rows(matrix: &Matrix<'_>, largest: i8) -> (Vec<u8>, Vec<f32>) {
+    let (mut floats, mut integers) = (vec![0.0; matrix.inputs], vec![0; matrix.inputs]);
+    let (mut bytes, mut scales) = (Vec::new(), Vec::new());
+    for row in 0..matrix.outputs {
+        if let Some((row, scale)) = matrix.int8_row(row) {
+            bytes.extend(row);
+            scales.push(scale);
+        } else if matrix.read_row(row, &mut floats).is_ok() {
+            scales.push(quantise_row(&floats, largest, &mut integers));
+            bytes.extend(integers.iter().map(|&value| value as u8));
+        }
+    }
+    (bytes, scales)
 }
 
 /// A tensor as it is written.
@@ -126,11 +148,6 @@ impl Tensor {
     fn floats(shape: Vec<usize>, values: &[f32]) -> Self {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         Self { dtype: Dtype::F32, shape, bytes }
-    }
-
-    fn integers(shape: Vec<usize>, values: &[i8]) -> Self {
-        let bytes = values.iter().map(|&value| value as u8).collect();
-        Self { dtype: Dtype::I8, shape, bytes }
     }
 }
 

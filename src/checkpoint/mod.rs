@@ -9,11 +9,12 @@ mod safetensors;
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
+use ::safetensors::Dtype;
+
 use self::safetensors::SafetensorsFile;
 use crate::config::read_json_object;
 use crate::error::{Error, Result};
-use crate::int8::Int8Rows;
-use crate::model::Values;
+use crate::matrix::{BadWeight, Matrix, Values};
 
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 const SHARD_INDEX: &str = "model.safetensors.index.json";
@@ -69,7 +70,7 @@ impl Checkpoint {
     }
 
     /// A matrix of the encoder, as [`matrix`](Self::matrix) gives it, with or without the prefix.
-    pub(crate) fn encoder_matrix(&self, name: &str, rows: usize, len: usize) -> Result<Values> {
+    pub(crate) fn encoder_matrix(&self, name: &str, rows: usize, len: usize) -> Result<Values<'_>> {
         self.matrix(&self.encoder_name(name), rows, len)
     }
 
@@ -94,26 +95,49 @@ impl Checkpoint {
     /// # Errors
     /// As for [`encoder_tensor`](Self::encoder_tensor).
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        match self.tensors.get(name) {
-            Some(&file) => self.files[file].tensor(name, shape),
-            None => Err(Error::MissingTensor { name: name.to_owned(), expected: shape.to_owned() }),
-        }
+        let len = shape.iter().product();
+        let row = Matrix { outputs: 1, inputs: len, parts: vec![self.floats(name, shape)?] };
+        let mut values = vec![0.0; len];
+        row.read_row(0, &mut values).map_err(|BadWeight { index, found }| Error::NotFinite {
+            name: name.to_owned(),
+            index,
+            found,
+        })?;
+        Ok(values)
     }
 
     /// A matrix by its full name, as it is stored: `I8` with its rows' scales in the tensor
     /// `<name>_scale`, or of floats.
     ///
     /// # Errors
-    /// As for [`encoder_tensor`](Self::encoder_tensor).
-    pub(crate) fn matrix(&self, name: &str, rows: usize, len: usize) -> Result<Values> {
-        if let Some(&file) = self.tensors.get(name)
-            && self.files[file].is_int8(name)
-        {
-            let values = self.files[file].int8_tensor(name, &[rows, len])?;
-            let scales = self.tensor(&format!("{name}{SCALE_SUFFIX}"), &[rows])?;
-            return Ok(Values::Int8(Int8Rows { values, scales }));
+    /// As for [`encoder_tensor`](Self::encoder_tensor), but values are not looked at.
+    pub(crate) fn matrix(&self, name: &str, rows: usize, len: usize) -> Result<Values<'_>> {
+        let file = self.file(name, &[rows, len])?;
+        if file.dtype(name) != Some(Dtype::I8) {
+            return self.floats(name, &[rows, len]);
         }
-        self.tensor(name, &[rows, len]).map(Values::Floats)
+        let (_, bytes) = file.tensor(name, &[rows, len])?;
+        let scales = self.tensor(&format!("{name}{SCALE_SUFFIX}"), &[rows])?;
+        Ok(Values::Int8 { bytes, scales })
+    }
+
+    /// A tensor of floats.
+    fn floats(&self, name: &str, shape: &[usize]) -> Result<Values<'_>> {
+        let (dtype, bytes) = self.file(name, shape)?.tensor(name, shape)?;
+        match dtype {
+            Dtype::F32 => Ok(Values::F32(bytes)),
+            Dtype::F16 => Ok(Values::F16(bytes)),
+            Dtype::BF16 => Ok(Values::Bf16(bytes)),
+            other => Err(Error::TensorDtype { name: name.to_owned(), found: format!("{other:?}") }),
+        }
+    }
+
+    /// The file that holds a tensor.
+    fn file(&self, name: &str, shape: &[usize]) -> Result<&SafetensorsFile> {
+        match self.tensors.get(name) {
+            Some(&file) => Ok(&self.files[file]),
+            None => Err(Error::MissingTensor { name: name.to_owned(), expected: shape.to_owned() }),
+        }
     }
 
     /// The shape of a tensor by its full name, if there is such a tensor.
@@ -130,7 +154,9 @@ impl Checkpoint {
     /// Whether the word embeddings, by far the largest tensor, are stored in 8 bits.
     pub(crate) fn is_int8(&self) -> bool {
         let name = self.encoder_name("embeddings.word_embeddings.weight");
-        self.tensors.get(&name).is_some_and(|&file| self.files[file].is_int8(&name))
+        self.tensors
+            .get(&name)
+            .is_some_and(|&file| self.files[file].dtype(&name) == Some(Dtype::I8))
     }
 
     /// The types in which the weights are stored, such as `["F16"]`, sorted.

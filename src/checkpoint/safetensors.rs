@@ -3,17 +3,12 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
 use memmap2::Mmap;
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensors};
 
 use super::SCALE_SUFFIX;
 use crate::error::{Error, Result};
-
-/// Halves are widened in blocks of this many, so that the copy in between stays in L1.
-const WIDEN_BLOCK: usize = 2048;
 
 pub(super) struct SafetensorsFile {
     path: PathBuf,
@@ -63,42 +58,14 @@ impl SafetensorsFile {
         self.metadata.info(name).map(|info| info.shape.as_slice())
     }
 
-    pub fn is_int8(&self, name: &str) -> bool {
-        self.metadata.info(name).is_some_and(|info| info.dtype == Dtype::I8)
+    /// The tensor's dtype, if there is such a tensor.
+    pub fn dtype(&self, name: &str) -> Option<Dtype> {
+        self.metadata.info(name).map(|info| info.dtype)
     }
 
-    /// The values of an `I8` tensor.
-    pub fn int8_tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<i8>> {
-        let (_, bytes) = self.find(name, shape)?;
-        Ok(bytes.iter().map(|&byte| byte as i8).collect())
-    }
-
-    /// The tensor's values, widened to `f32`; the caller has seen the name in [`names`](Self::names).
-    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let (info, bytes) = self.find(name, shape)?;
-        let values = match info.dtype {
-            Dtype::F32 => {
-                bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
-            }
-            Dtype::F16 => {
-                widen(bytes, f16::from_le_bytes, |half, wide| half.convert_to_f32_slice(wide))
-            }
-            Dtype::BF16 => {
-                widen(bytes, bf16::from_le_bytes, |half, wide| half.convert_to_f32_slice(wide))
-            }
-            other => {
-                return Err(Error::TensorDtype {
-                    name: name.to_owned(),
-                    found: format!("{other:?}"),
-                });
-            }
-        };
-        check_finite(name, &values)?;
-        Ok(values)
-    }
-
-    /// A tensor of this shape, and its bytes.
-    fn find(&self, name: &str, shape: &[usize]) -> Result<(&TensorInfo, &[u8])> {
+    /// A tensor's type and little-endian bytes; the caller has seen the name in
+    /// [`names`](Self::names).
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<(Dtype, &[u8])> {
         let Some(info) = self.metadata.info(name) else {
             return Err(Error::MissingTensor { name: name.to_owned(), expected: shape.to_owned() });
         };
@@ -109,7 +76,7 @@ impl SafetensorsFile {
                 found: info.shape.clone(),
             });
         }
-        Ok((info, self.bytes_of(info)?))
+        Ok((info.dtype, self.bytes_of(info)?))
     }
 
     fn bytes_of(&self, info: &TensorInfo) -> Result<&[u8]> {
@@ -122,31 +89,5 @@ impl SafetensorsFile {
                 ),
             }
         })
-    }
-}
-
-/// Widens little-endian halves a block at a time with the crate's vectorised conversion.
-fn widen<H: Copy + Default>(
-    bytes: &[u8],
-    from_le_bytes: fn([u8; 2]) -> H,
-    convert: impl Fn(&[H], &mut [f32]),
-) -> Vec<f32> {
-    let halves = bytes.as_chunks().0;
-    let mut values = vec![0.0; halves.len()];
-    let mut block = [H::default(); WIDEN_BLOCK];
-    for (halves, wide) in halves.chunks(WIDEN_BLOCK).zip(values.chunks_mut(WIDEN_BLOCK)) {
-        let block = &mut block[..halves.len()];
-        for (half, &bytes) in block.iter_mut().zip(halves) {
-            *half = from_le_bytes(bytes);
-        }
-        convert(block, wide);
-    }
-    values
-}
-
-fn check_finite(name: &str, values: &[f32]) -> Result<()> {
-    match values.iter().position(|value| !value.is_finite()) {
-        None => Ok(()),
-        Some(index) => Err(Error::NotFinite { name: name.to_owned(), index, found: values[index] }),
     }
 }

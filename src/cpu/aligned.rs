@@ -1,5 +1,6 @@
 //! A growable buffer of numbers that begins on a cache line.
 
+use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
@@ -43,10 +44,24 @@ impl<T> Default for AlignedVec<T> {
 }
 
 impl<T: Plain> AlignedVec<T> {
+    /// Values of zero. Large memory comes from the system zeroed, and is not touched until it is used.
     pub fn zeroed(len: usize) -> Self {
-        let mut vec = Self::default();
-        vec.resize(len);
-        vec
+        let count = len.div_ceil(LINE / size_of::<T>());
+        if count == 0 {
+            return Self::default();
+        }
+        let layout =
+            Layout::array::<CacheLine>(count).expect("weights that are in memory already fit");
+        // SAFETY: the layout is not of size zero. What is allocated is zeroed, so `count` lines are
+        // initialised, and the layout is that of a `Vec` of this capacity.
+        let lines = unsafe {
+            let start = alloc_zeroed(layout);
+            if start.is_null() {
+                handle_alloc_error(layout);
+            }
+            Vec::from_raw_parts(start.cast(), count, count)
+        };
+        Self { lines, len, numbers: PhantomData }
     }
 
     /// Makes room for `len` values and keeps what was there; new ones are zero. Shrinking keeps the

@@ -2,24 +2,55 @@
 
 use super::isa::Isa;
 use super::layer_norm::prepare_and_normalise_rows;
-use super::threads::Team;
-use crate::int8::{Int8Rows, LARGEST_EMBEDDING};
-use crate::model::{Embeddings, Matrix, Values};
+use super::threads::{Parts, Team};
+use crate::int8::{LARGEST_EMBEDDING, quantise_row};
+use crate::matrix::{BadWeight, Matrix};
+use crate::model::Embeddings;
+
+/// Rows of a table that a task reads.
+const TASK_ROWS: usize = 256;
 
 /// A table of vectors.
-pub(crate) trait Table: Send + Sync {
-    fn from_matrix(matrix: Matrix) -> Self;
+pub(crate) trait Table: Sized + Send + Sync {
+    fn from_matrix(team: &Team, matrix: Matrix<'_>) -> Result<Self, BadWeight>;
 
     /// Adds row `index` of the table to a vector.
     fn add_to(&self, index: usize, vector: &mut [f32]);
+}
+
+/// Reads all rows, each with the function, into `values` and `scales`.
+fn read_rows<T: Send>(
+    team: &Team,
+    matrix: &Matrix<'_>,
+    values: &mut [T],
+    scales: &mut [f32],
+    read: impl Fn(usize, &mut [T]) -> Result<f32, BadWeight> + Sync,
+) -> Result<(), BadWeight> {
+    let (values, scales) = (Parts::new(values), Parts::new(scales));
+    let inputs = matrix.inputs;
+    team.try_for_each(matrix.outputs.div_ceil(TASK_ROWS), |_, task| {
+        for row in task * TASK_ROWS..matrix.outputs.min((task + 1) * TASK_ROWS) {
+            // SAFETY: each task takes the parts of its own rows.
+            let (values, scale) = unsafe {
+                (values.part(row * inputs..(row + 1) * inputs), scales.part(row..row + 1))
+            };
+            scale[0] = read(row, values)?;
+        }
+        Ok(())
+    })
 }
 
 /// Vectors in `f32`.
 pub(crate) struct FloatTable(Vec<f32>);
 
 impl Table for FloatTable {
-    fn from_matrix(matrix: Matrix) -> Self {
-        Self(matrix.values.into_floats())
+    fn from_matrix(team: &Team, matrix: Matrix<'_>) -> Result<Self, BadWeight> {
+        let mut values = vec![0.0; matrix.outputs * matrix.inputs];
+        let mut scales = vec![0.0; matrix.outputs];
+        read_rows(team, &matrix, &mut values, &mut scales, |row, to| {
+            matrix.read_row(row, to).map(|()| 1.0)
+        })?;
+        Ok(Self(values))
     }
 
     fn add_to(&self, index: usize, vector: &mut [f32]) {
@@ -31,21 +62,33 @@ impl Table for FloatTable {
 }
 
 /// Vectors in 8 bits, each with its scale.
-pub(crate) struct Int8Table(Int8Rows);
+pub(crate) struct Int8Table {
+    values: Vec<i8>,
+    scales: Vec<f32>,
+}
 
 impl Table for Int8Table {
-    fn from_matrix(matrix: Matrix) -> Self {
-        Self(match matrix.values {
-            Values::Floats(values) => Int8Rows::quantise(&values, matrix.inputs, LARGEST_EMBEDDING),
-            Values::Int8(rows) => rows,
-        })
+    fn from_matrix(team: &Team, matrix: Matrix<'_>) -> Result<Self, BadWeight> {
+        let mut values = vec![0; matrix.outputs * matrix.inputs];
+        let mut scales = vec![0.0; matrix.outputs];
+        read_rows(team, &matrix, &mut values, &mut scales, |row, to| {
+            if let Some((bytes, scale)) = matrix.int8_row(row) {
+                for (to, &byte) in to.iter_mut().zip(bytes) {
+                    *to = byte as i8;
+                }
+                return Ok(scale);
+            }
+            let mut floats = vec![0.0; to.len()];
+            matrix.read_row(row, &mut floats)?;
+            Ok(quantise_row(&floats, LARGEST_EMBEDDING, to))
+        })?;
+        Ok(Self { values, scales })
     }
 
     fn add_to(&self, index: usize, vector: &mut [f32]) {
-        let Int8Rows { values, scales } = &self.0;
-        let row = &values[index * vector.len()..][..vector.len()];
+        let row = &self.values[index * vector.len()..][..vector.len()];
         for (sum, &value) in vector.iter_mut().zip(row) {
-            *sum += f32::from(value) * scales[index];
+            *sum += f32::from(value) * self.scales[index];
         }
     }
 }

@@ -18,7 +18,8 @@ use crate::batch::TokenBatch;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Activation, Config};
 use crate::error::Result;
-use crate::model::{Head, Hold, Layer, Linear, Matrix, Model, OutOfRange};
+use crate::matrix::{BadWeight, Matrix};
+use crate::model::{Head, Hold, Layer, Linear, Model};
 
 /// Tokens that go through the layers together: enough for full speed, and a bound on the scratch.
 /// Rows are never cut, so a longer row still goes through alone.
@@ -66,18 +67,22 @@ pub(crate) fn load(
 type PackedModel<W> = Model<PackedMatrix<W>, <W as Weight>::Table>;
 
 /// Packs weights for an instruction set.
-struct Packing<I, W>(I, PhantomData<W>);
+struct Packing<'a, I, W> {
+    isa: I,
+    team: &'a Team,
+    weight: PhantomData<W>,
+}
 
-impl<I: Isa, W: Weight> Hold for Packing<I, W> {
+impl<I: Isa, W: Weight> Hold for Packing<'_, I, W> {
     type Matrix = PackedMatrix<W>;
     type Table = W::Table;
 
-    fn matrix(&self, matrix: Matrix) -> Result<PackedMatrix<W>, OutOfRange> {
-        PackedMatrix::pack(self.0, matrix)
+    fn matrix(&self, matrix: Matrix<'_>) -> Result<PackedMatrix<W>, BadWeight> {
+        PackedMatrix::pack(self.isa, self.team, &matrix)
     }
 
-    fn table(&self, matrix: Matrix) -> W::Table {
-        W::Table::from_matrix(matrix)
+    fn table(&self, matrix: Matrix<'_>) -> Result<W::Table, BadWeight> {
+        W::Table::from_matrix(self.team, matrix)
     }
 }
 
@@ -90,12 +95,10 @@ struct Engine<I, W: Weight> {
 
 impl<I: Isa, W: Weight> Engine<I, W> {
     fn load(isa: I, config: Config, checkpoint: &Checkpoint, threads: Threads) -> Result<Self> {
-        Ok(Self {
-            isa,
-            model: Model::load(config, checkpoint, &Packing(isa, PhantomData))?,
-            threads,
-            scratch: ScratchPool::default(),
-        })
+        let model = threads.run(|team| {
+            Model::load(config, checkpoint, &Packing { isa, team, weight: PhantomData })
+        })?;
+        Ok(Self { isa, model, threads, scratch: ScratchPool::default() })
     }
 }
 

@@ -9,7 +9,8 @@ use super::multiply::multiply;
 use super::quantise::QuantisedRows;
 use super::threads::{Parts, Team};
 use super::weight::{Rows, Weight};
-use crate::model::{Linear, Matrix, OutOfRange};
+use crate::matrix::{BadWeight, Matrix};
+use crate::model::Linear;
 
 /// Multiply-accumulates that make a task worth handing to a thread: some 5 µs.
 const TASK_WORK: usize = 256 * 1024;
@@ -33,16 +34,29 @@ pub(crate) struct PackedMatrix<W: Weight> {
 
 impl<W: Weight> PackedMatrix<W> {
     /// Packs a matrix, whose weights must be in `W`'s range.
-    pub fn pack<I: Isa>(_: I, matrix: Matrix) -> Result<Self, OutOfRange> {
-        let Matrix { outputs, inputs, .. } = matrix;
+    pub fn pack<I: Isa>(_: I, team: &Team, matrix: &Matrix<'_>) -> Result<Self, BadWeight> {
+        let &Matrix { outputs, inputs, .. } = matrix;
         let depth = inputs.next_multiple_of(W::GROUP);
-        let (weights, columns) = W::from_matrix(matrix, I::PANEL)?;
-        let mut panels = AlignedVec::zeroed(outputs.next_multiple_of(I::PANEL) * depth);
-        for (panel, rows) in
-            panels.chunks_mut(I::PANEL * depth).zip(weights.chunks(I::PANEL * inputs))
-        {
-            transpose_into(panel, I::PANEL, rows, inputs);
-        }
+        let columns = outputs.next_multiple_of(I::PANEL);
+        let mut panels = AlignedVec::zeroed(columns * depth);
+        let mut column_data = vec![W::Column::default(); columns];
+        let (parts, column_parts) = (Parts::new(&mut panels), Parts::new(&mut column_data));
+        team.try_for_each(columns / I::PANEL, |_, panel| {
+            let rows = panel * I::PANEL..outputs.min((panel + 1) * I::PANEL);
+            let mut weights = vec![W::default(); I::PANEL * inputs];
+            let mut floats = vec![0.0; inputs];
+            for (row, weights) in rows.clone().zip(weights.chunks_exact_mut(inputs)) {
+                // SAFETY: each task takes the parts of its own panel.
+                let [column] = (unsafe { column_parts.part(row..row + 1) }) else { unreachable!() };
+                *column = W::read_row(matrix, row, &mut floats, weights)?;
+            }
+            let size = I::PANEL * depth;
+            // SAFETY: as above.
+            let to = unsafe { parts.part(panel * size..(panel + 1) * size) };
+            transpose_into(to, I::PANEL, &weights, inputs);
+            Ok(())
+        })?;
+        let columns = column_data.into();
         Ok(Self { panels, width: I::PANEL, depth, inputs, outputs, columns })
     }
 
@@ -60,11 +74,19 @@ impl<W: Weight> PackedMatrix<W> {
     }
 }
 
+/// Inputs that are transposed before the next: those of 32 rows, and what they become, fit in L1.
+const TRANSPOSED_INPUTS: usize = 64;
+
 /// Writes `rows`, of `inputs` values each, as columns of a panel.
 fn transpose_into<W: Weight>(panel: &mut [W], width: usize, rows: &[W], inputs: usize) {
-    for (column, row) in rows.chunks(inputs).enumerate() {
-        for (step, group) in panel.chunks_mut(width * W::GROUP).zip(row.chunks(W::GROUP)) {
-            step[column * W::GROUP..][..group.len()].copy_from_slice(group);
+    for start in (0..inputs).step_by(TRANSPOSED_INPUTS) {
+        let part = start..inputs.min(start + TRANSPOSED_INPUTS);
+        let steps = &mut panel[start * width..];
+        for (column, row) in rows.chunks(inputs).enumerate() {
+            let groups = row[part.clone()].chunks(W::GROUP);
+            for (step, group) in steps.chunks_exact_mut(width * W::GROUP).zip(groups) {
+                step[column * W::GROUP..][..group.len()].copy_from_slice(group);
+            }
         }
     }
 }
@@ -242,8 +264,8 @@ mod tests {
     use super::*;
     use crate::cpu::isa::on_every_set;
     use crate::cpu::threads::Threads;
-    use crate::int8::{Int8Rows, LARGEST_WEIGHT};
-    use crate::model::Values;
+    use crate::int8::{LARGEST_WEIGHT, quantise_row};
+    use crate::matrix::Values;
     use crate::testing::{assert_close, random};
 
     #[derive(Clone, Copy)]
@@ -267,7 +289,12 @@ mod tests {
                 values.iter().map(|&value| f16::from_f32(value).to_f32()).collect()
             };
             let int8_weights = |values: &[f32], inputs: usize| {
-                Int8Rows::quantise(values, inputs, LARGEST_WEIGHT).to_floats()
+                let mut weights = vec![0; inputs];
+                let round = |row: &[f32]| {
+                    let scale = quantise_row(row, LARGEST_WEIGHT, &mut weights);
+                    weights.iter().map(|&weight| f32::from(weight) * scale).collect::<Vec<_>>()
+                };
+                values.chunks(inputs).flat_map(round).collect()
             };
             [
                 self.with_weights::<I, f32>(isa, whole, whole),
@@ -293,9 +320,11 @@ mod tests {
             let input = random(3, self.rows * input_stride);
             let before = random(4, self.rows * output_stride);
             let mut output = before.clone();
-            let matrix = Matrix { outputs, inputs, values: Values::Floats(values) };
+            let matrix = Matrix { outputs, inputs, parts: vec![Values::Computed(values)] };
             let linear = Linear {
-                weight: PackedMatrix::<W>::pack(isa, matrix).unwrap(),
+                weight: self
+                    .threads
+                    .run(|team| PackedMatrix::<W>::pack(isa, team, &matrix).unwrap()),
                 bias: bias.clone(),
             };
             let product = Product {

@@ -5,8 +5,8 @@ use super::embeddings::Int8Table;
 use super::isa::{Ahead, Isa, Kernel, TileOutput, TileRows};
 use super::threads::{Parts, Team};
 use super::weight::{Rows, Weight};
-use crate::int8::{Int8Rows, LARGEST_WEIGHT, inverse, step};
-use crate::model::{Matrix, OutOfRange, Values};
+use crate::int8::{LARGEST_WEIGHT, inverse, quantise_row, step};
+use crate::matrix::{BadWeight, Matrix};
 
 /// Values of one task: some microseconds.
 const TASK_VALUES: usize = 32 * 1024;
@@ -102,11 +102,29 @@ impl Kernel for Quantise<'_, &mut [u8]> {
     }
 }
 
-/// What the sums of packed columns need to become values.
+/// What the sum of a packed column needs to become a value.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Int8Column {
+    scale: f32,
+    /// The sum of the column's weights.
+    sum: i32,
+}
+
+/// Those of all columns.
 pub(crate) struct Int8Columns {
     scales: AlignedVec,
-    /// The sums of the columns' weights.
     sums: AlignedVec<i32>,
+}
+
+impl From<Vec<Int8Column>> for Int8Columns {
+    fn from(columns: Vec<Int8Column>) -> Self {
+        let (mut scales, mut sums) =
+            (AlignedVec::zeroed(columns.len()), AlignedVec::zeroed(columns.len()));
+        for (index, column) in columns.into_iter().enumerate() {
+            (scales[index], sums[index]) = (column.scale, column.sum);
+        }
+        Self { scales, sums }
+    }
 }
 
 impl Weight for i8 {
@@ -117,27 +135,33 @@ impl Weight for i8 {
     const DEPTH_BLOCK: usize = 768;
     type Buffer = ();
     type Block<'a> = &'a [i8];
+    type Column = Int8Column;
     type Columns = Int8Columns;
     type Rows<'a> = &'a QuantisedRows;
     type Table = Int8Table;
 
-    fn from_matrix(matrix: Matrix, width: usize) -> Result<(Vec<i8>, Int8Columns), OutOfRange> {
-        let Matrix { outputs, inputs, values } = matrix;
-        let rows = match values {
-            Values::Floats(values) => Int8Rows::quantise(&values, inputs, LARGEST_WEIGHT),
-            Values::Int8(rows) => rows,
+    fn read_row(
+        matrix: &Matrix<'_>,
+        row: usize,
+        floats: &mut [f32],
+        to: &mut [i8],
+    ) -> Result<Int8Column, BadWeight> {
+        let scale = if let Some((bytes, scale)) = matrix.int8_row(row) {
+            for (to, &byte) in to.iter_mut().zip(bytes) {
+                *to = byte as i8;
+            }
+            let too_large = |value: &i8| value.unsigned_abs() > LARGEST_WEIGHT.unsigned_abs();
+            if to.iter().fold(false, |any, value| any | too_large(value)) {
+                let column = to.iter().position(too_large).unwrap_or(0);
+                let index = row * matrix.inputs + column;
+                return Err(BadWeight { index, found: to[column].into() });
+            }
+            scale
+        } else {
+            matrix.read_row(row, floats)?;
+            quantise_row(floats, LARGEST_WEIGHT, to)
         };
-        let out_of_range = |value: &i8| value.unsigned_abs() > LARGEST_WEIGHT.unsigned_abs();
-        if let Some(index) = rows.values.iter().position(out_of_range) {
-            return Err(OutOfRange { index, found: rows.values[index].into() });
-        }
-        let columns = outputs.next_multiple_of(width);
-        let (mut scales, mut sums) = (AlignedVec::zeroed(columns), AlignedVec::zeroed(columns));
-        scales[..outputs].copy_from_slice(&rows.scales);
-        for (sum, row) in sums.iter_mut().zip(rows.values.chunks_exact(inputs)) {
-            *sum = row.iter().copied().map(i32::from).sum();
-        }
-        Ok((rows.values, Int8Columns { scales, sums }))
+        Ok(Int8Column { scale, sum: to.iter().copied().map(i32::from).sum() })
     }
 
     fn from_rows<'a, I: Isa>(

@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::ptr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -156,6 +156,27 @@ impl Team {
             while self.take_task(0) {}
         }
         assert!(!stage.panicked.load(Ordering::Relaxed), "a task panicked");
+    }
+
+    /// As [`for_each`](Self::for_each), for tasks that may fail; gives the error of the first that did.
+    pub fn try_for_each<E: Send>(
+        &self,
+        tasks: usize,
+        task: impl Fn(usize, usize) -> Result<(), E> + Sync,
+    ) -> Result<(), E> {
+        let first = Mutex::new(None);
+        self.for_each(tasks, |worker, index| {
+            if let Err(error) = task(worker, index) {
+                let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
+                if first.as_ref().is_none_or(|&(earlier, _)| index < earlier) {
+                    *first = Some((index, error));
+                }
+            }
+        });
+        match first.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            None => Ok(()),
+            Some((_, error)) => Err(error),
+        }
     }
 
     /// Helps until the team is dismissed.

@@ -12,7 +12,7 @@ use super::isa::{Ahead, FLOAT_DEPTH_BLOCK, Isa, MAX_PANEL, TileOutput, TileRows}
 use super::quantise::QuantisedRows;
 use super::threads::Team;
 use crate::error::Error;
-use crate::model::{Matrix, OutOfRange};
+use crate::matrix::{BadWeight, Matrix};
 
 /// How weights are held and multiplied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -77,7 +77,7 @@ pub(crate) fn rows(values: &[f32], stride: usize) -> Rows<'_> {
 
 /// A type of packed weights: how a matrix and the rows that it multiplies become it, how tiles of it
 /// are multiplied, and how sums become values again.
-pub(crate) trait Weight: Plain + Send + Sync + 'static {
+pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
     /// What they are multiplied with.
     type Input: Plain + Send + Sync;
     /// What products are summed in.
@@ -92,15 +92,22 @@ pub(crate) trait Weight: Plain + Send + Sync + 'static {
     type Buffer: Default + Send;
     /// Some steps of a panel, as tiles read them.
     type Block<'a>: Copy;
-    /// What becomes of the columns' sums, for all columns of whole panels.
-    type Columns: Send + Sync;
+    /// What a column's sum needs to become a value.
+    type Column: Clone + Default + Send;
+    /// That of all columns of whole panels.
+    type Columns: From<Vec<Self::Column>> + Send + Sync;
     /// Rows as they are multiplied.
     type Rows<'a>: Copy + Send + Sync;
     /// Embeddings of a model with such weights.
     type Table: Table;
 
-    /// The matrix's weights, output after output, for panels of `width`.
-    fn from_matrix(matrix: Matrix, width: usize) -> Result<(Vec<Self>, Self::Columns), OutOfRange>;
+    /// Reads a row of a matrix, by way of `floats` if need be; both have room for it.
+    fn read_row(
+        matrix: &Matrix<'_>,
+        row: usize,
+        floats: &mut [f32],
+        to: &mut [Self],
+    ) -> Result<Self::Column, BadWeight>;
 
     /// Rows as they are multiplied; `quantised` has room for them.
     fn from_rows<'a, I: Isa>(
@@ -142,6 +149,15 @@ pub(crate) trait Weight: Plain + Send + Sync + 'static {
     ) -> I::F32;
 }
 
+/// The sums of float weights are values.
+pub(crate) struct NoColumns;
+
+impl From<Vec<()>> for NoColumns {
+    fn from(_: Vec<()>) -> Self {
+        Self
+    }
+}
+
 impl Weight for f32 {
     type Input = f32;
     type Sum = f32;
@@ -149,12 +165,18 @@ impl Weight for f32 {
     const DEPTH_BLOCK: usize = FLOAT_DEPTH_BLOCK;
     type Buffer = ();
     type Block<'a> = &'a [f32];
-    type Columns = ();
+    type Column = ();
+    type Columns = NoColumns;
     type Rows<'a> = Rows<'a>;
     type Table = FloatTable;
 
-    fn from_matrix(matrix: Matrix, _: usize) -> Result<(Vec<f32>, ()), OutOfRange> {
-        Ok((matrix.values.into_floats(), ()))
+    fn read_row(
+        matrix: &Matrix<'_>,
+        row: usize,
+        _: &mut [f32],
+        to: &mut [f32],
+    ) -> Result<(), BadWeight> {
+        matrix.read_row(row, to)
     }
 
     fn from_rows<'a, I: Isa>(
@@ -172,7 +194,14 @@ impl Weight for f32 {
     }
 
     #[inline(always)]
-    fn values<I: Isa>(isa: I, sums: &[f32], _: Rows<'_>, _: usize, (): &(), _: usize) -> I::F32 {
+    fn values<I: Isa>(
+        isa: I,
+        sums: &[f32],
+        _: Rows<'_>,
+        _: usize,
+        _: &NoColumns,
+        _: usize,
+    ) -> I::F32 {
         isa.load(sums)
     }
 
@@ -220,17 +249,24 @@ impl Weight for f16 {
     const DEPTH_BLOCK: usize = FLOAT_DEPTH_BLOCK;
     type Buffer = WidenedBlock;
     type Block<'a> = Halves<'a>;
-    type Columns = ();
+    type Column = ();
+    type Columns = NoColumns;
     type Rows<'a> = Rows<'a>;
     type Table = FloatTable;
 
-    fn from_matrix(matrix: Matrix, _: usize) -> Result<(Vec<f16>, ()), OutOfRange> {
-        let values = matrix.values.into_floats();
-        let mut halves = vec![f16::ZERO; values.len()];
-        halves.convert_from_f32_slice(&values);
-        match halves.iter().position(|half| half.is_infinite()) {
-            None => Ok((halves, ())),
-            Some(index) => Err(OutOfRange { index, found: values[index] }),
+    fn read_row(
+        matrix: &Matrix<'_>,
+        row: usize,
+        floats: &mut [f32],
+        to: &mut [f16],
+    ) -> Result<(), BadWeight> {
+        matrix.read_row(row, floats)?;
+        to.convert_from_f32_slice(floats);
+        match to.iter().position(|half| half.is_infinite()) {
+            None => Ok(()),
+            Some(column) => {
+                Err(BadWeight { index: row * matrix.inputs + column, found: floats[column] })
+            }
         }
     }
 
@@ -249,7 +285,14 @@ impl Weight for f16 {
     }
 
     #[inline(always)]
-    fn values<I: Isa>(isa: I, sums: &[f32], _: Rows<'_>, _: usize, (): &(), _: usize) -> I::F32 {
+    fn values<I: Isa>(
+        isa: I,
+        sums: &[f32],
+        _: Rows<'_>,
+        _: usize,
+        _: &NoColumns,
+        _: usize,
+    ) -> I::F32 {
         isa.load(sums)
     }
 

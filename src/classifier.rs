@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rayon::ThreadPool;
+
 use crate::batch::TokenBatch;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Config, ProblemType};
@@ -65,6 +67,7 @@ pub struct ClassifierBuilder {
     folder: PathBuf,
     precision: Option<Precision>,
     threads: Option<usize>,
+    pool: Option<Arc<ThreadPool>>,
     instruction_set: Option<InstructionSet>,
     #[cfg(feature = "text")]
     truncation: Truncation,
@@ -78,10 +81,31 @@ impl ClassifierBuilder {
         self
     }
 
-    /// Threads that a call is spread over; by default the physical cores. With 1, everything runs on
-    /// the caller's thread. 0 is taken as 1.
+    /// Threads that a call is spread over, the caller's included; by default as many as the machine
+    /// has physical cores. 0 is taken as 1.
+    ///
+    /// With 1, calls at the same time compute at the same time, each on its caller's thread. With
+    /// more, they take turns. The first suits a service with many callers, the second one that wants
+    /// each answer soonest.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads.max(1));
+        self
+    }
+
+    /// Spreads calls over the threads of this pool, which others may use as well, instead of threads
+    /// of its own; [`threads`](Self::threads) then has no effect.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use distilbert::Classifier;
+    ///
+    /// let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(2).build()?);
+    /// let classifier = Classifier::builder("models/emotion").thread_pool(pool).build()?;
+    /// assert_eq!(classifier.info().threads, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn thread_pool(mut self, pool: Arc<ThreadPool>) -> Self {
+        self.pool = Some(pool);
         self
     }
 
@@ -115,7 +139,10 @@ impl ClassifierBuilder {
         let precision = self.precision.unwrap_or(stored);
         #[cfg(feature = "text")]
         let tokenizer = Tokenizer::from_folder(&self.folder)?;
-        let threads = Threads::new(self.threads.unwrap_or_else(Threads::default_count))?;
+        let threads = match self.pool {
+            Some(pool) => Threads::Pool(pool),
+            None => Threads::new(self.threads.unwrap_or_else(Threads::default_count))?,
+        };
         let info = ModelInfo {
             folder: self.folder,
             dtypes: checkpoint.dtypes(),
@@ -148,6 +175,7 @@ impl Classifier {
             folder: folder.as_ref().to_owned(),
             precision: None,
             threads: None,
+            pool: None,
             instruction_set: None,
             #[cfg(feature = "text")]
             truncation: Truncation::default(),
@@ -169,9 +197,39 @@ impl Classifier {
     /// # Errors
     /// [`Error::EmptyBatch`], [`Error::TokenId`] and [`Error::TooManyTokens`].
     pub fn logits(&self, batch: &TokenBatch) -> Result<Vec<f32>> {
+        let mut logits = Vec::new();
+        self.logits_into(batch, &mut logits)?;
+        Ok(logits)
+    }
+
+    /// As [`logits`](Self::logits), into a vector that may be used again: what it held goes.
+    ///
+    /// Once a call has seen as many tokens and rows as later ones bring, those allocate nothing, unless
+    /// they hand their work to a [`thread_pool`](ClassifierBuilder::thread_pool), whose queue may.
+    /// A batch is computed in parts of at most 1024 tokens, which bounds the working memory: some 30 MB
+    /// for a model of DistilBERT-base's size, for each call that runs at the same time.
+    ///
+    /// ```
+    /// use distilbert::{Classifier, TokenBatch};
+    ///
+    /// let classifier = Classifier::builder("models/emotion").build()?;
+    /// let mut logits = Vec::new();
+    /// for ids in [[101, 2307, 102], [101, 6659, 102]] {
+    ///     classifier.logits_into(&TokenBatch::from_rows(&[ids])?, &mut logits)?;
+    ///     assert_eq!(logits.len(), classifier.labels().len());
+    /// }
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`logits`](Self::logits); the vector is then as it was.
+    pub fn logits_into(&self, batch: &TokenBatch, logits: &mut Vec<f32>) -> Result<()> {
         let config = self.config();
         batch.check(config.vocab_size, config.max_position_embeddings)?;
-        Ok(self.engine.forward(batch))
+        logits.clear();
+        logits.resize(batch.rows() * self.labels.len(), 0.0);
+        self.engine.forward(batch, logits);
+        Ok(())
     }
 
     /// Predictions for rows of tokens, for callers that tokenize elsewhere.

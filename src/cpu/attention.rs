@@ -9,7 +9,7 @@ use super::aligned::AlignedVec;
 use super::isa::{Isa, Kernel, MAX_PANEL};
 use super::multiply::multiply;
 use super::softmax::softmax;
-use super::threads::{Parts, Team};
+use super::team::{Parts, Team};
 use super::weight::Rows;
 
 /// Queries that go through together: their scores over 512 keys take 48 KiB.

@@ -2,7 +2,7 @@
 
 use super::isa::Isa;
 use super::layer_norm::prepare_and_normalise_rows;
-use super::threads::{Parts, Team};
+use super::team::{Parts, Team};
 use crate::int8::{LARGEST_EMBEDDING, quantise_row};
 use crate::matrix::{BadWeight, Matrix};
 use crate::model::Embeddings;

@@ -12,7 +12,8 @@ use super::layer_norm::normalise_rows;
 use super::linear::{Epilogue, PackedMatrix, Product};
 use super::quantise::QuantisedRows;
 use super::scratch::{Scratch, ScratchPool};
-use super::threads::{Team, Threads};
+use super::team::Team;
+use super::threads::Threads;
 use super::weight::{Precision, Weight, rows};
 use crate::batch::TokenBatch;
 use crate::checkpoint::Checkpoint;
@@ -29,8 +30,8 @@ const SUB_BATCH_TOKENS: usize = 1024;
 pub(crate) trait Forward: Send + Sync {
     fn config(&self) -> &Config;
 
-    /// Logits of each row, `[rows, labels]`. The batch has been checked against the tables.
-    fn forward(&self, batch: &TokenBatch) -> Vec<f32>;
+    /// Computes the logits of each row, `[rows, labels]`. The batch has been checked against the tables.
+    fn forward(&self, batch: &TokenBatch, logits: &mut [f32]);
 }
 
 /// Loads a model for an instruction set that [`InstructionSet::choose`] has returned.
@@ -107,8 +108,7 @@ impl<I: Isa, W: Weight> Forward for Engine<I, W> {
         &self.model.config
     }
 
-    fn forward(&self, batch: &TokenBatch) -> Vec<f32> {
-        let mut logits = vec![0.0; batch.rows() * self.model.head.outputs];
+    fn forward(&self, batch: &TokenBatch, logits: &mut [f32]) {
         let mut scratch = self.scratch.take();
         scratch.attention.resize_with(self.threads.count(), AttentionScratch::default);
         self.threads.run(|team| {
@@ -120,7 +120,6 @@ impl<I: Isa, W: Weight> Forward for Engine<I, W> {
             }
         });
         self.scratch.give_back(scratch);
-        logits
     }
 }
 

@@ -1,7 +1,7 @@
 //! Layer normalisation of tokens' vectors.
 
 use super::isa::{Isa, Kernel};
-use super::threads::{Parts, Team};
+use super::team::{Parts, Team};
 use crate::model::LayerNorm;
 
 /// Rows of one task: a few microseconds.

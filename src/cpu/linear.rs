@@ -7,7 +7,7 @@ use super::aligned::AlignedVec;
 use super::isa::{Isa, Kernel, MAX_PANEL};
 use super::multiply::multiply;
 use super::quantise::QuantisedRows;
-use super::threads::{Parts, Team};
+use super::team::{Parts, Team};
 use super::weight::{Rows, Weight};
 use crate::matrix::{BadWeight, Matrix};
 use crate::model::Linear;

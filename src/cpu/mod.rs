@@ -1,12 +1,13 @@
 //! The CPU engine: the forward pass in `f32` over packed weights and packed rows.
 //!
 //! From the outside in: [`Engine`] walks the layers; [`linear`], [`attention`], [`layer_norm`] and
-//! the rest are one operation each, written once over the vectors of [`isa`]; [`threads`] deals
-//! their work out.
+//! the rest are one operation each, written once over the vectors of [`isa`]; [`team`] deals their
+//! work out to [`threads`].
 
 mod activation;
 mod aligned;
 mod attention;
+mod crew;
 mod embeddings;
 mod engine;
 pub(crate) mod isa;
@@ -17,6 +18,7 @@ mod multiply;
 mod quantise;
 mod scratch;
 mod softmax;
+mod team;
 mod threads;
 mod weight;
 

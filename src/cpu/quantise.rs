@@ -3,7 +3,7 @@
 use super::aligned::AlignedVec;
 use super::embeddings::Int8Table;
 use super::isa::{Ahead, Isa, Kernel, TileOutput, TileRows};
-use super::threads::{Parts, Team};
+use super::team::{Parts, Team};
 use super::weight::{Rows, Weight};
 use crate::int8::{LARGEST_WEIGHT, inverse, quantise_row, step};
 use crate::matrix::{BadWeight, Matrix};

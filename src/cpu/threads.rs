@@ -1,37 +1,33 @@
-//! Threads, and the work dealt out to them.
+//! The threads that a call is spread over.
 
-use std::marker::PhantomData;
 use std::ops::Range;
-use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::ThreadPool;
 
+use super::crew::Crew;
+use super::team::Team;
 use crate::error::{Error, Result};
 
-/// The threads that a call is spread over.
-pub(crate) struct Threads {
-    /// None with one thread: everything then runs on the caller's.
-    pool: Option<Arc<ThreadPool>>,
+/// Where the threads of a call come from.
+pub(crate) enum Threads {
+    /// The caller's thread alone.
+    Caller,
+    /// The caller's and helpers of our own.
+    Crew(Crew),
+    /// Those of a pool that others may use as well.
+    Pool(Arc<ThreadPool>),
 }
 
 impl Threads {
     pub fn new(count: usize) -> Result<Self> {
         if count <= 1 {
-            return Ok(Self { pool: None });
+            return Ok(Self::Caller);
         }
-        let pool = ThreadPoolBuilder::new()
-            .num_threads(count)
-            .thread_name(|index| format!("distilbert-{index}"))
-            .build()
-            .map_err(|error| Error::Threads { threads: count, reason: error.to_string() })?;
-        Ok(Self::of_pool(Arc::new(pool)))
-    }
-
-    /// The threads of a pool that others may use as well.
-    pub fn of_pool(pool: Arc<ThreadPool>) -> Self {
-        Self { pool: Some(pool) }
+        match Crew::new(count - 1) {
+            Ok(crew) => Ok(Self::Crew(crew)),
+            Err(error) => Err(Error::Threads { threads: count, reason: error.to_string() }),
+        }
     }
 
     /// The machine's physical cores, as far as this process may use them: a second thread on a core
@@ -42,28 +38,32 @@ impl Threads {
     }
 
     pub fn count(&self) -> usize {
-        self.pool.as_ref().map_or(1, |pool| pool.current_num_threads())
+        match self {
+            Self::Caller => 1,
+            Self::Crew(crew) => crew.helpers() + 1,
+            Self::Pool(pool) => pool.current_num_threads(),
+        }
     }
 
-    /// Runs `work` on one thread, which deals tasks out to the others through the team. Allocates
-    /// nothing.
+    /// Runs `work` on one thread, which deals tasks out to the others through the team.
     pub fn run<R: Send>(&self, work: impl FnOnce(&Team) -> R + Send) -> R {
         let size = self.count();
         let team = &Team::new(size);
-        let lead = || {
-            let _dismissed = Dismissal(team);
-            work(team)
-        };
-        match &self.pool {
-            Some(pool) if size > 1 => {
-                pool.install(|| rayon::join(lead, || help_all(team, 1..size)).0)
-            }
-            _ => lead(),
+        match self {
+            Self::Crew(crew) => crew.run(team, || work(team)),
+            Self::Pool(pool) if size > 1 => pool.install(|| {
+                let lead = || {
+                    let _dismissal = Dismissal(team);
+                    work(team)
+                };
+                rayon::join(lead, || help_all(team, 1..size)).0
+            }),
+            _ => work(team),
         }
     }
 }
 
-/// Puts a helper on each thread that is free.
+/// Puts a helper on each thread of the pool that is free.
 fn help_all(team: &Team, workers: Range<usize>) {
     match workers.len() {
         0 => {}
@@ -78,223 +78,40 @@ fn help_all(team: &Team, workers: Range<usize>) {
     }
 }
 
-/// One leader and its helpers, for the length of a call.
-///
-/// The leader offers one stage of tasks after the other and takes part in each. Helpers wait for the
-/// next stage without sleeping: from stage to stage it takes less than a microsecond, where waking a
-/// thread takes tens. A helper that never comes, because its thread is busy, is not missed: its tasks
-/// are done by the others.
-pub(crate) struct Team {
-    size: usize,
-    /// Tasks of the stage that nobody has taken, or [`DISMISSED`].
-    left: AtomicUsize,
-    /// The stage. Valid from when a task has been taken until it is done.
-    stage: AtomicPtr<Stage>,
-}
-
-/// What `left` is when no stage will come any more.
-const DISMISSED: usize = usize::MAX;
-
-/// Looks at `left` before a helper lets other threads have the core: some tens of microseconds.
-const SPINS: u32 = 10_000;
-
-struct Stage {
-    /// Runs a task on a worker.
-    run: unsafe fn(task: *const (), worker: usize, index: usize),
-    task: *const (),
-    tasks: usize,
-    /// Tasks that are not done.
-    pending: AtomicUsize,
-    panicked: AtomicBool,
-}
-
 /// Ends a team, also where the leader panics.
 struct Dismissal<'a>(&'a Team);
 
 impl Drop for Dismissal<'_> {
     fn drop(&mut self) {
-        self.0.left.store(DISMISSED, Ordering::Release);
-    }
-}
-
-impl Team {
-    fn new(size: usize) -> Self {
-        Self { size, left: AtomicUsize::new(0), stage: AtomicPtr::new(ptr::null_mut()) }
-    }
-
-    /// The most workers that a stage has.
-    pub fn size(&self) -> usize {
-        self.size
-    }
-
-    /// Runs `task(worker, index)` for each index below `tasks`, and returns when all are done. A worker,
-    /// below [`size`](Self::size), has one task at a time. Which worker takes which task is left to
-    /// chance, so a task's result must not depend on it. Called by the leader alone.
-    pub fn for_each<F: Fn(usize, usize) + Sync>(&self, tasks: usize, task: F) {
-        /// # Safety
-        /// `task` points to an `F`.
-        unsafe fn run<F: Fn(usize, usize)>(task: *const (), worker: usize, index: usize) {
-            // SAFETY: the caller's.
-            let task = unsafe { &*task.cast::<F>() };
-            task(worker, index);
-        }
-        if self.size == 1 || tasks <= 1 {
-            (0..tasks).for_each(|index| task(0, index));
-            return;
-        }
-        let stage = Stage {
-            run: run::<F>,
-            task: (&raw const task).cast(),
-            tasks,
-            pending: AtomicUsize::new(tasks),
-            panicked: AtomicBool::new(false),
-        };
-        self.stage.store((&raw const stage).cast_mut(), Ordering::Relaxed);
-        self.left.store(tasks, Ordering::Release);
-        {
-            let _end = StageEnd { team: self, stage: &stage };
-            while self.take_task(0) {}
-        }
-        assert!(!stage.panicked.load(Ordering::Relaxed), "a task panicked");
-    }
-
-    /// As [`for_each`](Self::for_each), for tasks that may fail; gives the error of the first that did.
-    pub fn try_for_each<E: Send>(
-        &self,
-        tasks: usize,
-        task: impl Fn(usize, usize) -> Result<(), E> + Sync,
-    ) -> Result<(), E> {
-        let first = Mutex::new(None);
-        self.for_each(tasks, |worker, index| {
-            if let Err(error) = task(worker, index) {
-                let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
-                if first.as_ref().is_none_or(|&(earlier, _)| index < earlier) {
-                    *first = Some((index, error));
-                }
-            }
-        });
-        match first.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            None => Ok(()),
-            Some((_, error)) => Err(error),
-        }
-    }
-
-    /// Helps until the team is dismissed.
-    fn help(&self, worker: usize) {
-        let mut spins = 0;
-        while self.left.load(Ordering::Relaxed) != DISMISSED {
-            if self.take_task(worker) {
-                spins = 0;
-            } else {
-                wait(&mut spins);
-            }
-        }
-    }
-
-    /// Does one task, if there is one.
-    fn take_task(&self, worker: usize) -> bool {
-        let one_less = |left| (left != DISMISSED && left > 0).then(|| left - 1);
-        let Ok(left) = self.left.fetch_update(Ordering::Acquire, Ordering::Relaxed, one_less)
-        else {
-            return false;
-        };
-        // SAFETY: a task of the stage has been taken, and `for_each` keeps the stage, and what it points
-        // to, until `pending` says that all tasks are done, which this one is at the end of `Done`. The
-        // store of `left` that the taking has read, at first or second hand, came after the stage's.
-        unsafe {
-            let stage = &*self.stage.load(Ordering::Relaxed);
-            let _done = Done(stage);
-            (stage.run)(stage.task, worker, stage.tasks - left);
-        }
-        true
-    }
-}
-
-/// Waits for the tasks that others have taken, also where the leader panics: the stage is its own.
-struct StageEnd<'a> {
-    team: &'a Team,
-    stage: &'a Stage,
-}
-
-impl Drop for StageEnd<'_> {
-    fn drop(&mut self) {
-        // None is left unless the leader panics.
-        let untaken = self.team.left.swap(0, Ordering::Relaxed);
-        self.stage.pending.fetch_sub(untaken, Ordering::Relaxed);
-        let mut spins = 0;
-        while self.stage.pending.load(Ordering::Acquire) > 0 {
-            wait(&mut spins);
-        }
-    }
-}
-
-/// Counts a task as done, also where it panics: the leader waits for it.
-struct Done<'a>(&'a Stage);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        let Stage { panicked, pending, .. } = self.0;
-        if std::thread::panicking() {
-            panicked.store(true, Ordering::Relaxed);
-        }
-        // The stage may be gone after this.
-        pending.fetch_sub(1, Ordering::Release);
-    }
-}
-
-fn wait(spins: &mut u32) {
-    *spins += 1;
-    if *spins < SPINS {
-        std::hint::spin_loop();
-    } else {
-        std::thread::yield_now();
-    }
-}
-
-/// A slice that tasks write to in parts which do not overlap.
-pub(crate) struct Parts<'a, T = f32> {
-    start: *mut T,
-    len: usize,
-    borrow: PhantomData<&'a mut [T]>,
-}
-
-// SAFETY: a `Parts` gives out nothing but slices of values that may be sent, and only through `part`,
-// whose caller keeps them apart.
-unsafe impl<T: Send> Sync for Parts<'_, T> {}
-
-impl<'a, T> Parts<'a, T> {
-    pub fn new(values: &'a mut [T]) -> Self {
-        Self { start: values.as_mut_ptr(), len: values.len(), borrow: PhantomData }
-    }
-
-    /// A part of the slice.
-    ///
-    /// # Safety
-    /// No two parts that are held at the same time overlap.
-    #[expect(clippy::mut_from_ref, reason = "that is the point: the caller keeps the parts apart")]
-    #[inline(always)]
-    pub unsafe fn part(&self, range: Range<usize>) -> &mut [T] {
-        assert!(
-            range.start <= range.end && range.end <= self.len,
-            "the part reaches past the slice"
-        );
-        // SAFETY: the range lies in the slice, which is borrowed alone for `'a`; the caller holds
-        // no other part that overlaps it.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
+        self.0.dismiss();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use rayon::ThreadPoolBuilder;
+    use rayon::prelude::*;
 
     use super::*;
+    use crate::cpu::team::Parts;
+
+    fn pool(count: usize) -> Arc<ThreadPool> {
+        Arc::new(ThreadPoolBuilder::new().num_threads(count).build().unwrap())
+    }
+
+    /// Own threads, and a pool's.
+    fn of_either_kind(count: usize) -> [Threads; 2] {
+        let kinds = [Threads::new(count).unwrap(), Threads::Pool(pool(count))];
+        assert!(kinds.iter().all(|threads| threads.count() == count));
+        kinds
+    }
 
     #[test]
     fn every_task_of_every_stage_runs_once_whatever_the_number_of_threads() {
-        for count in 1..=4 {
-            let threads = Threads::new(count).unwrap();
-            assert_eq!(threads.count(), count);
+        for (count, threads) in (1..=4).flat_map(|n| of_either_kind(n).map(|kind| (n, kind))) {
             for tasks in [0, 1, 2, 3, 100] {
                 let mut counts = vec![0.0; tasks];
                 threads.run(|team| {
@@ -315,26 +132,27 @@ mod tests {
 
     #[test]
     fn a_worker_has_one_task_at_a_time() {
-        let threads = Threads::new(3).unwrap();
-        threads.run(|team| {
-            let busy: Vec<AtomicBool> = (0..3).map(|_| AtomicBool::new(false)).collect();
-            team.for_each(1000, |worker, _| {
-                assert!(!busy[worker].swap(true, Ordering::SeqCst));
-                std::hint::black_box((0..100).sum::<usize>());
-                busy[worker].store(false, Ordering::SeqCst);
+        for threads in of_either_kind(3) {
+            threads.run(|team| {
+                let busy: Vec<AtomicBool> = (0..3).map(|_| AtomicBool::new(false)).collect();
+                team.for_each(1000, |worker, _| {
+                    assert!(!busy[worker].swap(true, Ordering::SeqCst));
+                    std::hint::black_box((0..100).sum::<usize>());
+                    busy[worker].store(false, Ordering::SeqCst);
+                });
             });
-        });
+        }
     }
 
     #[test]
     fn a_call_from_within_a_busy_pool_finishes() {
-        let pool = Arc::new(ThreadPoolBuilder::new().num_threads(2).build().unwrap());
-        let threads = Threads::of_pool(pool.clone());
-        let sums: Vec<usize> = pool.install(|| {
-            use rayon::prelude::*;
-            (0..64usize).into_par_iter().map(|base| count_tasks(&threads, base)).collect()
-        });
-        assert!(sums.into_iter().eq(0..64));
+        let pool = pool(2);
+        for threads in [Threads::Pool(pool.clone()), Threads::new(2).unwrap()] {
+            let sums: Vec<usize> = pool.install(|| {
+                (0..64usize).into_par_iter().map(|tasks| count_tasks(&threads, tasks)).collect()
+            });
+            assert!(sums.into_iter().eq(0..64));
+        }
     }
 
     fn count_tasks(threads: &Threads, tasks: usize) -> usize {
@@ -348,12 +166,30 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_panics_ends_the_call_and_nothing_else() {
-        let threads = Threads::new(2).unwrap();
-        for bad in [0, 7, 99] {
-            let call = || threads.run(|team| team.for_each(100, |_, index| assert!(index != bad)));
-            assert!(catch_unwind(AssertUnwindSafe(call)).is_err());
+    fn calls_at_the_same_time_take_turns() {
+        for threads in of_either_kind(2) {
+            std::thread::scope(|scope| {
+                for caller in 0..4 {
+                    let threads = &threads;
+                    scope.spawn(move || {
+                        for call in 0..500 {
+                            assert_eq!(count_tasks(threads, caller + call % 3), caller + call % 3);
+                        }
+                    });
+                }
+            });
         }
-        assert_eq!(count_tasks(&threads, 10), 10);
+    }
+
+    #[test]
+    fn a_task_that_panics_ends_the_call_and_nothing_else() {
+        for threads in of_either_kind(2) {
+            for bad in [0, 7, 99] {
+                let call =
+                    || threads.run(|team| team.for_each(100, |_, index| assert!(index != bad)));
+                assert!(catch_unwind(AssertUnwindSafe(call)).is_err());
+            }
+            assert_eq!(count_tasks(&threads, 10), 10);
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::aligned::Plain;
 use super::embeddings::{FloatTable, Table};
 use super::isa::{Ahead, FLOAT_DEPTH_BLOCK, Isa, MAX_PANEL, TileOutput, TileRows};
 use super::quantise::QuantisedRows;
-use super::threads::Team;
+use super::team::Team;
 use crate::error::Error;
 use crate::matrix::{BadWeight, Matrix};
 

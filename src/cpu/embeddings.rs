@@ -2,6 +2,7 @@
 
 use super::isa::Isa;
 use super::layer_norm::prepare_and_normalise_rows;
+use super::pages::Pages;
 use super::team::{Parts, Team};
 use crate::int8::{LARGEST_EMBEDDING, quantise_row};
 use crate::matrix::{BadWeight, Matrix};
@@ -41,11 +42,11 @@ fn read_rows<T: Send>(
 }
 
 /// Vectors in `f32`.
-pub(crate) struct FloatTable(Vec<f32>);
+pub(crate) struct FloatTable(Pages<f32>);
 
 impl Table for FloatTable {
     fn from_matrix(team: &Team, matrix: Matrix<'_>) -> Result<Self, BadWeight> {
-        let mut values = vec![0.0; matrix.outputs * matrix.inputs];
+        let mut values = Pages::zeroed(matrix.outputs * matrix.inputs);
         let mut scales = vec![0.0; matrix.outputs];
         read_rows(team, &matrix, &mut values, &mut scales, |row, to| {
             matrix.read_row(row, to).map(|()| 1.0)
@@ -63,13 +64,13 @@ impl Table for FloatTable {
 
 /// Vectors in 8 bits, each with its scale.
 pub(crate) struct Int8Table {
-    values: Vec<i8>,
+    values: Pages<i8>,
     scales: Vec<f32>,
 }
 
 impl Table for Int8Table {
     fn from_matrix(team: &Team, matrix: Matrix<'_>) -> Result<Self, BadWeight> {
-        let mut values = vec![0; matrix.outputs * matrix.inputs];
+        let mut values = Pages::zeroed(matrix.outputs * matrix.inputs);
         let mut scales = vec![0.0; matrix.outputs];
         read_rows(team, &matrix, &mut values, &mut scales, |row, to| {
             if let Some((bytes, scale)) = matrix.int8_row(row) {

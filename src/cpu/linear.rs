@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::activation::{gelu, relu};
-use super::aligned::AlignedVec;
 use super::isa::{Isa, Kernel, MAX_PANEL};
 use super::multiply::multiply;
+use super::pages::Pages;
 use super::quantise::QuantisedRows;
 use super::team::{Parts, Team};
 use super::weight::{Rows, Weight};
@@ -23,7 +23,7 @@ const BLOCK_ROWS: usize = 192;
 /// for every group of inputs, in which each output has its group's weights side by side. Outputs and
 /// inputs past the last are zero.
 pub(crate) struct PackedMatrix<W: Weight> {
-    panels: AlignedVec<W>,
+    panels: Pages<W>,
     width: usize,
     /// Inputs, in whole groups.
     depth: usize,
@@ -38,7 +38,7 @@ impl<W: Weight> PackedMatrix<W> {
         let &Matrix { outputs, inputs, .. } = matrix;
         let depth = inputs.next_multiple_of(W::GROUP);
         let columns = outputs.next_multiple_of(I::PANEL);
-        let mut panels = AlignedVec::zeroed(columns * depth);
+        let mut panels = Pages::zeroed(columns * depth);
         let mut column_data = vec![W::Column::default(); columns];
         let (parts, column_parts) = (Parts::new(&mut panels), Parts::new(&mut column_data));
         team.try_for_each(columns / I::PANEL, |_, panel| {

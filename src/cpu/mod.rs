@@ -15,6 +15,7 @@ mod layer_norm;
 mod linear;
 mod math;
 mod multiply;
+mod pages;
 mod quantise;
 mod scratch;
 mod softmax;

@@ -1,11 +1,12 @@
 //! x86-64 with AVX2, FMA and F16C: 16 registers of 8 values.
 
 use std::arch::x86_64::*;
+use std::marker::PhantomData;
 
 use half::f16;
 
 use super::tile::Operands;
-use super::x86::{Product, prefetch, products, sum, vector_methods};
+use super::x86::{Product, TileRow, multiply, products, sum, vector_methods};
 use super::{Ahead, Isa, Kernel, TileOutput, TileRows};
 
 /// Proof that the machine has AVX2, FMA and F16C.
@@ -198,86 +199,124 @@ impl Columns for f16 {
     }
 }
 
-/// `ROWS` rows times one panel, stored or added to the output. Each product is one chain of FMAs along
-/// the depth, so that its bits do not depend on `ROWS`.
-///
-/// # Safety
-/// The machine has AVX2, FMA and F16C; the operands are of `ROWS` rows, of panels of `PANEL` and
-/// steps of 1.
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32, W, f32>) {
-    let &Operands { input, input_stride, steps, panel, ahead, ahead_step, .. } = operands;
-    let mut sums = [[_mm256_setzero_ps(); REGISTERS]; ROWS];
-    for k in 0..steps {
-        prefetch::<1>(ahead.wrapping_add(k * ahead_step));
-        // SAFETY: `k < steps`, so the loads stay in the rows and in the panel (`Operands`).
+/// Rows of `f32` sums.
+struct Floats<W>(PhantomData<W>);
+
+impl<W: Columns> TileRow for Floats<W> {
+    type Input = f32;
+    type Weight = W;
+    type Sum = f32;
+    type Columns = [__m256; REGISTERS];
+    type Sums = [__m256; REGISTERS];
+    const GROUP: usize = 1;
+    const STEP: usize = PANEL;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self::Sums {
+        // SAFETY: the caller's, as in the others.
+        unsafe { [_mm256_setzero_ps(); REGISTERS] }
+    }
+
+    #[inline(always)]
+    unsafe fn columns(step: *const W) -> Self::Columns {
+        // SAFETY: the caller's.
+        unsafe { [W::load(step), W::load(step.add(WIDTH))] }
+    }
+
+    #[inline(always)]
+    unsafe fn add(sums: Self::Sums, group: *const f32, columns: Self::Columns) -> Self::Sums {
+        // SAFETY: the caller's.
         unsafe {
-            let step = panel.add(k * PANEL);
-            let columns = [W::load(step), W::load(step.add(WIDTH))];
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let value = _mm256_broadcast_ss(&*input.add(row * input_stride + k));
-                sums[0] = _mm256_fmadd_ps(value, columns[0], sums[0]);
-                sums[1] = _mm256_fmadd_ps(value, columns[1], sums[1]);
-            }
+            let value = _mm256_broadcast_ss(&*group);
+            [
+                _mm256_fmadd_ps(value, columns[0], sums[0]),
+                _mm256_fmadd_ps(value, columns[1], sums[1]),
+            ]
         }
     }
-    for (row, sums) in sums.iter().enumerate() {
-        for (vector, &sum) in sums.iter().enumerate() {
-            // SAFETY: the output has room for `ROWS` runs of `PANEL` values (`Operands`).
+
+    #[inline(always)]
+    unsafe fn store(sums: Self::Sums, output: *mut f32, accumulate: bool) {
+        for (vector, sum) in sums.into_iter().enumerate() {
+            // SAFETY: the caller's.
             unsafe {
-                let run = operands.output.add(row * operands.output_stride + vector * WIDTH);
-                let held =
-                    if operands.accumulate { _mm256_loadu_ps(run) } else { _mm256_setzero_ps() };
-                _mm256_storeu_ps(run, _mm256_add_ps(held, sum));
+                let output = output.add(vector * WIDTH);
+                let held = if accumulate { _mm256_loadu_ps(output) } else { _mm256_setzero_ps() };
+                _mm256_storeu_ps(output, _mm256_add_ps(held, sum));
             }
         }
     }
 }
 
-/// [`multiply_integers`] for 1 to `TILE_ROWS` rows.
+/// # Safety
+/// The machine has AVX2, FMA and F16C; otherwise as for [`multiply`].
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32, W, f32>) {
+    // SAFETY: the caller's.
+    unsafe { multiply::<ROWS, Floats<W>>(operands) };
+}
+
+/// Rows of integer sums. Weights are between −63 and 63.
+struct Integers;
+
+impl TileRow for Integers {
+    type Input = u8;
+    type Weight = i8;
+    type Sum = i32;
+    type Columns = [__m256i; REGISTERS];
+    type Sums = [__m256i; REGISTERS];
+    const GROUP: usize = 4;
+    const STEP: usize = 4 * PANEL;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self::Sums {
+        // SAFETY: the caller's, as in the others.
+        unsafe { [_mm256_setzero_si256(); REGISTERS] }
+    }
+
+    #[inline(always)]
+    unsafe fn columns(step: *const i8) -> Self::Columns {
+        // SAFETY: the caller's.
+        unsafe { [_mm256_loadu_si256(step.cast()), _mm256_loadu_si256(step.add(4 * WIDTH).cast())] }
+    }
+
+    /// By way of pairs: two products of 8 by 7 bits, at most 2 · 255 · 63, fit the 16 bits in which
+    /// `vpmaddubsw` adds them.
+    #[inline(always)]
+    unsafe fn add(mut sums: Self::Sums, group: *const u8, columns: Self::Columns) -> Self::Sums {
+        // SAFETY: the caller's.
+        unsafe {
+            let group = _mm256_set1_epi32(group.cast::<i32>().read_unaligned());
+            for (sum, columns) in sums.iter_mut().zip(columns) {
+                let pairs = _mm256_maddubs_epi16(group, columns);
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+            }
+        }
+        sums
+    }
+
+    #[inline(always)]
+    unsafe fn store(sums: Self::Sums, output: *mut i32, accumulate: bool) {
+        for (vector, sum) in sums.into_iter().enumerate() {
+            // SAFETY: the caller's.
+            unsafe {
+                let output = output.add(vector * WIDTH).cast();
+                let held =
+                    if accumulate { _mm256_loadu_si256(output) } else { _mm256_setzero_si256() };
+                _mm256_storeu_si256(output, _mm256_add_epi32(held, sum));
+            }
+        }
+    }
+}
+
+/// Integer products for 1 to `TILE_ROWS` rows.
 const INTEGER_PRODUCTS: [Product<u8, i8, i32>; TILE_ROWS] =
     products!(multiply_integers; 1 2 3 4 5 6);
 
-/// `ROWS` rows times one panel, stored or added to the output, exactly: two products of 8 by 7 bits,
-/// at most 2 · 255 · 63, fit the 16 bits in which `vpmaddubsw` adds them.
-///
 /// # Safety
-/// The machine has AVX2; the operands are of `ROWS` rows, of panels of `PANEL` and steps of 4; weights
-/// are between −63 and 63.
+/// The machine has AVX2; otherwise as for [`multiply`].
 #[target_feature(enable = "avx2")]
 unsafe fn multiply_integers<const ROWS: usize>(operands: &Operands<u8, i8, i32>) {
-    let &Operands { input, input_stride, steps, panel, ahead, ahead_step, .. } = operands;
-    let ones = _mm256_set1_epi16(1);
-    let mut sums = [[_mm256_setzero_si256(); REGISTERS]; ROWS];
-    for k in 0..steps {
-        prefetch::<1>(ahead.wrapping_add(k * ahead_step));
-        // SAFETY: `k < steps`, so the loads stay in the rows and in the panel (`Operands`).
-        unsafe {
-            let step = panel.add(k * PANEL * 4);
-            let columns: [_; REGISTERS] =
-                std::array::from_fn(|v| _mm256_loadu_si256(step.add(v * WIDTH * 4).cast()));
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let group = input.add(row * input_stride + k * 4).cast::<i32>().read_unaligned();
-                let group = _mm256_set1_epi32(group);
-                for (sum, columns) in sums.iter_mut().zip(columns) {
-                    let pairs = _mm256_maddubs_epi16(group, columns);
-                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, ones));
-                }
-            }
-        }
-    }
-    for (row, sums) in sums.iter().enumerate() {
-        for (vector, &sum) in sums.iter().enumerate() {
-            // SAFETY: the output has room for `ROWS` runs of `PANEL` values (`Operands`).
-            unsafe {
-                let run = operands.output.add(row * operands.output_stride + vector * WIDTH).cast();
-                let held = if operands.accumulate {
-                    _mm256_loadu_si256(run)
-                } else {
-                    _mm256_setzero_si256()
-                };
-                _mm256_storeu_si256(run, _mm256_add_epi32(held, sum));
-            }
-        }
-    }
+    // SAFETY: the caller's.
+    unsafe { multiply::<ROWS, Integers>(operands) };
 }

@@ -1,11 +1,12 @@
 //! x86-64 with AVX-512: 32 registers of 16 values.
 
 use std::arch::x86_64::*;
+use std::marker::PhantomData;
 
 use half::f16;
 
 use super::tile::Operands;
-use super::x86::{Product, prefetch, products, sum, vector_methods};
+use super::x86::{Product, TileRow, multiply, products, sum, vector_methods};
 use super::{Ahead, Isa, Kernel, TileOutput, TileRows};
 
 /// Proof that the machine has AVX-512F and BW, and VNNI if `VNNI`; the first implies AVX2 and FMA.
@@ -175,119 +176,140 @@ impl Columns for f16 {
     }
 }
 
-/// `ROWS` rows times one panel, stored or added to the output. Each product is one chain of FMAs along
-/// the depth, so that its bits do not depend on `ROWS`.
-///
-/// # Safety
-/// The machine has AVX-512F; the operands are of `ROWS` rows, of panels of `PANEL` and
-/// steps of 1.
-#[target_feature(enable = "avx512f")]
-unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32, W, f32>) {
-    let &Operands { input, input_stride, steps, panel, ahead, ahead_step, .. } = operands;
-    let mut sums = [[_mm512_setzero_ps(); REGISTERS]; ROWS];
-    for k in 0..steps {
-        prefetch::<2>(ahead.wrapping_add(k * ahead_step));
-        // SAFETY: `k < steps`, so the loads stay in the rows and in the panel (`Operands`).
+/// Rows of `f32` sums.
+struct Floats<W>(PhantomData<W>);
+
+impl<W: Columns> TileRow for Floats<W> {
+    type Input = f32;
+    type Weight = W;
+    type Sum = f32;
+    type Columns = [__m512; REGISTERS];
+    type Sums = [__m512; REGISTERS];
+    const GROUP: usize = 1;
+    const STEP: usize = PANEL;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self::Sums {
+        // SAFETY: the caller's, as in the others.
+        unsafe { [_mm512_setzero_ps(); REGISTERS] }
+    }
+
+    #[inline(always)]
+    unsafe fn columns(step: *const W) -> Self::Columns {
+        // SAFETY: the caller's.
+        unsafe { [W::load(step), W::load(step.add(WIDTH))] }
+    }
+
+    #[inline(always)]
+    unsafe fn add(sums: Self::Sums, group: *const f32, columns: Self::Columns) -> Self::Sums {
+        // SAFETY: the caller's.
         unsafe {
-            let step = panel.add(k * PANEL);
-            let columns = [W::load(step), W::load(step.add(WIDTH))];
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let value = _mm512_set1_ps(*input.add(row * input_stride + k));
-                sums[0] = _mm512_fmadd_ps(value, columns[0], sums[0]);
-                sums[1] = _mm512_fmadd_ps(value, columns[1], sums[1]);
-            }
+            let value = _mm512_set1_ps(*group);
+            [
+                _mm512_fmadd_ps(value, columns[0], sums[0]),
+                _mm512_fmadd_ps(value, columns[1], sums[1]),
+            ]
         }
     }
-    for (row, sums) in sums.iter().enumerate() {
-        for (vector, &sum) in sums.iter().enumerate() {
-            // SAFETY: the output has room for `ROWS` runs of `PANEL` values (`Operands`).
+
+    #[inline(always)]
+    unsafe fn store(sums: Self::Sums, output: *mut f32, accumulate: bool) {
+        for (vector, sum) in sums.into_iter().enumerate() {
+            // SAFETY: the caller's.
             unsafe {
-                let run = operands.output.add(row * operands.output_stride + vector * WIDTH);
-                let held =
-                    if operands.accumulate { _mm512_loadu_ps(run) } else { _mm512_setzero_ps() };
-                _mm512_storeu_ps(run, _mm512_add_ps(held, sum));
+                let output = output.add(vector * WIDTH);
+                let held = if accumulate { _mm512_loadu_ps(output) } else { _mm512_setzero_ps() };
+                _mm512_storeu_ps(output, _mm512_add_ps(held, sum));
             }
         }
     }
 }
 
-/// [`multiply_integers`] for 1 to `TILE_ROWS` rows, without VNNI.
+/// # Safety
+/// The machine has AVX-512F; otherwise as for [`multiply`].
+#[target_feature(enable = "avx512f")]
+unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32, W, f32>) {
+    // SAFETY: the caller's.
+    unsafe { multiply::<ROWS, Floats<W>>(operands) };
+}
+
+/// Rows of integer sums, with VNNI or without. Weights are between −63 and 63.
+struct Integers<const VNNI: bool>;
+
+impl<const VNNI: bool> TileRow for Integers<VNNI> {
+    type Input = u8;
+    type Weight = i8;
+    type Sum = i32;
+    type Columns = [__m512i; REGISTERS];
+    type Sums = [__m512i; REGISTERS];
+    const GROUP: usize = 4;
+    const STEP: usize = 4 * PANEL;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self::Sums {
+        // SAFETY: the caller's, as in the others.
+        unsafe { [_mm512_setzero_si512(); REGISTERS] }
+    }
+
+    #[inline(always)]
+    unsafe fn columns(step: *const i8) -> Self::Columns {
+        // SAFETY: the caller's.
+        unsafe { [_mm512_loadu_si512(step.cast()), _mm512_loadu_si512(step.add(4 * WIDTH).cast())] }
+    }
+
+    /// Without VNNI by way of pairs: two products of 8 by 7 bits, at most 2 · 255 · 63, fit the 16 bits
+    /// in which `vpmaddubsw` adds them. `vpdpbusd` adds four products in 32 bits.
+    #[inline(always)]
+    unsafe fn add(mut sums: Self::Sums, group: *const u8, columns: Self::Columns) -> Self::Sums {
+        // SAFETY: the caller's.
+        unsafe {
+            let group = _mm512_set1_epi32(group.cast::<i32>().read_unaligned());
+            for (sum, columns) in sums.iter_mut().zip(columns) {
+                *sum = if VNNI {
+                    _mm512_dpbusd_epi32(*sum, group, columns)
+                } else {
+                    let pairs = _mm512_maddubs_epi16(group, columns);
+                    _mm512_add_epi32(*sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))
+                };
+            }
+        }
+        sums
+    }
+
+    #[inline(always)]
+    unsafe fn store(sums: Self::Sums, output: *mut i32, accumulate: bool) {
+        for (vector, sum) in sums.into_iter().enumerate() {
+            // SAFETY: the caller's.
+            unsafe {
+                let output = output.add(vector * WIDTH).cast();
+                let held =
+                    if accumulate { _mm512_loadu_si512(output) } else { _mm512_setzero_si512() };
+                _mm512_storeu_si512(output, _mm512_add_epi32(held, sum));
+            }
+        }
+    }
+}
+
+/// Integer products for 1 to `TILE_ROWS` rows, without VNNI.
 const INTEGER_PRODUCTS: [Product<u8, i8, i32>; TILE_ROWS] =
     products!(multiply_pairs; 1 2 3 4 5 6 7 8 9 10 11 12);
 
-/// [`multiply_integers`] for 1 to `TILE_ROWS` rows, with VNNI.
+/// Integer products for 1 to `TILE_ROWS` rows, with VNNI.
 const VNNI_PRODUCTS: [Product<u8, i8, i32>; TILE_ROWS] =
     products!(multiply_fours; 1 2 3 4 5 6 7 8 9 10 11 12);
 
-/// [`multiply_integers`] by way of pairs: two products of 8 by 7 bits, at most 2 · 255 · 63, fit the
-/// 16 bits in which `vpmaddubsw` adds them.
-///
 /// # Safety
-/// As there; the machine has AVX-512BW.
+/// The machine has AVX-512F and BW; otherwise as for [`multiply`].
 #[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn multiply_pairs<const ROWS: usize>(operands: &Operands<u8, i8, i32>) {
-    let ones = _mm512_set1_epi16(1);
-    let multiply_add = |sum, group, columns| {
-        let pairs = _mm512_maddubs_epi16(group, columns);
-        _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, ones))
-    };
     // SAFETY: the caller's.
-    unsafe { multiply_integers::<ROWS>(operands, multiply_add) };
+    unsafe { multiply::<ROWS, Integers<false>>(operands) };
 }
 
-/// [`multiply_integers`] by `vpdpbusd`, which adds four products in 32 bits.
-///
 /// # Safety
-/// As there; the machine has AVX-512 VNNI.
+/// The machine has AVX-512F and VNNI; otherwise as for [`multiply`].
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn multiply_fours<const ROWS: usize>(operands: &Operands<u8, i8, i32>) {
     // SAFETY: the caller's.
-    unsafe {
-        multiply_integers::<ROWS>(operands, |sum, group, columns| {
-            _mm512_dpbusd_epi32(sum, group, columns)
-        });
-    }
-}
-
-/// `ROWS` rows times one panel, stored or added to the output, exactly. `multiply_add` adds the
-/// products of groups of four, each in the lane of its column.
-///
-/// # Safety
-/// The machine has AVX-512F; the operands are of `ROWS` rows, of panels of `PANEL` and steps of 4; weights
-/// are between −63 and 63.
-#[inline(always)]
-unsafe fn multiply_integers<const ROWS: usize>(
-    operands: &Operands<u8, i8, i32>,
-    multiply_add: impl Fn(__m512i, __m512i, __m512i) -> __m512i,
-) {
-    let &Operands { input, input_stride, steps, panel, ahead, ahead_step, .. } = operands;
-    // SAFETY: the machine has AVX-512F (caller).
-    let zero = unsafe { _mm512_setzero_si512() };
-    let mut sums = [[zero; REGISTERS]; ROWS];
-    for k in 0..steps {
-        prefetch::<2>(ahead.wrapping_add(k * ahead_step));
-        // SAFETY: `k < steps`, so the loads stay in the rows and in the panel (`Operands`).
-        unsafe {
-            let step = panel.add(k * PANEL * 4);
-            let columns: [_; REGISTERS] =
-                std::array::from_fn(|v| _mm512_loadu_si512(step.add(v * WIDTH * 4).cast()));
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let group = input.add(row * input_stride + k * 4).cast::<i32>().read_unaligned();
-                let group = _mm512_set1_epi32(group);
-                for (sum, columns) in sums.iter_mut().zip(columns) {
-                    *sum = multiply_add(*sum, group, columns);
-                }
-            }
-        }
-    }
-    for (row, sums) in sums.iter().enumerate() {
-        for (vector, &sum) in sums.iter().enumerate() {
-            // SAFETY: the output has room for `ROWS` runs of `PANEL` values (`Operands`).
-            unsafe {
-                let run = operands.output.add(row * operands.output_stride + vector * WIDTH).cast();
-                let held = if operands.accumulate { _mm512_loadu_si512(run) } else { zero };
-                _mm512_storeu_si512(run, _mm512_add_epi32(held, sum));
-            }
-        }
-    }
+    unsafe { multiply::<ROWS, Integers<true>>(operands) };
 }

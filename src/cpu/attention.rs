@@ -1,19 +1,22 @@
 //! Multi-head attention over packed rows: one task per sequence and head.
 //!
 //! A task packs its keys and values as panels, then walks over tiles of queries: scores, softmax and
-//! the weighted sum of the values, with the scores in L1. Sequences never meet, so there is no mask.
+//! the weighted sum of the values, with the scores in L2. Sequences never meet, so there is no mask.
 
 use std::ops::Range;
 
 use super::aligned::AlignedVec;
-use super::isa::{Isa, Kernel, MAX_PANEL};
+use super::isa::{Isa, Kernel, MAX_PANEL, SQUARE};
 use super::multiply::multiply;
-use super::softmax::softmax;
+use super::softmax::exponentials;
 use super::team::{Parts, Team};
 use super::weight::Rows;
 
-/// Queries that go through together: their scores over 512 keys take 48 KiB.
-const QUERY_BLOCK: usize = 24;
+/// Queries that go through together: their scores over 512 keys take 96 KiB.
+const QUERY_BLOCK: usize = 48;
+
+/// Values of a cache line.
+const LINE: usize = 16;
 
 /// What a thread needs for one task.
 #[derive(Default)]
@@ -93,13 +96,15 @@ impl Kernel for Head<'_> {
         };
         let columns = self.head * head_size..(self.head + 1) * head_size;
         let AttentionScratch { keys, values, scores } = self.scratch;
-        pack_keys::<I>(keys, key, tokens.clone(), columns.clone());
+        pack_keys(isa, keys, key, tokens.clone(), columns.clone());
         pack_values::<I>(values, value, tokens, columns.clone());
-        // The scores of a row go up to the end of the last panel of keys.
-        let score_stride = len.next_multiple_of(I::PANEL);
+        // The scores of a row go up to the end of the last panel of keys. The cache line beyond keeps
+        // the rows of a tile from meeting in the same sets of L1.
+        let score_stride = len.next_multiple_of(I::PANEL) + LINE;
         scores.resize(QUERY_BLOCK * score_stride);
         let scale = 1.0 / (head_size as f32).sqrt();
         let mut sums = [0.0; QUERY_BLOCK * MAX_PANEL];
+        let mut shares = [0.0; QUERY_BLOCK];
 
         for first_row in query_rows.clone().step_by(QUERY_BLOCK) {
             let rows = QUERY_BLOCK.min(query_rows.end - first_row);
@@ -108,20 +113,24 @@ impl Kernel for Head<'_> {
                 let scores = (&mut scores[panel * I::PANEL..], score_stride);
                 multiply(isa, queries, (rows, head_size), (keys, &mut ()), scores);
             }
-            for row in scores.chunks_exact_mut(score_stride).take(rows) {
-                softmax(isa, row, len, scale);
+            for (row, share) in scores.chunks_exact_mut(score_stride).take(rows).zip(&mut shares) {
+                *share = exponentials(isa, row, len, scale);
             }
             for (panel, values) in values.chunks_exact(I::PANEL * len).enumerate() {
                 let weights: (&[f32], usize) = (scores, score_stride);
                 multiply(isa, weights, (rows, len), (values, &mut ()), (&mut sums, I::PANEL));
                 let from = panel * I::PANEL;
                 let width = I::PANEL.min(head_size - from);
-                for (row, sums) in sums.chunks_exact(I::PANEL).take(rows).enumerate() {
+                for (row, (sums, share)) in
+                    sums.chunks_exact(I::PANEL).zip(shares).take(rows).enumerate()
+                {
                     let start = (first_row + row) * heads * head_size + columns.start + from;
                     // SAFETY: tasks share no pair of a query row and a head, so no two of these
                     // parts overlap.
                     let context = unsafe { self.context.part(start..start + width) };
-                    context.copy_from_slice(&sums[..width]);
+                    for (to, sum) in context.iter_mut().zip(sums) {
+                        *to = sum * share;
+                    }
                 }
             }
         }
@@ -131,6 +140,7 @@ impl Kernel for Head<'_> {
 /// Panels of `PANEL` keys each: step `d` holds value `d` of every key. Keys past the last are zero.
 #[inline(always)]
 fn pack_keys<I: Isa>(
+    isa: I,
     panels: &mut AlignedVec,
     key: Rows<'_>,
     tokens: Range<usize>,
@@ -138,16 +148,24 @@ fn pack_keys<I: Isa>(
 ) {
     panels.resize(tokens.len().next_multiple_of(I::PANEL) * columns.len());
     let size = I::PANEL * columns.len();
+    let in_squares = columns.len() - columns.len() % SQUARE;
     for (panel, first) in panels.chunks_exact_mut(size).zip(tokens.clone().step_by(I::PANEL)) {
         let keys = I::PANEL.min(tokens.end - first);
         if keys < I::PANEL {
             panel.fill(0.0);
         }
-        for token in 0..keys {
-            let row = (first + token) * key.stride;
-            let values = &key.values[row + columns.start..row + columns.end];
-            for (step, &value) in panel.chunks_exact_mut(I::PANEL).zip(values) {
-                step[token] = value;
+        for square in (0..keys).step_by(SQUARE) {
+            let square_keys = SQUARE.min(keys - square);
+            let rows = &key.values[(first + square) * key.stride + columns.start..];
+            let transposed = if square_keys == SQUARE { in_squares } else { 0 };
+            for step in (0..transposed).step_by(SQUARE) {
+                let to = &mut panel[step * I::PANEL + square..];
+                isa.transpose_square(&rows[step..], key.stride, to, I::PANEL);
+            }
+            for row in 0..square_keys {
+                for step in transposed..columns.len() {
+                    panel[step * I::PANEL + square + row] = rows[row * key.stride + step];
+                }
             }
         }
     }

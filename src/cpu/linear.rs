@@ -126,7 +126,8 @@ impl<W: Weight> Product<'_, W> {
         let panels = outputs.start / I::PANEL..outputs.end.div_ceil(I::PANEL);
         // Blocks of nearly the same size, in whole tiles.
         let count = input.count;
-        let block_rows = count.div_ceil(count.div_ceil(BLOCK_ROWS)).next_multiple_of(I::TILE_ROWS);
+        let block_rows =
+            count.div_ceil(count.div_ceil(BLOCK_ROWS)).next_multiple_of(W::tile_rows::<I>());
         let blocks = count.div_ceil(block_rows);
         let panel_work = block_rows.min(count) * weight.inputs * I::PANEL;
         let group = TASK_WORK.div_ceil(panel_work).min(panels.len().div_ceil(team.size())).max(1);

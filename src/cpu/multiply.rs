@@ -20,7 +20,7 @@ pub(crate) fn multiply<I: Isa, W: Weight>(
     (output, output_stride): (&mut [W::Sum], usize),
 ) {
     // Rows are spread evenly: a last tile of one or two rows would leave the arithmetic units waiting.
-    let tiles = rows.div_ceil(I::TILE_ROWS);
+    let tiles = rows.div_ceil(W::tile_rows::<I>());
     for start in (0..depth).step_by(W::DEPTH_BLOCK) {
         let depth = W::DEPTH_BLOCK.min(depth - start);
         let (panel, next) = panels[start * I::PANEL..].split_at(depth * I::PANEL);

@@ -176,6 +176,10 @@ impl Weight for i8 {
         quantised
     }
 
+    fn tile_rows<I: Isa>() -> usize {
+        I::INT8_TILE_ROWS
+    }
+
     #[inline(always)]
     fn inputs<'a>(rows: &'a &QuantisedRows, first_row: usize) -> (&'a [u8], usize) {
         (&rows.values[first_row * rows.stride..], rows.stride)

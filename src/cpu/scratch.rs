@@ -15,7 +15,7 @@ pub(crate) struct Scratch {
     pub query_key_value: AlignedVec,
     /// `[tokens, dim]`: attention's output.
     pub context: AlignedVec,
-    /// `[tokens, hidden_dim]`: between the two feed-forward layers.
+    /// `[tokens, hidden_dim]` and a gap: between the two feed-forward layers.
     pub inner: AlignedVec,
     /// The input of a linear layer in 8 bits.
     pub quantised: QuantisedRows,

@@ -1,12 +1,13 @@
-//! Softmax over one row of attention scores.
+//! Softmax over one row of attention scores, but for the division.
 
 use super::isa::Isa;
 use super::math::exp;
 
-/// `row[i] = exp(scale · (row[i] − max)) / Σ`, over the first `len` values; the rest of the row, up
-/// to a multiple of `LANES`, becomes zero.
+/// `row[i] = exp(scale · (row[i] − max))` over the first `len` values; the rest of the row, up to a
+/// multiple of `LANES`, becomes zero. Returns `1 / Σ`, by which they are shares of 1: there are fewer
+/// values to multiply by it after the row has been used.
 #[inline(always)]
-pub(crate) fn softmax<I: Isa>(isa: I, row: &mut [f32], len: usize, scale: f32) {
+pub(crate) fn exponentials<I: Isa>(isa: I, row: &mut [f32], len: usize, scale: f32) -> f32 {
     let padded = len.next_multiple_of(I::LANES);
     let row = &mut row[..padded];
     row[len..].fill(f32::NEG_INFINITY);
@@ -20,15 +21,11 @@ pub(crate) fn softmax<I: Isa>(isa: I, row: &mut [f32], len: usize, scale: f32) {
     let scale = isa.splat(scale);
     let mut sum = isa.splat(0.0);
     for chunk in row.chunks_exact_mut(I::LANES) {
-        let weight = exp(isa, isa.mul(isa.sub(isa.load(chunk), largest), scale));
-        sum = isa.add(sum, weight);
-        isa.store(weight, chunk);
+        let value = exp(isa, isa.mul(isa.sub(isa.load(chunk), largest), scale));
+        sum = isa.add(sum, value);
+        isa.store(value, chunk);
     }
-
-    let share = isa.splat(1.0 / isa.sum(sum));
-    for chunk in row.chunks_exact_mut(I::LANES) {
-        isa.store(isa.mul(isa.load(chunk), share), chunk);
-    }
+    1.0 / isa.sum(sum)
 }
 
 #[cfg(test)]
@@ -49,8 +46,8 @@ mod tests {
 
         #[inline(always)]
         fn run<I: Isa>(mut self, isa: I) -> Vec<f32> {
-            softmax(isa, &mut self.row, self.len, self.scale);
-            self.row
+            let share = exponentials(isa, &mut self.row, self.len, self.scale);
+            self.row.iter().map(|value| value * share).collect()
         }
     }
 

@@ -121,6 +121,11 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
     /// What tiles read, from one row on, and the distance of rows.
     fn inputs<'a>(rows: &'a Self::Rows<'_>, first_row: usize) -> (&'a [Self::Input], usize);
 
+    /// Rows of a full tile.
+    fn tile_rows<I: Isa>() -> usize {
+        I::TILE_ROWS
+    }
+
     /// Readies `DEPTH_BLOCK` inputs' steps of a panel for a number of tiles.
     fn block<'a, I: Isa>(
         isa: I,

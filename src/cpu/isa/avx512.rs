@@ -6,12 +6,35 @@ use std::marker::PhantomData;
 use half::f16;
 
 use super::tile::Operands;
-use super::x86::{Product, TileRow, multiply, products, sum, vector_methods};
+use super::x86::{Product, TileRow, multiply, products, sum, transpose_square, vector_methods};
 use super::{Ahead, Isa, Kernel, TileOutput, TileRows};
 
-/// Proof that the machine has AVX-512F and BW, and VNNI if `VNNI`; the first implies AVX2 and FMA.
+/// Proof that the machine has AVX-512F and BW, which imply AVX2 and FMA, and the unit for products of
+/// integers.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512<const VNNI: bool>(());
+pub(crate) struct Avx512<U>(PhantomData<U>);
+
+/// How products of integers are made, in which machines with AVX-512 differ.
+pub(super) trait IntegerUnit: Copy + Send + Sync + 'static {
+    /// Rows of a full tile.
+    const TILE_ROWS: usize;
+
+    fn is_detected() -> bool;
+
+    /// Multiplies a tile of at most `TILE_ROWS` rows, of panels of `PANEL` and steps of 4.
+    ///
+    /// # Safety
+    /// The machine has AVX-512F and BW, and `is_detected` has said that it has the unit.
+    unsafe fn multiply(operands: &Operands<u8, i8, i32>);
+}
+
+/// AVX-512BW alone.
+#[derive(Clone, Copy)]
+pub(crate) struct Pairs;
+
+/// AVX-512 VNNI.
+#[derive(Clone, Copy)]
+pub(crate) struct Vnni;
 
 /// Values of a register, which is a vector.
 const WIDTH: usize = 16;
@@ -21,23 +44,24 @@ const LANES: usize = PARTS * WIDTH;
 /// Two registers of columns by twelve rows are 24 accumulators; that leaves registers for the panel's
 /// step and the broadcast input, and needs half the loads of the AVX2 tile for the same arithmetic.
 const REGISTERS: usize = 2;
-const PANEL: usize = REGISTERS * WIDTH;
+pub(super) const PANEL: usize = REGISTERS * WIDTH;
 const TILE_ROWS: usize = 12;
 
-impl<const VNNI: bool> Avx512<VNNI> {
+impl<U: IntegerUnit> Avx512<U> {
     pub fn detect() -> Option<Self> {
         let found = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
-            && (!VNNI || is_x86_feature_detected!("avx512vnni"));
-        found.then_some(Self(()))
+            && U::is_detected();
+        found.then_some(Self(PhantomData))
     }
 }
 
-impl<const VNNI: bool> Isa for Avx512<VNNI> {
+impl<U: IntegerUnit> Isa for Avx512<U> {
     type F32 = [__m512; PARTS];
     const LANES: usize = LANES;
     const PANEL: usize = PANEL;
     const TILE_ROWS: usize = TILE_ROWS;
+    const INT8_TILE_ROWS: usize = U::TILE_ROWS;
 
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
@@ -75,10 +99,8 @@ impl<const VNNI: bool> Isa for Avx512<VNNI> {
         output: TileOutput<'_, i32>,
     ) {
         let operands = Operands::new(input, panel, ahead, output, (PANEL, 4));
-        let products = if VNNI { &VNNI_PRODUCTS } else { &INTEGER_PRODUCTS };
-        // SAFETY: the token proves AVX-512BW, and VNNI if that is used; `Operands` has checked the
-        // bounds. A weight outside its range would make the sums wrong, no more.
-        unsafe { products[operands.rows - 1](&operands) };
+        // SAFETY: the token proves AVX-512BW and the unit; `Operands` has checked the bounds.
+        unsafe { U::multiply(&operands) };
     }
 
     #[inline(always)]
@@ -290,8 +312,36 @@ impl<const VNNI: bool> TileRow for Integers<VNNI> {
     }
 }
 
+impl IntegerUnit for Pairs {
+    const TILE_ROWS: usize = TILE_ROWS;
+
+    fn is_detected() -> bool {
+        true
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(operands: &Operands<u8, i8, i32>) {
+        // SAFETY: the caller's.
+        unsafe { PAIRS_PRODUCTS[operands.rows - 1](operands) };
+    }
+}
+
+impl IntegerUnit for Vnni {
+    const TILE_ROWS: usize = TILE_ROWS;
+
+    fn is_detected() -> bool {
+        is_x86_feature_detected!("avx512vnni")
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(operands: &Operands<u8, i8, i32>) {
+        // SAFETY: the caller's.
+        unsafe { VNNI_PRODUCTS[operands.rows - 1](operands) };
+    }
+}
+
 /// Integer products for 1 to `TILE_ROWS` rows, without VNNI.
-const INTEGER_PRODUCTS: [Product<u8, i8, i32>; TILE_ROWS] =
+const PAIRS_PRODUCTS: [Product<u8, i8, i32>; TILE_ROWS] =
     products!(multiply_pairs; 1 2 3 4 5 6 7 8 9 10 11 12);
 
 /// Integer products for 1 to `TILE_ROWS` rows, with VNNI.

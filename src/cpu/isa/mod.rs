@@ -6,6 +6,8 @@
 //! switched on. A new set is one file here and one line in [`InstructionSet::run`].
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -20,9 +22,11 @@ use std::str::FromStr;
 use half::f16;
 
 #[cfg(target_arch = "x86_64")]
+use self::amx::Amx;
+#[cfg(target_arch = "x86_64")]
 use self::avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
-use self::avx512::Avx512;
+use self::avx512::{Avx512, Pairs, Vnni};
 use self::portable::Portable;
 pub(crate) use self::tile::{Ahead, FLOAT_DEPTH_BLOCK, TileOutput, TileRows};
 use crate::error::{Error, Result};
@@ -32,6 +36,9 @@ const ENVIRONMENT: &str = "DISTILBERT_ISA";
 
 /// The most columns that a panel of any instruction set has.
 pub(crate) const MAX_PANEL: usize = 32;
+
+/// Rows and columns of what [`Isa::transpose_square`] transposes.
+pub(crate) const SQUARE: usize = 8;
 
 /// An operation written over vectors of any instruction set.
 pub(crate) trait Kernel {
@@ -53,6 +60,8 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     const PANEL: usize;
     /// Rows of a full tile.
     const TILE_ROWS: usize;
+    /// Rows of a full tile of integers.
+    const INT8_TILE_ROWS: usize = Self::TILE_ROWS;
 
     /// Runs an operation with this set's instructions.
     fn run<K: Kernel>(self, kernel: K) -> K::Output;
@@ -78,7 +87,7 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
         output: TileOutput<'_, f32>,
     );
 
-    /// As [`tile_f32`](Self::tile_f32), exactly, for weights between −63 and 63 in groups of four.
+    /// As [`tile_f32`](Self::tile_f32), exactly, for up to `INT8_TILE_ROWS` rows and weights between −63 and 63 in groups of four.
     fn tile_int8(
         self,
         input: TileRows<'_, u8>,
@@ -96,6 +105,10 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
 
     /// Converts halves, which is exact; both slices have the same length.
     fn widen(self, halves: &[f16], wide: &mut [f32]);
+
+    /// Writes `SQUARE` rows of `SQUARE` values as columns: value `c` of row `r` goes to
+    /// `to[c · to_stride + r]`.
+    fn transpose_square(self, from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize);
 
     fn splat(self, value: f32) -> Self::F32;
     /// The first `LANES` values; panics if there are fewer.
@@ -131,11 +144,14 @@ pub enum InstructionSet {
     Avx512,
     /// x86-64 with AVX-512F, BW and VNNI.
     Avx512Vnni,
+    /// The same and AMX for 8-bit products, on Linux.
+    Avx512Amx,
 }
 
 impl InstructionSet {
     /// All sets, the widest last.
-    pub const ALL: [Self; 4] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Vnni];
+    pub const ALL: [Self; 5] =
+        [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Vnni, Self::Avx512Amx];
 
     /// The sets that this machine has, the best last.
     pub fn detected() -> Vec<Self> {
@@ -158,9 +174,11 @@ impl InstructionSet {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => Avx2::detect().map(|isa| isa.run(kernel)),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => Avx512::<false>::detect().map(|isa| isa.run(kernel)),
+            Self::Avx512 => Avx512::<Pairs>::detect().map(|isa| isa.run(kernel)),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512Vnni => Avx512::<true>::detect().map(|isa| isa.run(kernel)),
+            Self::Avx512Vnni => Avx512::<Vnni>::detect().map(|isa| isa.run(kernel)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Amx => Avx512::<Amx>::detect().map(|isa| isa.run(kernel)),
             #[cfg(not(target_arch = "x86_64"))]
             _ => None,
         }
@@ -173,6 +191,7 @@ impl InstructionSet {
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
             Self::Avx512Vnni => "avx512vnni",
+            Self::Avx512Amx => "avx512amx",
         }
     }
 
@@ -232,6 +251,45 @@ pub(crate) fn on_every_set<K: Kernel + Clone>(
         match set.run(kernel.clone()) {
             Some(output) => check(set, output),
             None => println!("skipped {set}: this machine lacks it"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::random;
+
+    #[derive(Clone)]
+    struct Transpose {
+        from: Vec<f32>,
+        strides: (usize, usize),
+    }
+
+    impl Kernel for Transpose {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn run<I: Isa>(self, isa: I) -> Vec<f32> {
+            let mut to = vec![7.0; (SQUARE - 1) * self.strides.1 + SQUARE];
+            isa.transpose_square(&self.from, self.strides.0, &mut to, self.strides.1);
+            to
+        }
+    }
+
+    #[test]
+    fn squares_are_transposed_whatever_the_distance_of_rows() {
+        for strides in [(8, 8), (9, 11), (64, 32)] {
+            let from = random(1, (SQUARE - 1) * strides.0 + SQUARE);
+            let expected: Vec<f32> = (0..(SQUARE - 1) * strides.1 + SQUARE)
+                .map(|at| match (at / strides.1, at % strides.1) {
+                    (column, row) if row < SQUARE => from[row * strides.0 + column],
+                    _ => 7.0,
+                })
+                .collect();
+            on_every_set(Transpose { from, strides }, |set, found| {
+                assert_eq!(found, expected, "{set}");
+            });
         }
     }
 }

@@ -4,7 +4,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 use super::tile::Operands;
-use super::{Ahead, FLOAT_DEPTH_BLOCK, Isa, Kernel, TileOutput, TileRows};
+use super::{Ahead, FLOAT_DEPTH_BLOCK, Isa, Kernel, SQUARE, TileOutput, TileRows};
 
 /// Needs nothing, so it needs no proof.
 #[derive(Clone, Copy)]
@@ -139,6 +139,14 @@ impl Isa for Portable {
     #[inline(always)]
     fn widen(self, halves: &[f16], wide: &mut [f32]) {
         halves.convert_to_f32_slice(wide);
+    }
+
+    fn transpose_square(self, from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
+        for row in 0..SQUARE {
+            for column in 0..SQUARE {
+                to[column * to_stride + row] = from[row * from_stride + column];
+            }
+        }
     }
 
     #[inline(always)]

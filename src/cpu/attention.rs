@@ -111,14 +111,21 @@ impl Kernel for Head<'_> {
             let queries = (&query.values[first_row * query.stride + columns.start..], query.stride);
             for (panel, keys) in keys.chunks_exact(I::PANEL * head_size).enumerate() {
                 let scores = (&mut scores[panel * I::PANEL..], score_stride);
-                multiply(isa, queries, (rows, head_size), (keys, &mut ()), scores);
+                multiply(isa, queries, (rows, head_size), (keys, &mut ()), scores, |_| ());
             }
             for (row, share) in scores.chunks_exact_mut(score_stride).take(rows).zip(&mut shares) {
                 *share = exponentials(isa, row, len, scale);
             }
             for (panel, values) in values.chunks_exact(I::PANEL * len).enumerate() {
                 let weights: (&[f32], usize) = (scores, score_stride);
-                multiply(isa, weights, (rows, len), (values, &mut ()), (&mut sums, I::PANEL));
+                multiply(
+                    isa,
+                    weights,
+                    (rows, len),
+                    (values, &mut ()),
+                    (&mut sums, I::PANEL),
+                    |_| (),
+                );
                 let from = panel * I::PANEL;
                 let width = I::PANEL.min(head_size - from);
                 for (row, (sums, share)) in

@@ -182,6 +182,14 @@ impl<W: Weight> Kernel for Block<'_, W> {
                 (self.rows.len(), weight.depth),
                 (weight.panels_from(panel), &mut buffer),
                 (&mut sums, I::PANEL),
+                |rows| {
+                    // Where the results go is far apart and seldom in a cache: by the time they are ready it
+                    // is, which is worth 4 % at 512 tokens.
+                    for row in self.rows.start + rows.start..self.rows.start + rows.end {
+                        let at = self.output.address(row * self.output_stride + columns.start);
+                        isa.prefetch(at.cast(), I::PANEL * size_of::<f32>());
+                    }
+                },
             );
             for (row, sums) in self.rows.clone().zip(sums.chunks_exact(I::PANEL)) {
                 let start = row * self.output_stride;

@@ -1,5 +1,7 @@
 //! Rows times one packed panel: the loops around a tile.
 
+use std::ops::Range;
+
 use super::isa::{Ahead, Isa, TileOutput, TileRows};
 use super::weight::Weight;
 
@@ -10,6 +12,8 @@ use super::weight::Weight;
 /// turn comes next: a panel's first tile would otherwise wait for memory, which delivers it at less
 /// than half the speed of the arithmetic.
 ///
+/// `before_tile` gets the rows of each tile once, before it is computed the first time.
+///
 /// Each output is summed in an order that depends on `depth` alone.
 #[inline(always)]
 pub(crate) fn multiply<I: Isa, W: Weight>(
@@ -18,6 +22,7 @@ pub(crate) fn multiply<I: Isa, W: Weight>(
     (rows, depth): (usize, usize),
     (panels, buffer): (&[W], &mut W::Buffer),
     (output, output_stride): (&mut [W::Sum], usize),
+    before_tile: impl Fn(Range<usize>),
 ) {
     // Rows are spread evenly: a last tile of one or two rows would leave the arithmetic units waiting.
     let tiles = rows.div_ceil(W::tile_rows::<I>());
@@ -30,6 +35,9 @@ pub(crate) fn multiply<I: Isa, W: Weight>(
             // This tile's share of some number of things.
             let share = |count: usize| tile * count / tiles..(tile + 1) * count / tiles;
             let row = share(rows);
+            if start == 0 {
+                before_tile(row.clone());
+            }
             let input = TileRows {
                 values: &input[row.start * input_stride + start..],
                 stride: input_stride,
@@ -87,6 +95,7 @@ mod tests {
                 (rows, depth),
                 (&panel, &mut W::Buffer::default()),
                 (&mut output, output_stride),
+                |_| (),
             );
             for (index, &found) in output.iter().enumerate() {
                 let (row, column) = (index / output_stride, index % output_stride);

@@ -193,6 +193,11 @@ impl<'a, T> Parts<'a, T> {
         Self { start: values.as_mut_ptr(), len: values.len(), borrow: PhantomData }
     }
 
+    /// Where a value would be; it need not be in the slice.
+    pub fn address(&self, index: usize) -> *const T {
+        self.start.wrapping_add(index)
+    }
+
     /// A part of the slice.
     ///
     /// # Safety

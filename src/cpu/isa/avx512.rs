@@ -6,7 +6,9 @@ use std::marker::PhantomData;
 use half::f16;
 
 use super::tile::Operands;
-use super::x86::{Product, TileRow, multiply, products, sum, transpose_square, vector_methods};
+use super::x86::{
+    Product, TileRow, multiply, prefetch, products, sum, transpose_square, vector_methods,
+};
 use super::{Ahead, Isa, Kernel, TileOutput, TileRows};
 
 /// Proof that the machine has AVX-512F and BW, which imply AVX2 and FMA, and the unit for products of

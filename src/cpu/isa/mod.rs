@@ -103,6 +103,11 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     /// Writes `LANES` values between 0 and 255 as the nearest integers, halves to even.
     fn store_rounded(self, value: Self::F32, to: &mut [u8]);
 
+    /// Asks for so many bytes from `at` on to be brought into L2. They need not be there.
+    fn prefetch(self, at: *const u8, bytes: usize) {
+        let _ = (at, bytes);
+    }
+
     /// Converts halves, which is exact; both slices have the same length.
     fn widen(self, halves: &[f16], wide: &mut [f32]);
 

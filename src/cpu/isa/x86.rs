@@ -138,7 +138,7 @@ pub(super) unsafe fn multiply<const ROWS: usize, T: TileRow>(
 
 /// Asks for so many bytes from `at` on to be brought into L2, on any x86-64. They need not be there.
 #[inline(always)]
-fn prefetch(at: *const u8, bytes: usize) {
+pub(super) fn prefetch(at: *const u8, bytes: usize) {
     for line in (0..bytes).step_by(64) {
         // SAFETY: every x86-64 has SSE; prefetching changes nothing but the caches and never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(at.wrapping_add(line).cast()) };
@@ -272,6 +272,11 @@ macro_rules! vector_methods {
             for (wide, half) in wide[whole..].iter_mut().zip(&halves[whole..]) {
                 *wide = half.to_f32();
             }
+        }
+
+        #[inline(always)]
+        fn prefetch(self, at: *const u8, bytes: usize) {
+            prefetch(at, bytes);
         }
 
         #[inline(always)]

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::aligned::AlignedVec;
-use super::isa::{Isa, Kernel, MAX_PANEL, SQUARE};
+use super::isa::{Isa, Kernel, SQUARE};
 use super::multiply::multiply;
 use super::softmax::exponentials;
 use super::team::{Parts, Team};
@@ -24,6 +24,8 @@ pub(crate) struct AttentionScratch {
     keys: AlignedVec,
     values: AlignedVec,
     scores: AlignedVec,
+    /// Weighted sums of one panel of values.
+    sums: AlignedVec,
 }
 
 /// Which tokens ask.
@@ -95,7 +97,7 @@ impl Kernel for Head<'_> {
             Queries::FirstTokens => self.sequence..self.sequence + 1,
         };
         let columns = self.head * head_size..(self.head + 1) * head_size;
-        let AttentionScratch { keys, values, scores } = self.scratch;
+        let AttentionScratch { keys, values, scores, sums } = self.scratch;
         pack_keys(isa, keys, key, tokens.clone(), columns.clone());
         pack_values::<I>(values, value, tokens, columns.clone());
         // The scores of a row go up to the end of the last panel of keys. The cache line beyond keeps
@@ -103,7 +105,7 @@ impl Kernel for Head<'_> {
         let score_stride = len.next_multiple_of(I::PANEL) + LINE;
         scores.resize(QUERY_BLOCK * score_stride);
         let scale = 1.0 / (head_size as f32).sqrt();
-        let mut sums = [0.0; QUERY_BLOCK * MAX_PANEL];
+        sums.resize(QUERY_BLOCK * I::PANEL);
         let mut shares = [0.0; QUERY_BLOCK];
 
         for first_row in query_rows.clone().step_by(QUERY_BLOCK) {
@@ -111,21 +113,14 @@ impl Kernel for Head<'_> {
             let queries = (&query.values[first_row * query.stride + columns.start..], query.stride);
             for (panel, keys) in keys.chunks_exact(I::PANEL * head_size).enumerate() {
                 let scores = (&mut scores[panel * I::PANEL..], score_stride);
-                multiply(isa, queries, (rows, head_size), (keys, &mut ()), scores, |_| ());
+                multiply(isa, queries, (rows, head_size), keys, scores, |_| ());
             }
             for (row, share) in scores.chunks_exact_mut(score_stride).take(rows).zip(&mut shares) {
                 *share = exponentials(isa, row, len, scale);
             }
             for (panel, values) in values.chunks_exact(I::PANEL * len).enumerate() {
                 let weights: (&[f32], usize) = (scores, score_stride);
-                multiply(
-                    isa,
-                    weights,
-                    (rows, len),
-                    (values, &mut ()),
-                    (&mut sums, I::PANEL),
-                    |_| (),
-                );
+                multiply(isa, weights, (rows, len), values, (&mut *sums, I::PANEL), |_| ());
                 let from = panel * I::PANEL;
                 let width = I::PANEL.min(head_size - from);
                 for (row, (sums, share)) in

@@ -5,12 +5,11 @@ use std::ops::Range;
 
 use half::f16;
 
-use super::attention::{Attention, AttentionScratch, Queries};
+use super::attention::{Attention, Queries};
 use super::embeddings::{Table, embed};
 use super::isa::{InstructionSet, Isa, Kernel};
 use super::layer_norm::normalise_rows;
-use super::linear::{Epilogue, PackedMatrix, Product};
-use super::quantise::QuantisedRows;
+use super::linear::{Epilogue, LinearScratch, PackedMatrix, Product};
 use super::scratch::{Scratch, ScratchPool};
 use super::team::Team;
 use super::threads::Threads;
@@ -91,7 +90,7 @@ struct Engine<I, W: Weight> {
     isa: I,
     model: PackedModel<W>,
     threads: Threads,
-    scratch: ScratchPool,
+    scratch: ScratchPool<W>,
 }
 
 impl<I: Isa, W: Weight> Engine<I, W> {
@@ -109,8 +108,7 @@ impl<I: Isa, W: Weight> Forward for Engine<I, W> {
     }
 
     fn forward(&self, batch: &TokenBatch, logits: &mut [f32]) {
-        let mut scratch = self.scratch.take();
-        scratch.attention.resize_with(self.threads.count(), AttentionScratch::default);
+        let mut scratch = self.scratch.take(self.threads.count());
         self.threads.run(|team| {
             let pass = Pass { isa: self.isa, model: &self.model, team };
             for rows in sub_batches(batch) {
@@ -157,7 +155,7 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
     /// Computes the logits of some rows of a batch.
     fn run(
         self,
-        scratch: &mut Scratch,
+        scratch: &mut Scratch<W>,
         batch: &TokenBatch,
         rows: Range<usize>,
         logits: &mut [f32],
@@ -173,7 +171,7 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
     }
 
     /// Sizes the scratch for some rows of a batch and fills `hidden` with their embeddings.
-    fn embed(self, scratch: &mut Scratch, batch: &TokenBatch, rows: Range<usize>) {
+    fn embed(self, scratch: &mut Scratch<W>, batch: &TokenBatch, rows: Range<usize>) {
         let Config { dim, hidden_dim, .. } = self.model.config;
         let tokens = batch.row(rows.start).start..batch.row(rows.end - 1).end;
         scratch.hidden.resize(tokens.len() * dim);
@@ -198,14 +196,14 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
     }
 
     /// `hidden` → `hidden`, for every token.
-    fn layer(self, layer: &Layer<PackedMatrix<W>>, scratch: &mut Scratch) {
+    fn layer(self, layer: &Layer<PackedMatrix<W>>, scratch: &mut Scratch<W>) {
         let dim = self.model.config.dim;
         let Scratch {
             hidden,
             query_key_value,
             context,
             inner,
-            quantised,
+            linear: linear_scratch,
             sequences,
             attention,
             ..
@@ -216,7 +214,7 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             outputs: 0..3 * dim,
             epilogue: Epilogue::Bias,
         }
-        .run(self.isa, self.team, quantised, query_key_value, 3 * dim);
+        .run(self.isa, self.team, linear_scratch, query_key_value, 3 * dim);
         Attention {
             heads: self.model.config.n_heads,
             head_size: self.model.config.head_size(),
@@ -227,19 +225,19 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             value: rows(&query_key_value[2 * dim..], 3 * dim),
         }
         .run(self.isa, self.team, attention, context);
-        self.after_attention(layer, quantised, context, inner, hidden);
+        self.after_attention(layer, linear_scratch, context, inner, hidden);
     }
 
     /// `hidden` → `first_tokens`: the head reads only the first token of each row, so only keys and
     /// values are needed of the others.
-    fn last_layer(self, layer: &Layer<PackedMatrix<W>>, scratch: &mut Scratch) {
+    fn last_layer(self, layer: &Layer<PackedMatrix<W>>, scratch: &mut Scratch<W>) {
         let dim = self.model.config.dim;
         let Scratch {
             hidden,
             query_key_value,
             context,
             inner,
-            quantised,
+            linear: linear_scratch,
             first_tokens,
             first_queries,
             sequences,
@@ -254,14 +252,14 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             outputs: dim..3 * dim,
             epilogue: Epilogue::Bias,
         }
-        .run(self.isa, self.team, quantised, query_key_value, 3 * dim);
+        .run(self.isa, self.team, linear_scratch, query_key_value, 3 * dim);
         Product {
             input: rows(first_tokens, dim),
             linear: &layer.query_key_value,
             outputs: 0..dim,
             epilogue: Epilogue::Bias,
         }
-        .run(self.isa, self.team, quantised, first_queries, dim);
+        .run(self.isa, self.team, linear_scratch, first_queries, dim);
         let context = &mut context[..first_tokens.len()];
         Attention {
             heads: self.model.config.n_heads,
@@ -273,14 +271,14 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             value: rows(&query_key_value[2 * dim..], 3 * dim),
         }
         .run(self.isa, self.team, attention, context);
-        self.after_attention(layer, quantised, context, inner, first_tokens);
+        self.after_attention(layer, linear_scratch, context, inner, first_tokens);
     }
 
     /// What follows attention in a layer: `states` → `states`, with one row of `context` for each.
     fn after_attention(
         self,
         layer: &Layer<PackedMatrix<W>>,
-        quantised: &mut QuantisedRows,
+        linear_scratch: &mut LinearScratch<W>,
         context: &[f32],
         inner: &mut [f32],
         states: &mut [f32],
@@ -288,7 +286,13 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
         let Config { dim, hidden_dim, activation, .. } = self.model.config;
         let inner_stride = inner_stride(hidden_dim);
         let inner = &mut inner[..states.len() / dim * inner_stride];
-        self.linear(&layer.attention_output, Epilogue::BiasResidual, quantised, context, states);
+        self.linear(
+            &layer.attention_output,
+            Epilogue::BiasResidual,
+            linear_scratch,
+            context,
+            states,
+        );
         normalise_rows(self.isa, self.team, &layer.attention_norm, states);
         let activation = match activation {
             Activation::Gelu => Epilogue::BiasGelu,
@@ -300,23 +304,23 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             outputs: 0..hidden_dim,
             epilogue: activation,
         }
-        .run(self.isa, self.team, quantised, inner, inner_stride);
+        .run(self.isa, self.team, linear_scratch, inner, inner_stride);
         Product {
             input: rows(inner, inner_stride),
             linear: &layer.feed_forward_out,
             outputs: 0..dim,
             epilogue: Epilogue::BiasResidual,
         }
-        .run(self.isa, self.team, quantised, states, dim);
+        .run(self.isa, self.team, linear_scratch, states, dim);
         normalise_rows(self.isa, self.team, &layer.feed_forward_norm, states);
     }
 
     /// `first_tokens` → logits.
-    fn head(self, scratch: &mut Scratch, logits: &mut [f32]) {
+    fn head(self, scratch: &mut Scratch<W>, logits: &mut [f32]) {
         let Head { pre_classifier, classifier, .. } = &self.model.head;
-        let Scratch { first_tokens, first_queries: pooled, quantised, .. } = scratch;
-        self.linear(pre_classifier, Epilogue::BiasRelu, quantised, first_tokens, pooled);
-        self.linear(classifier, Epilogue::Bias, quantised, pooled, logits);
+        let Scratch { first_tokens, first_queries: pooled, linear: scratch, .. } = scratch;
+        self.linear(pre_classifier, Epilogue::BiasRelu, scratch, first_tokens, pooled);
+        self.linear(classifier, Epilogue::Bias, scratch, pooled, logits);
     }
 
     /// A whole linear layer from rows to rows, both without gaps.
@@ -324,12 +328,17 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
         self,
         linear: &Linear<PackedMatrix<W>>,
         epilogue: Epilogue,
-        quantised: &mut QuantisedRows,
+        linear_scratch: &mut LinearScratch<W>,
         input: &[f32],
         output: &mut [f32],
     ) {
         let (inputs, outputs) = (linear.weight.inputs(), linear.weight.outputs());
-        Product { input: rows(input, inputs), linear, outputs: 0..outputs, epilogue }
-            .run(self.isa, self.team, quantised, output, outputs);
+        Product { input: rows(input, inputs), linear, outputs: 0..outputs, epilogue }.run(
+            self.isa,
+            self.team,
+            linear_scratch,
+            output,
+            outputs,
+        );
     }
 }

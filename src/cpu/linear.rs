@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::activation::{gelu, relu};
-use super::isa::{Isa, Kernel, MAX_PANEL};
+use super::aligned::AlignedVec;
+use super::isa::{Isa, Kernel, MAX_LANES};
 use super::multiply::multiply;
 use super::pages::Pages;
 use super::quantise::QuantisedRows;
@@ -101,6 +102,36 @@ pub(crate) enum Epilogue {
     BiasResidual,
 }
 
+impl Epilogue {
+    /// Writes a vector of outputs, given the products with the bias added.
+    #[inline(always)]
+    fn apply<I: Isa>(self, isa: I, sum: I::F32, output: &mut [f32]) {
+        let value = match self {
+            Self::Bias => sum,
+            Self::BiasGelu => gelu(isa, sum),
+            Self::BiasRelu => relu(isa, sum),
+            Self::BiasResidual => isa.add(sum, isa.load(output)),
+        };
+        isa.store(value, output);
+    }
+}
+
+/// What linear layers need besides their operands.
+#[derive(Default)]
+pub(crate) struct LinearScratch<W: Weight> {
+    /// The input in 8 bits.
+    quantised: QuantisedRows,
+    /// The sums of a block of rows by one panel, for each thread.
+    sums: Vec<AlignedVec<W::Sum>>,
+}
+
+impl<W: Weight> LinearScratch<W> {
+    /// Makes room for so many threads.
+    pub fn resize(&mut self, threads: usize) {
+        self.sums.resize_with(threads, AlignedVec::default);
+    }
+}
+
 /// One linear layer over some rows.
 pub(crate) struct Product<'a, W: Weight> {
     pub input: Rows<'a>,
@@ -116,7 +147,7 @@ impl<W: Weight> Product<'_, W> {
         self,
         isa: I,
         team: &Team,
-        quantised: &mut QuantisedRows,
+        scratch: &mut LinearScratch<W>,
         output: &mut [f32],
         output_stride: usize,
     ) {
@@ -132,10 +163,14 @@ impl<W: Weight> Product<'_, W> {
         let panel_work = block_rows.min(count) * weight.inputs * I::PANEL;
         let group = TASK_WORK.div_ceil(panel_work).min(panels.len().div_ceil(team.size())).max(1);
         let groups = panels.len().div_ceil(group);
+        let LinearScratch { quantised, sums } = scratch;
         let input = W::from_rows(isa, team, input, weight.inputs, quantised);
-        let output = Parts::new(output);
-        team.for_each(blocks * groups, |_, task| {
+        let (sums, output) = (Parts::new(sums), Parts::new(output));
+        team.for_each(blocks * groups, |worker, task| {
             let (block, first_panel) = (task / groups, panels.start + task % groups * group);
+            // SAFETY: a worker has one task at a time.
+            let [sums] = (unsafe { sums.part(worker..worker + 1) }) else { unreachable!() };
+            sums.resize(block_rows * I::PANEL);
             isa.run(Block {
                 input,
                 linear,
@@ -143,6 +178,7 @@ impl<W: Weight> Product<'_, W> {
                 epilogue,
                 rows: block * block_rows..count.min((block + 1) * block_rows),
                 panels: first_panel..panels.end.min(first_panel + group),
+                sums,
                 output: &output,
                 output_stride,
             });
@@ -158,6 +194,7 @@ struct Block<'a, W: Weight> {
     epilogue: Epilogue,
     rows: Range<usize>,
     panels: Range<usize>,
+    sums: &'a mut [W::Sum],
     output: &'a Parts<'a>,
     output_stride: usize,
 }
@@ -166,103 +203,78 @@ impl<W: Weight> Kernel for Block<'_, W> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let Self { input, linear, outputs, epilogue, .. } = self;
-        let weight = &linear.weight;
-        let mut sums = [W::Sum::default(); BLOCK_ROWS * MAX_PANEL];
-        let mut buffer = W::Buffer::default();
-        for panel in self.panels {
-            let first_column = panel * I::PANEL;
-            let columns = first_column.max(outputs.start)
-                ..weight.outputs.min(first_column + I::PANEL).min(outputs.end);
-            let bias = &linear.bias[columns.clone()];
-            multiply(
-                isa,
-                W::inputs(&input, self.rows.start),
-                (self.rows.len(), weight.depth),
-                (weight.panels_from(panel), &mut buffer),
-                (&mut sums, I::PANEL),
-                |rows| {
-                    // Where the results go is far apart and seldom in a cache: by the time they are ready it
-                    // is, which is worth 4 % at 512 tokens.
-                    for row in self.rows.start + rows.start..self.rows.start + rows.end {
-                        let at = self.output.address(row * self.output_stride + columns.start);
-                        isa.prefetch(at.cast(), I::PANEL * size_of::<f32>());
-                    }
-                },
-            );
-            for (row, sums) in self.rows.clone().zip(sums.chunks_exact(I::PANEL)) {
-                let start = row * self.output_stride;
-                // SAFETY: tasks share no pair of a row and a panel, so no two of these parts
-                // overlap: rows are `output_stride` apart, which `run` has checked to be no less than
-                // the columns.
-                let output =
-                    unsafe { self.output.part(start + columns.start..start + columns.end) };
-                let products =
-                    Products::<W> { sums, input, row, columns: &weight.columns, first_column };
-                finish(isa, epilogue, &products, columns.start - first_column, bias, output);
+    fn run<I: Isa>(mut self, isa: I) {
+        for panel in self.panels.clone() {
+            self.multiply(isa, panel);
+            // A loop for each, in which it is a constant.
+            match self.epilogue {
+                Epilogue::Bias => self.finish(isa, panel, Epilogue::Bias),
+                Epilogue::BiasGelu => self.finish(isa, panel, Epilogue::BiasGelu),
+                Epilogue::BiasRelu => self.finish(isa, panel, Epilogue::BiasRelu),
+                Epilogue::BiasResidual => self.finish(isa, panel, Epilogue::BiasResidual),
             }
         }
     }
 }
 
-/// One row of a panel, before its epilogue.
-struct Products<'s, 'a, W: Weight> {
-    sums: &'s [W::Sum],
-    input: W::Rows<'a>,
-    row: usize,
-    columns: &'a W::Columns,
-    first_column: usize,
-}
-
-impl<W: Weight> Products<'_, '_, W> {
+impl<W: Weight> Block<'_, W> {
+    /// Multiplies the rows by a panel into `sums`.
     #[inline(always)]
-    fn load<I: Isa>(&self, isa: I, at: usize) -> I::F32 {
-        let &Self { sums, input, row, columns, first_column } = self;
-        W::values(isa, &sums[at..], input, row, columns, first_column + at)
+    fn multiply<I: Isa>(&mut self, isa: I, panel: usize) {
+        let weight = &self.linear.weight;
+        let first_column = self.outputs.start.max(panel * I::PANEL);
+        multiply(
+            isa,
+            W::inputs(&self.input, self.rows.start),
+            (self.rows.len(), weight.depth),
+            weight.panels_from(panel),
+            (self.sums, I::PANEL),
+            |rows| {
+                // Where the results go is far apart and seldom in a cache: by the time they are ready it
+                // is, which is worth 4 % at 512 tokens.
+                for row in self.rows.start + rows.start..self.rows.start + rows.end {
+                    let at = self.output.address(row * self.output_stride + first_column);
+                    isa.prefetch(at.cast(), I::PANEL * size_of::<f32>());
+                }
+            },
+        );
     }
-}
 
-/// Applies the epilogue to one row of a panel. A panel of which only some outputs are wanted, from `skipped` on, goes through buffers of full
-/// width, so that every output sees the same instructions.
-#[inline(always)]
-fn finish<I: Isa, W: Weight>(
-    isa: I,
-    epilogue: Epilogue,
-    products: &Products<'_, '_, W>,
-    skipped: usize,
-    bias: &[f32],
-    output: &mut [f32],
-) {
-    if output.len() == I::PANEL {
-        finish_panel(isa, epilogue, products, bias, output);
-        return;
-    }
-    let wanted = skipped..skipped + output.len();
-    let [mut whole_bias, mut whole_output] = [[0.0; MAX_PANEL]; 2];
-    whole_bias[wanted.clone()].copy_from_slice(bias);
-    whole_output[wanted.clone()].copy_from_slice(output);
-    finish_panel(isa, epilogue, products, &whole_bias, &mut whole_output[..I::PANEL]);
-    output.copy_from_slice(&whole_output[wanted]);
-}
-
-#[inline(always)]
-fn finish_panel<I: Isa, W: Weight>(
-    isa: I,
-    epilogue: Epilogue,
-    products: &Products<'_, '_, W>,
-    bias: &[f32],
-    output: &mut [f32],
-) {
-    for at in (0..I::PANEL).step_by(I::LANES) {
-        let sum = isa.add(products.load(isa, at), isa.load(&bias[at..]));
-        let value = match epilogue {
-            Epilogue::Bias => sum,
-            Epilogue::BiasGelu => gelu(isa, sum),
-            Epilogue::BiasRelu => relu(isa, sum),
-            Epilogue::BiasResidual => isa.add(sum, isa.load(&output[at..])),
-        };
-        isa.store(value, &mut output[at..]);
+    /// Makes the outputs of a panel of its sums.
+    ///
+    /// Vector by vector of columns, so that what belongs to them stays in registers while the rows pass by.
+    #[inline(always)]
+    fn finish<I: Isa>(&self, isa: I, panel: usize, epilogue: Epilogue) {
+        let weight = &self.linear.weight;
+        for first in (0..I::PANEL).step_by(I::LANES) {
+            let columns = panel * I::PANEL + first..panel * I::PANEL + first + I::LANES;
+            let wanted = self.outputs.start.max(columns.start)..self.outputs.end.min(columns.end);
+            if wanted.is_empty() {
+                continue;
+            }
+            // Lanes that are wanted; where not all are, they pass through a buffer of full width, so that
+            // every output sees the same instructions.
+            let lanes = wanted.start - columns.start..wanted.end - columns.start;
+            let mut buffer = [0.0; MAX_LANES];
+            buffer[lanes.clone()].copy_from_slice(&self.linear.bias[wanted.clone()]);
+            let bias = isa.load(&buffer);
+            let scales = W::scales(isa, &weight.columns, columns.start);
+            for (row, sums) in self.rows.clone().zip(self.sums.chunks_exact(I::PANEL)) {
+                let product = W::value::<I>(isa, &sums[first..], self.input, row, scales);
+                let start = row * self.output_stride;
+                // SAFETY: tasks share no pair of a row and a panel, so no two of these parts
+                // overlap: rows are `output_stride` apart, which `run` has checked to be no less than
+                // the columns.
+                let output = unsafe { self.output.part(start + wanted.start..start + wanted.end) };
+                if output.len() == I::LANES {
+                    epilogue.apply(isa, isa.add(product, bias), output);
+                } else {
+                    buffer[lanes.clone()].copy_from_slice(output);
+                    epilogue.apply(isa, isa.add(product, bias), &mut buffer);
+                    output.copy_from_slice(&buffer[lanes.clone()]);
+                }
+            }
+        }
     }
 }
 
@@ -342,9 +354,10 @@ mod tests {
                 outputs: self.columns.0..self.columns.1,
                 epilogue: self.epilogue,
             };
-            let mut quantised = QuantisedRows::default();
+            let mut scratch = LinearScratch::default();
+            scratch.resize(self.threads.count());
             self.threads.run(|team| {
-                product.run(isa, team, &mut quantised, &mut output, output_stride);
+                product.run(isa, team, &mut scratch, &mut output, output_stride);
             });
             let input: Vec<f32> = input
                 .chunks(input_stride)

@@ -20,7 +20,7 @@ pub(crate) fn multiply<I: Isa, W: Weight>(
     isa: I,
     (input, input_stride): (&[W::Input], usize),
     (rows, depth): (usize, usize),
-    (panels, buffer): (&[W], &mut W::Buffer),
+    panels: &[W],
     (output, output_stride): (&mut [W::Sum], usize),
     before_tile: impl Fn(Range<usize>),
 ) {
@@ -30,7 +30,6 @@ pub(crate) fn multiply<I: Isa, W: Weight>(
         let depth = W::DEPTH_BLOCK.min(depth - start);
         let (panel, next) = panels[start * I::PANEL..].split_at(depth * I::PANEL);
         let next = &next[..next.len().min(panel.len())];
-        let block = W::block(isa, panel, tiles, buffer);
         for tile in 0..tiles {
             // This tile's share of some number of things.
             let share = |count: usize| tile * count / tiles..(tile + 1) * count / tiles;
@@ -49,7 +48,7 @@ pub(crate) fn multiply<I: Isa, W: Weight>(
                 stride: output_stride,
                 accumulate: start > 0,
             };
-            W::tile(isa, input, block, Ahead::new(&next[share(next.len())]), output);
+            W::tile(isa, input, panel, Ahead::new(&next[share(next.len())]), output);
         }
     }
 }
@@ -93,7 +92,7 @@ mod tests {
                 isa,
                 (&inputs, input_stride),
                 (rows, depth),
-                (&panel, &mut W::Buffer::default()),
+                &panel,
                 (&mut output, output_stride),
                 |_| (),
             );

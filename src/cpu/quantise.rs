@@ -133,10 +133,9 @@ impl Weight for i8 {
     const GROUP: usize = 4;
     // 24 KiB of a panel with AVX-512, and the whole width of DistilBERT-base.
     const DEPTH_BLOCK: usize = 768;
-    type Buffer = ();
-    type Block<'a> = &'a [i8];
     type Column = Int8Column;
     type Columns = Int8Columns;
+    type Scales<'a, I: Isa> = (I::F32, &'a [i32]);
     type Rows<'a> = &'a QuantisedRows;
     type Table = Int8Table;
 
@@ -186,11 +185,6 @@ impl Weight for i8 {
     }
 
     #[inline(always)]
-    fn block<'a, I: Isa>(_: I, panel: &'a [i8], _: usize, (): &'a mut ()) -> &'a [i8] {
-        panel
-    }
-
-    #[inline(always)]
     fn tile<I: Isa>(
         isa: I,
         input: TileRows<'_, u8>,
@@ -201,19 +195,23 @@ impl Weight for i8 {
         isa.tile_int8(input, panel, ahead, output);
     }
 
+    #[inline(always)]
+    fn scales<I: Isa>(isa: I, columns: &Int8Columns, column: usize) -> Self::Scales<'_, I> {
+        (isa.load(&columns.scales[column..]), &columns.sums[column..column + I::LANES])
+    }
+
     /// `scale · column's scale · (sum − zero point · column's sum)`
     #[inline(always)]
-    fn values<I: Isa>(
+    fn value<I: Isa>(
         isa: I,
         sums: &[i32],
         rows: &QuantisedRows,
         row: usize,
-        columns: &Int8Columns,
-        column: usize,
+        (column_scales, column_sums): Self::Scales<'_, I>,
     ) -> I::F32 {
         let RowScale { scale, zero_point } = rows.row(row);
-        let sum = isa.without_zero_point(sums, zero_point as i32, &columns.sums[column..]);
-        isa.mul(sum, isa.mul(isa.splat(scale), isa.load(&columns.scales[column..])))
+        let sum = isa.without_zero_point(sums, zero_point as i32, column_sums);
+        isa.mul(sum, isa.mul(isa.splat(scale), column_scales))
     }
 }
 

@@ -4,11 +4,12 @@ use std::sync::{Mutex, PoisonError};
 
 use super::aligned::AlignedVec;
 use super::attention::AttentionScratch;
-use super::quantise::QuantisedRows;
+use super::linear::LinearScratch;
+use super::weight::Weight;
 
 /// The buffers of one forward pass.
 #[derive(Default)]
-pub(crate) struct Scratch {
+pub(crate) struct Scratch<W: Weight> {
     /// `[tokens, dim]`: what goes from layer to layer.
     pub hidden: AlignedVec,
     /// `[tokens, 3·dim]`
@@ -17,8 +18,7 @@ pub(crate) struct Scratch {
     pub context: AlignedVec,
     /// `[tokens, hidden_dim]` and a gap: between the two feed-forward layers.
     pub inner: AlignedVec,
-    /// The input of a linear layer in 8 bits.
-    pub quantised: QuantisedRows,
+    pub linear: LinearScratch<W>,
     /// `[rows, dim]`: the first tokens alone, in the last layer and the head.
     pub first_tokens: AlignedVec,
     /// `[rows, dim]`: their queries, and later what the head makes of them.
@@ -31,17 +31,21 @@ pub(crate) struct Scratch {
 
 /// One [`Scratch`] for each call that ran at the same time as others.
 #[derive(Default)]
-pub(crate) struct ScratchPool {
-    idle: Mutex<Vec<Scratch>>,
+pub(crate) struct ScratchPool<W: Weight> {
+    idle: Mutex<Vec<Scratch<W>>>,
 }
 
-impl ScratchPool {
-    pub fn take(&self) -> Scratch {
+impl<W: Weight> ScratchPool<W> {
+    /// Working memory for so many threads.
+    pub fn take(&self, threads: usize) -> Scratch<W> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.pop().unwrap_or_default()
+        let mut scratch = idle.pop().unwrap_or_default();
+        scratch.attention.resize_with(threads, AttentionScratch::default);
+        scratch.linear.resize(threads);
+        scratch
     }
 
-    pub fn give_back(&self, scratch: Scratch) {
+    pub fn give_back(&self, scratch: Scratch<W>) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
     }
 }

@@ -8,7 +8,7 @@ use half::slice::HalfFloatSliceExt;
 
 use super::aligned::Plain;
 use super::embeddings::{FloatTable, Table};
-use super::isa::{Ahead, FLOAT_DEPTH_BLOCK, Isa, MAX_PANEL, TileOutput, TileRows};
+use super::isa::{Ahead, FLOAT_DEPTH_BLOCK, Isa, TileOutput, TileRows};
 use super::quantise::QuantisedRows;
 use super::team::Team;
 use crate::error::Error;
@@ -88,14 +88,12 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
     /// that depth stays in L1 while the rows pass by.
     const DEPTH_BLOCK: usize;
 
-    /// Where a thread widens weights, if they need it.
-    type Buffer: Default + Send;
-    /// Some steps of a panel, as tiles read them.
-    type Block<'a>: Copy;
     /// What a column's sum needs to become a value.
     type Column: Clone + Default + Send;
     /// That of all columns of whole panels.
     type Columns: From<Vec<Self::Column>> + Send + Sync;
+    /// That of a vector of columns.
+    type Scales<'a, I: Isa>: Copy;
     /// Rows as they are multiplied.
     type Rows<'a>: Copy + Send + Sync;
     /// Embeddings of a model with such weights.
@@ -126,31 +124,25 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
         I::TILE_ROWS
     }
 
-    /// Readies `DEPTH_BLOCK` inputs' steps of a panel for a number of tiles.
-    fn block<'a, I: Isa>(
-        isa: I,
-        panel: &'a [Self],
-        tiles: usize,
-        buffer: &'a mut Self::Buffer,
-    ) -> Self::Block<'a>;
-
     /// Multiplies a tile's rows.
     fn tile<I: Isa>(
         isa: I,
         input: TileRows<'_, Self::Input>,
-        block: Self::Block<'_>,
+        panel: &[Self],
         ahead: Ahead<'_>,
         output: TileOutput<'_, Self::Sum>,
     );
 
-    /// The values of `LANES` sums of one row, which are those of columns from `column` on.
-    fn values<I: Isa>(
+    /// What the sums of `LANES` columns need, from `column` on.
+    fn scales<I: Isa>(isa: I, columns: &Self::Columns, column: usize) -> Self::Scales<'_, I>;
+
+    /// The values of `LANES` sums of one row.
+    fn value<I: Isa>(
         isa: I,
         sums: &[Self::Sum],
         rows: Self::Rows<'_>,
         row: usize,
-        columns: &Self::Columns,
-        column: usize,
+        scales: Self::Scales<'_, I>,
     ) -> I::F32;
 }
 
@@ -168,10 +160,9 @@ impl Weight for f32 {
     type Sum = f32;
     const GROUP: usize = 1;
     const DEPTH_BLOCK: usize = FLOAT_DEPTH_BLOCK;
-    type Buffer = ();
-    type Block<'a> = &'a [f32];
     type Column = ();
     type Columns = NoColumns;
+    type Scales<'a, I: Isa> = ();
     type Rows<'a> = Rows<'a>;
     type Table = FloatTable;
 
@@ -199,20 +190,11 @@ impl Weight for f32 {
     }
 
     #[inline(always)]
-    fn values<I: Isa>(
-        isa: I,
-        sums: &[f32],
-        _: Rows<'_>,
-        _: usize,
-        _: &NoColumns,
-        _: usize,
-    ) -> I::F32 {
-        isa.load(sums)
-    }
+    fn scales<I: Isa>(_: I, _: &NoColumns, _: usize) {}
 
     #[inline(always)]
-    fn block<'a, I: Isa>(_: I, panel: &'a [f32], _: usize, (): &'a mut ()) -> &'a [f32] {
-        panel
+    fn value<I: Isa>(isa: I, sums: &[f32], _: Rows<'_>, _: usize, (): ()) -> I::F32 {
+        isa.load(sums)
     }
 
     #[inline(always)]
@@ -227,35 +209,14 @@ impl Weight for f32 {
     }
 }
 
-/// Room for one block of a panel, which stays in L1 while the rows pass by.
-#[repr(align(64))]
-pub(crate) struct WidenedBlock([f32; FLOAT_DEPTH_BLOCK * MAX_PANEL]);
-
-impl Default for WidenedBlock {
-    fn default() -> Self {
-        Self([0.0; FLOAT_DEPTH_BLOCK * MAX_PANEL])
-    }
-}
-
-/// With so few tiles, each widens the weights as it reads them; with more, they are widened once.
-const TILES_OF_HALVES: usize = 2;
-
-/// Part of a panel of halves.
-#[derive(Clone, Copy)]
-pub(crate) enum Halves<'a> {
-    Narrow(&'a [f16]),
-    Widened(&'a [f32]),
-}
-
 impl Weight for f16 {
     type Input = f32;
     type Sum = f32;
     const GROUP: usize = 1;
     const DEPTH_BLOCK: usize = FLOAT_DEPTH_BLOCK;
-    type Buffer = WidenedBlock;
-    type Block<'a> = Halves<'a>;
     type Column = ();
     type Columns = NoColumns;
+    type Scales<'a, I: Isa> = ();
     type Rows<'a> = Rows<'a>;
     type Table = FloatTable;
 
@@ -290,43 +251,21 @@ impl Weight for f16 {
     }
 
     #[inline(always)]
-    fn values<I: Isa>(
-        isa: I,
-        sums: &[f32],
-        _: Rows<'_>,
-        _: usize,
-        _: &NoColumns,
-        _: usize,
-    ) -> I::F32 {
-        isa.load(sums)
-    }
+    fn scales<I: Isa>(_: I, _: &NoColumns, _: usize) {}
 
     #[inline(always)]
-    fn block<'a, I: Isa>(
-        isa: I,
-        panel: &'a [f16],
-        tiles: usize,
-        buffer: &'a mut WidenedBlock,
-    ) -> Halves<'a> {
-        if tiles <= TILES_OF_HALVES {
-            return Halves::Narrow(panel);
-        }
-        let widened = &mut buffer.0[..panel.len()];
-        isa.widen(panel, widened);
-        Halves::Widened(widened)
+    fn value<I: Isa>(isa: I, sums: &[f32], _: Rows<'_>, _: usize, (): ()) -> I::F32 {
+        isa.load(sums)
     }
 
     #[inline(always)]
     fn tile<I: Isa>(
         isa: I,
         input: TileRows<'_, f32>,
-        block: Halves<'_>,
+        panel: &[f16],
         ahead: Ahead<'_>,
         output: TileOutput<'_, f32>,
     ) {
-        match block {
-            Halves::Narrow(panel) => isa.tile_f16(input, panel, ahead, output),
-            Halves::Widened(panel) => isa.tile_f32(input, panel, ahead, output),
-        }
+        isa.tile_f16(input, panel, ahead, output);
     }
 }

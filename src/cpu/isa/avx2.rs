@@ -66,8 +66,6 @@ impl Isa for Avx2 {
         mul_add: _mm256_fmadd_ps,
         min: _mm256_min_ps,
         max: _mm256_max_ps,
-        load_halves: _mm_loadu_si128,
-        widen_halves: _mm256_cvtph_ps,
     }
 
     #[inline(always)]

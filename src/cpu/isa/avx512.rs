@@ -88,8 +88,6 @@ impl<U: IntegerUnit> Isa for Avx512<U> {
         mul_add: _mm512_fmadd_ps,
         min: _mm512_min_ps,
         max: _mm512_max_ps,
-        load_halves: _mm256_loadu_si256,
-        widen_halves: _mm512_cvtph_ps,
     }
 
     #[inline(always)]

@@ -34,8 +34,8 @@ use crate::error::{Error, Result};
 /// The environment variable that forces an instruction set.
 const ENVIRONMENT: &str = "DISTILBERT_ISA";
 
-/// The most columns that a panel of any instruction set has.
-pub(crate) const MAX_PANEL: usize = 32;
+/// The most lanes that a vector of any instruction set has.
+pub(crate) const MAX_LANES: usize = 16;
 
 /// Rows and columns of what [`Isa::transpose_square`] transposes.
 pub(crate) const SQUARE: usize = 8;
@@ -53,10 +53,10 @@ pub(crate) trait Kernel {
 ///
 /// Every method is exact IEEE arithmetic in a fixed order: results depend on the operands alone.
 pub(crate) trait Isa: Copy + Send + Sync + 'static {
-    /// A vector of `LANES` values.
+    /// A vector of `LANES` values, at most [`MAX_LANES`].
     type F32: Copy;
     const LANES: usize;
-    /// Columns of a packed panel; a multiple of `LANES`, at most [`MAX_PANEL`].
+    /// Columns of a packed panel; a multiple of `LANES`.
     const PANEL: usize;
     /// Rows of a full tile.
     const TILE_ROWS: usize;
@@ -107,9 +107,6 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     fn prefetch(self, at: *const u8, bytes: usize) {
         let _ = (at, bytes);
     }
-
-    /// Converts halves, which is exact; both slices have the same length.
-    fn widen(self, halves: &[f16], wide: &mut [f32]);
 
     /// Writes `SQUARE` rows of `SQUARE` values as columns: value `c` of row `r` goes to
     /// `to[c · to_stride + r]`.

@@ -74,7 +74,7 @@ impl Isa for Portable {
     ) {
         let mut widened = [0.0; FLOAT_DEPTH_BLOCK * PANEL];
         let widened = &mut widened[..panel.len()];
-        self.widen(panel, widened);
+        panel.convert_to_f32_slice(widened);
         self.tile_f32(input, widened, ahead, output);
     }
 
@@ -134,11 +134,6 @@ impl Isa for Portable {
         for (to, value) in to[..LANES].iter_mut().zip(value) {
             *to = (value + ROUND).to_bits() as u8;
         }
-    }
-
-    #[inline(always)]
-    fn widen(self, halves: &[f16], wide: &mut [f32]) {
-        halves.convert_to_f32_slice(wide);
     }
 
     fn transpose_square(self, from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {

@@ -228,8 +228,6 @@ macro_rules! vector_methods {
         mul_add: $mul_add:path,
         min: $min:path,
         max: $max:path,
-        load_halves: $load_halves:path,
-        widen_halves: $widen_halves:path,
     ) => {
         #[inline(always)]
         fn tile_f32(
@@ -255,23 +253,6 @@ macro_rules! vector_methods {
             let operands = Operands::new(input, panel, ahead, output, (PANEL, 1));
             // SAFETY: the token proves the set's instructions; `Operands` has checked the rest.
             unsafe { f16::PRODUCTS[operands.rows - 1](&operands) };
-        }
-
-        #[inline(always)]
-        fn widen(self, halves: &[f16], wide: &mut [f32]) {
-            assert_eq!(halves.len(), wide.len(), "another number of values");
-            let whole = halves.len() - halves.len() % WIDTH;
-            for at in (0..whole).step_by(WIDTH) {
-                // SAFETY: the token proves the instructions; `WIDTH` values from `at` on lie in both
-                // slices.
-                unsafe {
-                    let halves = $load_halves(halves.as_ptr().add(at).cast());
-                    $store(wide.as_mut_ptr().add(at), $widen_halves(halves));
-                }
-            }
-            for (wide, half) in wide[whole..].iter_mut().zip(&halves[whole..]) {
-                *wide = half.to_f32();
-            }
         }
 
         #[inline(always)]

@@ -44,17 +44,17 @@ impl<W: Weight> PackedMatrix<W> {
         let (parts, column_parts) = (Parts::new(&mut panels), Parts::new(&mut column_data));
         team.try_for_each(columns / I::PANEL, |_, panel| {
             let rows = panel * I::PANEL..outputs.min((panel + 1) * I::PANEL);
-            let mut weights = vec![W::default(); I::PANEL * inputs];
+            let mut weights = vec![W::default(); I::PANEL * depth];
             let mut floats = vec![0.0; inputs];
-            for (row, weights) in rows.clone().zip(weights.chunks_exact_mut(inputs)) {
+            for (row, weights) in rows.clone().zip(weights.chunks_exact_mut(depth)) {
                 // SAFETY: each task takes the parts of its own panel.
                 let [column] = (unsafe { column_parts.part(row..row + 1) }) else { unreachable!() };
-                *column = W::read_row(matrix, row, &mut floats, weights)?;
+                *column = W::read_row(matrix, row, &mut floats, &mut weights[..inputs])?;
             }
             let size = I::PANEL * depth;
             // SAFETY: as above.
             let to = unsafe { parts.part(panel * size..(panel + 1) * size) };
-            transpose_into(to, I::PANEL, &weights, inputs);
+            transpose_into(to, I::PANEL, &weights, depth);
             Ok(())
         })?;
         let columns = column_data.into();
@@ -78,15 +78,15 @@ impl<W: Weight> PackedMatrix<W> {
 /// Inputs that are transposed before the next: those of 32 rows, and what they become, fit in L1.
 const TRANSPOSED_INPUTS: usize = 64;
 
-/// Writes `rows`, of `inputs` values each, as columns of a panel.
-fn transpose_into<W: Weight>(panel: &mut [W], width: usize, rows: &[W], inputs: usize) {
-    for start in (0..inputs).step_by(TRANSPOSED_INPUTS) {
-        let part = start..inputs.min(start + TRANSPOSED_INPUTS);
+/// Writes `rows`, of `depth` values each, as columns of a panel.
+fn transpose_into<W: Weight>(panel: &mut [W], width: usize, rows: &[W], depth: usize) {
+    for start in (0..depth).step_by(TRANSPOSED_INPUTS) {
+        let part = start..depth.min(start + TRANSPOSED_INPUTS);
         let steps = &mut panel[start * width..];
-        for (column, row) in rows.chunks(inputs).enumerate() {
-            let groups = row[part.clone()].chunks(W::GROUP);
+        for (column, row) in rows.chunks_exact(depth).enumerate() {
+            let groups = row[part.clone()].chunks_exact(W::GROUP);
             for (step, group) in steps.chunks_exact_mut(width * W::GROUP).zip(groups) {
-                step[column * W::GROUP..][..group.len()].copy_from_slice(group);
+                step[column * W::GROUP..][..W::GROUP].copy_from_slice(group);
             }
         }
     }

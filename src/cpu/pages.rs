@@ -35,10 +35,12 @@ impl<T: Plain> Pages<T> {
             0 => 0,
             spare => memory.as_ptr().align_offset(spare),
         };
+        // Whole ones only: the last would take memory past the numbers. A kernel without large pages refuses,
+        // and does without.
         #[cfg(target_os = "linux")]
         if spare > 0 {
-            // A kernel without large pages refuses, and does without.
-            let _ = memory.advise(memmap2::Advice::HugePage);
+            let whole = bytes - bytes % LARGE_PAGE;
+            let _ = memory.advise_range(memmap2::Advice::HugePage, start, whole);
         }
         Self { memory, start, len, numbers: PhantomData }
     }

@@ -69,7 +69,8 @@ pub(crate) struct Model<M, T> {
 }
 
 impl<M, T> Model<M, T> {
-    /// Loads tensor after tensor, so that at no time two copies of the weights exist.
+    /// Loads tensor after tensor, and lets go of each layer's file pages before the next, so that at no time
+    /// two copies of the weights are in memory.
     ///
     /// The configuration's labels are completed with `LABEL_0`… where it has none.
     pub fn load(
@@ -83,9 +84,12 @@ impl<M, T> Model<M, T> {
             config.id2label = generic_labels(outputs);
         }
         let embeddings = loader.embeddings(&config)?;
-        let layers = (0..config.n_layers)
-            .map(|index| loader.layer(&config, index))
-            .collect::<Result<_>>()?;
+        checkpoint.release();
+        let mut layers = Vec::new();
+        for index in 0..config.n_layers {
+            layers.push(loader.layer(&config, index)?);
+            checkpoint.release();
+        }
         let head = loader.head(&config, outputs)?;
         Ok(Self { config, embeddings, layers, head })
     }

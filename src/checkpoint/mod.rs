@@ -132,6 +132,12 @@ impl Checkpoint {
         }
     }
 
+    /// Lets the system take back the memory of what has been read so far: a loaded model has it in a form
+    /// of its own, and both together would be two copies.
+    pub(crate) fn release(&self) {
+        self.files.iter().for_each(SafetensorsFile::release);
+    }
+
     /// The file that holds a tensor.
     fn file(&self, name: &str, shape: &[usize]) -> Result<&SafetensorsFile> {
         match self.tensors.get(name) {

@@ -79,6 +79,18 @@ impl SafetensorsFile {
         Ok((info.dtype, self.bytes_of(info)?))
     }
 
+    /// Lets the system take back the memory of what has been read so far. Reading it again is possible.
+    pub fn release(&self) {
+        #[cfg(unix)]
+        {
+            // SAFETY: the map is of a file and is never written to, so what is dropped is read from the
+            // file again, with the same bytes (see `open`).
+            let released = unsafe { self.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+            // A system that refuses keeps the memory until the map goes.
+            let _ = released;
+        }
+    }
+
     fn bytes_of(&self, info: &TensorInfo) -> Result<&[u8]> {
         let (start, end) = info.data_offsets;
         self.map.get(self.data_start..).and_then(|data| data.get(start..end)).ok_or_else(|| {

@@ -28,6 +28,22 @@ pub(crate) struct AttentionScratch {
     sums: AlignedVec,
 }
 
+impl AttentionScratch {
+    /// Makes room for a head of a sequence of so many tokens.
+    fn resize<I: Isa>(&mut self, tokens: usize, head_size: usize) {
+        self.keys.resize(tokens.next_multiple_of(I::PANEL) * head_size);
+        self.values.resize(tokens * head_size.next_multiple_of(I::PANEL));
+        self.scores.resize(QUERY_BLOCK * score_stride::<I>(tokens));
+        self.sums.resize(QUERY_BLOCK * I::PANEL);
+    }
+}
+
+/// The distance of the rows of scores over so many tokens. They go up to the end of the last panel of keys;
+/// the cache line beyond keeps the rows of a tile from meeting in the same sets of L1.
+fn score_stride<I: Isa>(tokens: usize) -> usize {
+    tokens.next_multiple_of(I::PANEL) + LINE
+}
+
 /// Which tokens ask.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Queries {
@@ -60,6 +76,9 @@ impl Attention<'_> {
         scratch: &mut [AttentionScratch],
         context: &mut [f32],
     ) {
+        // All of it, whoever takes the longest sequence, so that no later call allocates.
+        let longest = self.sequences.iter().map(Range::len).max().unwrap_or(0);
+        scratch.iter_mut().for_each(|scratch| scratch.resize::<I>(longest, self.head_size));
         let (scratch, context) = (Parts::new(scratch), Parts::new(context));
         team.for_each(self.sequences.len() * self.heads, |worker, task| {
             // SAFETY: a worker has one task at a time.
@@ -97,15 +116,12 @@ impl Kernel for Head<'_> {
             Queries::FirstTokens => self.sequence..self.sequence + 1,
         };
         let columns = self.head * head_size..(self.head + 1) * head_size;
+        self.scratch.resize::<I>(len, head_size);
         let AttentionScratch { keys, values, scores, sums } = self.scratch;
         pack_keys(isa, keys, key, tokens.clone(), columns.clone());
         pack_values::<I>(values, value, tokens, columns.clone());
-        // The scores of a row go up to the end of the last panel of keys. The cache line beyond keeps
-        // the rows of a tile from meeting in the same sets of L1.
-        let score_stride = len.next_multiple_of(I::PANEL) + LINE;
-        scores.resize(QUERY_BLOCK * score_stride);
+        let score_stride = score_stride::<I>(len);
         let scale = 1.0 / (head_size as f32).sqrt();
-        sums.resize(QUERY_BLOCK * I::PANEL);
         let mut shares = [0.0; QUERY_BLOCK];
 
         for first_row in query_rows.clone().step_by(QUERY_BLOCK) {
@@ -143,12 +159,11 @@ impl Kernel for Head<'_> {
 #[inline(always)]
 fn pack_keys<I: Isa>(
     isa: I,
-    panels: &mut AlignedVec,
+    panels: &mut [f32],
     key: Rows<'_>,
     tokens: Range<usize>,
     columns: Range<usize>,
 ) {
-    panels.resize(tokens.len().next_multiple_of(I::PANEL) * columns.len());
     let size = I::PANEL * columns.len();
     let in_squares = columns.len() - columns.len() % SQUARE;
     for (panel, first) in panels.chunks_exact_mut(size).zip(tokens.clone().step_by(I::PANEL)) {
@@ -176,12 +191,11 @@ fn pack_keys<I: Isa>(
 /// Panels of `PANEL` columns each: step `t` holds them for token `t`. Columns past the last are zero.
 #[inline(always)]
 fn pack_values<I: Isa>(
-    panels: &mut AlignedVec,
+    panels: &mut [f32],
     value: Rows<'_>,
     tokens: Range<usize>,
     columns: Range<usize>,
 ) {
-    panels.resize(columns.len().next_multiple_of(I::PANEL) * tokens.len());
     let size = I::PANEL * tokens.len();
     for (panel, first) in panels.chunks_exact_mut(size).zip(columns.clone().step_by(I::PANEL)) {
         let width = I::PANEL.min(columns.end - first);

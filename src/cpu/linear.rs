@@ -165,12 +165,12 @@ impl<W: Weight> Product<'_, W> {
         let groups = panels.len().div_ceil(group);
         let LinearScratch { quantised, sums } = scratch;
         let input = W::from_rows(isa, team, input, weight.inputs, quantised);
+        sums.iter_mut().for_each(|sums| sums.resize(block_rows * I::PANEL));
         let (sums, output) = (Parts::new(sums), Parts::new(output));
         team.for_each(blocks * groups, |worker, task| {
             let (block, first_panel) = (task / groups, panels.start + task % groups * group);
             // SAFETY: a worker has one task at a time.
             let [sums] = (unsafe { sums.part(worker..worker + 1) }) else { unreachable!() };
-            sums.resize(block_rows * I::PANEL);
             isa.run(Block {
                 input,
                 linear,

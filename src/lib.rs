@@ -43,6 +43,9 @@ pub use self::classifier::{Classifier, ClassifierBuilder, ModelInfo};
 pub use self::config::{Activation, Config, ProblemType};
 pub use self::cpu::Precision;
 pub use self::cpu::isa::InstructionSet;
+#[cfg(feature = "kernels")]
+#[doc(hidden)]
+pub use self::cpu::kernels;
 pub use self::error::{Error, Result};
 pub use self::prediction::Prediction;
 pub use self::quantize::quantize;

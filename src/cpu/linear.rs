@@ -94,9 +94,12 @@ fn transpose_into<W: Weight>(panel: &mut [W], width: usize, rows: &[W], depth: u
 
 /// What happens to a product before it is stored. All add the bias first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Epilogue {
+pub enum Epilogue {
+    /// Nothing more.
     Bias,
+    /// GELU.
     BiasGelu,
+    /// ReLU.
     BiasRelu,
     /// Adds what the output held before.
     BiasResidual,

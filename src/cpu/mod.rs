@@ -11,6 +11,8 @@ mod crew;
 mod embeddings;
 mod engine;
 pub(crate) mod isa;
+#[cfg(feature = "kernels")]
+pub mod kernels;
 mod layer_norm;
 mod linear;
 mod math;

@@ -46,6 +46,15 @@ impl QuantisedRows {
         });
     }
 
+    /// The values that a row's bytes stand for.
+    #[cfg(feature = "kernels")]
+    pub fn read_row(&self, row: usize, to: &mut [f32]) {
+        let RowScale { scale, zero_point } = self.row(row);
+        for (to, &value) in to.iter_mut().zip(&self.values[row * self.stride..]) {
+            *to = (f32::from(value) - zero_point) * scale;
+        }
+    }
+
     fn row(&self, row: usize) -> RowScale {
         RowScale { scale: self.rows[2 * row], zero_point: self.rows[2 * row + 1] }
     }

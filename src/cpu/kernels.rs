@@ -1,0 +1,237 @@
+//! The kernels one at a time, for the benchmarks. No part of the API.
+
+use std::hint::black_box;
+use std::marker::PhantomData;
+
+use half::f16;
+
+use super::attention::{Attention, AttentionScratch, Queries};
+use super::isa::{InstructionSet, Isa, Kernel};
+use super::layer_norm::prepare_and_normalise_rows;
+use super::linear::{LinearScratch, PackedMatrix, Product};
+use super::quantise::QuantisedRows;
+use super::softmax::exponentials;
+use super::threads::Threads;
+use super::weight::{Precision, Weight, rows};
+use crate::matrix::{Matrix, Values};
+use crate::model::{LayerNorm, Linear};
+
+pub use super::linear::Epilogue;
+
+/// A kernel with its operands: computes into a slice, on this thread.
+pub type Run = Box<dyn FnMut(&mut [f32])>;
+
+/// A linear layer without a bias: `input` is `[rows, inputs]`, `weights` `[outputs, inputs]`, and what it
+/// computes `[rows, outputs]`. `None` if the machine lacks the set, as for the others.
+pub fn linear(
+    set: InstructionSet,
+    precision: Precision,
+    epilogue: Epilogue,
+    (input, weights, inputs): (&[f32], &[f32], usize),
+) -> Option<Run> {
+    struct Pack<W> {
+        epilogue: Epilogue,
+        input: Vec<f32>,
+        weights: Vec<f32>,
+        inputs: usize,
+        held_as: PhantomData<W>,
+    }
+
+    impl<W: Weight> Kernel for Pack<W> {
+        type Output = Run;
+
+        fn run<I: Isa>(self, isa: I) -> Run {
+            let Self { epilogue, input, weights, inputs, .. } = self;
+            let outputs = weights.len() / inputs;
+            let matrix = Matrix { outputs, inputs, parts: vec![Values::Computed(weights)] };
+            let weight = Threads::Caller
+                .run(|team| PackedMatrix::<W>::pack(isa, team, &matrix))
+                .expect("the weights of a benchmark are finite");
+            let linear = Linear { weight, bias: vec![0.0; outputs] };
+            let mut scratch = LinearScratch::default();
+            scratch.resize(1);
+            Box::new(move |output| {
+                let input = rows(&input, inputs);
+                let product = Product { input, linear: &linear, outputs: 0..outputs, epilogue };
+                Threads::Caller.run(|team| product.run(isa, team, &mut scratch, output, outputs));
+            })
+        }
+    }
+
+    fn pack<W>(epilogue: Epilogue, (input, weights, inputs): (&[f32], &[f32], usize)) -> Pack<W> {
+        let (input, weights) = (input.to_vec(), weights.to_vec());
+        Pack { epilogue, input, weights, inputs, held_as: PhantomData }
+    }
+
+    let operands = (input, weights, inputs);
+    match precision {
+        Precision::F32 => set.run(pack::<f32>(epilogue, operands)),
+        Precision::F16 => set.run(pack::<f16>(epilogue, operands)),
+        Precision::Int8 => set.run(pack::<i8>(epilogue, operands)),
+    }
+}
+
+/// Attention within one sequence: `input` is `[tokens, 3 · heads · head_size]`, queries, keys and values side
+/// by side, and what it computes `[tokens, heads · head_size]`.
+pub fn attention(
+    set: InstructionSet,
+    (heads, head_size): (usize, usize),
+    input: &[f32],
+) -> Option<Run> {
+    struct SelfAttention {
+        heads: usize,
+        head_size: usize,
+        input: Vec<f32>,
+    }
+
+    impl Kernel for SelfAttention {
+        type Output = Run;
+
+        fn run<I: Isa>(self, isa: I) -> Run {
+            let Self { heads, head_size, input } = self;
+            let dim = heads * head_size;
+            let mut scratch = [AttentionScratch::default()];
+            Box::new(move |output| {
+                let tokens = 0..input.len() / (3 * dim);
+                let part = |index: usize| rows(&input[index * dim..], 3 * dim);
+                let attention = Attention {
+                    heads,
+                    head_size,
+                    sequences: std::slice::from_ref(&tokens),
+                    queries: Queries::AllTokens,
+                    query: part(0),
+                    key: part(1),
+                    value: part(2),
+                };
+                Threads::Caller.run(|team| attention.run(isa, team, &mut scratch, output));
+            })
+        }
+    }
+
+    set.run(SelfAttention { heads, head_size, input: input.to_vec() })
+}
+
+/// Layer normalisation of rows of `dim` values, with a weight of one and a bias of zero.
+pub fn layer_norm(set: InstructionSet, dim: usize, input: &[f32]) -> Option<Run> {
+    struct Normalise {
+        norm: LayerNorm,
+        input: Vec<f32>,
+    }
+
+    impl Kernel for Normalise {
+        type Output = Run;
+
+        fn run<I: Isa>(self, isa: I) -> Run {
+            let Self { norm, input } = self;
+            let dim = norm.weight.len();
+            Box::new(move |output| {
+                Threads::Caller.run(|team| {
+                    prepare_and_normalise_rows(isa, team, &norm, output, |index, row| {
+                        row.copy_from_slice(&input[index * dim..][..dim]);
+                    });
+                });
+            })
+        }
+    }
+
+    let norm = LayerNorm { weight: vec![1.0; dim], bias: vec![0.0; dim], eps: 1e-12 };
+    set.run(Normalise { norm, input: input.to_vec() })
+}
+
+/// The softmax of rows of `len` values, but for the division by the sum: `exp(x − max)`.
+pub fn softmax(set: InstructionSet, len: usize, input: &[f32]) -> Option<Run> {
+    struct Softmax {
+        len: usize,
+        input: Vec<f32>,
+    }
+
+    struct Exponentials<'a> {
+        len: usize,
+        values: &'a mut [f32],
+    }
+
+    impl Kernel for Exponentials<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<I: Isa>(self, isa: I) {
+            for row in self.values.chunks_exact_mut(self.len) {
+                black_box(exponentials(isa, row, self.len, 1.0));
+            }
+        }
+    }
+
+    impl Kernel for Softmax {
+        type Output = Run;
+
+        fn run<I: Isa>(self, isa: I) -> Run {
+            let Self { len, input } = self;
+            assert!(len % I::LANES == 0, "rows without padding are of whole vectors");
+            Box::new(move |values| {
+                values.copy_from_slice(&input);
+                isa.run(Exponentials { len, values });
+            })
+        }
+    }
+
+    set.run(Softmax { len, input: input.to_vec() })
+}
+
+/// Rounds rows of `len` values to 8 bits. Into an empty slice nothing more is computed; into another go the
+/// values that the bytes stand for.
+pub fn quantise(set: InstructionSet, len: usize, input: &[f32]) -> Option<Run> {
+    struct Quantise {
+        len: usize,
+        input: Vec<f32>,
+    }
+
+    impl Kernel for Quantise {
+        type Output = Run;
+
+        fn run<I: Isa>(self, isa: I) -> Run {
+            let Self { len, input } = self;
+            let mut quantised = QuantisedRows::default();
+            Box::new(move |output| {
+                Threads::Caller.run(|team| {
+                    i8::from_rows(isa, team, rows(&input, len), len, &mut quantised);
+                });
+                for (row, output) in output.chunks_exact_mut(len).enumerate() {
+                    quantised.read_row(row, output);
+                }
+            })
+        }
+    }
+
+    set.run(Quantise { len, input: input.to_vec() })
+}
+
+/// Multiply-adds in as many independent chains as a tile has, over registers alone: the most that the set
+/// computes. Gives the number of floating-point operations, and what came of them.
+pub fn multiply_add(set: InstructionSet, steps: usize) -> Option<(usize, f32)> {
+    struct Chains<const VECTORS: usize>(usize);
+
+    impl<const VECTORS: usize> Kernel for Chains<VECTORS> {
+        type Output = (usize, f32);
+
+        #[inline(always)]
+        fn run<I: Isa>(self, isa: I) -> (usize, f32) {
+            // Unknown to the compiler, which would see to the end of the chains.
+            let [start, factor, addend] =
+                [1.0, 0.999, 0.01].map(|value| isa.splat(black_box(value)));
+            let mut chains = [start; VECTORS];
+            for _ in 0..self.0 {
+                for chain in &mut chains {
+                    *chain = isa.mul_add(*chain, factor, addend);
+                }
+            }
+            let sum = chains.iter().fold(isa.splat(0.0), |sum, &chain| isa.add(sum, chain));
+            (2 * self.0 * VECTORS * I::LANES, isa.sum(sum))
+        }
+    }
+
+    match set {
+        // Vectors of two registers: twelve chains, as many as the registers allow.
+        InstructionSet::Portable | InstructionSet::Avx2 => set.run(Chains::<6>(steps)),
+        _ => set.run(Chains::<12>(steps)),
+    }
+}

@@ -1,8 +1,23 @@
-//! The CPU engine: the forward pass in `f32` over packed weights and packed rows.
+//! The CPU engine: the forward pass over packed weights and packed rows.
 //!
-//! From the outside in: [`Engine`] walks the layers; [`linear`], [`attention`], [`layer_norm`] and
-//! the rest are one operation each, written once over the vectors of [`isa`]; [`team`] deals their
-//! work out to [`threads`].
+//! # From a call to an instruction
+//!
+//! What a matrix product goes through, and why each step is there:
+//!
+//! 1. [`Classifier::logits`](crate::Classifier::logits) checks the batch and calls [`Forward::forward`],
+//!    behind which an engine hides its instruction set and its type of weight.
+//! 2. `Pass::layer` in [`engine`] is the architecture: which [`Product`](linear::Product) follows which.
+//! 3. `Product::run` in [`linear`] cuts rows and panels of weights into tasks, which [`team`] deals out to
+//!    [`threads`], and a task applies the bias and what follows to its sums.
+//! 4. [`multiply`](multiply::multiply) takes one panel through L1, a block of the depth at a time, past all
+//!    rows of the task, a tile of them at a time.
+//! 5. [`Isa::tile_f32`](isa::Isa::tile_f32) and its like check the bounds of a tile once; from here on there
+//!    are pointers.
+//! 6. `multiply` in `isa/x86.rs` is the loop of a tile, which keeps its sums in registers, and `TileRow::add`
+//!    in `isa/avx2.rs` or `isa/avx512.rs` is the instruction.
+//!
+//! The other operations, [`attention`] and [`layer_norm`] among them, are written once over the vectors of
+//! [`isa`].
 
 mod activation;
 mod aligned;

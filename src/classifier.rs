@@ -82,7 +82,8 @@ impl ClassifierBuilder {
     }
 
     /// Threads that a call is spread over, the caller's included; by default as many as the machine
-    /// has physical cores. 0 is taken as 1.
+    /// has physical cores. 0 is taken as 1. [`build`](Self::build) uses as many as by default to load the
+    /// model, also where a call is to have one.
     ///
     /// With 1, calls at the same time compute at the same time, each on its caller's thread. With
     /// more, they take turns. The first suits a service with many callers, the second one that wants

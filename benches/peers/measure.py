@@ -153,10 +153,9 @@ def compare(engines, folder, threads, shapes, rounds, loads):
     print(f"\n{threads} {'thread' if threads == 1 else 'threads'}", flush=True)
     workers = []
     try:
-        loading = [load(engine, folder, threads, loads - 1) for engine in engines]
+        loading = [load(engine, folder, threads, loads) for engine in engines]
         for engine, measured in zip(engines, loading):
             worker = Worker(engine, folder, threads)
-            measured.load_ms.append(worker.about["load_ms"])
             measured.loaded_mib = worker.peak_mib()
             workers.append(worker)
         idle = IdleTime(workers)
@@ -173,11 +172,13 @@ def compare(engines, folder, threads, shapes, rounds, loads):
 
 
 def load(engine, folder, threads, times):
-    """Loads the model in fresh processes."""
+    """Loads the model in fresh processes, once more than counts: the first brings the files into memory, and
+    under some hypervisors the memory that other engines have given back as well."""
     measured = Load(engine.name, engine.precision, threads, [], None, engine.disk_bytes(folder) / 2**20)
-    for _ in range(times):
+    for index in range(1 + times):
         worker = Worker(engine, folder, threads)
-        measured.load_ms.append(worker.about["load_ms"])
+        if index > 0:
+            measured.load_ms.append(worker.about["load_ms"])
         worker.close()
     return measured
 

@@ -95,7 +95,9 @@ struct Engine<I, W: Weight> {
 
 impl<I: Isa, W: Weight> Engine<I, W> {
     fn load(isa: I, config: Config, checkpoint: &Checkpoint, threads: Threads) -> Result<Self> {
-        let model = threads.run(|team| {
+        // Packing takes all cores for a moment, also where a call will have one: the caller is waiting.
+        let own = threads.is_one().then(|| Threads::new(Threads::default_count())).transpose()?;
+        let model = own.as_ref().unwrap_or(&threads).run(|team| {
             Model::load(config, checkpoint, &Packing { isa, team, weight: PhantomData })
         })?;
         Ok(Self { isa, model, threads, scratch: ScratchPool::default() })

@@ -37,6 +37,11 @@ impl Threads {
         num_cpus::get_physical().clamp(1, allowed)
     }
 
+    /// Whether calls have nothing but the caller's own thread.
+    pub fn is_one(&self) -> bool {
+        matches!(self, Self::Caller)
+    }
+
     pub fn count(&self) -> usize {
         match self {
             Self::Caller => 1,

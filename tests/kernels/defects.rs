@@ -1,0 +1,116 @@
+//! Seeded defects, each of which the machine or a comparison must catch for its own reason.
+//!
+//! `CUDA_DEFECTS` names a folder with what `kernels/compile.py --define BUG_… --output` made of each, in a
+//! folder of its name; without it there is nothing to catch.
+
+use std::path::PathBuf;
+
+use super::linear::{Bytes, Halves, SHAPES, Size};
+use super::{attention, layer_norm, read};
+use crate::machine::{Error, Module};
+
+/// A module with a defect, if there are any.
+fn module(defect: &str, operation: &str) -> Option<Module> {
+    let Some(folder) = std::env::var_os("CUDA_DEFECTS") else {
+        println!("skipped {defect}: CUDA_DEFECTS names no folder");
+        return None;
+    };
+    Some(read(&PathBuf::from(folder).join(defect), operation))
+}
+
+/// Checks that running it ends in an error that says one of these.
+#[track_caller]
+fn caught<T>(defect: &str, result: Result<T, Error>, reasons: &[&str]) {
+    let Err(error) = result else { panic!("{defect} was not caught") };
+    let error = error.to_string();
+    println!("{defect}: {error}");
+    assert!(reasons.iter().any(|reason| error.contains(reason)), "{defect}: {error}");
+}
+
+const SIZE: Size = Size { rows: 70, outputs: 128, inputs: 512 };
+
+#[test]
+fn missing_barriers_are_races() {
+    let defect = "BUG_LAYER_NORM_MISSING_BARRIER";
+    if let Some(module) = module(defect, "layer_norm") {
+        caught(defect, layer_norm::Case::new(2, 768).run(&module), &["a race"]);
+    }
+    let defect = "BUG_LINEAR_MISSING_BARRIER";
+    if let Some(module) = module(defect, "linear") {
+        for shape in SHAPES {
+            caught(defect, Halves::new(SIZE).run(&module, shape, "bias"), &["a race", "in flight"]);
+            caught(defect, Bytes::new(SIZE).run(&module, shape, "bias"), &["a race", "in flight"]);
+        }
+    }
+    let defect = "BUG_ATTENTION_MISSING_BARRIER";
+    if let Some(module) = module(defect, "attention") {
+        caught(defect, attention::Case::new(2, 64, &[150]).run(&module), &["a race", "in flight"]);
+    }
+}
+
+#[test]
+fn a_wait_one_group_short_reads_what_is_not_there() {
+    let defect = "BUG_LINEAR_WAIT";
+    if let Some(module) = module(defect, "linear") {
+        for shape in SHAPES {
+            caught(defect, Halves::new(SIZE).run(&module, shape, "bias"), &["in flight"]);
+        }
+    }
+    let defect = "BUG_ATTENTION_WAIT";
+    if let Some(module) = module(defect, "attention") {
+        caught(defect, attention::Case::new(2, 64, &[150]).run(&module), &["in flight"]);
+    }
+}
+
+#[test]
+fn missing_row_guards_reach_past_the_output() {
+    let defect = "BUG_LINEAR_NO_ROW_GUARD";
+    if let Some(module) = module(defect, "linear") {
+        for shape in SHAPES {
+            caught(
+                defect,
+                Halves::new(SIZE).run(&module, shape, "bias"),
+                &["outside global memory"],
+            );
+        }
+    }
+    let defect = "BUG_ATTENTION_NO_ROW_GUARD";
+    if let Some(module) = module(defect, "attention") {
+        let case = attention::Case::new(2, 64, &[70]);
+        caught(defect, case.run(&module), &["outside global memory"]);
+    }
+}
+
+/// No access is wrong with these: the values are.
+#[test]
+fn wrong_fragments_keys_and_scales_give_wrong_values() {
+    let far = |found: f64, expected: f64| (found - expected).abs() > 0.05;
+    let defect = "BUG_LINEAR_FRAGMENT_ORDER";
+    if let Some(module) = module(defect, "linear") {
+        let layer = Halves::new(SIZE);
+        let (found, _) = layer.run(&module, SHAPES[2], "bias").unwrap();
+        let is_far = |(index, found): (usize, &half::f16)| {
+            far(found.to_f64(), layer.expected(index, "bias"))
+        };
+        assert!(found.iter().enumerate().any(is_far), "{defect} was not caught");
+    }
+    let defect = "BUG_LINEAR_SCALE_INDEX";
+    if let Some(module) = module(defect, "linear") {
+        let layer = Bytes::new(SIZE);
+        let (found, _) = layer.run(&module, SHAPES[2], "bias").unwrap();
+        let is_far = |(index, found): (usize, &half::f16)| {
+            far(found.to_f64(), layer.expected(index, "bias"))
+        };
+        assert!(found.iter().enumerate().any(is_far), "{defect} was not caught");
+    }
+    for defect in ["BUG_ATTENTION_FRAGMENT_ORDER", "BUG_ATTENTION_NO_KEY_GUARD"] {
+        if let Some(module) = module(defect, "attention") {
+            let case = attention::Case::new(2, 64, &[70]);
+            let found = case.run(&module).unwrap();
+            let wrong = found.iter().zip(case.expected()).any(|(found, expected)| {
+                (found.to_f64() - expected).abs() > 10.0 * attention::TOLERANCE
+            });
+            assert!(wrong, "{defect} was not caught");
+        }
+    }
+}

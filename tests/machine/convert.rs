@@ -1,0 +1,120 @@
+//! Conversions between types.
+
+use half::f16;
+
+use super::arithmetic::{flush, saturate};
+use super::types::Type;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Convert {
+    pub to: Type,
+    pub from: Type,
+    /// Of a float, to an integer or an integral float.
+    pub rounding: Option<Rounding>,
+    pub flushes: bool,
+    pub saturates: bool,
+}
+
+/// To an integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// The even one of two that are equally near.
+    Nearest,
+    TowardsZero,
+    Down,
+    Up,
+}
+
+impl Rounding {
+    fn round(self, value: f32) -> f32 {
+        match self {
+            Self::Nearest => value.round_ties_even(),
+            Self::TowardsZero => value.trunc(),
+            Self::Down => value.floor(),
+            Self::Up => value.ceil(),
+        }
+    }
+}
+
+impl Convert {
+    /// Of a value, or, to `f16x2`, of two, the first of which becomes the upper half.
+    pub fn evaluate(&self, a: u64, b: u64) -> u64 {
+        let Self { to, from, .. } = *self;
+        if to == Type::F16X2 {
+            return self.float(self.widen(a), Type::F16) << 16
+                | self.float(self.widen(b), Type::F16);
+        }
+        match (from.is_float(), to.is_float()) {
+            (true, true) => self.float(self.widen(a), to),
+            (true, false) => {
+                let value = self.rounded(self.widen(a));
+                let (least, greatest) = to.range();
+                // The conversion clamps, and makes zero of NaN, as the hardware's does.
+                to.truncate((value as i128).clamp(least, greatest) as u64)
+            }
+            (false, true) => self.integer_to_float(from.number(a)),
+            (false, false) => {
+                let (least, greatest) = to.range();
+                let value = from.number(a);
+                let value = if self.saturates { value.clamp(least, greatest) } else { value };
+                to.truncate(value as u64)
+            }
+        }
+    }
+
+    /// Exact.
+    fn widen(&self, value: u64) -> f32 {
+        match self.from.bits {
+            16 => f32::from(f16::from_bits(value as u16)),
+            _ => flush(f32::from_bits(value as u32), self.flushes),
+        }
+    }
+
+    fn rounded(&self, value: f32) -> f32 {
+        self.rounding.map_or(value, |rounding| rounding.round(value))
+    }
+
+    fn float(&self, value: f32, to: Type) -> u64 {
+        let value = self.rounded(value);
+        let value = if self.saturates { saturate(value) } else { value };
+        match to.bits {
+            16 => u64::from(f16::from_f32(value).to_bits()),
+            _ => u64::from(flush(value, self.flushes).to_bits()),
+        }
+    }
+
+    fn integer_to_float(&self, value: i128) -> u64 {
+        // `i128` to `f32` rounds once. What `f64` does not hold is infinite as an `f16`.
+        match self.to.bits {
+            16 => u64::from(f16::from_f32(round_to_odd(value as f64)).to_bits()),
+            _ => u64::from((value as f32).to_bits()),
+        }
+    }
+}
+
+/// An `f32` that rounds to the same `f16` as the `f64`: of the two nearest, the one with an odd last
+/// bit, which is no tie between two `f16`.
+pub fn round_to_odd(value: f64) -> f32 {
+    let nearest = value as f32;
+    if f64::from(nearest) == value || !nearest.is_finite() {
+        return nearest;
+    }
+    let towards_zero = if f64::from(nearest).abs() > value.abs() {
+        f32::from_bits(nearest.to_bits() - 1)
+    } else {
+        nearest
+    };
+    f32::from_bits(towards_zero.to_bits() | 1)
+}
+
+#[test]
+fn rounding_to_odd_keeps_ties_apart() {
+    assert_eq!(round_to_odd(1.5), 1.5);
+    // Just above the middle of two halves: nearest `f32` is the middle itself.
+    let middle = 1.0 + 2f64.powi(-11);
+    let above = middle + 2f64.powi(-40);
+    assert_eq!(above as f32, middle as f32);
+    assert_eq!(f16::from_f32(round_to_odd(above)), f16::from_f64(1.0 + 2f64.powi(-10)));
+    assert_eq!(f16::from_f32(round_to_odd(middle)), f16::ONE);
+    assert_eq!(round_to_odd(f64::INFINITY), f32::INFINITY);
+}

@@ -1,0 +1,38 @@
+//! A machine that runs PTX in software, for tests of CUDA kernels where there is no GPU.
+//!
+//! It runs what NVRTC makes of the kernels here, lane by lane, and is stricter than the hardware: what
+//! works there by chance is an error here. Every access is checked for bounds and alignment, every byte
+//! that is read must have been written, two uses of a byte that no barrier parts must not conflict, and
+//! copies must have been waited for. It also counts what costs time.
+//!
+//! What it does not model: time, caches, the weakness of the order in which global memory is written,
+//! the error of approximations, and the order in which tensor cores sum.
+
+#![allow(dead_code, reason = "each test target uses its own part of this module")]
+#![allow(unused_imports, reason = "as above")]
+
+mod access;
+mod arithmetic;
+mod convert;
+mod copies;
+mod counts;
+mod decode;
+mod error;
+mod exchange;
+mod global;
+mod instruction;
+mod launch;
+mod ptx;
+mod shared;
+mod tensor;
+#[cfg(test)]
+mod tests;
+mod text;
+mod types;
+mod warp;
+
+pub use counts::Counts;
+pub use error::{Defect, Error, Fault, LaunchDefect, MemorySpace, Place, Use};
+pub use global::Memory;
+pub use launch::{Argument, Launch};
+pub use ptx::{Kernel, Module, Parameter};

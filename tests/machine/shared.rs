@@ -1,0 +1,283 @@
+//! The shared memory of a block, and who has used each of its bytes how.
+
+use super::error::{Fault, MemorySpace, Use};
+use super::global::aligned;
+
+/// Shared memory with a shadow per byte.
+///
+/// Two uses of a byte, one of which writes, are a race unless a barrier lies between them: the block's,
+/// or the warp's if both threads are in it.
+pub struct Shared {
+    bytes: Vec<u8>,
+    shadows: Vec<Shadow>,
+    /// How many barriers of the block there were.
+    epoch: u32,
+}
+
+/// A thread, and how many barriers of its warp there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    pub thread: u32,
+    pub warp_epoch: u32,
+}
+
+impl User {
+    fn warp(self) -> u32 {
+        self.thread / 32
+    }
+
+    /// Whether what this user did is over for the other, within one epoch of the block.
+    fn is_before(self, other: Self) -> bool {
+        self.thread == other.thread
+            || self.warp() == other.warp() && self.warp_epoch < other.warp_epoch
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Shadow {
+    state: State,
+    write_epoch: u32,
+    writer: User,
+    read_epoch: u32,
+    /// The last reader.
+    reader: User,
+    readers: Readers,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Uninitialised,
+    Written,
+    /// A copy to it is in flight.
+    Pending,
+}
+
+/// Those since the last barrier.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Readers {
+    #[default]
+    One,
+    OneWarp,
+    Many,
+}
+
+impl Shared {
+    pub fn new(bytes: usize) -> Self {
+        // Epochs are from 1 on, so that no shadow begins in one.
+        Self { bytes: vec![0xff; bytes], shadows: vec![Shadow::default(); bytes], epoch: 1 }
+    }
+
+    /// A barrier of the block.
+    pub fn pass_barrier(&mut self) {
+        self.epoch += 1;
+    }
+
+    pub fn load(&mut self, user: User, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
+        let start = self.check(address, bytes.len())?;
+        let epoch = self.epoch;
+        for (shadow, address) in self.shadows[start..][..bytes.len()].iter_mut().zip(address..) {
+            shadow.read(user, epoch, address)?;
+        }
+        bytes.copy_from_slice(&self.bytes[start..][..bytes.len()]);
+        Ok(())
+    }
+
+    pub fn store(&mut self, user: User, address: u64, bytes: &[u8]) -> Result<(), Fault> {
+        let start = self.write(user, address, bytes.len(), State::Written)?;
+        self.bytes[start..][..bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Begins a copy of so many bytes. Until it ends, nobody may use them.
+    pub fn begin_copy(&mut self, user: User, address: u64, bytes: usize) -> Result<(), Fault> {
+        self.write(user, address, bytes, State::Pending).map(|_| ())
+    }
+
+    /// Ends a copy that was begun. The bytes count as written now: other threads see them from the next
+    /// barrier on.
+    pub fn end_copy(&mut self, user: User, address: u64, bytes: &[u8]) {
+        let range = address as usize..address as usize + bytes.len();
+        for shadow in &mut self.shadows[range.clone()] {
+            shadow.state = State::Written;
+            (shadow.write_epoch, shadow.writer) = (self.epoch, user);
+        }
+        self.bytes[range].copy_from_slice(bytes);
+    }
+
+    fn write(&mut self, user: User, address: u64, bytes: usize, to: State) -> Result<usize, Fault> {
+        let start = self.check(address, bytes)?;
+        for (shadow, address) in self.shadows[start..][..bytes].iter_mut().zip(address..) {
+            shadow.write(user, self.epoch, address)?;
+            shadow.state = to;
+        }
+        Ok(start)
+    }
+
+    fn check(&self, address: u64, bytes: usize) -> Result<usize, Fault> {
+        let space = MemorySpace::Shared;
+        match usize::try_from(address) {
+            Ok(start) if start.saturating_add(bytes) <= self.bytes.len() => {
+                aligned(space, address, bytes)?;
+                Ok(start)
+            }
+            _ => Err(Fault::OutOfBounds { space, address, bytes }),
+        }
+    }
+}
+
+impl Shadow {
+    fn read(&mut self, user: User, epoch: u32, address: u64) -> Result<(), Fault> {
+        match self.state {
+            State::Written => (),
+            State::Pending => return Err(Fault::CopyInFlight { address, now: Use::Read }),
+            State::Uninitialised => {
+                return Err(Fault::Uninitialised { space: MemorySpace::Shared, address });
+            }
+        }
+        self.after_write(user, epoch, address, Use::Read)?;
+        self.readers = if self.read_epoch != epoch || self.reader.is_before(user) {
+            // Of one warp's readers before its barrier nothing need be known: all are before this.
+            match self.readers {
+                Readers::Many if self.read_epoch == epoch => Readers::Many,
+                Readers::OneWarp
+                    if self.read_epoch == epoch && self.reader.warp_epoch == user.warp_epoch =>
+                {
+                    Readers::OneWarp
+                }
+                _ => Readers::One,
+            }
+        } else if self.reader.warp() == user.warp() && self.readers != Readers::Many {
+            Readers::OneWarp
+        } else {
+            Readers::Many
+        };
+        (self.read_epoch, self.reader) = (epoch, user);
+        Ok(())
+    }
+
+    fn write(&mut self, user: User, epoch: u32, address: u64) -> Result<(), Fault> {
+        if self.state == State::Pending {
+            return Err(Fault::CopyInFlight { address, now: Use::Written });
+        }
+        self.after_write(user, epoch, address, Use::Written)?;
+        let reads_are_before = match self.readers {
+            _ if self.read_epoch != epoch => true,
+            Readers::One => self.reader.is_before(user),
+            Readers::OneWarp => {
+                self.reader.warp() == user.warp() && self.reader.warp_epoch < user.warp_epoch
+            }
+            Readers::Many => false,
+        };
+        if !reads_are_before {
+            let other = self.reader.thread;
+            return Err(Fault::Race { address, now: Use::Written, before: Use::Read, other });
+        }
+        (self.write_epoch, self.writer) = (epoch, user);
+        Ok(())
+    }
+
+    /// Checks that the last write is over for this user.
+    fn after_write(&self, user: User, epoch: u32, address: u64, now: Use) -> Result<(), Fault> {
+        if self.write_epoch == epoch && !self.writer.is_before(user) {
+            let other = self.writer.thread;
+            return Err(Fault::Race { address, now, before: Use::Written, other });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(thread: u32, warp_epoch: u32) -> User {
+        User { thread, warp_epoch }
+    }
+
+    fn race(now: Use, before: Use, other: u32) -> Result<(), Fault> {
+        Err(Fault::Race { address: 4, now, before, other })
+    }
+
+    fn written_by(user: User) -> Shared {
+        let mut shared = Shared::new(16);
+        shared.store(user, 4, &[1, 2, 3, 4]).unwrap();
+        shared
+    }
+
+    fn read(shared: &mut Shared, user: User) -> Result<(), Fault> {
+        shared.load(user, 4, &mut [0; 4])
+    }
+
+    #[test]
+    fn uses_between_barriers_race() {
+        let mut shared = written_by(user(1, 0));
+        assert_eq!(read(&mut shared, user(1, 0)), Ok(()));
+        assert_eq!(read(&mut shared, user(2, 0)), race(Use::Read, Use::Written, 1));
+        let mut write = |thread| shared.store(user(thread, 0), 4, &[0; 4]);
+        assert_eq!(write(2), race(Use::Written, Use::Written, 1));
+        assert_eq!(write(1), Ok(()));
+        shared.pass_barrier();
+        assert_eq!(read(&mut shared, user(2, 0)), Ok(()));
+        assert_eq!(shared.store(user(1, 0), 4, &[0; 4]), race(Use::Written, Use::Read, 2));
+        assert_eq!(shared.store(user(2, 0), 4, &[0; 4]), Ok(()));
+    }
+
+    #[test]
+    fn a_warps_barrier_parts_its_own_uses_alone() {
+        let mut shared = written_by(user(1, 0));
+        assert_eq!(read(&mut shared, user(2, 1)), Ok(()));
+        assert_eq!(read(&mut shared, user(40, 1)), race(Use::Read, Use::Written, 1));
+        assert_eq!(shared.store(user(3, 1), 4, &[0; 4]), race(Use::Written, Use::Read, 2));
+        assert_eq!(shared.store(user(3, 2), 4, &[0; 4]), Ok(()));
+    }
+
+    #[test]
+    fn no_reader_is_forgotten() {
+        for (first, second, writer) in [(1, 2, 2), (2, 1, 2), (1, 40, 40), (40, 1, 40)] {
+            let mut shared = written_by(user(0, 0));
+            shared.pass_barrier();
+            for thread in [first, second, writer] {
+                read(&mut shared, user(thread, 0)).unwrap();
+            }
+            assert!(shared.store(user(writer, 0), 4, &[0; 4]).is_err(), "{first} {second}");
+            let after_warp_barrier = shared.store(user(writer, 1), 4, &[0; 4]);
+            assert_eq!(after_warp_barrier.is_ok(), first < 32 && second < 32, "{first} {second}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_written_before_they_are_read() {
+        let mut shared = written_by(user(0, 0));
+        let fault = shared.load(user(0, 0), 0, &mut [0; 16]);
+        let expected = Fault::Uninitialised { space: MemorySpace::Shared, address: 0 };
+        assert_eq!(fault, Err(expected));
+    }
+
+    #[test]
+    fn accesses_are_in_bounds_and_aligned() {
+        let mut shared = Shared::new(16);
+        let space = MemorySpace::Shared;
+        for address in [16, u64::MAX] {
+            let fault = Fault::OutOfBounds { space, address, bytes: 4 };
+            assert_eq!(shared.store(user(0, 0), address, &[0; 4]), Err(fault));
+        }
+        let fault = Fault::Misaligned { space, address: 6, bytes: 4 };
+        assert_eq!(shared.store(user(0, 0), 6, &[0; 4]), Err(fault));
+    }
+
+    #[test]
+    fn copies_are_waited_for_and_then_seen_after_a_barrier() {
+        let mut shared = Shared::new(16);
+        shared.begin_copy(user(1, 0), 4, 4).unwrap();
+        let in_flight = |now| Err(Fault::CopyInFlight { address: 4, now });
+        assert_eq!(read(&mut shared, user(1, 0)), in_flight(Use::Read));
+        assert_eq!(shared.store(user(1, 0), 4, &[0; 4]), in_flight(Use::Written));
+        shared.pass_barrier();
+        shared.end_copy(user(1, 0), 4, &[1, 2, 3, 4]);
+        assert_eq!(read(&mut shared, user(1, 0)), Ok(()));
+        assert_eq!(read(&mut shared, user(2, 0)), race(Use::Read, Use::Written, 1));
+        shared.pass_barrier();
+        assert_eq!(read(&mut shared, user(2, 0)), Ok(()));
+    }
+}

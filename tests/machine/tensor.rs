@@ -1,0 +1,244 @@
+//! Matrices in the registers of a warp, and the product of tensor cores.
+//!
+//! A warp holds a matrix as fragments: each lane has some registers, each of which has some parts. Where
+//! the element of a lane, a register and a part lies in the matrix is said by the PTX ISA, in
+//! "Matrix Fragments for mma.m16n8k16 with floating point type", "Matrix Fragments for mma.m16n8k32" and
+//! "Warp-level matrix load instruction: ldmatrix". These tables are the functions here.
+
+use half::f16;
+
+use super::error::Stop;
+use super::instruction::{Address, LANES, MultiplyMatrices, Register, Shape, Source};
+use super::warp::{Surroundings, Warp, from_bytes};
+
+const ROWS: usize = 16;
+const COLUMNS: usize = 8;
+
+/// A place in a matrix: row, column.
+type Place = (usize, usize);
+
+/// `a` of `m16n8k16`, 16 × 16: four registers of two parts.
+fn a_of_f16(lane: usize, register: usize, part: usize) -> Place {
+    let (group, in_group) = (lane / 4, lane % 4);
+    let row = if register.is_multiple_of(2) { group } else { group + 8 };
+    let column = in_group * 2 + part;
+    (row, if register < 2 { column } else { column + 8 })
+}
+
+/// `b` of `m16n8k16`, 16 × 8: two registers of two parts.
+fn b_of_f16(lane: usize, register: usize, part: usize) -> Place {
+    let (group, in_group) = (lane / 4, lane % 4);
+    let row = in_group * 2 + part;
+    (if register == 0 { row } else { row + 8 }, group)
+}
+
+/// `a` of `m16n8k32`, 16 × 32: four registers of four parts.
+fn a_of_int8(lane: usize, register: usize, part: usize) -> Place {
+    let (group, in_group) = (lane / 4, lane % 4);
+    let row = if register.is_multiple_of(2) { group } else { group + 8 };
+    let column = in_group * 4 + part;
+    (row, if register < 2 { column } else { column + 16 })
+}
+
+/// `b` of `m16n8k32`, 32 × 8: two registers of four parts.
+fn b_of_int8(lane: usize, register: usize, part: usize) -> Place {
+    let (group, in_group) = (lane / 4, lane % 4);
+    let row = in_group * 4 + part;
+    (if register == 0 { row } else { row + 16 }, group)
+}
+
+/// `c` and `d` of both, 16 × 8: four registers of 32 bits.
+fn c_of_both(lane: usize, register: usize) -> Place {
+    let (group, in_group) = (lane / 4, lane % 4);
+    let row = if register < 2 { group } else { group + 8 };
+    (row, in_group * 2 + register % 2)
+}
+
+/// What `ldmatrix` gives of an 8 × 8 matrix: one register of two parts.
+fn loaded(lane: usize, part: usize, is_transposed: bool) -> Place {
+    let (row, column) = (lane / 4, lane % 4 * 2 + part);
+    if is_transposed { (column, row) } else { (row, column) }
+}
+
+impl Warp {
+    /// Loads one matrix into each register: the rows of the first are at the addresses of lanes 0 to 7,
+    /// those of the second at the next eight lanes', and so on.
+    pub fn load_matrices(
+        &mut self,
+        destinations: &[Register],
+        is_transposed: bool,
+        address: Address,
+        around: &mut Surroundings,
+    ) -> Result<(), Stop> {
+        let addresses = self.addresses(address, around);
+        for (first, &destination) in (0..).step_by(8).zip(destinations) {
+            let mut matrix = [[0; 8]; 8];
+            let mut row_addresses = [0; 8];
+            for (row, elements) in matrix.iter_mut().enumerate() {
+                let lane = first + row;
+                let mut bytes = [0; 16];
+                around
+                    .shared
+                    .load(self.user(lane), addresses[lane], &mut bytes)
+                    .map_err(|fault| fault.in_lane(lane))?;
+                for (element, bytes) in elements.iter_mut().zip(bytes.chunks(2)) {
+                    *element = from_bytes(bytes);
+                }
+                row_addresses[row] = addresses[lane] as usize;
+            }
+            around.counts.shared_access(&row_addresses, 16);
+            let element = |lane, part| {
+                let (row, column): Place = loaded(lane, part, is_transposed);
+                matrix[row][column]
+            };
+            self.set(destination, u32::MAX, |lane| element(lane, 0) | element(lane, 1) << 16);
+        }
+        Ok(())
+    }
+
+    pub fn multiply_matrices(&mut self, product: &MultiplyMatrices, around: &Surroundings) {
+        let MultiplyMatrices { shape, d, a, b, c } = product;
+        let mut sums = [[0; COLUMNS]; ROWS];
+        self.elements(c, 1, around, |lane, register, _, bits| {
+            let (row, column) = c_of_both(lane, register);
+            sums[row][column] = bits;
+        });
+        match *shape {
+            Shape::F16 => {
+                let (mut a_values, mut b_values) = ([[0.0; 16]; ROWS], [[0.0; COLUMNS]; 16]);
+                let value = |bits| f32::from(f16::from_bits(bits as u16));
+                self.elements(a, 2, around, |lane, register, part, bits| {
+                    let (row, column) = a_of_f16(lane, register, part);
+                    a_values[row][column] = value(bits);
+                });
+                self.elements(b, 2, around, |lane, register, part, bits| {
+                    let (row, column) = b_of_f16(lane, register, part);
+                    b_values[row][column] = value(bits);
+                });
+                multiply_f16(&a_values, &b_values, &mut sums);
+            }
+            Shape::Int8 { a_is_signed, b_is_signed } => {
+                let (mut a_values, mut b_values) = ([[0; 32]; ROWS], [[0; COLUMNS]; 32]);
+                let value = |bits, is_signed| {
+                    if is_signed { i32::from(bits as i8) } else { i32::from(bits as u8) }
+                };
+                self.elements(a, 4, around, |lane, register, part, bits| {
+                    let (row, column) = a_of_int8(lane, register, part);
+                    a_values[row][column] = value(bits, a_is_signed);
+                });
+                self.elements(b, 4, around, |lane, register, part, bits| {
+                    let (row, column) = b_of_int8(lane, register, part);
+                    b_values[row][column] = value(bits, b_is_signed);
+                });
+                multiply_int8(&a_values, &b_values, &mut sums);
+            }
+        }
+        for (register, &destination) in d.iter().enumerate() {
+            self.set(destination, u32::MAX, |lane| {
+                let (row, column) = c_of_both(lane, register);
+                u64::from(sums[row][column])
+            });
+        }
+    }
+
+    /// Gives each lane, register and part with the bits there.
+    fn elements(
+        &self,
+        sources: &[Source],
+        parts: usize,
+        around: &Surroundings,
+        mut take: impl FnMut(usize, usize, usize, u32),
+    ) {
+        for (register, &source) in sources.iter().enumerate() {
+            let values = self.values(source, around);
+            for (lane, &bits) in values.iter().enumerate().take(LANES) {
+                for part in 0..parts {
+                    take(lane, register, part, (bits >> (part * (32 / parts))) as u32);
+                }
+            }
+        }
+    }
+}
+
+/// Products are exact in `f32`. The order in which the hardware sums them is not documented.
+fn multiply_f16(
+    a: &[[f32; 16]; ROWS],
+    b: &[[f32; COLUMNS]; 16],
+    sums: &mut [[u32; COLUMNS]; ROWS],
+) {
+    for (sums, a) in sums.iter_mut().zip(a) {
+        let mut row = sums.map(f32::from_bits);
+        for (&a, b) in a.iter().zip(b) {
+            for (sum, &b) in row.iter_mut().zip(b) {
+                *sum += a * b;
+            }
+        }
+        *sums = row.map(f32::to_bits);
+    }
+}
+
+fn multiply_int8(
+    a: &[[i32; 32]; ROWS],
+    b: &[[i32; COLUMNS]; 32],
+    sums: &mut [[u32; COLUMNS]; ROWS],
+) {
+    for (sums, a) in sums.iter_mut().zip(a) {
+        for (&a, b) in a.iter().zip(b) {
+            for (sum, &b) in sums.iter_mut().zip(b) {
+                *sum = sum.wrapping_add((a * b) as u32);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Rows and columns of the PTX ISA, at lanes and elements that tell the registers apart.
+    #[test]
+    fn fragments_are_laid_out_as_documented() {
+        assert_eq!(
+            [0, 1, 2, 3].map(|register| a_of_f16(6, register, 1)),
+            [(1, 5), (9, 5), (1, 13), (9, 13)]
+        );
+        assert_eq!([0, 1].map(|register| b_of_f16(6, register, 1)), [(5, 1), (13, 1)]);
+        assert_eq!(
+            [0, 1, 2, 3].map(|register| a_of_int8(6, register, 3)),
+            [(1, 11), (9, 11), (1, 27), (9, 27)]
+        );
+        assert_eq!([0, 1].map(|register| b_of_int8(6, register, 3)), [(11, 1), (27, 1)]);
+        assert_eq!(
+            [0, 1, 2, 3].map(|register| c_of_both(6, register)),
+            [(1, 4), (1, 5), (9, 4), (9, 5)]
+        );
+        assert_eq!((loaded(6, 1, false), loaded(6, 1, true)), ((1, 5), (5, 1)));
+    }
+
+    /// Every element has one place.
+    #[test]
+    fn fragments_fill_their_matrices() {
+        let check =
+            |(rows, columns), (registers, parts), place: &dyn Fn(usize, usize, usize) -> Place| {
+                let mut places = BTreeSet::new();
+                for lane in 0..LANES {
+                    for register in 0..registers {
+                        places.extend((0..parts).map(|part| place(lane, register, part)));
+                    }
+                }
+                let all = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+                assert_eq!(places, all.collect());
+                assert_eq!(rows * columns, LANES * registers * parts);
+            };
+        check((16, 16), (4, 2), &a_of_f16);
+        check((16, 8), (2, 2), &b_of_f16);
+        check((16, 32), (4, 4), &a_of_int8);
+        check((32, 8), (2, 4), &b_of_int8);
+        check((16, 8), (4, 1), &|lane, register, _| c_of_both(lane, register));
+        for is_transposed in [false, true] {
+            check((8, 8), (1, 2), &|lane, _, part| loaded(lane, part, is_transposed));
+        }
+    }
+}

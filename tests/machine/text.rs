@@ -1,0 +1,213 @@
+//! A PTX text as pieces: statements, labels and braces.
+
+use super::error::{Defect, Error};
+
+/// A part of the text, and its line, from 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Piece {
+    pub line: usize,
+    pub content: Content,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// What comes before the brace of a kernel.
+    Header(String),
+    /// The brace of a scope, or of a kernel.
+    Open,
+    Close,
+    Label(String),
+    /// Without its semicolon.
+    Statement(String),
+    /// One of the directives that end with their line.
+    Line(String),
+}
+
+/// Directives that end with their line and not with a semicolon.
+const LINE_DIRECTIVES: [&str; 5] = [".version", ".target", ".address_size", ".file", ".loc"];
+
+/// Takes a text apart. Sections, which hold debugging information, are left out.
+pub fn pieces(text: &str) -> Result<Vec<Piece>, Error> {
+    let mut scanner = Scanner { line: 1, start: 1, ..Scanner::default() };
+    let text = without_comments(text);
+    text.chars().chain(['\n']).try_for_each(|character| scanner.take(character))?;
+    let unfinished = scanner.is_statement_begun() || scanner.scopes > 0 || scanner.in_section > 0;
+    if unfinished {
+        return Err(scanner.error("the text ends within a statement or a scope"));
+    }
+    Ok(scanner.pieces)
+}
+
+#[derive(Default)]
+struct Scanner {
+    pieces: Vec<Piece>,
+    /// What has been read of a piece, and the line where it began.
+    current: String,
+    start: usize,
+    line: usize,
+    scopes: usize,
+    /// Braces within a statement.
+    braces: usize,
+    /// Braces within a section.
+    in_section: usize,
+    in_string: bool,
+}
+
+impl Scanner {
+    fn take(&mut self, character: char) -> Result<(), Error> {
+        if character == '\n' {
+            self.line += 1;
+        }
+        if self.in_section > 0 {
+            match character {
+                '{' => self.in_section += 1,
+                '}' => self.in_section -= 1,
+                _ => (),
+            }
+            return Ok(());
+        }
+        if !self.is_statement_begun() {
+            self.current.clear();
+            self.start = self.line;
+        }
+        if character == '"' {
+            self.in_string = !self.in_string;
+        }
+        match character {
+            _ if self.in_string => self.current.push(character),
+            '\n' if LINE_DIRECTIVES.contains(&first_word(&self.current)) => self.end(Content::Line),
+            ';' => self.end(Content::Statement),
+            ':' if is_identifier(self.current.trim()) => self.end(Content::Label),
+            '{' => self.open(),
+            '}' => return self.close(),
+            _ => self.current.push(if character.is_whitespace() { ' ' } else { character }),
+        }
+        Ok(())
+    }
+
+    fn open(&mut self) {
+        let initialises = self.current.contains('=');
+        if first_word(&self.current) == ".section" {
+            self.current.clear();
+            self.in_section = 1;
+        } else if self.is_statement_begun() && (self.scopes > 0 || initialises) {
+            self.current.push('{');
+            self.braces += 1;
+        } else {
+            if self.is_statement_begun() {
+                self.end(Content::Header);
+            }
+            self.scopes += 1;
+            self.pieces.push(Piece { line: self.line, content: Content::Open });
+        }
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        if self.braces > 0 {
+            self.current.push('}');
+            self.braces -= 1;
+        } else if self.is_statement_begun() || self.scopes == 0 {
+            return Err(self.error("a brace closes what is none"));
+        } else {
+            self.scopes -= 1;
+            self.pieces.push(Piece { line: self.line, content: Content::Close });
+        }
+        Ok(())
+    }
+
+    fn is_statement_begun(&self) -> bool {
+        !self.current.trim().is_empty()
+    }
+
+    fn end(&mut self, content: fn(String) -> Content) {
+        let text = self.current.split_whitespace().collect::<Vec<_>>().join(" ");
+        self.current.clear();
+        self.pieces.push(Piece { line: self.start, content: content(text) });
+    }
+
+    fn error(&self, message: &'static str) -> Error {
+        Error::Text { line: self.line, defect: Defect::Syntax(message) }
+    }
+}
+
+/// The text with spaces for comments, on the same lines.
+fn without_comments(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        let skipped = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            let len = rest.find("*/").map_or(rest.len(), |end| end + 2);
+            kept.extend(rest[..len].chars().filter(|&character| character == '\n'));
+            len
+        } else if next == '"' {
+            let len = rest[1..].find('"').map_or(rest.len(), |end| end + 2);
+            kept.push_str(&rest[..len]);
+            len
+        } else {
+            kept.push(next);
+            next.len_utf8()
+        };
+        rest = &rest[skipped..];
+    }
+    kept
+}
+
+fn first_word(text: &str) -> &str {
+    text.split_whitespace().next().unwrap_or("")
+}
+
+pub fn is_identifier(text: &str) -> bool {
+    let is_part = |character: char| character.is_ascii_alphanumeric() || "_$%".contains(character);
+    !text.is_empty()
+        && text.chars().all(is_part)
+        && !text.starts_with(|character: char| character.is_ascii_digit())
+}
+
+/// The parts between commas that are in no brackets.
+pub fn split_at_commas(text: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0);
+    for (index, character) in text.char_indices() {
+        match character {
+            '{' | '[' | '(' => depth += 1,
+            '}' | ']' | ')' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(text[start..index].trim());
+                start = index + 1;
+            }
+            _ => (),
+        }
+    }
+    let last = text[start..].trim();
+    if !last.is_empty() || !parts.is_empty() {
+        parts.push(last);
+    }
+    parts
+}
+
+#[test]
+fn a_text_is_taken_apart() {
+    let text = ".version 8.0\n.file 1 \"a//b.cu\" // a comment; here\n.visible .entry f(\n .param \
+                .u64 p\n)\n{\n/* two\nlines */ $L1:\n@%p mov.b64 {%a,\n%b}, %c;\n{ ret; }\n}\n\
+                .section .debug { {.b8 1\n} }";
+    let found = pieces(text).unwrap();
+    let expected = [
+        (1, Content::Line(".version 8.0".into())),
+        (2, Content::Line(".file 1 \"a//b.cu\"".into())),
+        (3, Content::Header(".visible .entry f( .param .u64 p )".into())),
+        (6, Content::Open),
+        (8, Content::Label("$L1".into())),
+        (9, Content::Statement("@%p mov.b64 {%a, %b}, %c".into())),
+        (11, Content::Open),
+        (11, Content::Statement("ret".into())),
+        (11, Content::Close),
+        (12, Content::Close),
+    ];
+    assert_eq!(found, expected.map(|(line, content)| Piece { line, content }));
+    for unfinished in ["ret", "{", "}", "{ mov }", ".section .debug {"] {
+        assert!(pieces(unfinished).is_err(), "{unfinished}");
+    }
+    assert_eq!(split_at_commas("a, {b, c}, [d+4]"), ["a", "{b, c}", "[d+4]"]);
+    assert!(split_at_commas("").is_empty());
+}

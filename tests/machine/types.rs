@@ -1,0 +1,91 @@
+//! The types of values. A value is held as 64 bits, of which its type says how many count.
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Predicate,
+    Bits,
+    Unsigned,
+    Signed,
+    Float,
+    /// Two floats of half the width each.
+    FloatPair,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Type {
+    pub kind: Kind,
+    pub bits: u32,
+}
+
+impl Type {
+    pub const PREDICATE: Self = Self { kind: Kind::Predicate, bits: 1 };
+    pub const F16: Self = Self { kind: Kind::Float, bits: 16 };
+    pub const F16X2: Self = Self { kind: Kind::FloatPair, bits: 32 };
+    pub const F32: Self = Self { kind: Kind::Float, bits: 32 };
+
+    /// From its name, without the point. `f64`, `bf16` and the 8-bit floats are not known.
+    pub fn parse(name: &str) -> Option<Self> {
+        let (kind, widths): (_, &[u32]) = match name.chars().next()? {
+            'b' => (Kind::Bits, &[8, 16, 32, 64]),
+            'u' => (Kind::Unsigned, &[8, 16, 32, 64]),
+            's' => (Kind::Signed, &[8, 16, 32, 64]),
+            'f' if name == "f16x2" => return Some(Self::F16X2),
+            'f' => (Kind::Float, &[16, 32]),
+            'p' if name == "pred" => return Some(Self::PREDICATE),
+            _ => return None,
+        };
+        let bits = name[1..].parse().ok()?;
+        widths.contains(&bits).then_some(Self { kind, bits })
+    }
+
+    pub fn bytes(self) -> usize {
+        self.bits.div_ceil(8) as usize
+    }
+
+    pub fn is_integer(self) -> bool {
+        matches!(self.kind, Kind::Unsigned | Kind::Signed)
+    }
+
+    pub fn is_float(self) -> bool {
+        matches!(self.kind, Kind::Float | Kind::FloatPair)
+    }
+
+    /// The bits that count, the others zero.
+    pub fn truncate(self, value: u64) -> u64 {
+        value & (u64::MAX >> (64 - self.bits))
+    }
+
+    /// The integer that the bits stand for.
+    pub fn number(self, value: u64) -> i128 {
+        let value = self.truncate(value);
+        if self.kind == Kind::Signed {
+            let unused = 64 - self.bits;
+            i128::from((value << unused) as i64 >> unused)
+        } else {
+            i128::from(value)
+        }
+    }
+
+    /// The least and the greatest integer.
+    pub fn range(self) -> (i128, i128) {
+        match self.kind {
+            Kind::Signed => (-(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1),
+            _ => (0, (1 << self.bits) - 1),
+        }
+    }
+}
+
+#[test]
+fn types_have_names_and_numbers() {
+    assert_eq!(Type::parse("s16"), Some(Type { kind: Kind::Signed, bits: 16 }));
+    assert_eq!(Type::parse("pred"), Some(Type::PREDICATE));
+    for unknown in ["", "u", "u128", "f64", "bf16", "e4m3", "row"] {
+        assert_eq!(Type::parse(unknown), None, "{unknown}");
+    }
+    let number = |name: &str, value| Type::parse(name).unwrap().number(value);
+    assert_eq!(number("s8", 0x1ff), -1);
+    assert_eq!(number("u8", 0x1ff), 255);
+    assert_eq!(number("s64", u64::MAX), -1);
+    assert_eq!(number("u64", u64::MAX), i128::from(u64::MAX));
+    assert_eq!(Type::parse("s16").unwrap().range(), (-32768, 32767));
+}

@@ -7,7 +7,7 @@ use distilbert::{Classifier, Error, InstructionSet, Precision, TokenBatch};
 use safetensors::Dtype;
 use serde_json::Value;
 use support::generator::{GeneratedModel, Tensor};
-use support::{TOLERANCE, golden, ids, largest_error, list, numbers};
+use support::{TOLERANCE, golden, ids, largest_error, list, numbers, padded_batch};
 use tempfile::TempDir;
 
 /// Calls `check` with a classifier for each instruction set; says which it leaves out.
@@ -24,14 +24,6 @@ fn on_every_set(model: &std::path::Path, mut check: impl FnMut(&Classifier)) {
 
 /// The largest error that a logit may have with weights rounded to f16.
 const F16_TOLERANCE: f64 = 5e-3;
-
-/// The batch of a golden, and its logits row after row.
-fn padded_batch(batch: &Value) -> (TokenBatch, Vec<f64>) {
-    let len = list(&batch["input_ids"][0]).len();
-    let flat = |field: &str| list(&batch[field]).iter().flat_map(ids).collect::<Vec<u32>>();
-    let tokens = TokenBatch::from_padded(&flat("input_ids"), &flat("attention_mask"), len);
-    (tokens.unwrap(), list(&batch["logits"]).iter().flat_map(numbers).collect())
-}
 
 fn check_case(case: &Value) {
     let folder = TempDir::new().unwrap();

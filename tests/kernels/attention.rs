@@ -124,7 +124,15 @@ pub const TOLERANCE: f64 = 2e-3;
 #[test]
 fn ragged_batches_of_every_head_size_match_float64() {
     for (heads, head_size) in [(2, 16), (3, 32), (2, 64), (1, 128)] {
-        for lengths in [vec![1], vec![7, 1, 64], vec![65, 16, 63], vec![130, 33]] {
+        for lengths in [
+            vec![1],
+            vec![2, 3, 15, 16, 17],
+            vec![7, 1, 64],
+            vec![31, 0, 32, 33, 0],
+            vec![65, 16, 63],
+            vec![127, 128, 129],
+            vec![512],
+        ] {
             let case = Case::new(heads, head_size, &lengths);
             let found = case.run(&MODULE).unwrap();
             for (&found, &expected) in found.iter().zip(&case.expected()) {

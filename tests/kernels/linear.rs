@@ -178,7 +178,7 @@ impl Bytes {
 
 /// Around the rows of every shape, and depths of one slab to more than are under way at once.
 fn sizes() -> Vec<Size> {
-    let rows = [1, 2, 15, 16, 17, 31, 33, 63, 64, 65, 129];
+    let rows = [1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 512];
     let depths = [(64, 64), (192, 128), (128, 320), (64, 768)];
     let size = |index: usize, &rows| {
         let (outputs, inputs) = depths[index % depths.len()];
@@ -212,6 +212,24 @@ fn products_of_bytes_match_exact_sums_on_every_shape_with_the_same_bits() {
             for (index, &found) in outputs[0].iter().enumerate() {
                 assert_half_close(found, layer.expected(index, epilogue), 1e-5);
             }
+        }
+    }
+}
+
+/// With scales of one and biases that take the sums off, nothing is left unless a sum is off.
+#[test]
+fn sums_of_bytes_are_exact() {
+    for size in sizes() {
+        let Size { outputs, .. } = size;
+        let mut layer = Bytes::new(Size { rows: 1, ..size });
+        layer.row_scales[0] = 1.0;
+        layer.column_scales.fill(1.0);
+        layer.bias.fill(0.0);
+        layer.bias = (0..outputs).map(|index| -layer.expected(index, "bias") as f32).collect();
+        assert!(layer.bias.iter().any(|bias| bias.abs() > 1000.0));
+        for shape in SHAPES {
+            let found = layer.run(&MODULE, shape, "bias").unwrap().0;
+            assert!(found.iter().all(|found| found.to_f32() == 0.0), "{size:?} {shape:?}");
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The CUDA kernels, run from the committed PTX against naive float64 loops.
 
 mod attention;
+#[cfg(feature = "kernels")]
+mod bundled;
 mod defects;
 mod embeddings;
 mod head;

@@ -72,21 +72,3 @@ impl Counts {
         }
     }
 }
-
-#[test]
-fn bank_conflicts_are_counted() {
-    let passes = |bytes: usize, address: &dyn Fn(usize) -> usize| {
-        let mut counts = Counts::default();
-        counts.shared_access(&(0..32).map(address).collect::<Vec<_>>(), bytes);
-        (counts.shared_accesses, counts.shared_conflict_passes)
-    };
-    assert_eq!(passes(4, &|lane| 4 * lane), (1, 0));
-    assert_eq!(passes(4, &|_| 64), (1, 0), "a word is given to all lanes at once");
-    assert_eq!(passes(2, &|lane| 2 * lane), (1, 0), "two lanes share a word");
-    assert_eq!(passes(4, &|lane| 8 * lane), (1, 1));
-    assert_eq!(passes(4, &|lane| 128 * lane), (1, 31));
-    assert_eq!(passes(8, &|lane| 8 * lane), (2, 0));
-    assert_eq!(passes(16, &|lane| 16 * lane), (4, 0));
-    assert_eq!(passes(16, &|lane| 128 * lane), (4, 28), "rows of 64 halves, not padded");
-    assert_eq!(passes(16, &|lane| 144 * lane), (4, 0), "rows of 64 halves, padded by 8");
-}

@@ -1,6 +1,6 @@
 //! Device memory.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 
 use super::error::{Fault, MemorySpace};
 
@@ -20,6 +20,8 @@ struct Buffer {
     bytes: Vec<AtomicU8>,
     /// Who has written each byte.
     writers: Vec<AtomicU32>,
+    /// Whether blocks of this launch are among them.
+    has_blocks: AtomicBool,
 }
 
 /// `Buffer::writers` of bytes that nobody has written, or the host, or an earlier launch.
@@ -34,7 +36,12 @@ const GAP: u64 = 1 << 20;
 
 impl Memory {
     pub fn new() -> Self {
-        Self { buffers: Vec::new(), next_address: FIRST_ADDRESS }
+        Self::starting_at(FIRST_ADDRESS)
+    }
+
+    /// Memory whose addresses begin there.
+    pub fn starting_at(first_address: u64) -> Self {
+        Self { buffers: Vec::new(), next_address: first_address }
     }
 
     /// The address of as many bytes, which must be written before they are read.
@@ -44,6 +51,7 @@ impl Memory {
             start,
             bytes: (0..bytes).map(|_| AtomicU8::new(0xff)).collect(),
             writers: (0..bytes).map(|_| AtomicU32::new(NOBODY)).collect(),
+            has_blocks: AtomicBool::new(false),
         });
         self.next_address = (start + bytes as u64 + GAP).next_multiple_of(ALIGNMENT);
         start
@@ -66,10 +74,13 @@ impl Memory {
 
     /// By the host, at any alignment.
     pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault> {
-        let (buffer, start) = self.find(address, bytes.len())?;
-        for (index, &byte) in bytes.iter().enumerate() {
-            buffer.bytes[start + index].store(byte, Relaxed);
-            buffer.writers[start + index].store(THE_PAST, Relaxed);
+        let (index, start) = self.find(address, bytes.len())?;
+        let buffer = &mut self.buffers[index];
+        for (to, &byte) in buffer.bytes[start..].iter_mut().zip(bytes) {
+            *to.get_mut() = byte;
+        }
+        for writer in &mut buffer.writers[start..start + bytes.len()] {
+            *writer.get_mut() = THE_PAST;
         }
         Ok(())
     }
@@ -82,25 +93,24 @@ impl Memory {
     }
 
     /// By a thread of a block.
-    pub(super) fn load(&self, block: u32, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
+    pub fn load(&self, block: u32, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
         aligned(MemorySpace::Global, address, bytes.len())?;
         self.load_part(block, address, bytes)
     }
 
     /// By a thread of a block, which has checked the alignment.
-    pub(super) fn load_part(
-        &self,
-        block: u32,
-        address: u64,
-        bytes: &mut [u8],
-    ) -> Result<(), Fault> {
+    pub fn load_part(&self, block: u32, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
         self.load_by(FIRST_BLOCK + block, address, bytes)
     }
 
     /// By a thread of a block.
-    pub(super) fn store(&self, block: u32, address: u64, bytes: &[u8]) -> Result<(), Fault> {
+    pub fn store(&self, block: u32, address: u64, bytes: &[u8]) -> Result<(), Fault> {
         aligned(MemorySpace::Global, address, bytes.len())?;
-        let (buffer, start) = self.find(address, bytes.len())?;
+        let (index, start) = self.find(address, bytes.len())?;
+        let buffer = &self.buffers[index];
+        if !buffer.has_blocks.load(Relaxed) {
+            buffer.has_blocks.store(true, Relaxed);
+        }
         let writers = &buffer.writers[start..start + bytes.len()];
         for (index, writer) in writers.iter().enumerate() {
             let earlier = writer.swap(FIRST_BLOCK + block, Relaxed);
@@ -115,15 +125,21 @@ impl Memory {
         Ok(())
     }
 
-    /// For the next launch, which may read and write all that this one has written.
-    pub(super) fn end_launch(&mut self) {
-        for writer in self.buffers.iter_mut().flat_map(|buffer| &mut buffer.writers) {
-            *writer.get_mut() = (*writer.get_mut()).min(THE_PAST);
+    /// For the next launch, which may read and write all that this one has written. Costs nothing for
+    /// buffers that were only read, such as weights.
+    pub fn end_launch(&mut self) {
+        for buffer in &mut self.buffers {
+            if std::mem::take(buffer.has_blocks.get_mut()) {
+                for writer in &mut buffer.writers {
+                    *writer.get_mut() = (*writer.get_mut()).min(THE_PAST);
+                }
+            }
         }
     }
 
     fn load_by(&self, reader: u32, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
-        let (buffer, start) = self.find(address, bytes.len())?;
+        let (index, start) = self.find(address, bytes.len())?;
+        let buffer = &self.buffers[index];
         let writers = &buffer.writers[start..start + bytes.len()];
         for (index, writer) in writers.iter().enumerate() {
             let writer = writer.load(Relaxed);
@@ -141,13 +157,15 @@ impl Memory {
         Ok(())
     }
 
-    /// The buffer that has all these bytes, and the place of the first in it.
-    fn find(&self, address: u64, bytes: usize) -> Result<(&Buffer, usize), Fault> {
+    /// The number of the buffer that has all these bytes, and the place of the first in it.
+    fn find(&self, address: u64, bytes: usize) -> Result<(usize, usize), Fault> {
         let after = self.buffers.partition_point(|buffer| buffer.start <= address);
-        let buffer = after.checked_sub(1).map(|index| &self.buffers[index]);
-        buffer
-            .map(|buffer| (buffer, (address - buffer.start) as usize))
-            .filter(|(buffer, start)| start.saturating_add(bytes) <= buffer.bytes.len())
+        after
+            .checked_sub(1)
+            .map(|index| (index, (address - self.buffers[index].start) as usize))
+            .filter(|&(index, start)| {
+                start.saturating_add(bytes) <= self.buffers[index].bytes.len()
+            })
             .ok_or(Fault::OutOfBounds { space: MemorySpace::Global, address, bytes })
     }
 }
@@ -158,54 +176,5 @@ pub fn aligned(space: MemorySpace, address: u64, bytes: usize) -> Result<(), Fau
         Ok(())
     } else {
         Err(Fault::Misaligned { space, address, bytes })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SPACE: MemorySpace = MemorySpace::Global;
-
-    #[test]
-    fn what_is_written_is_read() {
-        let mut memory = Memory::new();
-        let buffers: Vec<_> = (1u8..5).map(|index| memory.allocate_with(&[index; 7])).collect();
-        memory.free(buffers[1]).unwrap();
-        assert_eq!(memory.read(buffers[2], 7), Ok(vec![3; 7]));
-        let gone = Fault::OutOfBounds { space: SPACE, address: buffers[1], bytes: 1 };
-        assert_eq!(memory.read(buffers[1], 1), Err(gone));
-    }
-
-    #[test]
-    fn every_access_is_checked() {
-        let mut memory = Memory::new();
-        let start = memory.allocate(32);
-        memory.write(start, &[1; 16]).unwrap();
-        let load = |address, bytes: usize| memory.load(0, address, &mut vec![0; bytes]);
-        assert_eq!(load(start, 16), Ok(()));
-        let address = start + 2;
-        let expected = Fault::Misaligned { space: SPACE, address, bytes: 4 };
-        assert_eq!(load(address, 4), Err(expected));
-        let expected = Fault::Uninitialised { space: SPACE, address: start + 16 };
-        assert_eq!(load(start + 16, 4), Err(expected));
-        for address in [0, start - 4, start + 32, u64::MAX - 3] {
-            let expected = Fault::OutOfBounds { space: SPACE, address, bytes: 4 };
-            assert_eq!(load(address, 4), Err(expected.clone()));
-            assert_eq!(memory.store(0, address, &[0; 4]), Err(expected));
-        }
-    }
-
-    #[test]
-    fn blocks_must_not_meet() {
-        let mut memory = Memory::new();
-        let start = memory.allocate_with(&[1; 16]);
-        memory.store(3, start + 4, &[2; 4]).unwrap();
-        assert_eq!(memory.load(3, start, &mut [0; 16]), Ok(()));
-        let race = Fault::BlockRace { address: start + 4, other: 3 };
-        assert_eq!(memory.load(4, start, &mut [0; 16]), Err(race.clone()));
-        assert_eq!(memory.store(4, start + 4, &[2; 4]), Err(race));
-        memory.end_launch();
-        assert_eq!(memory.load(4, start, &mut [0; 16]), Ok(()));
     }
 }

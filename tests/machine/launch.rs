@@ -210,7 +210,7 @@ impl Kernel {
     }
 
     /// Checks the sizes, and gives the number of blocks.
-    fn check(&self, launch: &Launch) -> Result<u32, LaunchDefect> {
+    pub fn check(&self, launch: &Launch) -> Result<u32, LaunchDefect> {
         let given = launch.block.iter().map(|&size| u64::from(size)).product();
         let most = self.most_threads.min(1024);
         if given == 0 || given > most {

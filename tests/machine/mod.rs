@@ -13,22 +13,20 @@
 
 mod access;
 mod arithmetic;
-mod convert;
+pub mod convert;
 mod copies;
 mod counts;
-mod decode;
+pub mod decode;
 mod error;
-mod exchange;
+pub mod exchange;
 mod global;
-mod instruction;
+pub mod instruction;
 mod launch;
 mod ptx;
-mod shared;
-mod tensor;
-#[cfg(test)]
-mod tests;
-mod text;
-mod types;
+pub mod shared;
+pub mod tensor;
+pub mod text;
+pub mod types;
 mod warp;
 
 pub use counts::Counts;

@@ -15,10 +15,10 @@ const ROWS: usize = 16;
 const COLUMNS: usize = 8;
 
 /// A place in a matrix: row, column.
-type Place = (usize, usize);
+pub type Place = (usize, usize);
 
 /// `a` of `m16n8k16`, 16 × 16: four registers of two parts.
-fn a_of_f16(lane: usize, register: usize, part: usize) -> Place {
+pub fn a_of_f16(lane: usize, register: usize, part: usize) -> Place {
     let (group, in_group) = (lane / 4, lane % 4);
     let row = if register.is_multiple_of(2) { group } else { group + 8 };
     let column = in_group * 2 + part;
@@ -26,14 +26,14 @@ fn a_of_f16(lane: usize, register: usize, part: usize) -> Place {
 }
 
 /// `b` of `m16n8k16`, 16 × 8: two registers of two parts.
-fn b_of_f16(lane: usize, register: usize, part: usize) -> Place {
+pub fn b_of_f16(lane: usize, register: usize, part: usize) -> Place {
     let (group, in_group) = (lane / 4, lane % 4);
     let row = in_group * 2 + part;
     (if register == 0 { row } else { row + 8 }, group)
 }
 
 /// `a` of `m16n8k32`, 16 × 32: four registers of four parts.
-fn a_of_int8(lane: usize, register: usize, part: usize) -> Place {
+pub fn a_of_int8(lane: usize, register: usize, part: usize) -> Place {
     let (group, in_group) = (lane / 4, lane % 4);
     let row = if register.is_multiple_of(2) { group } else { group + 8 };
     let column = in_group * 4 + part;
@@ -41,21 +41,21 @@ fn a_of_int8(lane: usize, register: usize, part: usize) -> Place {
 }
 
 /// `b` of `m16n8k32`, 32 × 8: two registers of four parts.
-fn b_of_int8(lane: usize, register: usize, part: usize) -> Place {
+pub fn b_of_int8(lane: usize, register: usize, part: usize) -> Place {
     let (group, in_group) = (lane / 4, lane % 4);
     let row = in_group * 4 + part;
     (if register == 0 { row } else { row + 16 }, group)
 }
 
 /// `c` and `d` of both, 16 × 8: four registers of 32 bits.
-fn c_of_both(lane: usize, register: usize) -> Place {
+pub fn c_of_both(lane: usize, register: usize) -> Place {
     let (group, in_group) = (lane / 4, lane % 4);
     let row = if register < 2 { group } else { group + 8 };
     (row, in_group * 2 + register % 2)
 }
 
 /// What `ldmatrix` gives of an 8 × 8 matrix: one register of two parts.
-fn loaded(lane: usize, part: usize, is_transposed: bool) -> Place {
+pub fn loaded(lane: usize, part: usize, is_transposed: bool) -> Place {
     let (row, column) = (lane / 4, lane % 4 * 2 + part);
     if is_transposed { (column, row) } else { (row, column) }
 }
@@ -187,58 +187,6 @@ fn multiply_int8(
             for (sum, &b) in sums.iter_mut().zip(b) {
                 *sum = sum.wrapping_add((a * b) as u32);
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    /// Rows and columns of the PTX ISA, at lanes and elements that tell the registers apart.
-    #[test]
-    fn fragments_are_laid_out_as_documented() {
-        assert_eq!(
-            [0, 1, 2, 3].map(|register| a_of_f16(6, register, 1)),
-            [(1, 5), (9, 5), (1, 13), (9, 13)]
-        );
-        assert_eq!([0, 1].map(|register| b_of_f16(6, register, 1)), [(5, 1), (13, 1)]);
-        assert_eq!(
-            [0, 1, 2, 3].map(|register| a_of_int8(6, register, 3)),
-            [(1, 11), (9, 11), (1, 27), (9, 27)]
-        );
-        assert_eq!([0, 1].map(|register| b_of_int8(6, register, 3)), [(11, 1), (27, 1)]);
-        assert_eq!(
-            [0, 1, 2, 3].map(|register| c_of_both(6, register)),
-            [(1, 4), (1, 5), (9, 4), (9, 5)]
-        );
-        assert_eq!((loaded(6, 1, false), loaded(6, 1, true)), ((1, 5), (5, 1)));
-    }
-
-    /// Every element has one place.
-    #[test]
-    fn fragments_fill_their_matrices() {
-        let check =
-            |(rows, columns), (registers, parts), place: &dyn Fn(usize, usize, usize) -> Place| {
-                let mut places = BTreeSet::new();
-                for lane in 0..LANES {
-                    for register in 0..registers {
-                        places.extend((0..parts).map(|part| place(lane, register, part)));
-                    }
-                }
-                let all = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
-                assert_eq!(places, all.collect());
-                assert_eq!(rows * columns, LANES * registers * parts);
-            };
-        check((16, 16), (4, 2), &a_of_f16);
-        check((16, 8), (2, 2), &b_of_f16);
-        check((16, 32), (4, 4), &a_of_int8);
-        check((32, 8), (2, 4), &b_of_int8);
-        check((16, 8), (4, 1), &|lane, register, _| c_of_both(lane, register));
-        for is_transposed in [false, true] {
-            check((8, 8), (1, 2), &|lane, _, part| loaded(lane, part, is_transposed));
         }
     }
 }

@@ -185,29 +185,3 @@ pub fn split_at_commas(text: &str) -> Vec<&str> {
     }
     parts
 }
-
-#[test]
-fn a_text_is_taken_apart() {
-    let text = ".version 8.0\n.file 1 \"a//b.cu\" // a comment; here\n.visible .entry f(\n .param \
-                .u64 p\n)\n{\n/* two\nlines */ $L1:\n@%p mov.b64 {%a,\n%b}, %c;\n{ ret; }\n}\n\
-                .section .debug { {.b8 1\n} }";
-    let found = pieces(text).unwrap();
-    let expected = [
-        (1, Content::Line(".version 8.0".into())),
-        (2, Content::Line(".file 1 \"a//b.cu\"".into())),
-        (3, Content::Header(".visible .entry f( .param .u64 p )".into())),
-        (6, Content::Open),
-        (8, Content::Label("$L1".into())),
-        (9, Content::Statement("@%p mov.b64 {%a, %b}, %c".into())),
-        (11, Content::Open),
-        (11, Content::Statement("ret".into())),
-        (11, Content::Close),
-        (12, Content::Close),
-    ];
-    assert_eq!(found, expected.map(|(line, content)| Piece { line, content }));
-    for unfinished in ["ret", "{", "}", "{ mov }", ".section .debug {"] {
-        assert!(pieces(unfinished).is_err(), "{unfinished}");
-    }
-    assert_eq!(split_at_commas("a, {b, c}, [d+4]"), ["a", "{b, c}", "[d+4]"]);
-    assert!(split_at_commas("").is_empty());
-}

@@ -74,18 +74,3 @@ impl Type {
         }
     }
 }
-
-#[test]
-fn types_have_names_and_numbers() {
-    assert_eq!(Type::parse("s16"), Some(Type { kind: Kind::Signed, bits: 16 }));
-    assert_eq!(Type::parse("pred"), Some(Type::PREDICATE));
-    for unknown in ["", "u", "u128", "f64", "bf16", "e4m3", "row"] {
-        assert_eq!(Type::parse(unknown), None, "{unknown}");
-    }
-    let number = |name: &str, value| Type::parse(name).unwrap().number(value);
-    assert_eq!(number("s8", 0x1ff), -1);
-    assert_eq!(number("u8", 0x1ff), 255);
-    assert_eq!(number("s64", u64::MAX), -1);
-    assert_eq!(number("u64", u64::MAX), i128::from(u64::MAX));
-    assert_eq!(Type::parse("s16").unwrap().range(), (-32768, 32767));
-}

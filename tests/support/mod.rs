@@ -3,9 +3,11 @@
 #![allow(dead_code, reason = "each test target uses its own part of this module")]
 
 pub mod generator;
+pub mod stand_in;
 
 use std::path::{Path, PathBuf};
 
+use distilbert::TokenBatch;
 use serde_json::Value;
 
 /// The largest error that a logit in `f32` may have against float64.
@@ -43,6 +45,19 @@ pub fn largest_error(found: &[f32], expected: &[f64]) -> f64 {
         error
     });
     errors.fold(0.0, f64::max)
+}
+
+/// The batch of a golden, and its logits row after row.
+pub fn padded_batch(batch: &Value) -> (TokenBatch, Vec<f64>) {
+    let len = list(&batch["input_ids"][0]).len();
+    let flat = |field: &str| list(&batch[field]).iter().flat_map(ids).collect::<Vec<u32>>();
+    let tokens = TokenBatch::from_padded(&flat("input_ids"), &flat("attention_mask"), len);
+    (tokens.unwrap(), list(&batch["logits"]).iter().flat_map(numbers).collect())
+}
+
+/// The label with the largest logit.
+pub fn best(logits: &[f32]) -> usize {
+    (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap()
 }
 
 /// The texts of `tests/reference/tokens.json` with their ids.

@@ -1,7 +1,7 @@
 //! A statement as an instruction. Every modifier and every operand is accounted for: one that is not
 //! known is an error.
 
-mod operands;
+pub mod operands;
 mod scalar;
 
 use operands::{Modifiers, Operands};

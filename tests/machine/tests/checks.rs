@@ -25,6 +25,9 @@ fn accesses_are_in_bounds() {
         "{out:?}"
     );
     assert!(matches!(of("st.global.u8 [%buffer-1], %r0;"), Some(Fault::OutOfBounds { .. })));
+    let copy = "cp.async.ca.shared.global [%r1], [%a1+3844], 4; cp.async.wait_all;";
+    let out = of(copy);
+    assert!(matches!(out, Some(Fault::OutOfBounds { space: MemorySpace::Global, .. })), "{out:?}");
     let expected = Fault::OutOfBounds { space: MemorySpace::Shared, address: 1024, bytes: 4 };
     assert_eq!(of("st.shared.u32 [%r1+772], %r0;"), Some(expected));
     assert_eq!(of("st.shared.u32 [%r1+768], %r0;"), None);
@@ -39,6 +42,7 @@ fn accesses_are_aligned() {
         "ld.global.v2.f32 {%r2, %r3}, [%a1];",
         "st.global.v4.b32 [%buffer+8], {%r0, %r0, %r0, %r0};",
         "st.shared.u16 [%r1+1], %r0;",
+        "ld.param.u64 %a2, [pointer+4];",
         "cp.async.ca.shared.global [%r1], [%a1+2], 4; cp.async.wait_all;",
         "cp.async.ca.shared.global [%r1+2], [%a1], 4; cp.async.wait_all;",
     ] {

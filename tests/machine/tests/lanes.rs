@@ -1,7 +1,7 @@
 //! Control flow, and what the lanes of a warp tell each other.
 
 use super::{fault, kernel, run, run_lanes};
-use crate::machine::Fault;
+use crate::machine::{Error, Fault, Module};
 
 /// A value for each lane.
 fn each_lane(value: impl Fn(u64) -> u64) -> Vec<u64> {
@@ -117,6 +117,8 @@ fn masks_name_the_active_lanes() {
     }
     let mask = "mov.u32 %r0, %laneid; bar.warp.sync 1;";
     assert_eq!(fault(32, mask), Some(Fault::Mask { mask: 1, active: u32::MAX }));
+    let unlike = format!("{HALF_OF_THE_WARP} selp.b32 %r1, -1, 7, %p0; bar.warp.sync %r1;");
+    assert_eq!(fault(32, &unlike), Some(Fault::Mask { mask: 7, active: u32::MAX }));
 }
 
 #[test]
@@ -143,6 +145,13 @@ fn lanes_that_never_come_are_a_deadlock() {
         "{HALF_OF_THE_WARP} @%p0 bra LOW; bar.warp.sync -1; bra END; LOW: bar.warp.sync -1; END:"
     );
     assert_eq!(fault(32, &body), None);
+}
+
+#[test]
+fn the_last_instruction_is_an_exit() {
+    let text = ".entry test(.param .u64 pointer) { .reg .b32 %r<2>; mov.u32 %r0, 1; }";
+    let error = run(&Module::parse(text).unwrap(), 32, &mut vec![0]).unwrap_err();
+    assert!(matches!(error, Error::Fault { fault: Fault::NoExit, .. }), "{error}");
 }
 
 #[test]

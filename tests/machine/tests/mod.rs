@@ -1,12 +1,17 @@
-//! Tests of the machine on small kernels.
+//! Tests of the machine: its parts, and what it makes of small kernels. They are apart from it, as it is
+//! part of several programs and they of one.
 
 mod checks;
+mod fragments;
+mod global;
 mod instructions;
 mod lanes;
 mod matrices;
 mod modules;
+mod parts;
+mod shared;
 
-use super::{Argument, Counts, Error, Fault, Launch, Memory, Module};
+use crate::machine::{Argument, Counts, Error, Fault, Launch, Memory, Module};
 
 /// A kernel `test` with one parameter, the address in `%buffer`, and registers of each kind.
 ///

@@ -50,12 +50,66 @@ fn what_is_not_known_is_named() {
     names("add.u32 %r0, %r1, %r2, %r3;", "operands");
     names(".local .align 4 .b8 depot[16];", ".local");
     names("@%q mov.u32 %r0, 1;", "`%q`");
+    names("mov.u32 7, %r0;", "`7`");
+    names("bar.sync %r0;", "`%r0`");
+    names("ld.global.u32 %r0, %r1;", "an address");
+    names("add %r0, %r1, %r2;", "a type");
+    names(".reg .b33 %x;", ".b33");
+    names("$L: $L:", "`$L`");
+    names(".shared .b8 p[4];", "`p`");
     names(".reg .b32 %r2;", "`%r2`");
     assert_eq!(defect_of("add.u32 %r0, %r1, %r2;"), None);
     assert_eq!(defect_of("membar.gl;"), None);
     assert_eq!(defect_of("fence.acq_rel.gpu;"), None);
     assert_eq!(defect_of("ld.global.L1::no_allocate.u32 %r0, [%r1];"), None);
     assert_eq!(defect_of(".pragma \"nounroll\";"), None);
+}
+
+#[test]
+fn instructions_have_the_types_that_they_take() {
+    for (statement, of) in [
+        ("ld.global.pred %r0, [%r1];", "pred"),
+        ("ld.global.f16x2 %r0, [%r1];", "f16x2"),
+        ("st.global.v4.u64 [%r0], {%r1, %r1, %r1, %r1};", "u64"),
+        ("redux.sync.add.f32 %r0, %r1, -1;", "f32"),
+        ("redux.sync.and.u32 %r0, %r1, -1;", "u32"),
+        ("redux.sync.max.u64 %r0, %r1, -1;", "u64"),
+        ("mov.b16 %r0, {%r0, %r1, %r2, %r3};", "b16"),
+        ("mov.b32 {%r0, %r1, %r2}, %r3;", "b32"),
+        ("dp4a.u16.u32 %r0, %r1, %r2, %r3;", "u16"),
+        ("shl.s32 %r0, %r1, %r2;", "s32"),
+        ("add.b32 %r0, %r1, %r2;", "b32"),
+        ("popc.u32 %r0, %r1;", "u32"),
+        ("neg.u32 %r0, %r1;", "u32"),
+        ("mul.wide.u64 %r0, %r1, %r2;", "u64"),
+        ("sqrt.rn.f16 %r0, %r1;", "f16"),
+        ("setp.eq.pred %r0, %r1, %r2;", "pred"),
+        ("cvt.u32.b32 %r0, %r1;", "u32"),
+        ("cvt.rn.f16x2.f16 %r0, %r1, %r2;", "f16x2"),
+    ] {
+        let defect = defect_of(statement);
+        assert!(
+            matches!(&defect, Some(Defect::Type { name, .. }) if *name == of),
+            "{statement}: {defect:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_not_known_of_a_kernel_is_named() {
+    let defect = |text: &str| match Module::parse(text) {
+        Err(Error::Text { defect, .. }) => defect.to_string(),
+        other => panic!("{text}: {:?}", other.map(|_| ())),
+    };
+    for (text, name) in [
+        (".alias f, g;", ".alias"),
+        (".hidden .entry f() { ret; }", ".hidden"),
+        (".entry f(.reg .u64 p) { ret; }", ".reg .u64 p"),
+        (".entry f() .noreturn { ret; }", ".noreturn"),
+        (".entry f() { ret; } .entry f() { ret; }", "`f` is declared twice"),
+    ] {
+        assert!(defect(text).contains(name), "{text}: {}", defect(text));
+    }
 }
 
 const TEXT: &str = r#"
@@ -158,22 +212,40 @@ fn a_launch_fits_its_kernel() {
         other => panic!("{other:?}"),
     };
     assert_eq!(defect(&|launch| launch.kernel = "other"), LaunchDefect::Unknown);
-    assert_eq!(defect(&|launch| launch.grid[1] = 0), LaunchDefect::Grid);
+    for grid in [[3, 0, 1], [u32::MAX, 1, 1], [1 << 16, 1 << 16, 1]] {
+        assert_eq!(defect(&|launch| launch.grid = grid), LaunchDefect::Grid);
+    }
     let threads = defect(&|launch| launch.block = [65, 1, 1]);
     assert_eq!(threads, LaunchDefect::Threads { given: 65, most: 64 });
+    let threads = defect(&|launch| launch.block = [1, 0, 1]);
+    assert_eq!(threads, LaunchDefect::Threads { given: 0, most: 64 });
     let shared = defect(&|launch| launch.shared_bytes = 227 * 1024);
     assert!(matches!(shared, LaunchDefect::SharedBytes { .. }));
     let count = defect(&|launch| launch.arguments = &launch.arguments[1..]);
     assert_eq!(count, LaunchDefect::ArgumentCount { given: 2, wanted: 3 });
-    let too_large = [Argument::Value(0), Argument::Value(1 << 32), Argument::Value(0)];
-    let size = LaunchDefect::ArgumentSize { index: 1, wanted: 4 };
-    let large = Launch {
-        kernel: "scale",
-        grid: [1; 3],
-        block: [1; 3],
-        shared_bytes: 0,
-        arguments: &too_large,
+}
+
+#[test]
+fn an_argument_fits_its_parameter() {
+    let text = ".entry f(.param .u32 number, .param .b8 shape[12]) { ret; }";
+    let module = Module::parse(text).unwrap();
+    let launch = |number: Argument, shape: Argument| {
+        let launch = Launch {
+            kernel: "f",
+            grid: [1; 3],
+            block: [1; 3],
+            shared_bytes: 0,
+            arguments: &[number, shape],
+        };
+        module.launch(&mut Memory::new(), &launch).map(|_| ())
     };
-    let result = Module::parse(TEXT).unwrap().launch(&mut memory, &large);
-    assert_eq!(result, Err(Error::Launch { kernel: "scale".into(), defect: size }));
+    let misfit = |index, wanted| {
+        let defect = LaunchDefect::ArgumentSize { index, wanted };
+        Err(Error::Launch { kernel: "f".into(), defect })
+    };
+    let (number, shape) = (Argument::Value(7), Argument::Bytes(vec![0; 12]));
+    assert_eq!(launch(number.clone(), shape.clone()), Ok(()));
+    assert_eq!(launch(Argument::Value(1 << 32), shape.clone()), misfit(0, 4));
+    assert_eq!(launch(Argument::Bytes(vec![0; 8]), shape), misfit(0, 4));
+    assert_eq!(launch(number, Argument::Value(0)), misfit(1, 12));
 }

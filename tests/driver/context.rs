@@ -1,0 +1,281 @@
+//! A context: the memory, modules, streams, events and graphs of a device's user.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::graph::{Capture, Graph, Mode};
+use crate::handle::{self, Handle};
+use crate::host::{HostRange, PinnedMemory};
+use crate::log;
+use crate::memory::DeviceMemory;
+use crate::module::Modules;
+use crate::operation::{HostSource, KernelLaunch, Operation, Resources};
+use crate::stream::{Event, Point, Streams};
+
+pub struct Context {
+    pub resources: Resources,
+    pub streams: Streams,
+    pub events: BTreeMap<Handle, Event>,
+    pub graphs: BTreeMap<Handle, Graph>,
+    /// Instances of graphs, which do not change with them.
+    pub instances: BTreeMap<Handle, Graph>,
+    /// The first error of an operation, which every later call gives.
+    failure: Option<Error>,
+}
+
+impl Context {
+    pub fn of(device: usize) -> Self {
+        Self {
+            resources: Resources {
+                memory: DeviceMemory::of(device),
+                pinned: PinnedMemory::default(),
+                modules: Modules::default(),
+            },
+            streams: Streams::new(),
+            events: BTreeMap::new(),
+            graphs: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            failure: None,
+        }
+    }
+
+    pub fn check(&self) -> Result<()> {
+        self.failure.map_or(Ok(()), Err)
+    }
+
+    /// Queues an operation, or adds it to what the stream captures.
+    pub fn issue(&mut self, stream: Handle, operation: Operation) -> Result<()> {
+        let stream = self.streams.get(stream)?;
+        match &mut stream.capture {
+            Some(capture) => capture.add(operation),
+            None => {
+                stream.push(operation);
+                Ok(())
+            }
+        }
+    }
+
+    pub fn launch(&mut self, stream: Handle, launch: KernelLaunch) -> Result<()> {
+        self.resources.check(&launch)?;
+        self.issue(stream, Operation::Kernel(launch))
+    }
+
+    /// Runs what is before a point, and what that waits for.
+    fn run(&mut self, point: Point) -> Result<()> {
+        while let Some(operation) = self.streams.next_before(point) {
+            self.run_one(&operation)?;
+        }
+        Ok(())
+    }
+
+    fn run_one(&mut self, operation: &Operation) -> Result<()> {
+        if let Operation::Wait(point) = operation {
+            return self.run(*point);
+        }
+        let result = self.resources.run(operation);
+        if let Err(error) = result {
+            self.failure.get_or_insert(error);
+        }
+        result
+    }
+
+    /// Runs all that was asked of any stream, none of which may be capturing.
+    pub fn synchronize(&mut self) -> Result<()> {
+        let captures = self.streams.captures();
+        let errors = captures.map(|capture| capture.refuse(Error::CaptureUnsupported));
+        errors.last().map_or(Ok(()), Err)?;
+        log::line("synchronize");
+        self.run_all()
+    }
+
+    fn run_all(&mut self) -> Result<()> {
+        self.streams.ends().into_iter().try_for_each(|end| self.run(end))
+    }
+
+    pub fn synchronize_stream(&mut self, stream: Handle) -> Result<()> {
+        self.refuse_in_capture(stream)?;
+        log::line("synchronize_stream");
+        let end = self.streams.end(stream)?;
+        self.run(end)
+    }
+
+    /// For what a stream must not be asked while it captures.
+    pub fn refuse_in_capture(&mut self, stream: Handle) -> Result<()> {
+        match &mut self.streams.get(stream)?.capture {
+            Some(capture) => Err(capture.refuse(Error::CaptureUnsupported)),
+            None => Ok(()),
+        }
+    }
+
+    /// For calls that are of no stream but may wait for all, which captures forbid.
+    pub fn refuse_in_any_capture(&mut self) -> Result<()> {
+        let forbidding = self.streams.captures().filter(|capture| capture.forbids());
+        let errors = forbidding.map(|capture| capture.refuse(Error::CaptureUnsupported));
+        errors.last().map_or(Ok(()), Err)
+    }
+
+    /// From pinned memory the bytes are read when the copy runs, from any other now.
+    pub fn copy_to_device(&mut self, to: u64, from: HostRange, stream: Handle) -> Result<()> {
+        let from = if self.resources.pinned.contains(from)? {
+            HostSource::Pinned(from)
+        } else {
+            // In a graph there would be no telling what the memory is by then.
+            self.refuse_in_capture(stream)?;
+            HostSource::Staged(from.read().into())
+        };
+        self.issue(stream, Operation::CopyToDevice { to, from })
+    }
+
+    /// To memory that is not pinned, the copy is waited for.
+    pub fn copy_to_host(&mut self, to: HostRange, from: u64, stream: Handle) -> Result<()> {
+        if self.resources.pinned.contains(to)? {
+            return self.issue(stream, Operation::CopyToHost { to, from });
+        }
+        self.synchronize_stream(stream)?;
+        log::line(format_args!("copy_to_host {}", to.len));
+        let bytes = self.resources.memory.bytes.read(from, to.len).map_err(Error::from);
+        if let Err(error) = bytes {
+            self.failure.get_or_insert(error);
+        }
+        to.write(&bytes?);
+        Ok(())
+    }
+
+    pub fn allocate(&mut self, len: usize) -> Result<u64> {
+        let address = self.resources.memory.allocate(len)?;
+        log::line(format_args!("allocate {len}"));
+        Ok(address)
+    }
+
+    /// When all that was asked for before is done.
+    pub fn free(&mut self, address: u64) -> Result<()> {
+        self.refuse_in_any_capture()?;
+        self.resources.memory.doom(address)?;
+        self.run_all()?;
+        self.resources.run(&Operation::Free { address })
+    }
+
+    pub fn free_async(&mut self, address: u64, stream: Handle) -> Result<()> {
+        self.refuse_in_capture(stream)?;
+        self.resources.memory.doom(address)?;
+        self.issue(stream, Operation::Free { address })
+    }
+
+    pub fn event(&self, event: Handle) -> Result<Event> {
+        self.events.get(&event).copied().ok_or(Error::InvalidHandle)
+    }
+
+    pub fn record(&mut self, event: Handle, stream: Handle) -> Result<()> {
+        self.event(event)?;
+        let recorded = match &self.streams.get(stream)?.capture {
+            Some(capture) => {
+                capture.check()?;
+                Event::Captured(capture.id)
+            }
+            None => Event::Recorded(self.streams.end(stream)?),
+        };
+        self.events.insert(event, recorded);
+        Ok(())
+    }
+
+    /// Has a stream wait for what an event was recorded as until now.
+    pub fn wait(&mut self, stream: Handle, event: Handle) -> Result<()> {
+        let event = self.event(event)?;
+        let stream = self.streams.get(stream)?;
+        match (&mut stream.capture, event) {
+            (_, Event::Unrecorded) => Ok(()),
+            (Some(capture), Event::Captured(id)) if capture.id == id => capture.check(),
+            (Some(capture), _) => Err(capture.refuse(Error::CaptureIsolation)),
+            (None, Event::Recorded(point)) => {
+                stream.push(Operation::Wait(point));
+                Ok(())
+            }
+            (None, Event::Captured(_)) => {
+                let reason = "a stream waits for an event of a capture, which would join it; that is \
+                              not modelled";
+                Err(Error::CapturedEvent.because(reason))
+            }
+        }
+    }
+
+    pub fn synchronize_event(&mut self, event: Handle) -> Result<()> {
+        match self.event(event)? {
+            Event::Unrecorded => Ok(()),
+            Event::Captured(_) => Err(Error::CapturedEvent),
+            Event::Recorded(point) => {
+                self.refuse_in_any_capture()?;
+                log::line("synchronize_event");
+                self.run(point)
+            }
+        }
+    }
+
+    /// Whether it has come to the event. If not, the stream gets on by one operation, so that asking
+    /// again and again comes to an end.
+    pub fn query_event(&mut self, event: Handle) -> Result<()> {
+        match self.event(event)? {
+            Event::Unrecorded => Ok(()),
+            Event::Captured(_) => Err(Error::CapturedEvent),
+            Event::Recorded(point) => {
+                self.refuse_in_any_capture()?;
+                let Some(operation) = self.streams.next_before(point) else { return Ok(()) };
+                self.run_one(&operation)?;
+                Err(Error::NotReady)
+            }
+        }
+    }
+
+    pub fn begin_capture(&mut self, stream: Handle, mode: Mode) -> Result<()> {
+        let is_default = stream == handle::NULL;
+        let stream = self.streams.get(stream)?;
+        if is_default {
+            return Err(Error::CaptureUnsupported);
+        }
+        if stream.capture.is_some() {
+            return Err(Error::IllegalState);
+        }
+        log::line("begin_capture");
+        stream.capture = Some(Capture::begin(mode));
+        Ok(())
+    }
+
+    pub fn end_capture(&mut self, stream: Handle) -> Result<Handle> {
+        let stream = self.streams.get(stream)?;
+        let capture = stream.capture.take_if(|capture| capture.may_end());
+        let Some(capture) = capture else {
+            let is_capturing = stream.capture.is_some();
+            return Err(if is_capturing { Error::CaptureWrongThread } else { Error::IllegalState });
+        };
+        let graph = capture.end()?;
+        log::line(format_args!("end_capture {}", graph.len()));
+        let handle = handle::new();
+        self.graphs.insert(handle, graph);
+        Ok(handle)
+    }
+
+    pub fn instantiate(&mut self, graph: Handle) -> Result<Handle> {
+        let graph = self.graphs.get(&graph).ok_or(Error::InvalidHandle)?.clone();
+        log::line(format_args!("instantiate {}", graph.len()));
+        let handle = handle::new();
+        self.instances.insert(handle, graph);
+        Ok(handle)
+    }
+
+    pub fn launch_graph(&mut self, instance: Handle, stream: Handle) -> Result<()> {
+        let nodes = self.instances.get(&instance).ok_or(Error::InvalidHandle)?.clone();
+        for node in nodes.iter() {
+            if let Operation::Kernel(launch) = node
+                && self.resources.modules.function(launch.function).is_err()
+            {
+                return Err(
+                    Error::InvalidHandle.because("the module of a graph's kernel is unloaded")
+                );
+            }
+        }
+        if let Some(capture) = &mut self.streams.get(stream)?.capture {
+            let error = Error::NotSupported.because("graphs in graphs are not modelled");
+            return Err(capture.refuse(error));
+        }
+        self.issue(stream, Operation::Graph(nodes))
+    }
+}

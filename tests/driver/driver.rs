@@ -1,0 +1,96 @@
+//! The driver's state: contexts, and which of them each thread works in.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use crate::context::Context;
+use crate::device;
+use crate::error::{Error, Result};
+use crate::handle::{self, Handle};
+use crate::settings::SETTINGS;
+
+static DRIVER: Mutex<Driver> = Mutex::new(Driver {
+    is_initialized: false,
+    contexts: BTreeMap::new(),
+    primaries: BTreeMap::new(),
+});
+
+thread_local! {
+    static CURRENT: Cell<Handle> = const { Cell::new(handle::NULL) };
+}
+
+pub struct Driver {
+    is_initialized: bool,
+    contexts: BTreeMap<Handle, Context>,
+    /// Of devices that have one: their own context, and how often it was retained.
+    primaries: BTreeMap<usize, (Handle, usize)>,
+}
+
+/// A call holds it to its end, so there is no more than one call at a time.
+fn lock() -> MutexGuard<'static, Driver> {
+    DRIVER.lock().expect("a panic ends the process")
+}
+
+pub fn initialize() -> Result<()> {
+    if SETTINGS.devices == 0 {
+        return Err(Error::NoDevice);
+    }
+    lock().is_initialized = true;
+    Ok(())
+}
+
+/// Checks the device's number, in a driver that is initialised.
+pub fn device(ordinal: i32) -> Result<usize> {
+    initialized().and_then(|_| device::check(ordinal))
+}
+
+pub fn initialized() -> Result<MutexGuard<'static, Driver>> {
+    let driver = lock();
+    if driver.is_initialized { Ok(driver) } else { Err(Error::NotInitialized) }
+}
+
+/// Calls with the context that this thread works in.
+pub fn in_context<T>(call: impl FnOnce(&mut Context) -> Result<T>) -> Result<T> {
+    let mut driver = initialized()?;
+    let context = driver.contexts.get_mut(&CURRENT.get()).ok_or(Error::InvalidContext)?;
+    context.check()?;
+    call(context)
+}
+
+pub fn current() -> Handle {
+    CURRENT.get()
+}
+
+pub fn set_current(context: Handle) -> Result<()> {
+    if context != handle::NULL && !initialized()?.contexts.contains_key(&context) {
+        return Err(Error::InvalidContext);
+    }
+    CURRENT.set(context);
+    Ok(())
+}
+
+/// Of the device's own context, which is made if there is none.
+pub fn retain_primary(ordinal: i32) -> Result<Handle> {
+    let ordinal = device(ordinal)?;
+    let mut driver = lock();
+    let (context, count) = driver.primaries.entry(ordinal).or_insert_with(|| (handle::new(), 0));
+    *count += 1;
+    let context = *context;
+    driver.contexts.entry(context).or_insert_with(|| Context::of(ordinal));
+    Ok(context)
+}
+
+/// The last one who has retained it destroys it, with all that is in it.
+pub fn release_primary(ordinal: i32) -> Result<()> {
+    let ordinal = device(ordinal)?;
+    let mut driver = lock();
+    let (context, count) = driver.primaries.get_mut(&ordinal).ok_or(Error::InvalidContext)?;
+    *count -= 1;
+    if *count == 0 {
+        let context = *context;
+        driver.primaries.remove(&ordinal);
+        driver.contexts.remove(&context);
+    }
+    Ok(())
+}

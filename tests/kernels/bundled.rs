@@ -1,0 +1,81 @@
+//! The bundled model's own matrices in 8 bits: both engines have the same integers.
+
+use distilbert::kernels::{Epilogue, linear};
+use distilbert::{InstructionSet, Precision, quantize};
+use half::f16;
+use tempfile::TempDir;
+
+use super::{Device, arguments, module};
+use crate::machine::Argument;
+use crate::support::bundled_model;
+use crate::support::generator::Tensor;
+
+/// Rows that are multiplied.
+const ROWS: usize = 5;
+
+#[test]
+fn products_with_the_bundled_weights_have_the_integers_of_the_cpu() {
+    let folder = TempDir::new().unwrap();
+    let stored = folder.path().join("int8");
+    quantize(bundled_model(), &stored).unwrap();
+    let (floats, bytes) = (Tensor::read_all(&bundled_model()), Tensor::read_all(&stored));
+    let words = floats["distilbert.embeddings.word_embeddings.weight"].values();
+    let linear_module = module("linear");
+    let quantise_module = module("quantise");
+    let set = *InstructionSet::detected().last().unwrap();
+    let mut compared = 0;
+    for (name, tensor) in &bytes {
+        if !name.starts_with("distilbert.transformer")
+            || !name.ends_with(".weight")
+            || tensor.shape.len() != 2
+        {
+            continue;
+        }
+        let &[outputs, inputs] = tensor.shape.as_slice() else { unreachable!() };
+        // Embeddings of words from the middle of the vocabulary, end to end.
+        let rows: Vec<f16> =
+            words[2_000_000..][..ROWS * inputs].iter().map(|&value| f16::from_f32(value)).collect();
+
+        let mut device = Device::new(&quantise_module);
+        let from = device.upload(&rows);
+        let (to, scales) = (device.room::<u8>(rows.len()), device.room::<f32>(2 * ROWS));
+        let arguments = arguments![from, to, scales, inputs as u32];
+        device.launch("quantise", [ROWS as u32, 1, 1], 128, arguments);
+        let quantised: Vec<u8> = device.download(to, rows.len());
+        let row_scales: Vec<f32> = device.download(scales, 2 * ROWS);
+
+        let weights: Vec<i8> = tensor.bytes.iter().map(|&byte| byte as i8).collect();
+        let column_scales = bytes[&format!("{name}_scale")].values();
+        let columns: Vec<u32> = weights
+            .chunks(inputs)
+            .zip(&column_scales)
+            .flat_map(|(column, scale)| {
+                let sum: i32 = column.iter().copied().map(i32::from).sum();
+                [scale.to_bits(), sum as u32, 0, 0]
+            })
+            .collect();
+        let mut device = Device::new(&linear_module);
+        let (from, row_scales) = (device.upload(&quantised), device.upload(&row_scales));
+        let (weight, columns) = (device.upload(&weights), device.upload(&columns));
+        let to = device.room::<f16>(ROWS * outputs);
+        let sizes = [ROWS, outputs, inputs, outputs].map(|size| size as u32);
+        let arguments = arguments![
+            from, row_scales, weight, columns, to, sizes[0], sizes[1], sizes[2], sizes[3]
+        ];
+        let grid = [outputs.div_ceil(32) as u32, 1, 1];
+        device.launch("linear_int8_bias_16x32", grid, 64, arguments);
+        let found: Vec<f16> = device.download(to, ROWS * outputs);
+
+        // The CPU rounds the weights, and the rows, by itself.
+        let input: Vec<f32> = rows.iter().map(|half| half.to_f32()).collect();
+        let weights = floats[name].values();
+        let operands = (input.as_slice(), weights.as_slice(), inputs);
+        let mut expected = vec![0.0; ROWS * outputs];
+        linear(set, Precision::Int8, Epilogue::Bias, operands).unwrap()(&mut expected);
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(*found, f16::from_f32(*expected), "{name}");
+        }
+        compared += found.len();
+    }
+    assert!(compared > 5 * 6 * 3000, "only {compared} values");
+}

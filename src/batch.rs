@@ -1,5 +1,7 @@
 //! [`TokenBatch`]: rows of tokens packed end to end, without padding.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 
 /// Rows of token ids, packed: no padding is held, and none is computed.
@@ -118,9 +120,25 @@ impl TokenBatch {
     }
 
     /// The tokens of one row, as a range of [`input_ids`](Self::input_ids).
-    pub(crate) fn row(&self, row: usize) -> std::ops::Range<usize> {
+    pub(crate) fn row(&self, row: usize) -> Range<usize> {
         let start = if row == 0 { 0 } else { self.row_ends[row - 1] };
         start..self.row_ends[row]
+    }
+
+    /// Cuts the batch into runs of rows of at most so many tokens and rows. Rows are never cut, so one that
+    /// is longer is a run of its own.
+    pub(crate) fn parts(&self, tokens: usize, rows: usize) -> impl Iterator<Item = Range<usize>> {
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            if start == self.rows() {
+                return None;
+            }
+            let limit = self.row(start).start + tokens;
+            let fitting = self.row_ends[start..].partition_point(|&end| end <= limit);
+            let part = start..start + fitting.clamp(1, rows);
+            start = part.end;
+            Some(part)
+        })
     }
 
     /// Checks the ids and positions against a model's tables.
@@ -163,6 +181,15 @@ mod tests {
     fn a_full_mask_is_the_same_as_none() {
         let padded = TokenBatch::from_padded(&[1, 2, 3, 4], &[1; 4], 2).unwrap();
         assert_eq!(padded, TokenBatch::from_rows(&[[1, 2], [3, 4]]).unwrap());
+    }
+
+    #[test]
+    fn parts_hold_whole_rows() {
+        let rows: Vec<Vec<u32>> = [3, 4, 9, 1, 1, 1].map(|len| vec![1; len]).into();
+        let batch = TokenBatch::from_rows(&rows).unwrap();
+        let parts = |tokens, rows| batch.parts(tokens, rows).collect::<Vec<_>>();
+        assert_eq!(parts(7, usize::MAX), [0..2, 2..3, 3..6]);
+        assert_eq!(parts(100, 2), [0..2, 2..4, 4..6]);
     }
 
     #[test]

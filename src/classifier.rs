@@ -9,8 +9,11 @@ use crate::batch::TokenBatch;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Config, ProblemType};
 use crate::cpu::isa::InstructionSet;
-use crate::cpu::{self, Forward, Precision, Threads};
+use crate::cpu::{self, Threads};
+use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::forward::Forward;
+use crate::precision::Precision;
 use crate::prediction::Prediction;
 #[cfg(feature = "text")]
 use crate::tokenizer::{Tokenizer, Truncation};
@@ -52,11 +55,13 @@ pub struct ModelInfo {
     pub parameters: usize,
     /// Size of the weight files in bytes.
     pub checkpoint_bytes: usize,
-    /// The instruction set chosen.
+    /// Where the model is computed; never [`Device::Auto`].
+    pub device: Device,
+    /// The instruction set chosen, for what is computed on the processor.
     pub instruction_set: InstructionSet,
     /// How the weights are held and multiplied.
     pub precision: Precision,
-    /// Threads that a call is spread over.
+    /// Threads that a call is spread over; one where a GPU computes.
     pub threads: usize,
 }
 
@@ -65,6 +70,7 @@ pub struct ModelInfo {
 #[must_use]
 pub struct ClassifierBuilder {
     folder: PathBuf,
+    device: Device,
     precision: Option<Precision>,
     threads: Option<usize>,
     pool: Option<Arc<ThreadPool>>,
@@ -74,8 +80,22 @@ pub struct ClassifierBuilder {
 }
 
 impl ClassifierBuilder {
-    /// How the weights are held and multiplied; by default [`Precision::F32`], or
-    /// [`Precision::Int8`] for a checkpoint that [`quantize`](crate::quantize) has written.
+    /// Where the model is computed; by default [`Device::Cpu`].
+    ///
+    /// ```
+    /// use distilbert::{Classifier, Device};
+    ///
+    /// let classifier = Classifier::builder("models/emotion").device(Device::Auto).build()?;
+    /// println!("computes on {}", classifier.info().device);
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// How the weights are held and multiplied; by default [`Precision::F32`], or [`Precision::F16`] on a
+    /// GPU, or [`Precision::Int8`] for a checkpoint that [`quantize`](crate::quantize) has written.
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = Some(precision);
         self
@@ -128,7 +148,7 @@ impl ClassifierBuilder {
     ///
     /// # Errors
     /// [`Error::NoModel`] if the folder is not there; otherwise an error that names the file, field
-    /// or tensor at fault, or the instruction set that cannot be used.
+    /// or tensor at fault, or the instruction set or GPU that cannot be used.
     pub fn build(self) -> Result<Classifier> {
         if !self.folder.is_dir() {
             return Err(Error::NoModel { path: self.folder });
@@ -136,24 +156,27 @@ impl ClassifierBuilder {
         let set = InstructionSet::choose(self.instruction_set)?;
         let config = Config::from_file(self.folder.join("config.json"))?;
         let checkpoint = Checkpoint::open(&self.folder)?;
-        let stored = if checkpoint.is_int8() { Precision::Int8 } else { Precision::default() };
-        let precision = self.precision.unwrap_or(stored);
         #[cfg(feature = "text")]
         let tokenizer = Tokenizer::from_folder(&self.folder)?;
-        let threads = match self.pool {
-            Some(pool) => Threads::Pool(pool),
-            None => Threads::new(self.threads.unwrap_or_else(Threads::default_count))?,
+        let loaded = match self.device {
+            Device::Cpu => self.on_cpu(config, &checkpoint, set)?,
+            Device::Cuda(ordinal) => self.on_gpu(config, &checkpoint, ordinal)?,
+            Device::Auto => match self.on_gpu(config.clone(), &checkpoint, 0) {
+                Err(error) if error.is_of_gpu() => self.on_cpu(config, &checkpoint, set)?,
+                loaded => loaded?,
+            },
         };
+        let Loaded { engine, device, precision, threads } = loaded;
         let info = ModelInfo {
             folder: self.folder,
             dtypes: checkpoint.dtypes(),
             parameters: checkpoint.parameters(),
             checkpoint_bytes: checkpoint.bytes(),
+            device,
             instruction_set: set,
             precision,
-            threads: threads.count(),
+            threads,
         };
-        let engine = cpu::load(config, &checkpoint, set, precision, threads)?;
         Ok(Classifier {
             labels: engine.config().id2label.as_slice().into(),
             engine,
@@ -164,6 +187,48 @@ impl ClassifierBuilder {
             truncation: self.truncation,
         })
     }
+
+    fn on_cpu(
+        &self,
+        config: Config,
+        checkpoint: &Checkpoint,
+        set: InstructionSet,
+    ) -> Result<Loaded> {
+        let precision = self.precision_or(Precision::F32, checkpoint);
+        let threads = match &self.pool {
+            Some(pool) => Threads::Pool(pool.clone()),
+            None => Threads::new(self.threads.unwrap_or_else(Threads::default_count))?,
+        };
+        let count = threads.count();
+        let engine = cpu::load(config, checkpoint, set, precision, threads)?;
+        Ok(Loaded { engine, device: Device::Cpu, precision, threads: count })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_gpu(&self, config: Config, checkpoint: &Checkpoint, ordinal: usize) -> Result<Loaded> {
+        let precision = self.precision_or(Precision::F16, checkpoint);
+        let engine = crate::cuda::load(config, checkpoint, ordinal, precision)?;
+        Ok(Loaded { engine, device: Device::Cuda(ordinal), precision, threads: 1 })
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    fn on_gpu(&self, _: Config, _: &Checkpoint, _: usize) -> Result<Loaded> {
+        Err(Error::CudaNotBuilt)
+    }
+
+    /// The precision asked for, or that of the checkpoint, or the device's.
+    fn precision_or(&self, device: Precision, checkpoint: &Checkpoint) -> Precision {
+        let stored = if checkpoint.is_int8() { Precision::Int8 } else { device };
+        self.precision.unwrap_or(stored)
+    }
+}
+
+/// An engine, and what was chosen for it.
+struct Loaded {
+    engine: Box<dyn Forward>,
+    device: Device,
+    precision: Precision,
+    threads: usize,
 }
 
 impl Classifier {
@@ -174,6 +239,7 @@ impl Classifier {
     pub fn builder(folder: impl AsRef<Path>) -> ClassifierBuilder {
         ClassifierBuilder {
             folder: folder.as_ref().to_owned(),
+            device: Device::default(),
             precision: None,
             threads: None,
             pool: None,
@@ -196,7 +262,8 @@ impl Classifier {
     /// ```
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`], [`Error::TokenId`] and [`Error::TooManyTokens`].
+    /// [`Error::EmptyBatch`], [`Error::TokenId`] and [`Error::TooManyTokens`]; on a GPU [`Error::Cuda`] and
+    /// [`Error::CudaMemory`].
     pub fn logits(&self, batch: &TokenBatch) -> Result<Vec<f32>> {
         let mut logits = Vec::new();
         self.logits_into(batch, &mut logits)?;
@@ -223,14 +290,14 @@ impl Classifier {
     /// ```
     ///
     /// # Errors
-    /// As for [`logits`](Self::logits); the vector is then as it was.
+    /// As for [`logits`](Self::logits). The vector is as it was if the batch is refused, and undefined if a GPU
+    /// fails.
     pub fn logits_into(&self, batch: &TokenBatch, logits: &mut Vec<f32>) -> Result<()> {
         let config = self.config();
         batch.check(config.vocab_size, config.max_position_embeddings)?;
         logits.clear();
         logits.resize(batch.rows() * self.labels.len(), 0.0);
-        self.engine.forward(batch, logits);
-        Ok(())
+        self.engine.forward(batch, logits)
     }
 
     /// Predictions for rows of tokens, for callers that tokenize elsewhere.

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::precision::Precision;
+
 /// What can go wrong between a folder of weights and a prediction.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -242,6 +244,91 @@ pub enum Error {
         requested: String,
     },
 
+    /// There is no such device.
+    #[error(
+        "there is no device `{requested}`; the names are cpu, cuda, cuda:N for the Nth GPU, auto"
+    )]
+    Device {
+        /// The name as given.
+        requested: String,
+    },
+
+    /// The crate was built without its CUDA engine.
+    #[error("this build cannot use GPUs: build it with the feature `cuda`")]
+    CudaNotBuilt,
+
+    /// There is no NVIDIA driver, or none that can be used.
+    #[error("no NVIDIA driver to compute with: {reason}")]
+    CudaDriver {
+        /// What was looked for and found.
+        reason: String,
+    },
+
+    /// There is no GPU of this number.
+    #[error("there is no GPU {ordinal}: the NVIDIA driver shows {count}, counted from 0")]
+    NoCudaDevice {
+        /// The number asked for.
+        ordinal: usize,
+        /// How many there are.
+        count: usize,
+    },
+
+    /// The GPU is too old for the kernels.
+    #[error(
+        "GPU {ordinal} ({name}) has compute capability {}.{}, but the kernels need {}.{} or newer",
+        found.0, found.1, needed.0, needed.1
+    )]
+    CudaCapability {
+        /// The GPU's number.
+        ordinal: usize,
+        /// Its name.
+        name: String,
+        /// Its compute capability.
+        found: (u32, u32),
+        /// The least that will do.
+        needed: (u32, u32),
+    },
+
+    /// The GPU has too little memory left.
+    #[error("the GPU has {free} bytes of memory free, but {needed} are needed")]
+    CudaMemory {
+        /// Bytes that were to be allocated.
+        needed: usize,
+        /// Bytes that are free.
+        free: usize,
+    },
+
+    /// The model is of a shape for which there are no CUDA kernels.
+    #[error(
+        "the CUDA kernels need `{field}` to be {expected}, but config.json gives {found}: use Device::Cpu"
+    )]
+    CudaModel {
+        /// The field of `config.json`, or what follows from it.
+        field: &'static str,
+        /// What the kernels can compute.
+        expected: &'static str,
+        /// What the model has.
+        found: usize,
+    },
+
+    /// There are no CUDA kernels for this precision.
+    #[error(
+        "GPUs compute in f16 or int8, not in {requested}: use Precision::F16, Precision::Int8 or Device::Cpu"
+    )]
+    CudaPrecision {
+        /// The precision asked for.
+        requested: Precision,
+    },
+
+    /// The NVIDIA driver failed.
+    #[error("the GPU failed to {operation}: {reason}")]
+    Cuda {
+        /// What it was to do.
+        operation: &'static str,
+        /// What the driver said.
+        reason: String,
+    },
+
     /// The threads could not be started.
     #[error("cannot start {threads} threads: {reason}")]
     Threads {
@@ -250,6 +337,23 @@ pub enum Error {
         /// What the system said.
         reason: String,
     },
+}
+
+impl Error {
+    /// Whether it is the GPU, or its engine, that cannot be used.
+    pub(crate) fn is_of_gpu(&self) -> bool {
+        matches!(
+            self,
+            Self::CudaNotBuilt
+                | Self::CudaDriver { .. }
+                | Self::NoCudaDevice { .. }
+                | Self::CudaCapability { .. }
+                | Self::CudaMemory { .. }
+                | Self::CudaModel { .. }
+                | Self::CudaPrecision { .. }
+                | Self::Cuda { .. }
+        )
+    }
 }
 
 /// `Result` with this crate's [`Error`].

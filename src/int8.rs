@@ -1,5 +1,7 @@
 //! Matrices in 8 bits: symmetric, with one scale for each row.
 
+use crate::matrix::{BadWeight, Matrix};
+
 /// The largest weight of a linear layer: 7 bits, so that two products with 8-bit inputs add up in 16
 /// bits on every processor, without saturation. Over GoEmotions the labels then agree with `f32` as
 /// often as with 8-bit weights and symmetric inputs.
@@ -21,6 +23,31 @@ pub(crate) fn quantise_row(values: &[f32], largest: i8, to: &mut [i8]) -> f32 {
         *to = rounded.clamp(-largest, largest) as i8;
     }
     scale
+}
+
+/// Reads a row in 8 bits between `−largest` and `largest`, as it is stored or rounded; `floats` has room for
+/// it. Gives the scale.
+pub(crate) fn read_row(
+    matrix: &Matrix<'_>,
+    row: usize,
+    largest: i8,
+    floats: &mut [f32],
+    to: &mut [i8],
+) -> Result<f32, BadWeight> {
+    let Some((bytes, scale)) = matrix.int8_row(row) else {
+        matrix.read_row(row, floats)?;
+        return Ok(quantise_row(floats, largest, to));
+    };
+    for (to, &byte) in to.iter_mut().zip(bytes) {
+        *to = byte as i8;
+    }
+    let too_large = |value: &i8| value.unsigned_abs() > largest.unsigned_abs();
+    if to.iter().fold(false, |any, value| any | too_large(value)) {
+        let column = to.iter().position(too_large).unwrap_or(0);
+        let index = row * matrix.inputs + column;
+        return Err(BadWeight { index, found: to[column].into() });
+    }
+    Ok(scale)
 }
 
 /// Adding 1.5 · 2^23 leaves a small number no bits after the point.

@@ -19,7 +19,9 @@
 //! Without the default feature `text` there is no tokenizer: make a [`TokenBatch`] of token ids and
 //! ask for [`Classifier::logits`] or [`Classifier::classify_tokens`].
 //!
-//! Data goes one way: text, `tokenizer`, `batch`, the engine in `cpu`, `prediction`; and weight files,
+//! With the feature `cuda`, [`Device::Cuda`] computes on an NVIDIA GPU.
+//!
+//! Data goes one way: text, `tokenizer`, `batch`, the engine in `cpu` or `cuda`, `prediction`; and weight files,
 //! `checkpoint`, `model`, packed weights of the engine.
 
 mod batch;
@@ -27,10 +29,15 @@ mod checkpoint;
 mod classifier;
 mod config;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod device;
 mod error;
+mod forward;
 mod int8;
 mod matrix;
 mod model;
+mod precision;
 mod prediction;
 mod quantize;
 #[cfg(test)]
@@ -41,12 +48,13 @@ mod tokenizer;
 pub use self::batch::TokenBatch;
 pub use self::classifier::{Classifier, ClassifierBuilder, ModelInfo};
 pub use self::config::{Activation, Config, ProblemType};
-pub use self::cpu::Precision;
 pub use self::cpu::isa::InstructionSet;
 #[cfg(feature = "kernels")]
 #[doc(hidden)]
 pub use self::cpu::kernels;
+pub use self::device::{CudaDevice, Device};
 pub use self::error::{Error, Result};
+pub use self::precision::Precision;
 pub use self::prediction::Prediction;
 pub use self::quantize::quantize;
 #[cfg(feature = "text")]

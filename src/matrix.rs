@@ -55,6 +55,24 @@ impl<'a> Matrix<'a> {
         Err(BadWeight { index: row * self.inputs + column, found: to[column] })
     }
 
+    /// Reads a row as halves, by way of `floats`, which has room for it; gives its first value that is too
+    /// large for one as an error.
+    pub fn read_halves(
+        &self,
+        row: usize,
+        floats: &mut [f32],
+        to: &mut [f16],
+    ) -> Result<(), BadWeight> {
+        self.read_row(row, floats)?;
+        to.convert_from_f32_slice(floats);
+        match to.iter().position(|half| half.is_infinite()) {
+            None => Ok(()),
+            Some(column) => {
+                Err(BadWeight { index: row * self.inputs + column, found: floats[column] })
+            }
+        }
+    }
+
     /// A row in 8 bits with its scale, if it is stored so.
     pub fn int8_row(&self, row: usize) -> Option<(&'a [u8], f32)> {
         let (Values::Int8 { bytes, scales }, row) = self.part(row) else { return None };

@@ -4,7 +4,7 @@ use super::isa::Isa;
 use super::layer_norm::prepare_and_normalise_rows;
 use super::pages::Pages;
 use super::team::{Parts, Team};
-use crate::int8::{LARGEST_EMBEDDING, quantise_row};
+use crate::int8::{LARGEST_EMBEDDING, read_row};
 use crate::matrix::{BadWeight, Matrix};
 use crate::model::Embeddings;
 
@@ -19,23 +19,24 @@ pub(crate) trait Table: Sized + Send + Sync {
     fn add_to(&self, index: usize, vector: &mut [f32]);
 }
 
-/// Reads all rows, each with the function, into `values` and `scales`.
+/// Reads all rows, each with the function, which may use a row of floats, into `values` and `scales`.
 fn read_rows<T: Send>(
     team: &Team,
     matrix: &Matrix<'_>,
     values: &mut [T],
     scales: &mut [f32],
-    read: impl Fn(usize, &mut [T]) -> Result<f32, BadWeight> + Sync,
+    read: impl Fn(usize, &mut [f32], &mut [T]) -> Result<f32, BadWeight> + Sync,
 ) -> Result<(), BadWeight> {
     let (values, scales) = (Parts::new(values), Parts::new(scales));
     let inputs = matrix.inputs;
     team.try_for_each(matrix.outputs.div_ceil(TASK_ROWS), |_, task| {
+        let mut floats = vec![0.0; inputs];
         for row in task * TASK_ROWS..matrix.outputs.min((task + 1) * TASK_ROWS) {
             // SAFETY: each task takes the parts of its own rows.
             let (values, scale) = unsafe {
                 (values.part(row * inputs..(row + 1) * inputs), scales.part(row..row + 1))
             };
-            scale[0] = read(row, values)?;
+            scale[0] = read(row, &mut floats, values)?;
         }
         Ok(())
     })
@@ -48,7 +49,7 @@ impl Table for FloatTable {
     fn from_matrix(team: &Team, matrix: Matrix<'_>) -> Result<Self, BadWeight> {
         let mut values = Pages::zeroed(matrix.outputs * matrix.inputs);
         let mut scales = vec![0.0; matrix.outputs];
-        read_rows(team, &matrix, &mut values, &mut scales, |row, to| {
+        read_rows(team, &matrix, &mut values, &mut scales, |row, _, to| {
             matrix.read_row(row, to).map(|()| 1.0)
         })?;
         Ok(Self(values))
@@ -72,16 +73,8 @@ impl Table for Int8Table {
     fn from_matrix(team: &Team, matrix: Matrix<'_>) -> Result<Self, BadWeight> {
         let mut values = Pages::zeroed(matrix.outputs * matrix.inputs);
         let mut scales = vec![0.0; matrix.outputs];
-        read_rows(team, &matrix, &mut values, &mut scales, |row, to| {
-            if let Some((bytes, scale)) = matrix.int8_row(row) {
-                for (to, &byte) in to.iter_mut().zip(bytes) {
-                    *to = byte as i8;
-                }
-                return Ok(scale);
-            }
-            let mut floats = vec![0.0; to.len()];
-            matrix.read_row(row, &mut floats)?;
-            Ok(quantise_row(&floats, LARGEST_EMBEDDING, to))
+        read_rows(team, &matrix, &mut values, &mut scales, |row, floats, to| {
+            read_row(&matrix, row, LARGEST_EMBEDDING, floats, to)
         })?;
         Ok(Self { values, scales })
     }

@@ -13,25 +13,19 @@ use super::linear::{Epilogue, LinearScratch, PackedMatrix, Product};
 use super::scratch::{Scratch, ScratchPool};
 use super::team::Team;
 use super::threads::Threads;
-use super::weight::{Precision, Weight, rows};
+use super::weight::{Weight, rows};
 use crate::batch::TokenBatch;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Activation, Config};
 use crate::error::Result;
+use crate::forward::Forward;
 use crate::matrix::{BadWeight, Matrix};
 use crate::model::{Head, Hold, Layer, Linear, Model};
+use crate::precision::Precision;
 
 /// Tokens that go through the layers together: enough for full speed, and a bound on the scratch.
 /// Rows are never cut, so a longer row still goes through alone.
 const SUB_BATCH_TOKENS: usize = 1024;
-
-/// A model ready to compute, whatever the instruction set.
-pub(crate) trait Forward: Send + Sync {
-    fn config(&self) -> &Config;
-
-    /// Computes the logits of each row, `[rows, labels]`. The batch has been checked against the tables.
-    fn forward(&self, batch: &TokenBatch, logits: &mut [f32]);
-}
 
 /// Loads a model for an instruction set that [`InstructionSet::choose`] has returned.
 pub(crate) fn load(
@@ -109,17 +103,18 @@ impl<I: Isa, W: Weight> Forward for Engine<I, W> {
         &self.model.config
     }
 
-    fn forward(&self, batch: &TokenBatch, logits: &mut [f32]) {
+    fn forward(&self, batch: &TokenBatch, logits: &mut [f32]) -> Result<()> {
         let mut scratch = self.scratch.take(self.threads.count());
         self.threads.run(|team| {
             let pass = Pass { isa: self.isa, model: &self.model, team };
-            for rows in sub_batches(batch) {
+            for rows in batch.parts(SUB_BATCH_TOKENS, usize::MAX) {
                 let outputs = self.model.head.outputs;
                 let logits = &mut logits[rows.start * outputs..rows.end * outputs];
                 pass.run(&mut scratch, batch, rows, logits);
             }
         });
         self.scratch.give_back(scratch);
+        Ok(())
     }
 }
 
@@ -128,21 +123,6 @@ impl<I: Isa, W: Weight> Forward for Engine<I, W> {
 fn inner_stride(hidden_dim: usize) -> usize {
     const LINE: usize = 16;
     hidden_dim + LINE
-}
-
-/// Cuts a batch into runs of rows of at most [`SUB_BATCH_TOKENS`] tokens, where a row allows it.
-fn sub_batches(batch: &TokenBatch) -> impl Iterator<Item = Range<usize>> {
-    let mut start = 0;
-    std::iter::from_fn(move || {
-        if start == batch.rows() {
-            return None;
-        }
-        let limit = batch.row(start).start + SUB_BATCH_TOKENS;
-        let fitting = batch.row_ends()[start..].partition_point(|&end| end <= limit);
-        let rows = start..start + fitting.max(1);
-        start = rows.end;
-        Some(rows)
-    })
 }
 
 /// The steps of a forward pass; what they work on is in the [`Scratch`].

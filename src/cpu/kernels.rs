@@ -12,9 +12,10 @@ use super::linear::{LinearScratch, PackedMatrix, Product};
 use super::quantise::QuantisedRows;
 use super::softmax::exponentials;
 use super::threads::Threads;
-use super::weight::{Precision, Weight, rows};
+use super::weight::{Weight, rows};
 use crate::matrix::{Matrix, Values};
 use crate::model::{LayerNorm, Linear};
+use crate::precision::Precision;
 
 pub use super::linear::Epilogue;
 

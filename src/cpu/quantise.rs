@@ -5,7 +5,7 @@ use super::embeddings::Int8Table;
 use super::isa::{Ahead, Isa, Kernel, TileOutput, TileRows};
 use super::team::{Parts, Team};
 use super::weight::{Rows, Weight};
-use crate::int8::{LARGEST_WEIGHT, inverse, quantise_row, step};
+use crate::int8::{LARGEST_WEIGHT, inverse, read_row, step};
 use crate::matrix::{BadWeight, Matrix};
 
 /// Values of one task: some microseconds.
@@ -154,21 +154,7 @@ impl Weight for i8 {
         floats: &mut [f32],
         to: &mut [i8],
     ) -> Result<Int8Column, BadWeight> {
-        let scale = if let Some((bytes, scale)) = matrix.int8_row(row) {
-            for (to, &byte) in to.iter_mut().zip(bytes) {
-                *to = byte as i8;
-            }
-            let too_large = |value: &i8| value.unsigned_abs() > LARGEST_WEIGHT.unsigned_abs();
-            if to.iter().fold(false, |any, value| any | too_large(value)) {
-                let column = to.iter().position(too_large).unwrap_or(0);
-                let index = row * matrix.inputs + column;
-                return Err(BadWeight { index, found: to[column].into() });
-            }
-            scale
-        } else {
-            matrix.read_row(row, floats)?;
-            quantise_row(floats, LARGEST_WEIGHT, to)
-        };
+        let scale = read_row(matrix, row, LARGEST_WEIGHT, floats, to)?;
         Ok(Int8Column { scale, sum: to.iter().copied().map(i32::from).sum() })
     }
 

@@ -1,66 +1,13 @@
 //! The types in which weights are held, and how a tile of each is multiplied.
 
-use std::fmt;
-use std::str::FromStr;
-
 use half::f16;
-use half::slice::HalfFloatSliceExt;
 
 use super::aligned::Plain;
 use super::embeddings::{FloatTable, Table};
 use super::isa::{Ahead, FLOAT_DEPTH_BLOCK, Isa, TileOutput, TileRows};
 use super::quantise::QuantisedRows;
 use super::team::Team;
-use crate::error::Error;
 use crate::matrix::{BadWeight, Matrix};
-
-/// How weights are held and multiplied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Precision {
-    /// 32-bit weights.
-    #[default]
-    F32,
-    /// The linear layers' weights in 16 bits, widened as they are read: half the memory. The
-    /// arithmetic is `f32`. A checkpoint that is stored as F16 gives the same bits as with
-    /// [`F32`](Self::F32).
-    F16,
-    /// Weights and embeddings in 8 bits, with a scale for each output channel and each embedding. The
-    /// inputs of a linear layer are rounded to 8 bits, with a scale and a zero point for each token;
-    /// products are exact in 32 bits. Attention, activations and normalisation are `f32`.
-    Int8,
-}
-
-impl Precision {
-    /// All, the widest first.
-    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Int8];
-
-    /// The name, as `--precision` takes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Int8 => "int8",
-        }
-    }
-}
-
-impl fmt::Display for Precision {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-impl FromStr for Precision {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL
-            .into_iter()
-            .find(|precision| precision.name() == name)
-            .ok_or_else(|| Error::Precision { requested: name.to_owned() })
-    }
-}
 
 /// Rows of a row-major buffer, `stride` apart.
 #[derive(Clone, Copy)]
@@ -226,14 +173,7 @@ impl Weight for f16 {
         floats: &mut [f32],
         to: &mut [f16],
     ) -> Result<(), BadWeight> {
-        matrix.read_row(row, floats)?;
-        to.convert_from_f32_slice(floats);
-        match to.iter().position(|half| half.is_infinite()) {
-            None => Ok(()),
-            Some(column) => {
-                Err(BadWeight { index: row * matrix.inputs + column, found: floats[column] })
-            }
-        }
+        matrix.read_halves(row, floats, to)
     }
 
     fn from_rows<'a, I: Isa>(

@@ -10,10 +10,10 @@ use clap::{Args, Command, ValueEnum};
 use distilbert::{Classifier, Error, Prediction, Truncation};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
+use crate::engine::WantedEngine;
 use crate::failure::Failure;
 use crate::lines::LineBatches;
 use crate::model_folder::ModelFolder;
-use crate::precision::WantedPrecision;
 use crate::report::Report;
 use crate::terminal;
 
@@ -46,7 +46,7 @@ pub struct Arguments {
     threads: Option<u16>,
 
     #[command(flatten)]
-    precision: WantedPrecision,
+    engine: WantedEngine,
 
     /// What to do with a text longer than the model takes
     #[arg(long, value_name = "HOW", value_enum, default_value_t = LongText::Right)]
@@ -83,7 +83,7 @@ impl Arguments {
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let truncation = arguments.truncation();
     let builder = Classifier::builder(arguments.model.find()?).truncation(truncation);
-    let mut builder = arguments.precision.apply(builder);
+    let mut builder = arguments.engine.apply(builder);
     if let Some(threads) = arguments.threads {
         builder = builder.threads(threads.into());
     }

@@ -4,12 +4,12 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Args;
-use distilbert::{Classifier, InstructionSet};
+use distilbert::{Classifier, CudaDevice, Device, InstructionSet};
 use serde_json::json;
 
+use crate::engine::WantedEngine;
 use crate::failure::Failure;
 use crate::model_folder::ModelFolder;
-use crate::precision::WantedPrecision;
 use crate::terminal::{self, BOLD};
 
 /// Columns of the table's first column.
@@ -23,7 +23,7 @@ pub struct Arguments {
     model: ModelFolder,
 
     #[command(flatten)]
-    precision: WantedPrecision,
+    engine: WantedEngine,
 
     /// Print one JSON object
     #[arg(long)]
@@ -32,7 +32,7 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let builder = Classifier::builder(arguments.model.find()?);
-    let classifier = arguments.precision.apply(builder).build()?;
+    let classifier = arguments.engine.apply(builder).build()?;
     let text = if arguments.json { json(&classifier) } else { table(&classifier) };
     let mut out = anstream::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)?;
@@ -60,6 +60,8 @@ fn table(classifier: &Classifier) -> String {
         ),
         ("precision", info.precision.to_string()),
         ("threads", info.threads.to_string()),
+        ("device", info.device.to_string()),
+        ("GPUs", gpus()),
     ];
     rows.into_iter()
         .map(|(name, value)| format!("{BOLD}{name:NAMES$}{BOLD:#}{}\n", terminal::visible(&value)))
@@ -85,12 +87,38 @@ fn json(classifier: &Classifier) -> String {
         "detected_instruction_sets": detected(),
         "precision": info.precision.name(),
         "threads": info.threads,
+        "device": info.device.to_string(),
+        "cuda_devices": CudaDevice::list().unwrap_or_default().iter().map(gpu_json).collect::<Vec<_>>(),
     });
     format!("{object}\n")
 }
 
 fn detected() -> Vec<&'static str> {
     InstructionSet::detected().into_iter().map(InstructionSet::name).collect()
+}
+
+/// The GPUs that could be computed on, or why there are none.
+fn gpus() -> String {
+    match CudaDevice::list() {
+        Err(error) => format!("none ({error})"),
+        Ok(devices) if devices.is_empty() => "none".to_owned(),
+        Ok(devices) => devices.iter().map(gpu).collect::<Vec<_>>().join("; "),
+    }
+}
+
+fn gpu(device: &CudaDevice) -> String {
+    let CudaDevice { ordinal, name, compute_capability: (major, minor), memory_bytes, .. } = device;
+    format!("cuda:{ordinal} {name}, compute capability {major}.{minor}, {}", size(*memory_bytes))
+}
+
+fn gpu_json(device: &CudaDevice) -> serde_json::Value {
+    let (major, minor) = device.compute_capability;
+    json!({
+        "device": Device::Cuda(device.ordinal).to_string(),
+        "name": device.name,
+        "compute_capability": format!("{major}.{minor}"),
+        "memory_bytes": device.memory_bytes,
+    })
 }
 
 /// A whole number with its thousands set apart.

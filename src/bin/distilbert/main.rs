@@ -1,11 +1,11 @@
 //! The program `distilbert`: classifies texts, says what a model is, and makes it smaller.
 
 mod classify;
+mod engine;
 mod failure;
 mod info;
 mod lines;
 mod model_folder;
-mod precision;
 mod quantize;
 mod report;
 mod terminal;

@@ -1,12 +1,16 @@
-//! How the weights are held: what the user names, or what the checkpoint suggests.
+//! Where and how a model is computed: what the user names, or what the checkpoint suggests.
 
 use clap::{Args, ValueEnum};
-use distilbert::{ClassifierBuilder, Precision};
+use distilbert::{ClassifierBuilder, Device, Precision};
 
 #[derive(Args)]
-pub struct WantedPrecision {
-    /// How the weights are held and multiplied [default: f32, or int8 for a model that `distilbert
-    /// quantize` has written]
+pub struct WantedEngine {
+    /// Where to compute: cpu, cuda (the first NVIDIA GPU), cuda:N, or auto (a GPU where there is one)
+    #[arg(long, default_value_t = Device::Cpu)]
+    device: Device,
+
+    /// How the weights are held and multiplied [default: f32, or f16 on a GPU, or int8 for a model that
+    /// `distilbert quantize` has written]
     #[arg(long, value_name = "HOW", value_enum)]
     precision: Option<Name>,
 }
@@ -21,8 +25,9 @@ enum Name {
     Int8,
 }
 
-impl WantedPrecision {
+impl WantedEngine {
     pub fn apply(self, builder: ClassifierBuilder) -> ClassifierBuilder {
+        let builder = builder.device(self.device);
         match self.precision {
             None => builder,
             Some(Name::F32) => builder.precision(Precision::F32),

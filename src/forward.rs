@@ -1,0 +1,13 @@
+//! What an engine is to the classifier.
+
+use crate::batch::TokenBatch;
+use crate::config::Config;
+use crate::error::Result;
+
+/// A model ready to compute, whatever the device and the instruction set.
+pub(crate) trait Forward: Send + Sync {
+    fn config(&self) -> &Config;
+
+    /// Computes the logits of each row, `[rows, labels]`. The batch has been checked against the tables.
+    fn forward(&self, batch: &TokenBatch, logits: &mut [f32]) -> Result<()>;
+}

@@ -11,9 +11,9 @@ use std::hint::black_box;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use criterion::{BenchmarkId, Criterion, Throughput};
 use distilbert::{Classifier, Precision, TokenBatch};
-use support::{Model, real_texts, row, thread_counts};
+use support::{Model, batches, row, thread_counts};
 
 fn main() {
     let model = Model::generate();
@@ -30,7 +30,8 @@ fn main() {
                 .build()
                 .unwrap();
             model.check(&classifier);
-            batches(&mut criterion, &classifier);
+            let name = format!("{precision}/{threads} threads");
+            batches(&mut criterion, &name, &classifier, &[(8, 16), (8, 128), (32, 32)]);
             if precision == Precision::F32 {
                 share_of_memory_speed(&classifier);
             }
@@ -38,32 +39,6 @@ fn main() {
     }
     callers(&mut criterion, &model);
     criterion.final_summary();
-}
-
-fn batches(criterion: &mut Criterion, classifier: &Classifier) {
-    let info = classifier.info();
-    let mut group =
-        criterion.benchmark_group(format!("{}/{} threads", info.precision, info.threads));
-    group.sampling_mode(SamplingMode::Flat);
-    let single = [8, 16, 32, 64, 128, 256, 512].map(|tokens| (1, tokens));
-    let uniform = single
-        .into_iter()
-        .chain([(8, 16), (8, 128), (32, 32)])
-        .map(|(rows, tokens)| (format!("{rows}x{tokens}"), vec![row(tokens); rows]));
-    let ragged = ("32 real texts".to_owned(), real_texts(32));
-    for (name, rows) in uniform.chain([ragged]) {
-        let batch = TokenBatch::from_rows(&rows).unwrap();
-        let mut logits = classifier.logits(&batch).unwrap();
-        for (row, logits) in rows.iter().zip(logits.chunks_exact(classifier.labels().len())) {
-            let alone = classifier.logits(&TokenBatch::from_rows(&[row]).unwrap()).unwrap();
-            assert_eq!(logits, alone, "{name}: a row has other logits alone");
-        }
-        group.throughput(Throughput::Elements(rows.iter().map(Vec::len).sum::<usize>() as u64));
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| classifier.logits_into(&batch, &mut logits).unwrap());
-        });
-    }
-    group.finish();
 }
 
 /// Callers at the same time on one classifier with one thread: each should lose nothing to the others.

@@ -1,27 +1,49 @@
-//! A whole model of DistilBERT-base's size on an NVIDIA GPU, from token ids on the host to logits on the
-//! host: `cargo bench --bench cuda --features cuda`. Without a GPU it says so and ends.
+//! A whole model of DistilBERT-base's size on an NVIDIA GPU, from token ids to logits:
+//! `cargo bench --features cuda --bench cuda`. Where there is no GPU, it says so in a line.
 //!
-//! Logits are compared with the goldens in float64 before anything is timed, and those of each batch with
-//! those of its rows alone, bit for bit.
+//! Before anything is timed, logits are compared with the goldens in float64 and with the CPU's, and those of
+//! each batch with those of its rows alone, bit for bit.
 
 mod support;
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use criterion::Criterion;
-use distilbert::{Classifier, Device, Precision};
-use support::{Model, batches};
+use distilbert::{Classifier, Precision};
+use support::tests::cuda::{
+    TOLERANCE, assert_close, assert_rounded_alike, cpu, gpu, hardware, logits,
+};
+use support::{Batch, Model, batches, time_batches};
 
 fn main() {
+    let Some(device) = hardware() else { return };
     let model = Model::generate();
-    let mut criterion = Criterion::default().configure_from_args();
+    let single = [8, 16, 32, 64, 128, 256, 512].map(|tokens| (1, tokens));
+    let batches = batches(single.into_iter().chain([(8, 128), (256, 128)]));
+    let mut criterion = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
     for precision in [Precision::F16, Precision::Int8] {
-        let builder = Classifier::builder(model.folder(precision)).device(Device::Cuda(0));
-        let classifier = match builder.precision(precision).build() {
-            Ok(classifier) => classifier,
-            Err(error) => return println!("skipped: {error}"),
-        };
-        model.check(&classifier);
-        let large = [(8, 128), (32, 32), (32, 128), (256, 128)];
-        batches(&mut criterion, &format!("cuda/{precision}"), &classifier, &large);
+        let gpu = gpu(&model.folder(precision), device, precision);
+        model.check(&gpu);
+        compare_with_the_cpu(&gpu, &model, &batches);
+        time_batches(&mut criterion, &format!("{precision}/{device}"), &gpu, &batches);
     }
     criterion.final_summary();
+}
+
+/// Each row once: in its batch it has the same bits.
+fn compare_with_the_cpu(gpu: &Classifier, model: &Model, batches: &[Batch]) {
+    let rows: BTreeSet<&Vec<u32>> = batches.iter().flat_map(|(_, rows)| rows).collect();
+    let rows: Vec<&Vec<u32>> = rows.into_iter().collect();
+    let on_cpu = |precision| logits(&cpu(&model.folder(precision), precision), &rows);
+    let (found, exact) = (logits(gpu, &rows), on_cpu(Precision::F32));
+    if gpu.info().precision == Precision::Int8 {
+        assert_rounded_alike(&found, &on_cpu(Precision::Int8), &exact);
+    } else {
+        assert_close(&found, &exact, TOLERANCE);
+    }
 }

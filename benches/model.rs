@@ -13,10 +13,12 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use distilbert::{Classifier, Precision, TokenBatch};
-use support::{Model, batches, row, thread_counts};
+use support::{Model, batches, row, thread_counts, time_batches};
 
 fn main() {
     let model = Model::generate();
+    let single = [8, 16, 32, 64, 128, 256, 512].map(|tokens| (1, tokens));
+    let batches = batches(single.into_iter().chain([(8, 16), (8, 128), (32, 32)]));
     let mut criterion = Criterion::default()
         .sample_size(20)
         .warm_up_time(Duration::from_millis(200))
@@ -31,7 +33,7 @@ fn main() {
                 .unwrap();
             model.check(&classifier);
             let name = format!("{precision}/{threads} threads");
-            batches(&mut criterion, &name, &classifier, &[(8, 16), (8, 128), (32, 32)]);
+            time_batches(&mut criterion, &name, &classifier, &batches);
             if precision == Precision::F32 {
                 share_of_memory_speed(&classifier);
             }

@@ -107,7 +107,7 @@ impl ClassifierBuilder {
     ///
     /// With 1, calls at the same time compute at the same time, each on its caller's thread. With
     /// more, they take turns. The first suits a service with many callers, the second one that wants
-    /// each answer soonest.
+    /// each answer soonest. It has no effect on what a GPU computes, for four calls at the same time.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads.max(1));
         self
@@ -273,9 +273,10 @@ impl Classifier {
     /// As [`logits`](Self::logits), into a vector that may be used again: what it held goes.
     ///
     /// Once a call has seen as many tokens and rows as later ones bring, those allocate nothing, unless
-    /// they hand their work to a [`thread_pool`](ClassifierBuilder::thread_pool), whose queue may.
-    /// A batch is computed in parts of at most 1024 tokens, which bounds the working memory: some 30 MB
-    /// for a model of DistilBERT-base's size, for each call that runs at the same time.
+    /// they hand their work to a [`thread_pool`](ClassifierBuilder::thread_pool), whose queue may. (On a
+    /// GPU, a size of batch that is new to it is prepared once.) On the processor a batch is computed in
+    /// parts of at most 1024 tokens, which bounds the working memory: some 30 MB for a model of
+    /// DistilBERT-base's size, for each call that runs at the same time.
     ///
     /// ```
     /// use distilbert::{Classifier, TokenBatch};

@@ -14,11 +14,13 @@ pub enum Precision {
     F32,
     /// The linear layers' weights in 16 bits, widened as they are read: half the memory. The
     /// arithmetic is `f32`. A checkpoint that is stored as F16 gives the same bits as with
-    /// [`F32`](Self::F32).
+    /// [`F32`](Self::F32). On a GPU embeddings and what goes from layer to layer are in 16 bits too, and
+    /// products are summed in `f32`.
     F16,
     /// Weights and embeddings in 8 bits, with a scale for each output channel and each embedding. The
     /// inputs of a linear layer are rounded to 8 bits, with a scale and a zero point for each token;
-    /// products are exact in 32 bits. Attention, activations and normalisation are `f32`.
+    /// products are exact in 32 bits. Attention, activations and normalisation are `f32`, on a GPU with
+    /// values of 16 bits between them.
     Int8,
 }
 

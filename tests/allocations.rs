@@ -2,42 +2,9 @@
 
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use distilbert::{Classifier, Precision, TokenBatch};
+use support::counting::{Counting, allocations};
 use support::{Dice, bundled_model};
-
-/// The system's allocator, counting.
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's.
-        unsafe { System.realloc(at, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -69,13 +36,12 @@ fn a_thousand_warm_calls_of_mixed_lengths_allocate_nothing() {
                 .unwrap();
             let mut logits = Vec::new();
             let mut call = |batch| classifier.logits_into(batch, &mut logits).unwrap();
-            let cold = ALLOCATIONS.load(Ordering::Relaxed);
+            let cold = allocations();
             batches.iter().for_each(&mut call);
-            let warm = ALLOCATIONS.load(Ordering::Relaxed);
+            let warm = allocations();
             assert!(warm > cold, "the counter counts");
             batches.iter().cycle().take(1000).for_each(&mut call);
-            let allocations = ALLOCATIONS.load(Ordering::Relaxed) - warm;
-            assert_eq!(allocations, 0, "{precision}, {threads} threads");
+            assert_eq!(allocations() - warm, 0, "{precision}, {threads} threads");
         }
     }
 }

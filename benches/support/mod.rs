@@ -4,14 +4,15 @@
 #![allow(dead_code, reason = "each benchmark uses its own part of this module")]
 
 #[path = "../../tests/support/mod.rs"]
-mod tests;
+pub mod tests;
 
 use std::path::PathBuf;
 
 use criterion::{Criterion, SamplingMode, Throughput};
-use distilbert::{Classifier, Device, Precision, TokenBatch};
+use distilbert::{Classifier, Device, ModelInfo, Precision, TokenBatch};
 use serde_json::Value;
 use tempfile::TempDir;
+use tests::cuda::{self, logits};
 use tests::generator::GeneratedModel;
 use tests::{golden, ids, largest_error, list, padded_batch};
 
@@ -42,63 +43,69 @@ impl Model {
 
     /// Compares with the goldens of Transformers in float64.
     pub fn check(&self, classifier: &Classifier) {
-        let (precision, device) = (classifier.info().precision, classifier.info().device);
+        let info = classifier.info();
         let mut worst = 0f64;
         for batch in list(&self.case["batches"]) {
             let (tokens, expected) = padded_batch(batch);
-            let found = classifier.logits(&tokens).unwrap();
-            worst = worst.max(largest_error(&found, &expected));
+            worst = worst.max(largest_error(&classifier.logits(&tokens).unwrap(), &expected));
         }
-        println!("{precision} on {device}: logits at most {worst:.1e} from float64");
-        assert!(worst <= tolerance(precision, device), "the logits are wrong");
+        println!("{} on {}: logits at most {worst:.1e} from float64", info.precision, info.device);
+        assert!(worst <= tolerance(info), "the logits are wrong");
     }
 }
 
 /// How far logits of order 1 to 10 may be from float64. Rounding to 8 bits moves those of these random
 /// weights by up to 0.6, wrong wiring by more than 2.
-pub fn tolerance(precision: Precision, device: Device) -> f64 {
-    match precision {
-        Precision::Int8 => 1.0,
-        // On a GPU what goes from layer to layer is of 16 bits too.
-        Precision::F16 if device != Device::Cpu => 2e-2,
-        Precision::F16 => 1e-2,
+fn tolerance(info: &ModelInfo) -> f64 {
+    match (info.precision, info.device) {
+        (Precision::Int8, _) => 1.0,
+        (Precision::F16, Device::Cuda(_)) => cuda::TOLERANCE.into(),
+        (Precision::F16, _) => 1e-2,
         _ => 2e-5,
     }
 }
 
-/// Times single texts of 8 to 512 tokens, batches of these rows by tokens, and 32 real texts. The logits of
-/// each row must be those of the row alone, bit for bit.
-pub fn batches(
+/// Some rows, and how they are called.
+pub type Batch = (String, Vec<Vec<u32>>);
+
+/// So many rows of so many tokens, and 32 real texts.
+pub fn batches(uniform: impl IntoIterator<Item = (usize, usize)>) -> Vec<Batch> {
+    let uniform = uniform
+        .into_iter()
+        .map(|(rows, tokens)| (format!("{rows}x{tokens}"), vec![row(tokens); rows]));
+    let ragged = ("32 real texts".to_owned(), real_texts(32));
+    uniform.chain([ragged]).collect()
+}
+
+/// Times each batch, whose rows must have the same logits alone.
+pub fn time_batches(
     criterion: &mut Criterion,
     name: &str,
     classifier: &Classifier,
-    more: &[(usize, usize)],
+    batches: &[Batch],
 ) {
     let mut group = criterion.benchmark_group(name);
     group.sampling_mode(SamplingMode::Flat);
-    let single = [8, 16, 32, 64, 128, 256, 512].map(|tokens| (1, tokens));
-    let uniform = single
-        .iter()
-        .chain(more)
-        .map(|&(rows, tokens)| (format!("{rows}x{tokens}"), vec![row(tokens); rows]));
-    let ragged = ("32 real texts".to_owned(), real_texts(32));
-    for (name, rows) in uniform.chain([ragged]) {
-        let batch = TokenBatch::from_rows(&rows).unwrap();
-        let mut logits = classifier.logits(&batch).unwrap();
-        for (row, logits) in rows.iter().zip(logits.chunks_exact(classifier.labels().len())) {
-            let alone = classifier.logits(&TokenBatch::from_rows(&[row]).unwrap()).unwrap();
-            assert_eq!(logits, alone, "{name}: a row has other logits alone");
+    for (name, rows) in batches {
+        let batch = TokenBatch::from_rows(rows).unwrap();
+        let mut together = classifier.logits(&batch).unwrap();
+        for (row, together) in rows.iter().zip(together.chunks_exact(classifier.labels().len())) {
+            assert_eq!(
+                together,
+                logits(classifier, &[row]),
+                "{name}: a row has other logits alone"
+            );
         }
-        group.throughput(Throughput::Elements(rows.iter().map(Vec::len).sum::<usize>() as u64));
+        group.throughput(Throughput::Elements(batch.tokens() as u64));
         group.bench_function(name, |bencher| {
-            bencher.iter(|| classifier.logits_into(&batch, &mut logits).unwrap());
+            bencher.iter(|| classifier.logits_into(&batch, &mut together).unwrap());
         });
     }
     group.finish();
 }
 
 /// The ids of some real texts, a row each.
-pub fn real_texts(count: usize) -> Vec<Vec<u32>> {
+fn real_texts(count: usize) -> Vec<Vec<u32>> {
     let goldens = golden("bundled.json");
     list(&goldens["cases"]).iter().take(count).map(|case| ids(&case["ids"])).collect()
 }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::forward::Forward;
 use crate::precision::Precision;
 
-/// Callers that compute at once; more wait. A few fill a GPU, and each lane has its memory.
+/// Callers that compute at once; more wait, since each lane has its memory.
 const MOST_LANES: usize = 4;
 
 /// Loads a model onto a GPU.
@@ -32,7 +32,7 @@ pub(crate) fn load(
         Precision::F32 => return Err(Error::CudaPrecision { requested: precision }),
     };
     let context = open(ordinal)?;
-    check(&config)?;
+    check(&config, in_bytes)?;
     let kernels = Kernels::load(&context, &kernel_names(&config, in_bytes))?;
     let stream = context.new_stream().map_err(failed("make a stream"))?;
     let (config, model) = DeviceModel::load(&stream, config, checkpoint, in_bytes)?;
@@ -46,7 +46,7 @@ pub(crate) fn load(
 }
 
 /// Checks that there are kernels for a model's shape.
-fn check(config: &Config) -> Result<()> {
+fn check(config: &Config, in_bytes: InBytes) -> Result<()> {
     let need = |holds: bool, field, expected, found| match holds {
         true => Ok(()),
         false => Err(Error::CudaModel { field, expected, found }),
@@ -55,8 +55,10 @@ fn check(config: &Config) -> Result<()> {
     let head = config.head_size();
     let dims = dim.is_multiple_of(64) && dim <= 2048;
     need(dims, "dim", "a multiple of 64, at most 2048", dim)?;
-    let hidden_dims = hidden_dim.is_multiple_of(64) && hidden_dim <= 4096;
-    need(hidden_dims, "hidden_dim", "a multiple of 64, at most 4096", hidden_dim)?;
+    need(hidden_dim.is_multiple_of(64), "hidden_dim", "a multiple of 64", hidden_dim)?;
+    // The kernel that rounds rows to bytes holds them in registers.
+    let rounded = !in_bytes.0 || hidden_dim <= 4096;
+    need(rounded, "hidden_dim", "at most 4096 in int8", hidden_dim)?;
     need([16, 32, 64, 128].contains(&head), "dim / n_heads", "16, 32, 64 or 128", head)
 }
 

@@ -91,9 +91,14 @@ impl Kernels {
     pub fn load(context: &Arc<CudaContext>, names: &[String]) -> Result<Self> {
         let mut functions = BTreeMap::new();
         for ptx in MODULES {
+            let in_module = |name: &&String| ptx.contains(&format!(".entry {name}("));
+            let names: Vec<&String> = names.iter().filter(in_module).collect();
+            if names.is_empty() {
+                continue;
+            }
             let module =
                 context.load_module(Ptx::from_src(ptx)).map_err(failed("take the kernels"))?;
-            for name in names.iter().filter(|name| ptx.contains(&format!(".entry {name}("))) {
+            for name in names {
                 let function = module.load_function(name).map_err(failed("find a kernel"))?;
                 // The driver may put off loading a function until something is asked of it, and must not do so
                 // within a capture.
@@ -142,6 +147,7 @@ impl Kernels {
         arguments: &[Argument],
     ) -> Result<()> {
         let [x, y, z] = grid.map(|blocks| blocks as u32);
+        // `kernel_names` lists all that passes launch.
         let mut launch = stream.launch_builder(&self.functions[name]);
         for argument in arguments {
             match argument {

@@ -6,25 +6,24 @@ use std::sync::Arc;
 
 use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use cudarc::driver::{CudaContext, CudaGraph, CudaStream, PinnedHostSlice};
-use half::f16;
 
 use super::driver::failed;
 use super::engine::Loaded;
-use super::memory::{Address, Buffer, full};
+use super::memory::{Address, Buffer, HALF, ROW_SCALE, full};
 use super::pass::Pass;
 use super::shape::{Shape, rounded_tokens};
 use crate::batch::TokenBatch;
 use crate::config::Config;
 use crate::error::Result;
 
-/// Tokens that go through the layers together, where no single row is longer: enough to fill a GPU.
+/// Tokens that go through the layers together, where no single row is longer. At 768 wide even the narrowest
+/// product then has 192 tiles of 128x128, for the 132 multiprocessors of an H100.
 const PART_TOKENS: usize = 4096;
 
 /// Rows that do.
 pub const PART_ROWS: usize = 1024;
 
-/// Graphs that a lane keeps. Each takes the driver some hundred kilobytes; the shapes of single texts and
-/// of full batches are fewer.
+/// Graphs that a lane keeps: single texts of up to 512 tokens alone have 16 shapes.
 const MOST_GRAPHS: usize = 64;
 
 /// The most tokens of a part.
@@ -89,8 +88,6 @@ impl Sizes {
 
 impl Buffers {
     fn new(stream: &Arc<CudaStream>, sizes: &Sizes) -> Result<Self> {
-        const HALF: usize = size_of::<f16>();
-        const ROW_SCALE: usize = 2 * size_of::<f32>();
         let &Sizes { input, tokens, sequences, labels, dim, hidden_dim, bytes } = sizes;
         let wide = dim.max(hidden_dim);
         let new = |bytes: usize| Buffer::new(stream, bytes.max(1));
@@ -211,23 +208,23 @@ fn write_input(
     tokens: Range<usize>,
     rows: Range<usize>,
 ) -> usize {
-    let first = tokens.start;
-    let padded = |values: &[u32], len: usize, last: u32| {
-        values.iter().copied().chain(std::iter::repeat(last)).take(len).collect::<Vec<_>>()
-    };
-    let ends: Vec<u32> = rows.map(|row| (batch.row(row).end - first) as u32).collect();
-    let last = tokens.len() as u32;
-    let parts = [
-        padded(&batch.input_ids()[tokens.clone()], shape.tokens, 0),
-        padded(&batch.positions()[tokens], shape.tokens, 0),
-        padded(&ends, shape.sequences, last),
-    ];
-    let mut len = 0;
-    for (to, value) in input.as_chunks_mut().0.iter_mut().zip(parts.iter().flatten()) {
+    let bytes = |values: usize| values * size_of::<u32>();
+    let (first, last) = (tokens.start, tokens.len() as u32);
+    let ends = rows.map(|row| (batch.row(row).end - first) as u32);
+    let (ids, rest) = input.split_at_mut(bytes(shape.tokens));
+    let (positions, rest) = rest.split_at_mut(bytes(shape.tokens));
+    write_padded(ids, batch.input_ids()[tokens.clone()].iter().copied(), 0);
+    write_padded(positions, batch.positions()[tokens].iter().copied(), 0);
+    write_padded(&mut rest[..bytes(shape.sequences)], ends, last);
+    bytes(2 * shape.tokens + shape.sequences)
+}
+
+/// Writes values, and as many of the padding as there is room for.
+fn write_padded(to: &mut [u8], values: impl Iterator<Item = u32>, padding: u32) {
+    let padded = values.chain(std::iter::repeat(padding));
+    for (to, value) in to.as_chunks_mut().0.iter_mut().zip(padded) {
         *to = value.to_le_bytes();
-        len += size_of::<u32>();
     }
-    len
 }
 
 /// Captured passes by their shapes.
@@ -269,7 +266,7 @@ impl Graphs {
             let graph = capture(stream, pass)?;
             self.graphs.insert(shape, Graph { graph, last_use: 0 });
         }
-        let graph = self.graphs.get_mut(&shape).expect("it has just been made");
+        let graph = self.graphs.get_mut(&shape).expect("it was there or has just been made");
         graph.last_use = self.clock;
         Ok(&graph.graph)
     }

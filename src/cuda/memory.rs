@@ -5,8 +5,16 @@ use std::sync::Arc;
 use cudarc::driver::sys::CUresult;
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DriverError};
 
+use half::f16;
+
 use super::driver::failed;
 use crate::error::{Error, Result};
+
+/// Bytes of a half.
+pub const HALF: usize = size_of::<f16>();
+
+/// Bytes of a row's scale and zero point.
+pub const ROW_SCALE: usize = 2 * size_of::<f32>();
 
 /// A place in the GPU's memory, as kernels take it.
 #[derive(Clone, Copy, Debug)]

@@ -3,11 +3,10 @@
 use std::ops::Range;
 
 use cudarc::driver::CudaStream;
-use half::f16;
 
 use super::kernels::{Argument, Kernels};
 use super::lane::Buffers;
-use super::memory::Address;
+use super::memory::{Address, HALF, ROW_SCALE};
 use super::shape::Shape;
 use super::weights::{DeviceLayer, DeviceLinear, DeviceModel, DeviceNorm, InBytes};
 use crate::config::{Activation, Config};
@@ -18,10 +17,6 @@ const THREADS: u32 = 128;
 
 /// Labels that a block of the classifier computes.
 const BLOCK_LABELS: usize = 4;
-
-/// Bytes of a half, and of a row's scale and zero point.
-const HALF: usize = size_of::<f16>();
-const ROW_SCALE: usize = 2 * size_of::<f32>();
 
 /// What a pass needs, besides its input, for some shapes of at most a lane's size.
 #[derive(Clone, Copy)]

@@ -20,9 +20,10 @@ impl Shape {
         Self { tokens, sequences, query_blocks: longest.div_ceil(BLOCK_QUERIES) }
     }
 
-    /// The shape that is computed for it, so that a few dozen graphs do for all batches. Up to 128 tokens
-    /// come in steps of 16, more in eighths of a power of two: at most an eighth is computed in vain.
-    /// Sequences without tokens and blocks without queries cost next to nothing.
+    /// The shape that is computed for it, so that batches of about the same size share a graph. Up to 128
+    /// tokens come in steps of 16, more in eighths of the next power of two: fewer than a quarter as many
+    /// again are computed in vain. Of a sequence without tokens, attention's blocks return at once, and the
+    /// last layer and the head compute one row.
     pub fn rounded(self) -> Self {
         Self {
             tokens: rounded_tokens(self.tokens),
@@ -52,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn few_shapes_do_for_all() {
+    fn sizes_share_shapes() {
         let mut tokens: Vec<_> = (1..=4096).map(rounded_tokens).collect();
         tokens.dedup();
         assert!(tokens.len() < 40, "{tokens:?}");

@@ -58,26 +58,25 @@ impl InBytes {
     fn read(self, matrix: &Matrix<'_>, largest: i8) -> Result<HostMatrix, BadWeight> {
         let inputs = matrix.inputs;
         let mut bytes = vec![0; matrix.outputs * inputs * self.size()];
-        let read = |(row, to): (usize, &mut [u8])| {
-            let mut floats = vec![0.0; inputs];
+        let scratch = || (vec![0.0; inputs], vec![0i8; inputs], vec![f16::ZERO; inputs]);
+        let read = |(floats, bytes, halves): &mut (Vec<f32>, Vec<i8>, Vec<f16>),
+                    (row, to): (usize, &mut [u8])| {
             if self.0 {
-                let mut values = vec![0i8; inputs];
-                let scale = read_row(matrix, row, largest, &mut floats, &mut values)?;
-                for (to, &value) in to.iter_mut().zip(&values) {
+                let scale = read_row(matrix, row, largest, floats, bytes)?;
+                for (to, &value) in to.iter_mut().zip(&*bytes) {
                     *to = value as u8;
                 }
-                Ok(HostRow { scale, sum: values.iter().copied().map(i32::from).sum() })
+                Ok(HostRow { scale, sum: bytes.iter().copied().map(i32::from).sum() })
             } else {
-                let mut values = vec![f16::ZERO; inputs];
-                matrix.read_halves(row, &mut floats, &mut values)?;
-                for (to, value) in to.as_chunks_mut().0.iter_mut().zip(&values) {
+                matrix.read_halves(row, floats, halves)?;
+                for (to, value) in to.as_chunks_mut().0.iter_mut().zip(&*halves) {
                     *to = value.to_le_bytes();
                 }
                 Ok(HostRow::default())
             }
         };
-        let rows: Vec<_> =
-            bytes.par_chunks_mut(inputs * self.size()).enumerate().map(read).collect();
+        let rows = bytes.par_chunks_mut(inputs * self.size()).enumerate();
+        let rows: Vec<_> = rows.map_init(scratch, read).collect();
         // Of several rows with bad weights, the first is told of.
         let rows = rows.into_iter().collect::<Result<_, _>>()?;
         Ok(HostMatrix { bytes, rows, inputs })
@@ -183,15 +182,16 @@ struct Upload<'a> {
 impl Upload<'_> {
     fn linear(&self, linear: Linear<HostMatrix>) -> Result<DeviceLinear> {
         let HostMatrix { bytes, rows, inputs } = linear.weight;
-        let columns: Vec<u8> = if self.in_bytes.0 {
-            rows.iter().zip(&linear.bias).flat_map(|(row, bias)| column(row, *bias)).collect()
+        let columns = if self.in_bytes.0 {
+            let columns = rows.iter().zip(&linear.bias).flat_map(|(row, bias)| column(row, *bias));
+            Buffer::upload(self.stream, &columns.collect::<Vec<u8>>())?
         } else {
-            linear.bias.iter().flat_map(|bias| bias.to_le_bytes()).collect()
+            Buffer::upload_floats(self.stream, &linear.bias)?
         };
         Ok(DeviceLinear {
             weight: Buffer::upload(self.stream, &bytes)?,
-            columns: Buffer::upload(self.stream, &columns)?,
-            column_bytes: columns.len() / rows.len(),
+            column_bytes: columns.bytes.len() / rows.len(),
+            columns,
             row_bytes: inputs * self.in_bytes.size(),
             inputs,
             outputs: rows.len(),

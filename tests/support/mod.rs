@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test target uses its own part of this module")]
 
+pub mod counting;
+pub mod cuda;
 pub mod generator;
 pub mod stand_in;
 
@@ -36,6 +38,14 @@ pub fn numbers(value: &Value) -> Vec<f64> {
     list(value).iter().map(|number| number.as_f64().unwrap()).collect()
 }
 
+/// The batch of a golden, and its logits row after row.
+pub fn padded_batch(batch: &Value) -> (TokenBatch, Vec<f64>) {
+    let len = list(&batch["input_ids"][0]).len();
+    let flat = |field: &str| list(&batch[field]).iter().flat_map(ids).collect::<Vec<u32>>();
+    let tokens = TokenBatch::from_padded(&flat("input_ids"), &flat("attention_mask"), len);
+    (tokens.unwrap(), list(&batch["logits"]).iter().flat_map(numbers).collect())
+}
+
 /// The largest difference between what was found and what was expected.
 pub fn largest_error(found: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
@@ -45,19 +55,6 @@ pub fn largest_error(found: &[f32], expected: &[f64]) -> f64 {
         error
     });
     errors.fold(0.0, f64::max)
-}
-
-/// The batch of a golden, and its logits row after row.
-pub fn padded_batch(batch: &Value) -> (TokenBatch, Vec<f64>) {
-    let len = list(&batch["input_ids"][0]).len();
-    let flat = |field: &str| list(&batch[field]).iter().flat_map(ids).collect::<Vec<u32>>();
-    let tokens = TokenBatch::from_padded(&flat("input_ids"), &flat("attention_mask"), len);
-    (tokens.unwrap(), list(&batch["logits"]).iter().flat_map(numbers).collect())
-}
-
-/// The label with the largest logit.
-pub fn best(logits: &[f32]) -> usize {
-    (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap()
 }
 
 /// The texts of `tests/reference/tokens.json` with their ids.

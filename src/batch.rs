@@ -119,6 +119,22 @@ impl TokenBatch {
         &self.row_ends
     }
 
+    /// Adds a row of ids with their positions, of which there is at least one.
+    pub(crate) fn push_row(&mut self, tokens: impl Iterator<Item = (u32, u32)>) {
+        for (id, position) in tokens {
+            self.input_ids.push(id);
+            self.positions.push(position);
+        }
+        self.row_ends.push(self.input_ids.len());
+    }
+
+    /// The same batch with other ids.
+    pub(crate) fn with_ids(&self, ids: impl IntoIterator<Item = u32>) -> Self {
+        let input_ids: Vec<u32> = ids.into_iter().collect();
+        assert_eq!(input_ids.len(), self.tokens(), "each token has an id");
+        Self { input_ids, ..self.clone() }
+    }
+
     /// The tokens of one row, as a range of [`input_ids`](Self::input_ids).
     pub(crate) fn row(&self, row: usize) -> Range<usize> {
         let start = if row == 0 { 0 } else { self.row_ends[row - 1] };

@@ -362,8 +362,17 @@ impl Classifier {
         Ok(predictions.collect())
     }
 
-    fn prediction(&self, logits: Vec<f32>, dropped_tokens: usize) -> Prediction {
+    pub(crate) fn prediction(&self, logits: Vec<f32>, dropped_tokens: usize) -> Prediction {
         Prediction::new(self.labels.clone(), logits, self.problem_type(), dropped_tokens)
+    }
+
+    pub(crate) fn engine(&self) -> &dyn Forward {
+        self.engine.as_ref()
+    }
+
+    #[cfg(feature = "text")]
+    pub(crate) fn truncation(&self) -> Truncation {
+        self.truncation
     }
 
     /// The labels, in the order of the logits.

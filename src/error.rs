@@ -237,6 +237,95 @@ pub enum Error {
         reason: String,
     },
 
+    /// An explanation needs a backward pass, for which this precision has no weights.
+    #[error(
+        "a model in {found} cannot explain: load it with Precision::F32 or F16, which have a backward pass"
+    )]
+    NoBackwardPass {
+        /// The precision that the model was loaded with.
+        found: Precision,
+    },
+
+    /// The model has no such label.
+    #[error("there is no label `{requested}`; the labels are {}", labels.join(", "))]
+    UnknownLabel {
+        /// The label as given.
+        requested: String,
+        /// The model's labels.
+        labels: Vec<String>,
+    },
+
+    /// A label cannot be explained against itself.
+    #[error("`{label}` against itself explains nothing: name two labels")]
+    SameLabel {
+        /// The label given twice.
+        label: String,
+    },
+
+    /// A regression has values, of which none is a probability.
+    #[error("a regression has no probability: explain Objective::Logit, which is its value")]
+    NoProbability,
+
+    /// Integrated gradients, or a perturbation, were asked for without steps.
+    #[error("at least 1 step is needed, found 0")]
+    NoSteps,
+
+    /// A replacement for words is not in the vocabulary.
+    #[error("the vocabulary lacks {token}: choose another replacement")]
+    NoToken {
+        /// The token's spelling.
+        token: String,
+    },
+
+    /// Values to order words by are not one for each.
+    #[error("the explanation has {expected} words, found {found} values to order them by")]
+    RelevanceCount {
+        /// Words of the explanation.
+        expected: usize,
+        /// Values given.
+        found: usize,
+    },
+
+    /// An explanation is of a model with other labels.
+    #[error(
+        "the explanation is of a model with the labels {}, found {}: ask the model that made it",
+        expected.join(", "), found.join(", ")
+    )]
+    OtherModel {
+        /// The labels of the explanation's model.
+        expected: Vec<String>,
+        /// The labels of the model that was asked.
+        found: Vec<String>,
+    },
+
+    /// A text takes several windows, each of which has reasons of its own.
+    #[error(
+        "text {row} has {tokens} tokens, which take several windows of {limit}: explain a part of it, or use Truncation::Right"
+    )]
+    ManyWindows {
+        /// The text, counted from 0.
+        row: usize,
+        /// Its tokens, special ones included.
+        tokens: usize,
+        /// The model's `max_position_embeddings`.
+        limit: usize,
+    },
+
+    /// The model has no such layer, or its layers no such head.
+    #[error(
+        "there is no attention head {head} in layer {layer}: the model has {layers} layers of {heads} heads, counted from 0"
+    )]
+    NoAttentionHead {
+        /// The layer asked for.
+        layer: usize,
+        /// The head asked for.
+        head: usize,
+        /// The model's layers.
+        layers: usize,
+        /// Heads of each.
+        heads: usize,
+    },
+
     /// There is no such precision.
     #[error("there is no precision `{requested}`; the names are f32, f16, int8")]
     Precision {

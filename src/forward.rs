@@ -1,5 +1,6 @@
 //! What an engine is to the classifier.
 
+use crate::attribution::Attribute;
 use crate::batch::TokenBatch;
 use crate::config::Config;
 use crate::error::Result;
@@ -10,4 +11,9 @@ pub(crate) trait Forward: Send + Sync {
 
     /// Computes the logits of each row, `[rows, labels]`. The batch has been checked against the tables.
     fn forward(&self, batch: &TokenBatch, logits: &mut [f32]) -> Result<()>;
+
+    /// The way back, if the engine has one.
+    fn attribute(&self) -> Option<&dyn Attribute> {
+        None
+    }
 }

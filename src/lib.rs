@@ -24,6 +24,7 @@
 //! Data goes one way: text, `tokenizer`, `batch`, the engine in `cpu` or `cuda`, `prediction`; and weight files,
 //! `checkpoint`, `model`, packed weights of the engine.
 
+mod attribution;
 mod batch;
 mod checkpoint;
 mod classifier;
@@ -33,10 +34,13 @@ mod cpu;
 mod cuda;
 mod device;
 mod error;
+pub mod explain;
 mod forward;
 mod int8;
 mod matrix;
 mod model;
+#[cfg_attr(not(test), expect(dead_code))]
+mod page;
 mod precision;
 mod prediction;
 mod quantize;

@@ -29,6 +29,7 @@ pub(crate) struct Linear<M> {
 }
 
 /// `y = (x − mean) / √(variance + eps) · weight + bias` over a token's vector.
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct LayerNorm {
     pub weight: Vec<f32>,
     pub bias: Vec<f32>,

@@ -91,7 +91,7 @@ impl Prediction {
     }
 
     /// The first of the highest scores.
-    fn best(&self) -> usize {
+    pub(crate) fn best(&self) -> usize {
         let mut best = 0;
         for (id, score) in self.scores.iter().enumerate() {
             if *score > self.scores[best] {

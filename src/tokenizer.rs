@@ -40,6 +40,9 @@ pub struct Encoding {
     pub tokens: Vec<String>,
     /// Where each token stands in the text, in characters from `.0` to before `.1`.
     pub offsets: Vec<(usize, usize)>,
+    /// Which word of the text each token is a piece of, counted from 0, Hugging Face's `word_ids`. Words
+    /// are what stands between spaces, with punctuation apart.
+    pub word_ids: Vec<u32>,
 }
 
 /// A model's tokenizer.
@@ -110,6 +113,7 @@ impl Tokenizer {
             ids: encoding.get_ids().to_vec(),
             tokens: encoding.get_tokens().to_vec(),
             offsets: encoding.get_offsets().to_vec(),
+            word_ids: word_ids(encoding.get_word_ids()),
         })
     }
 
@@ -129,6 +133,21 @@ impl Tokenizer {
     /// How many special tokens surround a text.
     pub fn special_tokens(&self) -> usize {
         self.before.len() + self.after.len()
+    }
+
+    /// How many special tokens stand before a text.
+    pub(crate) fn special_tokens_before(&self) -> usize {
+        self.before.len()
+    }
+
+    /// The id of a token by its spelling.
+    pub(crate) fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The vocabulary's spelling of a token.
+    pub(crate) fn spelling(&self, id: u32) -> String {
+        self.inner.id_to_token(id).unwrap_or_default()
     }
 
     /// Number of tokens in the vocabulary, added ones included.
@@ -155,7 +174,17 @@ impl Tokenizer {
         limit: usize,
         truncation: Truncation,
     ) -> Result<Rows> {
-        let ids = self.ids(text)?;
+        self.fit(row, &self.ids(text)?, limit, truncation)
+    }
+
+    /// As [`rows`](Self::rows), for ids of a text.
+    pub(crate) fn fit(
+        &self,
+        row: usize,
+        ids: &[u32],
+        limit: usize,
+        truncation: Truncation,
+    ) -> Result<Rows> {
         let too_many =
             || Error::TooManyTokens { row, tokens: ids.len() + self.special_tokens(), limit };
         // Some text must fit beside the special tokens, or no truncation helps.
@@ -183,6 +212,18 @@ impl Tokenizer {
         };
         Ok(Rows { rows, text_tokens, dropped_tokens })
     }
+}
+
+/// A token that the tokenizer counts to no word is one of its own.
+fn word_ids(found: &[Option<u32>]) -> Vec<u32> {
+    let mut count = 0;
+    let mut before = None;
+    let next = |&word: &Option<u32>| {
+        count += u32::from(word.is_none() || before.is_some_and(|before| before != word));
+        before = Some(word);
+        count
+    };
+    found.iter().map(next).collect()
 }
 
 fn failure(path: &Path, reason: impl ToString) -> Error {

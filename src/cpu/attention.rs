@@ -7,13 +7,14 @@ use std::ops::Range;
 
 use super::aligned::AlignedVec;
 use super::isa::{Isa, Kernel, SQUARE};
+use super::kept_weights::{HeadWeights, KeptWeights};
 use super::multiply::multiply;
 use super::softmax::exponentials;
 use super::team::{Parts, Team};
 use super::weight::Rows;
 
 /// Queries that go through together: their scores over 512 keys take 96 KiB.
-const QUERY_BLOCK: usize = 48;
+pub(super) const QUERY_BLOCK: usize = 48;
 
 /// Values of a cache line.
 const LINE: usize = 16;
@@ -40,7 +41,7 @@ impl AttentionScratch {
 
 /// The distance of the rows of scores over so many tokens. They go up to the end of the last panel of keys;
 /// the cache line beyond keeps the rows of a tile from meeting in the same sets of L1.
-fn score_stride<I: Isa>(tokens: usize) -> usize {
+pub(super) fn score_stride<I: Isa>(tokens: usize) -> usize {
     tokens.next_multiple_of(I::PANEL) + LINE
 }
 
@@ -68,28 +69,31 @@ pub(crate) struct Attention<'a> {
 }
 
 impl Attention<'_> {
-    /// Computes into `context`, one row of `heads · head_size` values for each query row.
+    /// Computes into `context`, one row of `heads · head_size` values for each query row. Where every token
+    /// asks, the weights can be kept.
     pub fn run<I: Isa>(
         self,
         isa: I,
         team: &Team,
         scratch: &mut [AttentionScratch],
         context: &mut [f32],
+        kept: Option<&mut KeptWeights>,
     ) {
         // All of it, whoever takes the longest sequence, so that no later call allocates.
         let longest = self.sequences.iter().map(Range::len).max().unwrap_or(0);
         scratch.iter_mut().for_each(|scratch| scratch.resize::<I>(longest, self.head_size));
         let (scratch, context) = (Parts::new(scratch), Parts::new(context));
+        let kept = kept.map(KeptWeights::parts);
         team.for_each(self.sequences.len() * self.heads, |worker, task| {
+            let (sequence, head) = (task / self.heads, task % self.heads);
+            let tokens = &self.sequences[sequence];
             // SAFETY: a worker has one task at a time.
             let [scratch] = (unsafe { scratch.part(worker..worker + 1) }) else { unreachable!() };
-            isa.run(Head {
-                attention: &self,
-                sequence: task / self.heads,
-                head: task % self.heads,
-                scratch,
-                context: &context,
-            });
+            // SAFETY: each task is a head of a sequence of its own.
+            let kept = kept
+                .as_ref()
+                .map(|kept| unsafe { kept.of_head((sequence, head), self.heads, tokens) });
+            isa.run(Head { attention: &self, sequence, head, scratch, context: &context, kept });
         });
     }
 }
@@ -101,13 +105,14 @@ struct Head<'a> {
     head: usize,
     scratch: &'a mut AttentionScratch,
     context: &'a Parts<'a>,
+    kept: Option<HeadWeights<&'a mut [f32]>>,
 }
 
 impl Kernel for Head<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
+    fn run<I: Isa>(mut self, isa: I) {
         let Attention { heads, head_size, sequences, queries, query, key, value } = *self.attention;
         let tokens = sequences[self.sequence].clone();
         let len = tokens.len();
@@ -134,6 +139,12 @@ impl Kernel for Head<'_> {
             for (row, share) in scores.chunks_exact_mut(score_stride).take(rows).zip(&mut shares) {
                 *share = exponentials(isa, row, len, scale);
             }
+            if let Some(kept) = &mut self.kept {
+                let first = first_row - query_rows.start;
+                kept.shares[first..first + rows].copy_from_slice(&shares[..rows]);
+                let to = (&mut kept.exponentials[first..], score_stride);
+                transpose(isa, (scores, score_stride), (rows, len), to);
+            }
             for (panel, values) in values.chunks_exact(I::PANEL * len).enumerate() {
                 let weights: (&[f32], usize) = (scores, score_stride);
                 multiply(isa, weights, (rows, len), values, (&mut *sums, I::PANEL), |_| ());
@@ -157,7 +168,7 @@ impl Kernel for Head<'_> {
 
 /// Panels of `PANEL` keys each: step `d` holds value `d` of every key. Keys past the last are zero.
 #[inline(always)]
-fn pack_keys<I: Isa>(
+pub(super) fn pack_keys<I: Isa>(
     isa: I,
     panels: &mut [f32],
     key: Rows<'_>,
@@ -165,24 +176,36 @@ fn pack_keys<I: Isa>(
     columns: Range<usize>,
 ) {
     let size = I::PANEL * columns.len();
-    let in_squares = columns.len() - columns.len() % SQUARE;
     for (panel, first) in panels.chunks_exact_mut(size).zip(tokens.clone().step_by(I::PANEL)) {
         let keys = I::PANEL.min(tokens.end - first);
         if keys < I::PANEL {
             panel.fill(0.0);
         }
-        for square in (0..keys).step_by(SQUARE) {
-            let square_keys = SQUARE.min(keys - square);
-            let rows = &key.values[(first + square) * key.stride + columns.start..];
-            let transposed = if square_keys == SQUARE { in_squares } else { 0 };
-            for step in (0..transposed).step_by(SQUARE) {
-                let to = &mut panel[step * I::PANEL + square..];
-                isa.transpose_square(&rows[step..], key.stride, to, I::PANEL);
-            }
-            for row in 0..square_keys {
-                for step in transposed..columns.len() {
-                    panel[step * I::PANEL + square + row] = rows[row * key.stride + step];
-                }
+        let rows = &key.values[first * key.stride + columns.start..];
+        transpose(isa, (rows, key.stride), (keys, columns.len()), (panel, I::PANEL));
+    }
+}
+
+/// Writes rows as columns: value `c` of row `r` goes to `to[c · to_stride + r]`.
+#[inline(always)]
+pub(super) fn transpose<I: Isa>(
+    isa: I,
+    (from, from_stride): (&[f32], usize),
+    (rows, columns): (usize, usize),
+    (to, to_stride): (&mut [f32], usize),
+) {
+    let in_squares = columns - columns % SQUARE;
+    for square in (0..rows).step_by(SQUARE) {
+        let square_rows = SQUARE.min(rows - square);
+        let from = &from[square * from_stride..];
+        let transposed = if square_rows == SQUARE { in_squares } else { 0 };
+        for column in (0..transposed).step_by(SQUARE) {
+            let to = &mut to[column * to_stride + square..];
+            isa.transpose_square(&from[column..], from_stride, to, to_stride);
+        }
+        for row in 0..square_rows {
+            for column in transposed..columns {
+                to[column * to_stride + square + row] = from[row * from_stride + column];
             }
         }
     }
@@ -190,7 +213,7 @@ fn pack_keys<I: Isa>(
 
 /// Panels of `PANEL` columns each: step `t` holds them for token `t`. Columns past the last are zero.
 #[inline(always)]
-fn pack_values<I: Isa>(
+pub(super) fn pack_values<I: Isa>(
     panels: &mut [f32],
     value: Rows<'_>,
     tokens: Range<usize>,
@@ -311,7 +334,7 @@ mod tests {
             };
             let threads = Threads::new(1).unwrap();
             let mut scratch = [AttentionScratch::default()];
-            threads.run(|team| attention.run(isa, team, &mut scratch, &mut context));
+            threads.run(|team| attention.run(isa, team, &mut scratch, &mut context, None));
             context
         }
     }

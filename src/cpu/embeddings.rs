@@ -1,7 +1,7 @@
 //! Word plus position embedding, normalised.
 
 use super::isa::Isa;
-use super::layer_norm::prepare_and_normalise_rows;
+use super::layer_norm::normalise_rows_with;
 use super::pages::Pages;
 use super::team::{Parts, Team};
 use crate::int8::{LARGEST_EMBEDDING, read_row};
@@ -97,9 +97,10 @@ pub(crate) fn embed<I: Isa, T: Table>(
     positions: &[u32],
     output: &mut [f32],
 ) {
-    prepare_and_normalise_rows(isa, team, &embeddings.layer_norm, output, |token, row| {
+    let sum = |token: usize, row: &mut [f32]| {
         row.fill(0.0);
         embeddings.word.add_to(input_ids[token] as usize, row);
         embeddings.position.add_to(positions[token] as usize, row);
-    });
+    };
+    normalise_rows_with(isa, team, &embeddings.layer_norm, output, sum, |_, _| ());
 }

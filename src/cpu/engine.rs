@@ -3,62 +3,32 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use half::f16;
-
+use super::activation::activate;
 use super::attention::{Attention, Queries};
 use super::embeddings::{Table, embed};
-use super::isa::{InstructionSet, Isa, Kernel};
-use super::layer_norm::normalise_rows;
+use super::isa::Isa;
+use super::layer_norm::{normalise_rows, normalise_rows_with};
 use super::linear::{Epilogue, LinearScratch, PackedMatrix, Product};
-use super::scratch::{Scratch, ScratchPool};
-use super::team::Team;
+use super::scratch::{Pool, Scratch};
+use super::team::{Parts, Team};
 use super::threads::Threads;
+use super::trace::{LayerTrace, Trace};
 use super::weight::{Weight, rows};
+use crate::attribution::{AttentionRule, NormRule};
 use crate::batch::TokenBatch;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Activation, Config};
 use crate::error::Result;
 use crate::forward::Forward;
 use crate::matrix::{BadWeight, Matrix};
-use crate::model::{Head, Hold, Layer, Linear, Model};
-use crate::precision::Precision;
+use crate::model::{Head, Hold, Layer, LayerNorm, Linear, Model};
 
 /// Tokens that go through the layers together: enough for full speed, and a bound on the scratch.
 /// Rows are never cut, so a longer row still goes through alone.
 const SUB_BATCH_TOKENS: usize = 1024;
 
-/// Loads a model for an instruction set that [`InstructionSet::choose`] has returned.
-pub(crate) fn load(
-    config: Config,
-    checkpoint: &Checkpoint,
-    set: InstructionSet,
-    precision: Precision,
-    threads: Threads,
-) -> Result<Box<dyn Forward>> {
-    struct Load<'a>(Config, &'a Checkpoint, Precision, Threads);
-    impl Kernel for Load<'_> {
-        type Output = Result<Box<dyn Forward>>;
-
-        fn run<I: Isa>(self, isa: I) -> Self::Output {
-            let Self(config, checkpoint, precision, threads) = self;
-            Ok(match precision {
-                Precision::F32 => {
-                    Box::new(Engine::<I, f32>::load(isa, config, checkpoint, threads)?)
-                }
-                Precision::F16 => {
-                    Box::new(Engine::<I, f16>::load(isa, config, checkpoint, threads)?)
-                }
-                Precision::Int8 => {
-                    Box::new(Engine::<I, i8>::load(isa, config, checkpoint, threads)?)
-                }
-            })
-        }
-    }
-    set.run(Load(config, checkpoint, precision, threads)).unwrap_or_else(|| Err(set.missing()))
-}
-
 /// The model as this engine holds it.
-type PackedModel<W> = Model<PackedMatrix<W>, <W as Weight>::Table>;
+pub(super) type PackedModel<W> = Model<PackedMatrix<W>, <W as Weight>::Table>;
 
 /// Packs weights for an instruction set.
 struct Packing<'a, I, W> {
@@ -80,21 +50,21 @@ impl<I: Isa, W: Weight> Hold for Packing<'_, I, W> {
     }
 }
 
-struct Engine<I, W: Weight> {
-    isa: I,
-    model: PackedModel<W>,
-    threads: Threads,
-    scratch: ScratchPool<W>,
+pub(super) struct Engine<I, W: Weight> {
+    pub isa: I,
+    pub model: PackedModel<W>,
+    pub threads: Threads,
+    pub scratch: Pool<Scratch<W>>,
 }
 
 impl<I: Isa, W: Weight> Engine<I, W> {
-    fn load(isa: I, config: Config, checkpoint: &Checkpoint, threads: Threads) -> Result<Self> {
+    pub fn load(isa: I, config: Config, checkpoint: &Checkpoint, threads: Threads) -> Result<Self> {
         // Packing takes all cores for a moment, also where a call will have one: the caller is waiting.
         let own = threads.is_one().then(|| Threads::new(Threads::default_count())).transpose()?;
         let model = own.as_ref().unwrap_or(&threads).run(|team| {
             Model::load(config, checkpoint, &Packing { isa, team, weight: PhantomData })
         })?;
-        Ok(Self { isa, model, threads, scratch: ScratchPool::default() })
+        Ok(Self { isa, model, threads, scratch: Pool::default() })
     }
 }
 
@@ -104,7 +74,8 @@ impl<I: Isa, W: Weight> Forward for Engine<I, W> {
     }
 
     fn forward(&self, batch: &TokenBatch, logits: &mut [f32]) -> Result<()> {
-        let mut scratch = self.scratch.take(self.threads.count());
+        let mut scratch = self.scratch.take();
+        scratch.resize(self.threads.count());
         self.threads.run(|team| {
             let pass = Pass { isa: self.isa, model: &self.model, team };
             for rows in batch.parts(SUB_BATCH_TOKENS, usize::MAX) {
@@ -120,17 +91,17 @@ impl<I: Isa, W: Weight> Forward for Engine<I, W> {
 
 /// The distance of rows between the two feed-forward layers. A cache line more than they are long, since
 /// a tile's rows, were they 12 KiB apart, would all meet in one set of L1.
-fn inner_stride(hidden_dim: usize) -> usize {
+pub(super) fn inner_stride(hidden_dim: usize) -> usize {
     const LINE: usize = 16;
     hidden_dim + LINE
 }
 
 /// The steps of a forward pass; what they work on is in the [`Scratch`].
 #[derive(Clone, Copy)]
-struct Pass<'a, I, W: Weight> {
-    isa: I,
-    model: &'a PackedModel<W>,
-    team: &'a Team,
+pub(super) struct Pass<'a, I, W: Weight> {
+    pub isa: I,
+    pub model: &'a PackedModel<W>,
+    pub team: &'a Team,
 }
 
 impl<I: Isa, W: Weight> Pass<'_, I, W> {
@@ -142,43 +113,61 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
         rows: Range<usize>,
         logits: &mut [f32],
     ) {
-        self.embed(scratch, batch, rows);
-        if let Some((last, layers)) = self.model.layers.split_last() {
-            for layer in layers {
-                self.layer(layer, scratch);
-            }
-            self.last_layer(last, scratch);
-        }
-        self.head(scratch, logits);
+        let tokens = batch.row(rows.start).start..batch.row(rows.end - 1).end;
+        self.prepare(scratch, rows.map(|row| batch.row(row).len()));
+        self.embed(batch, tokens, &mut scratch.hidden);
+        self.layers(scratch, None);
+        self.head(scratch, logits, None);
     }
 
-    /// Sizes the scratch for some rows of a batch and fills `hidden` with their embeddings.
-    fn embed(self, scratch: &mut Scratch<W>, batch: &TokenBatch, rows: Range<usize>) {
+    /// Sizes the scratch for rows of these lengths.
+    pub fn prepare(self, scratch: &mut Scratch<W>, lengths: impl Iterator<Item = usize>) {
         let Config { dim, hidden_dim, .. } = self.model.config;
-        let tokens = batch.row(rows.start).start..batch.row(rows.end - 1).end;
-        scratch.hidden.resize(tokens.len() * dim);
-        scratch.query_key_value.resize(tokens.len() * 3 * dim);
-        scratch.context.resize(tokens.len() * dim);
-        scratch.inner.resize(tokens.len() * inner_stride(hidden_dim));
-        scratch.first_tokens.resize(rows.len() * dim);
-        scratch.first_queries.resize(rows.len() * dim);
+        let mut tokens = 0;
         scratch.sequences.clear();
-        scratch.sequences.extend(rows.map(|row| {
-            let row = batch.row(row);
-            row.start - tokens.start..row.end - tokens.start
+        scratch.sequences.extend(lengths.map(|length| {
+            tokens += length;
+            tokens - length..tokens
         }));
+        let rows = scratch.sequences.len();
+        scratch.hidden.resize(tokens * dim);
+        scratch.query_key_value.resize(tokens * 3 * dim);
+        scratch.context.resize(tokens * dim);
+        scratch.inner.resize(tokens * inner_stride(hidden_dim));
+        scratch.first_tokens.resize(rows * dim);
+        scratch.first_queries.resize(rows * dim);
+    }
+
+    /// The embeddings of some tokens of a batch.
+    pub fn embed(self, batch: &TokenBatch, tokens: Range<usize>, hidden: &mut [f32]) {
         embed(
             self.isa,
             self.team,
             &self.model.embeddings,
             &batch.input_ids()[tokens.clone()],
             &batch.positions()[tokens],
-            &mut scratch.hidden,
+            hidden,
         );
     }
 
+    /// `hidden` → `first_tokens`. A trace, of the right size, is filled on the way.
+    pub fn layers(self, scratch: &mut Scratch<W>, trace: Option<&mut Trace>) {
+        let mut kept = trace.map(|trace| trace.layers.iter_mut());
+        if let Some((last, layers)) = self.model.layers.split_last() {
+            for layer in layers {
+                self.layer(layer, scratch, kept.as_mut().and_then(Iterator::next));
+            }
+            self.last_layer(last, scratch, kept.as_mut().and_then(Iterator::next));
+        }
+    }
+
     /// `hidden` → `hidden`, for every token.
-    fn layer(self, layer: &Layer<PackedMatrix<W>>, scratch: &mut Scratch<W>) {
+    fn layer(
+        self,
+        layer: &Layer<PackedMatrix<W>>,
+        scratch: &mut Scratch<W>,
+        mut kept: Option<&mut LayerTrace>,
+    ) {
         let dim = self.model.config.dim;
         let Scratch {
             hidden,
@@ -190,6 +179,14 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             attention,
             ..
         } = scratch;
+        let (query_key_value, weights) = match &mut kept {
+            None => (query_key_value, None),
+            Some(LayerTrace { query_key_value: kept, weights, rules, .. }) => {
+                let is_held = rules.attention == AttentionRule::HoldWeights;
+                let projections = if kept.is_empty() { query_key_value } else { kept };
+                (projections, is_held.then_some(weights))
+            }
+        };
         Product {
             input: rows(hidden, dim),
             linear: &layer.query_key_value,
@@ -206,13 +203,18 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             key: rows(&query_key_value[dim..], 3 * dim),
             value: rows(&query_key_value[2 * dim..], 3 * dim),
         }
-        .run(self.isa, self.team, attention, context);
-        self.after_attention(layer, linear_scratch, context, inner, hidden);
+        .run(self.isa, self.team, attention, context, weights);
+        self.after_attention(layer, linear_scratch, context, inner, hidden, kept);
     }
 
     /// `hidden` → `first_tokens`: the head reads only the first token of each row, so only keys and
     /// values are needed of the others.
-    fn last_layer(self, layer: &Layer<PackedMatrix<W>>, scratch: &mut Scratch<W>) {
+    fn last_layer(
+        self,
+        layer: &Layer<PackedMatrix<W>>,
+        scratch: &mut Scratch<W>,
+        mut kept: Option<&mut LayerTrace>,
+    ) {
         let dim = self.model.config.dim;
         let Scratch {
             hidden,
@@ -225,6 +227,10 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             sequences,
             attention,
         } = scratch;
+        let (query_key_value, first_queries) = match &mut kept {
+            Some(kept) => (&mut kept.query_key_value, &mut kept.first_queries),
+            None => (query_key_value, first_queries),
+        };
         for (first, sequence) in first_tokens.chunks_exact_mut(dim).zip(&*sequences) {
             first.copy_from_slice(&hidden[sequence.start * dim..][..dim]);
         }
@@ -252,8 +258,8 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             key: rows(&query_key_value[dim..], 3 * dim),
             value: rows(&query_key_value[2 * dim..], 3 * dim),
         }
-        .run(self.isa, self.team, attention, context);
-        self.after_attention(layer, linear_scratch, context, inner, first_tokens);
+        .run(self.isa, self.team, attention, context, None);
+        self.after_attention(layer, linear_scratch, context, inner, first_tokens, kept);
     }
 
     /// What follows attention in a layer: `states` → `states`, with one row of `context` for each.
@@ -264,8 +270,9 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
         context: &[f32],
         inner: &mut [f32],
         states: &mut [f32],
+        mut kept: Option<&mut LayerTrace>,
     ) {
-        let Config { dim, hidden_dim, activation, .. } = self.model.config;
+        let Config { dim, hidden_dim, .. } = self.model.config;
         let inner_stride = inner_stride(hidden_dim);
         let inner = &mut inner[..states.len() / dim * inner_stride];
         self.linear(
@@ -275,18 +282,9 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             context,
             states,
         );
-        normalise_rows(self.isa, self.team, &layer.attention_norm, states);
-        let activation = match activation {
-            Activation::Gelu => Epilogue::BiasGelu,
-            Activation::Relu => Epilogue::BiasRelu,
-        };
-        Product {
-            input: rows(states, dim),
-            linear: &layer.feed_forward_in,
-            outputs: 0..hidden_dim,
-            epilogue: activation,
-        }
-        .run(self.isa, self.team, linear_scratch, inner, inner_stride);
+        let norm = kept.as_mut().map(|kept| (kept.rules.layer_norm, &mut *kept.attention_norm));
+        self.normalise(&layer.attention_norm, states, norm);
+        self.feed_forward_in(layer, linear_scratch, states, inner, kept.as_deref_mut());
         Product {
             input: rows(inner, inner_stride),
             linear: &layer.feed_forward_out,
@@ -294,19 +292,83 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
             epilogue: Epilogue::BiasResidual,
         }
         .run(self.isa, self.team, linear_scratch, states, dim);
-        normalise_rows(self.isa, self.team, &layer.feed_forward_norm, states);
+        let norm = kept.map(|kept| (kept.rules.layer_norm, &mut *kept.feed_forward_norm));
+        self.normalise(&layer.feed_forward_norm, states, norm);
     }
 
-    /// `first_tokens` → logits.
-    fn head(self, scratch: &mut Scratch<W>, logits: &mut [f32]) {
+    /// The first feed-forward layer and its activation: `states` → `inner`.
+    fn feed_forward_in(
+        self,
+        layer: &Layer<PackedMatrix<W>>,
+        linear_scratch: &mut LinearScratch<W>,
+        states: &[f32],
+        inner: &mut [f32],
+        kept: Option<&mut LayerTrace>,
+    ) {
+        let Config { dim, hidden_dim, activation, .. } = self.model.config;
+        let stride = inner_stride(hidden_dim);
+        let product = |epilogue| Product {
+            input: rows(states, dim),
+            linear: &layer.feed_forward_in,
+            outputs: 0..hidden_dim,
+            epilogue,
+        };
+        match kept {
+            None => {
+                let epilogue = match activation {
+                    Activation::Gelu => Epilogue::BiasGelu,
+                    Activation::Relu => Epilogue::BiasRelu,
+                };
+                product(epilogue).run(self.isa, self.team, linear_scratch, inner, stride);
+            }
+            Some(kept) => {
+                let LayerTrace { inner: kept, rules, .. } = kept;
+                product(Epilogue::Bias).run(self.isa, self.team, linear_scratch, kept, stride);
+                activate(self.isa, self.team, (activation, rules.activation), kept, inner);
+            }
+        }
+    }
+
+    /// Normalises states in place, and keeps what the rule needs: the states as they were, or one over the
+    /// deviation of each.
+    fn normalise(self, norm: &LayerNorm, states: &mut [f32], kept: Option<(NormRule, &mut [f32])>) {
+        let (isa, team, dim) = (self.isa, self.team, norm.weight.len());
+        match kept.map(|(rule, kept)| (rule, Parts::new(kept))) {
+            None => normalise_rows(isa, team, norm, states),
+            Some((NormRule::Gradient, kept)) => {
+                let copy = |index: usize, row: &mut [f32]| {
+                    // SAFETY: each row is prepared once.
+                    unsafe { kept.part(index * dim..(index + 1) * dim) }.copy_from_slice(row);
+                };
+                normalise_rows_with(isa, team, norm, states, copy, |_, _| ());
+            }
+            Some((NormRule::HoldDeviation, kept)) => {
+                let keep = |index: usize, inverse: f32| {
+                    // SAFETY: each row is finished once.
+                    unsafe { kept.part(index..index + 1) }.fill(inverse);
+                };
+                normalise_rows_with(isa, team, norm, states, |_, _| (), keep);
+            }
+        }
+    }
+
+    /// `first_tokens` → logits. What the ReLU gets, `[rows, dim]`, can be kept.
+    pub fn head(self, scratch: &mut Scratch<W>, logits: &mut [f32], kept: Option<&mut [f32]>) {
         let Head { pre_classifier, classifier, .. } = &self.model.head;
         let Scratch { first_tokens, first_queries: pooled, linear: scratch, .. } = scratch;
-        self.linear(pre_classifier, Epilogue::BiasRelu, scratch, first_tokens, pooled);
+        if let Some(kept) = kept {
+            self.linear(pre_classifier, Epilogue::Bias, scratch, first_tokens, kept);
+            for (pooled, &kept) in pooled.iter_mut().zip(&*kept) {
+                *pooled = if kept > 0.0 { kept } else { 0.0 };
+            }
+        } else {
+            self.linear(pre_classifier, Epilogue::BiasRelu, scratch, first_tokens, pooled);
+        }
         self.linear(classifier, Epilogue::Bias, scratch, pooled, logits);
     }
 
     /// A whole linear layer from rows to rows, both without gaps.
-    fn linear(
+    pub fn linear(
         self,
         linear: &Linear<PackedMatrix<W>>,
         epilogue: Epilogue,

@@ -7,7 +7,7 @@ use half::f16;
 
 use super::attention::{Attention, AttentionScratch, Queries};
 use super::isa::{InstructionSet, Isa, Kernel};
-use super::layer_norm::prepare_and_normalise_rows;
+use super::layer_norm::normalise_rows_with;
 use super::linear::{LinearScratch, PackedMatrix, Product};
 use super::quantise::QuantisedRows;
 use super::softmax::exponentials;
@@ -104,7 +104,7 @@ pub fn attention(
                     key: part(1),
                     value: part(2),
                 };
-                Threads::Caller.run(|team| attention.run(isa, team, &mut scratch, output));
+                Threads::Caller.run(|team| attention.run(isa, team, &mut scratch, output, None));
             })
         }
     }
@@ -127,9 +127,10 @@ pub fn layer_norm(set: InstructionSet, dim: usize, input: &[f32]) -> Option<Run>
             let dim = norm.weight.len();
             Box::new(move |output| {
                 Threads::Caller.run(|team| {
-                    prepare_and_normalise_rows(isa, team, &norm, output, |index, row| {
+                    let copy = |index: usize, row: &mut [f32]| {
                         row.copy_from_slice(&input[index * dim..][..dim]);
-                    });
+                    };
+                    normalise_rows_with(isa, team, &norm, output, copy, |_, _| ());
                 });
             })
         }

@@ -9,16 +9,18 @@ const TASK_ROWS: usize = 16;
 
 /// Normalises each row of `dim` values in place.
 pub(crate) fn normalise_rows<I: Isa>(isa: I, team: &Team, norm: &LayerNorm, rows: &mut [f32]) {
-    prepare_and_normalise_rows(isa, team, norm, rows, |_, _| ());
+    normalise_rows_with(isa, team, norm, rows, |_, _| (), |_, _| ());
 }
 
-/// Prepares each row, given its index, then normalises it while it is in L1.
-pub(crate) fn prepare_and_normalise_rows<I: Isa>(
+/// Prepares each row, given its index, then normalises it while it is in L1. `finish` gets the index and one
+/// over the row's deviation.
+pub(crate) fn normalise_rows_with<I: Isa>(
     isa: I,
     team: &Team,
     norm: &LayerNorm,
     rows: &mut [f32],
     prepare: impl Fn(usize, &mut [f32]) + Sync,
+    finish: impl Fn(usize, f32) + Sync,
 ) {
     let dim = norm.weight.len();
     let count = rows.len() / dim;
@@ -29,7 +31,7 @@ pub(crate) fn prepare_and_normalise_rows<I: Isa>(
         let rows = unsafe { rows.part(indices.start * dim..indices.end * dim) };
         for (index, row) in indices.zip(rows.chunks_exact_mut(dim)) {
             prepare(index, row);
-            isa.run(Normalise { norm, row });
+            finish(index, isa.run(Normalise { norm, row }));
         }
     });
 }
@@ -40,20 +42,20 @@ struct Normalise<'a> {
 }
 
 impl Kernel for Normalise<'_> {
-    type Output = ();
+    type Output = f32;
 
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        layer_norm(isa, self.norm, self.row);
+    fn run<I: Isa>(self, isa: I) -> f32 {
+        layer_norm(isa, self.norm, self.row)
     }
 }
 
-/// Normalises `row` in place: `(x − mean) / √(variance + eps) · weight + bias`.
+/// A row's mean, and `1 / √(variance + eps)`.
 ///
 /// The variance is summed from deviations, in a second pass: with the values in L1 it costs little,
 /// and the difference of two large sums would lose the digits that parity asks for.
 #[inline(always)]
-fn layer_norm<I: Isa>(isa: I, norm: &LayerNorm, row: &mut [f32]) {
+pub(crate) fn statistics<I: Isa>(isa: I, row: &[f32], eps: f32) -> (f32, f32) {
     let dim = row.len() as f32;
     let mean = sum_map(isa, row, |_, x| x, |x| x) / dim;
     let mean_vector = isa.splat(mean);
@@ -62,8 +64,15 @@ fn layer_norm<I: Isa>(isa: I, norm: &LayerNorm, row: &mut [f32]) {
         isa.mul(deviation, deviation)
     };
     let variance = sum_map(isa, row, square, |x| (x - mean) * (x - mean)) / dim;
-    let inverse = 1.0 / (variance + norm.eps).sqrt();
+    (mean, 1.0 / (variance + eps).sqrt())
+}
 
+/// Normalises `row` in place: `(x − mean) / √(variance + eps) · weight + bias`. Returns what it divides by,
+/// inverted.
+#[inline(always)]
+fn layer_norm<I: Isa>(isa: I, norm: &LayerNorm, row: &mut [f32]) -> f32 {
+    let (mean, inverse) = statistics(isa, row, norm.eps);
+    let mean_vector = isa.splat(mean);
     let inverse_vector = isa.splat(inverse);
     let (weight, bias) = (&norm.weight[..row.len()], &norm.bias[..row.len()]);
     let whole = row.len() - row.len() % I::LANES;
@@ -78,6 +87,7 @@ fn layer_norm<I: Isa>(isa: I, norm: &LayerNorm, row: &mut [f32]) {
     for at in whole..row.len() {
         row[at] = (row[at] - mean) * inverse * weight[at] + bias[at];
     }
+    inverse
 }
 
 /// The sum of a function over a row: `vector` for whole vectors, `scalar` for what is left.

@@ -1,5 +1,6 @@
 //! Linear layers over packed weights: the loops around the tile, written once.
 
+use std::convert::Infallible;
 use std::ops::Range;
 
 use super::activation::{gelu, relu};
@@ -9,7 +10,7 @@ use super::multiply::multiply;
 use super::pages::Pages;
 use super::quantise::QuantisedRows;
 use super::team::{Parts, Team};
-use super::weight::{Rows, Weight};
+use super::weight::{FloatWeight, Rows, Weight};
 use crate::matrix::{BadWeight, Matrix};
 use crate::model::Linear;
 
@@ -36,7 +37,18 @@ pub(crate) struct PackedMatrix<W: Weight> {
 impl<W: Weight> PackedMatrix<W> {
     /// Packs a matrix, whose weights must be in `W`'s range.
     pub fn pack<I: Isa>(_: I, team: &Team, matrix: &Matrix<'_>) -> Result<Self, BadWeight> {
-        let &Matrix { outputs, inputs, .. } = matrix;
+        Self::from_rows::<I, _>(team, matrix.outputs, matrix.inputs, |row, floats, weights| {
+            W::read_row(matrix, row, floats, weights)
+        })
+    }
+
+    /// Packs rows of `inputs` weights, each written by `read`, which gets room for as many floats.
+    fn from_rows<I: Isa, E: Send>(
+        team: &Team,
+        outputs: usize,
+        inputs: usize,
+        read: impl Fn(usize, &mut [f32], &mut [W]) -> Result<W::Column, E> + Sync,
+    ) -> Result<Self, E> {
         let depth = inputs.next_multiple_of(W::GROUP);
         let columns = outputs.next_multiple_of(I::PANEL);
         let mut panels = Pages::zeroed(columns * depth);
@@ -49,7 +61,7 @@ impl<W: Weight> PackedMatrix<W> {
             for (row, weights) in rows.clone().zip(weights.chunks_exact_mut(depth)) {
                 // SAFETY: each task takes the parts of its own panel.
                 let [column] = (unsafe { column_parts.part(row..row + 1) }) else { unreachable!() };
-                *column = W::read_row(matrix, row, &mut floats, &mut weights[..inputs])?;
+                *column = read(row, &mut floats, &mut weights[..inputs])?;
             }
             let size = I::PANEL * depth;
             // SAFETY: as above.
@@ -59,6 +71,27 @@ impl<W: Weight> PackedMatrix<W> {
         })?;
         let columns = column_data.into();
         Ok(Self { panels, width: I::PANEL, depth, inputs, outputs, columns })
+    }
+
+    /// The transpose of the rows of some outputs.
+    pub fn transposed<I: Isa>(&self, _: I, team: &Team, outputs: Range<usize>) -> Self
+    where
+        W: FloatWeight,
+    {
+        let read = |input: usize, _: &mut [f32], weights: &mut [W]| {
+            let mut output = outputs.start;
+            while output < outputs.end {
+                let (panel, column) = (output / self.width, output % self.width);
+                let count = (self.width - column).min(outputs.end - output);
+                let start = (panel * self.depth + input) * self.width + column;
+                let to = &mut weights[output - outputs.start..][..count];
+                to.copy_from_slice(&self.panels[start..start + count]);
+                output += count;
+            }
+            Ok::<_, Infallible>(())
+        };
+        let Ok(transposed) = Self::from_rows::<I, _>(team, self.inputs, outputs.len(), read);
+        transposed
     }
 
     pub fn inputs(&self) -> usize {

@@ -22,14 +22,18 @@
 mod activation;
 mod aligned;
 mod attention;
+mod backward;
 mod crew;
 mod embeddings;
 mod engine;
 pub(crate) mod isa;
+mod kept_weights;
 #[cfg(feature = "kernels")]
 pub mod kernels;
+mod lanes;
 mod layer_norm;
 mod linear;
+mod load;
 mod math;
 mod multiply;
 mod pages;
@@ -38,7 +42,8 @@ mod scratch;
 mod softmax;
 mod team;
 mod threads;
+mod trace;
 mod weight;
 
-pub(crate) use self::engine::load;
+pub(crate) use self::load::load;
 pub(crate) use self::threads::Threads;

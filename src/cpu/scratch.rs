@@ -29,23 +29,26 @@ pub(crate) struct Scratch<W: Weight> {
     pub attention: Vec<AttentionScratch>,
 }
 
-/// One [`Scratch`] for each call that ran at the same time as others.
-#[derive(Default)]
-pub(crate) struct ScratchPool<W: Weight> {
-    idle: Mutex<Vec<Scratch<W>>>,
+impl<W: Weight> Scratch<W> {
+    /// Makes room for so many threads.
+    pub fn resize(&mut self, threads: usize) {
+        self.attention.resize_with(threads, AttentionScratch::default);
+        self.linear.resize(threads);
+    }
 }
 
-impl<W: Weight> ScratchPool<W> {
-    /// Working memory for so many threads.
-    pub fn take(&self, threads: usize) -> Scratch<W> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut scratch = idle.pop().unwrap_or_default();
-        scratch.attention.resize_with(threads, AttentionScratch::default);
-        scratch.linear.resize(threads);
-        scratch
+/// Working memory that is idle: one for each call that ran at the same time as others.
+#[derive(Default)]
+pub(crate) struct Pool<T> {
+    idle: Mutex<Vec<T>>,
+}
+
+impl<T: Default> Pool<T> {
+    pub fn take(&self) -> T {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    pub fn give_back(&self, scratch: Scratch<W>) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+    pub fn give_back(&self, memory: T) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
     }
 }

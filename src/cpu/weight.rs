@@ -93,6 +93,12 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
     ) -> I::F32;
 }
 
+/// Weights that stand for themselves, one to a group: what is packed of them can be packed again.
+pub(crate) trait FloatWeight: Weight<Column = ()> {}
+
+impl FloatWeight for f32 {}
+impl FloatWeight for f16 {}
+
 /// The sums of float weights are values.
 pub(crate) struct NoColumns;
 

@@ -133,3 +133,35 @@ def base_batches(seed, cfg):
         yield one_row(f"{n} tokens", ids(dice, n, vocab))
     yield right_padded("ragged", dice, [3, 50, 21, 64], vocab)
     yield holes("holes", dice, 2, 40, vocab)
+
+
+def explained():
+    """(name, seed, config, rows) of each model whose reasons are asked for; a row is ids, mask, goal, pad."""
+    goals = {
+        "head 16": ({}, {"label": 2}, {"label": 0, "other": 5}, {"objective": "probability"}),
+        "dim 20, head 5": ({}, {"label": 1, "other": 3, "objective": "probability"}),
+        "dim 6, head 3": ({},),
+        "sinusoidal": ({},),
+        "relu": ({},),
+        "regression": ({},),
+        "28 labels": ({}, {"label": 7, "objective": "probability"}),
+        "one layer": ({},),
+    }
+    for seed, (name, cfg) in enumerate(small_configs().items(), start=1):
+        if name in goals:
+            yield name, seed, cfg, explained_rows(Dice(seed + 1000), cfg, goals[name])
+    cfg = base_config()
+    dice = Dice(1066)
+    rows = [(ids(dice, n, cfg["vocab_size"]), [1] * n, {}, PAD) for n in (5, 60)]
+    yield "base", 66, cfg, rows
+
+
+def explained_rows(dice, cfg, goals):
+    vocab, full = cfg["vocab_size"], cfg["max_position_embeddings"]
+    rows = []
+    for index, length in enumerate((1, 2, 9, 17, full)):
+        row, goal = ids(dice, length, vocab), goals[index % len(goals)]
+        rows.append((row, [1] * length, goal, PAD))
+    # A hole in the mask, and masked tokens at the end.
+    rows.append((ids(dice, 12, vocab), [1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0], goals[0], PAD))
+    return rows

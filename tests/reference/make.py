@@ -9,10 +9,12 @@
     generated  generated.json   small models with generated weights: ids, masks, logits
     full       full.json        the same at the size of DistilBERT-base
     bundled    bundled.json     texts through the classifier in models/emotion
+    explain    explain.json     relevances, ledgers and rollout on models of all three kinds,
+                                and a toy that is trained here, weights included
 
 Without a part, all are made. The Rust tests need none of this: the files are
-committed. They hold texts, ids, configurations and logits, never weights, which
-the tests make again from a seed (weights.py has the rule).
+committed. They hold texts, ids, configurations and results, but for the toy no
+weights, which the tests make again from a seed (weights.py has the rule).
 
 A second run writes the same bytes. On another processor the last digits of a
 logit may differ, because float64 sums are then taken in another order.
@@ -24,12 +26,15 @@ import json
 import pathlib
 
 import numpy as np
+import safetensors
 import tokenizers
 import torch
 import transformers
 
 import cases
+import explain
 import texts
+import toy
 import weights
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -165,13 +170,78 @@ def make_bundled(folder):
     write("bundled.json", f'{{"sha256":"{digest}","cases":' + lines(rows) + "}\n")
 
 
-PARTS = {"tokens": make_tokens, "generated": make_generated, "bundled": make_bundled, "full": make_full}
+# Explanations
+
+
+STEPS = 6
+
+
+def rounded(values):
+    """Nine digits are enough to compare single precision with."""
+    return [float(f"{float(value):.9g}") for value in values]
+
+
+def reasons(model, ids, mask, goal, pad, text=None):
+    """A row of every method, as JSON text."""
+    logits = model.logits(ids, mask)
+    goal = {"objective": "logit", "label": int(logits.argmax())} | goal
+    kept = [index for index, value in enumerate(mask) if value]
+    methods = {}
+    for method in explain.RULES:
+        relevance, ledger = model.attribute(ids, mask, goal, method)
+        methods[method] = {
+            "relevance": rounded(relevance[kept]),
+            "ledger": dict(zip(ledger, rounded(ledger.values()))),
+        }
+    methods["integrated-gradients"] = {"relevance": rounded(model.integrate(ids, mask, goal, STEPS, pad)[kept])}
+    row = {} if text is None else {"text": text}
+    row |= {"ids": ids} if all(mask) else {"ids": ids, "mask": mask}
+    rollout = explain.rollout(model.attention(ids, mask))[kept]
+    return compact(row | goal | {"logits": rounded(logits), "methods": methods, "rollout": rounded(rollout)})
+
+
+def explained(head, model, rows):
+    """One model as JSON text, a row a line."""
+    rows = [reasons(model, *row) for row in rows]
+    return compact(head)[:-1] + ',\n"rows":' + lines(rows) + "}"
+
+
+def make_explain(folder):
+    made = []
+    for name, seed, config, rows in cases.explained():
+        tensors = weights.generate(seed, config)
+        head = {"name": name, "seed": seed, "weights_checksum": weights.checksum(tensors), "config": config}
+        made.append(explained(head, explain.Model(tensors, config), rows))
+    tensors, config, rows = toy.train()
+    head = {"name": "toy", "config": config, "weights": toy.hexadecimal(tensors)}
+    made.append(explained(head, explain.Model(tensors, config), rows))
+
+    config = json.loads((folder / "config.json").read_text())
+    tokenizer = load_tokenizer(folder)
+    with safetensors.safe_open(folder / "model.safetensors", "np") as file:
+        tensors = {name.removeprefix("distilbert."): file.get_tensor(name) for name in file.keys()}
+    goals = ({}, {"label": 5}, {"label": 3, "other": 6}, {"objective": "probability"})
+    rows = []
+    for index, text in enumerate(texts.explained_texts()):
+        ids = tokenizer(text)["input_ids"]
+        rows.append((ids, [1] * len(ids), goals[index % len(goals)], config["pad_token_id"], text))
+    made.append(explained({"name": "bundled"}, explain.Model(tensors, config), rows))
+    write("explain.json", f'{{"steps":{STEPS},"models":' + lines(made) + "}\n")
+
+
+PARTS = {
+    "tokens": make_tokens,
+    "generated": make_generated,
+    "bundled": make_bundled,
+    "full": make_full,
+    "explain": make_explain,
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(PARTS)}; all by default")
-    parser.add_argument("--model", type=pathlib.Path, default=MODEL, help="folder read by tokens and bundled, models/emotion by default")
+    parser.add_argument("--model", type=pathlib.Path, default=MODEL, help="folder read by tokens, bundled and explain, models/emotion by default")
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:

@@ -199,3 +199,15 @@ def classifier_texts():
     texts += ["word " * count for count in (510, 511)]
     texts += list(mixtures(dice, 12))
     return unique(texts + [around(point) for point in (0x00, 0x07, 0x7F, 0x9F, 0x200B, 0x2028, 0xE000, 0xFFFE)])
+
+
+def explained_texts():
+    """Some of the sentences, and texts that try the words' places."""
+    return feeling()[::9] + [
+        "I can't believe we won!",
+        "no",
+        "Café Zoë\u2019s unbelievably good, isn't it?!",
+        "",
+        "not happy \u2014 not at all \U0001f600",
+        "<b>\"Great\"</b> & wonderful",
+    ]

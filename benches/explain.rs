@@ -1,0 +1,110 @@
+//! Explanations of a text of 128 tokens by a model of DistilBERT-base's size, in each method, beside the
+//! forward pass: `cargo bench --bench explain`.
+//!
+//! Before anything is timed, an explanation must have the logits of the forward pass, bit for bit, and
+//! its books must balance. What a method costs in forward passes comes from rounds in which all have a turn.
+
+mod support;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::Criterion;
+use distilbert::explain::{Explain, Method};
+use distilbert::{Classifier, Precision, TokenBatch};
+use support::{Model, row, thread_counts};
+
+const TOKENS: usize = 128;
+const ROUNDS: usize = 21;
+
+const ONE_PASS: [Method; 3] = [Method::Lrp, Method::AttnLrp, Method::GradientXInput];
+const INTEGRATED: Method = Method::IntegratedGradients { steps: 50 };
+
+fn main() {
+    let model = Model::generate();
+    let mut criterion = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
+    for threads in thread_counts(&model) {
+        let builder = Classifier::builder(model.folder(Precision::F32));
+        let text = Text::new(builder.threads(threads).build().unwrap());
+        let mut group = criterion.benchmark_group(format!("explain/{threads} threads"));
+        group.bench_function("forward pass", |bencher| bencher.iter(|| text.classify()));
+        for method in ONE_PASS {
+            text.check(method);
+            group.bench_function(method.name(), |bencher| bencher.iter(|| text.explain(method)));
+        }
+        text.check(INTEGRATED);
+        group.finish();
+        text.print_costs(threads);
+    }
+    criterion.final_summary();
+}
+
+/// A text as tokens, and what explains it.
+struct Text {
+    classifier: Classifier,
+    batch: TokenBatch,
+}
+
+impl Text {
+    fn new(classifier: Classifier) -> Self {
+        Self { classifier, batch: TokenBatch::from_rows(&[row(TOKENS)]).unwrap() }
+    }
+
+    fn classify(&self) {
+        black_box(self.classifier.logits(&self.batch).unwrap());
+    }
+
+    fn explain(&self, method: Method) {
+        let options = Explain::default().method(method);
+        black_box(self.classifier.explain_tokens(&self.batch, &options).unwrap());
+    }
+
+    fn check(&self, method: Method) {
+        let options = Explain::default().method(method);
+        let explanation = self.classifier.explain_tokens(&self.batch, &options).unwrap().remove(0);
+        let logits = self.classifier.logits(&self.batch).unwrap();
+        assert_eq!(explanation.prediction().logits(), logits, "{method}: other logits");
+        let unexplained = explanation.unexplained().abs();
+        println!("{method}: {unexplained:.1e} of {:.1} unexplained", explanation.logit());
+        // The random weights' shares are some hundred times the logit, and cancel.
+        assert!(unexplained <= 1e-1, "{method}: the books do not balance");
+    }
+
+    /// Prints what each method costs: the median and the quartiles of rounds.
+    fn print_costs(&self, threads: usize) {
+        let print = |method: Method, mut costs: Vec<f64>, unit: &str| {
+            costs.sort_by(f64::total_cmp);
+            let [low, median, high] = [1, 2, 3].map(|quarter| costs[quarter * costs.len() / 4]);
+            println!("{method} on {threads} threads: {median:.3} ({low:.3} to {high:.3}) {unit}");
+        };
+        for method in ONE_PASS {
+            let costs = (0..ROUNDS).map(|_| {
+                let forward = second_of_two(|| self.classify());
+                eprint!("{:.1} ", forward * 1e3);
+                second_of_two(|| self.explain(method)) / forward
+            });
+            print(method, costs.collect(), "forward passes");
+        }
+        let costs = (0..ROUNDS / 3).map(|_| {
+            let gradient = second_of_two(|| self.explain(Method::GradientXInput));
+            seconds(|| self.explain(INTEGRATED)) / gradient
+        });
+        print(INTEGRATED, costs.collect(), "passes forward and back");
+    }
+}
+
+/// The time of a call after one like it, which brings back what others have displaced.
+fn second_of_two(work: impl Fn()) -> f64 {
+    work();
+    seconds(work)
+}
+
+fn seconds(work: impl Fn()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64()
+}

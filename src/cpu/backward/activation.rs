@@ -1,0 +1,92 @@
+//! Back through the activation of the feed-forward network.
+
+use crate::attribution::{ActivationRule, Shares};
+use crate::config::Activation;
+use crate::cpu::activation::{normal_density, normal_distribution};
+use crate::cpu::isa::{Isa, Kernel};
+use crate::cpu::lanes::{load_at, starts, store_at};
+use crate::cpu::team::{Parts, Team};
+
+/// Rows of one task: a few microseconds.
+const TASK_ROWS: usize = 4;
+
+/// The activation over some rows.
+pub(super) struct ActivationBackward<'a> {
+    pub activation: Activation,
+    pub rule: ActivationRule,
+    /// What [`activate`](crate::cpu::activation::activate) has kept by this rule: rows as long as the bias,
+    /// `stride` apart.
+    pub kept: &'a [f32],
+    pub stride: usize,
+    /// The bias that is part of it.
+    pub bias: &'a [f32],
+}
+
+impl ActivationBackward<'_> {
+    /// Makes the gradient of the input of that of the output, in place; its rows are `stride` apart as
+    /// well. `shares` has one for each row.
+    pub fn run<I: Isa>(self, isa: I, team: &Team, gradient: &mut [f32], shares: &mut [Shares]) {
+        let (stride, width) = (self.stride, self.bias.len());
+        let count = gradient.len() / stride;
+        let (gradient, shares) = (Parts::new(gradient), Parts::new(shares));
+        team.for_each(count.div_ceil(TASK_ROWS), |_, task| {
+            for row in task * TASK_ROWS..count.min((task + 1) * TASK_ROWS) {
+                let values = row * stride..row * stride + width;
+                // SAFETY: each task takes its own rows.
+                let (gradient, share) =
+                    unsafe { (gradient.part(values.clone()), shares.part(row..row + 1)) };
+                share[0] += isa.run(Row { step: &self, kept: &self.kept[values], gradient });
+            }
+        });
+    }
+}
+
+struct Row<'a> {
+    step: &'a ActivationBackward<'a>,
+    kept: &'a [f32],
+    gradient: &'a mut [f32],
+}
+
+impl Kernel for Row<'_> {
+    type Output = Shares;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> Shares {
+        // A loop for each, in which the rule is a constant.
+        match (self.step.activation, self.step.rule) {
+            (_, ActivationRule::HoldQuotient) => {
+                self.each(isa, |isa, quotient, g| (isa.mul(g, quotient), isa.splat(0.0)))
+            }
+            (Activation::Relu, ActivationRule::Gradient) => {
+                self.each(isa, |isa, x, g| (isa.keep_if_less(isa.splat(0.0), x, g), isa.splat(0.0)))
+            }
+            // The derivative is `Φ + x · φ`, so `x² · φ` is what comes out short of what goes in.
+            (Activation::Gelu, ActivationRule::Gradient) => self.each(isa, |isa, x, g| {
+                let slope = isa.mul(x, normal_density(isa, x));
+                let lost = isa.mul(isa.mul(g, x), slope);
+                (isa.mul(g, isa.add(normal_distribution(isa, x), slope)), lost)
+            }),
+        }
+    }
+}
+
+impl Row<'_> {
+    /// `derivative` gives the gradient of the input, and what relevance gains on the way back.
+    #[inline(always)]
+    fn each<I: Isa>(
+        self,
+        isa: I,
+        derivative: impl Fn(I, I::F32, I::F32) -> (I::F32, I::F32),
+    ) -> Shares {
+        let Self { step, kept, gradient } = self;
+        let mut sums = [isa.splat(0.0); 2];
+        for at in starts(isa, gradient.len()) {
+            let (g, gained) = derivative(isa, load_at(isa, kept, at), load_at(isa, gradient, at));
+            sums[0] = isa.mul_add(g, load_at(isa, step.bias, at), sums[0]);
+            sums[1] = isa.add(sums[1], gained);
+            store_at(isa, g, gradient, at);
+        }
+        let [bias, gained] = sums.map(|sum| f64::from(isa.sum(sum)));
+        Shares { bias, gelu: -gained, ..Shares::default() }
+    }
+}

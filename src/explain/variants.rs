@@ -1,0 +1,114 @@
+//! A text with some of its words replaced, in all the ways that are asked for at once.
+
+use std::collections::HashMap;
+
+use super::explanation::Explanation;
+use crate::batch::TokenBatch;
+use crate::classifier::Classifier;
+use crate::error::{Error, Result};
+use crate::prediction::Prediction;
+
+/// What stands in for a word that is taken away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Replacement {
+    /// `[PAD]` for each of its tokens. The model attends to it: a text keeps its length.
+    #[default]
+    Pad,
+    /// `[UNK]` for each of its tokens.
+    #[cfg(feature = "text")]
+    Unk,
+    /// `[MASK]` for each of its tokens.
+    #[cfg(feature = "text")]
+    Mask,
+    /// Nothing: what follows moves up.
+    Delete,
+}
+
+impl Replacement {
+    /// The name, as `--replacement` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pad => "pad",
+            #[cfg(feature = "text")]
+            Self::Unk => "unk",
+            #[cfg(feature = "text")]
+            Self::Mask => "mask",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// The id that stands in, if any does.
+    fn id(self, classifier: &Classifier) -> Result<Option<u32>> {
+        #[cfg(feature = "text")]
+        let named = |token: &str| {
+            let id = classifier.tokenizer().id(token);
+            id.map(Some).ok_or_else(|| Error::NoToken { token: token.to_owned() })
+        };
+        match self {
+            Self::Pad => Ok(Some(classifier.config().pad_token_id)),
+            #[cfg(feature = "text")]
+            Self::Unk => named("[UNK]"),
+            #[cfg(feature = "text")]
+            Self::Mask => named("[MASK]"),
+            Self::Delete => Ok(None),
+        }
+    }
+}
+
+/// Variants of one explanation's text. Each is computed once, all as one packed batch.
+pub(super) struct Variants<'a> {
+    classifier: &'a Classifier,
+    explanation: &'a Explanation,
+    replacement: Option<u32>,
+    batch: TokenBatch,
+    /// The row of each variant, by which words are replaced in it.
+    rows: HashMap<Vec<bool>, usize>,
+}
+
+impl<'a> Variants<'a> {
+    pub fn new(
+        classifier: &'a Classifier,
+        explanation: &'a Explanation,
+        replacement: Replacement,
+    ) -> Result<Self> {
+        if classifier.labels() != explanation.prediction.labels() {
+            return Err(Error::OtherModel {
+                expected: explanation.prediction.labels().to_vec(),
+                found: classifier.labels().to_vec(),
+            });
+        }
+        Ok(Self {
+            classifier,
+            explanation,
+            replacement: replacement.id(classifier)?,
+            batch: TokenBatch::default(),
+            rows: HashMap::new(),
+        })
+    }
+
+    /// The place that the variant without these words will have among the predictions.
+    pub fn without(&mut self, words: &[usize]) -> usize {
+        let mut is_replaced = vec![false; self.explanation.words.len()];
+        words.iter().for_each(|&word| is_replaced[word] = true);
+        if let Some(&row) = self.rows.get(&is_replaced) {
+            return row;
+        }
+        let Explanation { tokens, positions, words, .. } = self.explanation;
+        let mut row: Vec<Option<u32>> = tokens.iter().map(|token| Some(token.id)).collect();
+        for (word, _) in words.iter().zip(&is_replaced).filter(|pair| *pair.1) {
+            row[word.tokens.clone()].fill(self.replacement);
+        }
+        // Where a token goes, those after it take its place.
+        let kept = row.into_iter().flatten().zip(positions.iter().copied());
+        self.batch.push_row(kept);
+        let index = self.rows.len();
+        self.rows.insert(is_replaced, index);
+        index
+    }
+
+    /// The predictions of all variants.
+    pub fn predictions(self) -> Result<Vec<Prediction>> {
+        self.classifier.classify_tokens(&self.batch)
+    }
+}

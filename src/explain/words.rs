@@ -1,0 +1,133 @@
+//! A text's words, each the pieces that the tokenizer has made of it.
+
+use std::ops::Range;
+
+use super::explanation::Word;
+use crate::tokenizer::Encoding;
+
+/// Bytes of a text by character.
+pub(super) struct Characters<'a> {
+    text: &'a str,
+    /// Where each character begins, and the end.
+    starts: Vec<usize>,
+}
+
+impl<'a> Characters<'a> {
+    pub fn new(text: &'a str) -> Self {
+        let starts = text.char_indices().map(|(start, _)| start).chain([text.len()]).collect();
+        Self { text, starts }
+    }
+
+    pub fn bytes(&self, characters: Range<usize>) -> Range<usize> {
+        self.starts[characters.start]..self.starts[characters.end]
+    }
+
+    pub fn text(&self, characters: Range<usize>) -> &'a str {
+        &self.text[self.bytes(characters)]
+    }
+}
+
+/// Tokens that belong together, and their characters.
+#[derive(Clone)]
+struct Group {
+    tokens: Range<usize>,
+    characters: Range<usize>,
+}
+
+/// The words of the first `tokens` tokens of a text, without relevance. The index of a token is that in
+/// the encoding plus `before`.
+pub(super) fn words(
+    encoding: &Encoding,
+    characters: &Characters<'_>,
+    tokens: usize,
+    before: usize,
+) -> Vec<Word> {
+    let groups = groups(encoding, tokens);
+    let mut words: Vec<Group> = Vec::new();
+    for (index, group) in groups.iter().enumerate() {
+        let joins = |index: usize| is_joint(&groups, index, characters);
+        match words.last_mut() {
+            Some(word) if joins(index) || joins(index - 1) => {
+                word.tokens.end = group.tokens.end;
+                word.characters.end = group.characters.end;
+            }
+            _ => words.push(group.clone()),
+        }
+    }
+    let word = |Group { tokens, characters: range }: Group| Word {
+        text: characters.text(range.clone()).to_owned(),
+        start: range.start,
+        end: range.end,
+        bytes: characters.bytes(range),
+        tokens: tokens.start + before..tokens.end + before,
+        relevance: 0.0,
+    };
+    words.into_iter().map(word).collect()
+}
+
+/// The tokenizer's own words: it splits at spaces and around punctuation.
+fn groups(encoding: &Encoding, tokens: usize) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for token in 0..tokens {
+        let (start, end) = encoding.offsets[token];
+        let goes_on = token > 0 && encoding.word_ids[token] == encoding.word_ids[token - 1];
+        match groups.last_mut() {
+            Some(group) if goes_on => {
+                group.tokens.end = token + 1;
+                group.characters.start = group.characters.start.min(start);
+                group.characters.end = group.characters.end.max(end);
+            }
+            _ => groups.push(Group { tokens: token..token + 1, characters: start..end }),
+        }
+    }
+    groups
+}
+
+/// Whether a group is an apostrophe between letters, as in `can't`.
+fn is_joint(groups: &[Group], index: usize, characters: &Characters<'_>) -> bool {
+    let text = |group: &Group| characters.text(group.characters.clone());
+    let around = index.checked_sub(1).and_then(|before| groups.get(before..index + 2));
+    let Some([before, group, after]) = around else { return false };
+    matches!(text(group), "'" | "\u{2019}")
+        && before.characters.end == group.characters.start
+        && group.characters.end == after.characters.start
+        && text(before).ends_with(char::is_alphanumeric)
+        && text(after).starts_with(char::is_alphanumeric)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokenizer::Tokenizer;
+
+    fn words_of(text: &str) -> Vec<String> {
+        let tokenizer = Tokenizer::from_folder("models/emotion").unwrap();
+        let encoding = tokenizer.encode(text).unwrap();
+        let words = words(&encoding, &Characters::new(text), encoding.ids.len(), 1);
+        let mut token = 1;
+        for word in &words {
+            assert_eq!(word.tokens.start, token, "every token is in one word");
+            assert_eq!(word.text, text[word.bytes.clone()]);
+            let start = text[..word.bytes.start].chars().count();
+            assert_eq!((word.start, word.end), (start, start + word.text.chars().count()));
+            token = word.tokens.end;
+        }
+        assert_eq!(token, encoding.ids.len() + 1);
+        words.into_iter().map(|word| word.text).collect()
+    }
+
+    #[test]
+    fn pieces_make_words_and_punctuation_stands_apart() {
+        assert_eq!(
+            words_of("Unbelievably  good, isn't it?!"),
+            ["Unbelievably", "good", ",", "isn't", "it", "?", "!"]
+        );
+        assert_eq!(
+            words_of("Café Zoë’s 'rock'n'roll'"),
+            ["Café", "Zoë’s", "'", "rock'n'roll", "'"]
+        );
+        assert_eq!(words_of("' ' it' s"), ["'", "'", "it", "'", "s"]);
+        assert_eq!(words_of("我爱 you"), ["我", "爱", "you"]);
+        assert_eq!(words_of(" \n"), [""; 0]);
+    }
+}

@@ -1,0 +1,207 @@
+//! The map of attention: how much each token takes from each other, by layer and head.
+
+use super::label;
+use super::markup::{Attributes, Markup};
+use super::number::Length;
+use super::picture::{Picture, WIDTH};
+use super::view::{Attention, Token, View};
+
+/// Of more tokens, the most relevant so many are on the map, in the order of the text.
+const MOST: usize = 28;
+
+const LABEL_EMS: f64 = 7.0;
+const EM: f64 = 10.5;
+const GAP: f64 = 5.0;
+/// At the right, for what the last label is higher than a cell.
+const EDGE: f64 = 2.0;
+const WIDEST_CELL: f64 = 26.0;
+/// Shades of a cell, by the square root of its weight, so that small weights are told apart.
+const SHADES: u32 = 12;
+/// The weights that are named for a token.
+const NAMED: usize = 4;
+/// Below the map, for the key.
+const FOOT: f64 = 38.0;
+
+/// The maps of a view.
+pub(super) struct Maps<'a> {
+    view: &'a View<'a>,
+    attention: &'a Attention<'a>,
+    /// The tokens shown, in the order of the text.
+    pub shown: Vec<usize>,
+    labels: f64,
+    cell: f64,
+}
+
+impl<'a> Maps<'a> {
+    pub fn new(view: &'a View<'a>, attention: &'a Attention<'a>) -> Self {
+        let mut shown: Vec<usize> = (0..view.tokens.len()).collect();
+        let size = |&token: &usize| match view.tokens[token] {
+            Token { special: true, .. } => f32::INFINITY,
+            Token { relevance, .. } => relevance.abs(),
+        };
+        shown.sort_by(|a, b| size(b).total_cmp(&size(a)));
+        shown.truncate(MOST);
+        shown.sort_unstable();
+        let ems = shown
+            .iter()
+            .map(|&token| label::width(&label::fit(view.tokens[token].text, LABEL_EMS)));
+        let labels = EM * ems.fold(0.0, f64::max) + GAP;
+        let cell = ((WIDTH - EDGE - labels) / shown.len().max(1) as f64).min(WIDEST_CELL);
+        Self { view, attention, shown, labels, cell }
+    }
+
+    /// One picture of all maps, each in a group of the class `head-…` within one of the class `layer-…`,
+    /// of which a page shows one.
+    pub fn all(&self) -> Picture {
+        let mut drawing = Markup::default();
+        for layer in 0..self.attention.layers {
+            drawing.open("g", &[("class", &format_args!("layer layer-{}", layer + 1))]);
+            self.map(&mut drawing, "head head-mean", &self.mean(layer));
+            for head in 0..self.attention.heads {
+                let class = format!("head head-{}", head + 1);
+                self.map(&mut drawing, &class, self.weights(layer, head));
+            }
+            drawing.close();
+        }
+        self.frame(drawing, "in the layer and head chosen".to_owned())
+    }
+
+    /// The mean of a layer's heads.
+    pub fn layer(&self, layer: usize) -> Picture {
+        let mut drawing = Markup::default();
+        self.map(&mut drawing, "map", &self.mean(layer));
+        self.frame(drawing, format!("in layer {}, the mean of its heads", layer + 1))
+    }
+
+    fn weights(&self, layer: usize, head: usize) -> &[f32] {
+        let size = self.view.tokens.len() * self.view.tokens.len();
+        let start = (layer * self.attention.heads + head) * size;
+        self.attention.weights.get(start..start + size).unwrap_or(&[])
+    }
+
+    fn mean(&self, layer: usize) -> Vec<f32> {
+        let mut sums = vec![0f64; self.view.tokens.len() * self.view.tokens.len()];
+        for head in 0..self.attention.heads {
+            for (sum, &weight) in sums.iter_mut().zip(self.weights(layer, head)) {
+                *sum += f64::from(weight);
+            }
+        }
+        sums.into_iter().map(|sum| (sum / self.attention.heads as f64) as f32).collect()
+    }
+
+    /// Draws a map with cells of size 1. Cells of one row and shade are one path, which keeps pages of
+    /// many maps small; a row names its largest weights.
+    fn map(&self, drawing: &mut Markup, class: &str, weights: &[f32]) {
+        let (left, cell) = (Length(self.labels), self.cell);
+        let transform = format!("translate({left} {left}) scale({cell:.3})");
+        drawing.open("g", &[("class", &class), ("transform", &transform)]);
+        let rows = weights.chunks(self.view.tokens.len().max(1));
+        for (y, (&token, row)) in self
+            .shown
+            .iter()
+            .filter_map(|token| Some((token, rows.clone().nth(*token)?)))
+            .enumerate()
+        {
+            drawing.open("g", &[]).element("title", &[], self.largest(token, row));
+            drawing.empty(
+                "rect",
+                &[("class", &"row"), ("y", &y), ("width", &self.shown.len()), ("height", &1)],
+            );
+            let shades: Vec<u32> = self.shown.iter().map(|&token| shade(row[token])).collect();
+            for shade in 1..=SHADES {
+                let path = runs(&shades, shade, y);
+                if !path.is_empty() {
+                    drawing.empty("path", &[("class", &format_args!("w{shade}")), ("d", &path)]);
+                }
+            }
+            drawing.close();
+        }
+        drawing.close();
+    }
+
+    fn largest(&self, token: usize, row: &[f32]) -> String {
+        let mut order: Vec<usize> = (0..row.len()).collect();
+        order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
+        let named = order.iter().take(NAMED);
+        let named = named.map(|&from| format!("{:.3} {}", row[from], self.view.tokens[from].text));
+        format!("{} takes {}", self.view.tokens[token].text, named.collect::<Vec<_>>().join(", "))
+    }
+
+    /// Adds what all maps share: labels, lines between the cells, and the key.
+    fn frame(&self, mut drawing: Markup, which: String) -> Picture {
+        let (count, start) = (self.shown.len(), self.labels);
+        let end = start + self.cell * count as f64;
+        for (index, &token) in self.shown.iter().enumerate() {
+            let token = &self.view.tokens[token];
+            let name = label::fit(token.text, LABEL_EMS);
+            let class = if token.special { "small soft" } else { "small" };
+            let middle = start + self.cell * (index as f64 + 0.5) + 3.6;
+            let (edge, middle) = (Length(start - GAP), Length(middle));
+            let row: Attributes<'_> =
+                &[("class", &class), ("x", &edge), ("y", &middle), ("text-anchor", &"end")];
+            drawing.element("text", row, &name);
+            let turn = format!("translate({middle} {edge}) rotate(-90)");
+            drawing.element("text", &[("class", &class), ("transform", &turn)], &name);
+        }
+        let mut lines = String::new();
+        for index in 1..count {
+            let at = Length(start + self.cell * index as f64);
+            let (start, end) = (Length(start), Length(end));
+            lines += &format!("M{at} {start}V{end}M{start} {at}H{end}");
+        }
+        drawing.empty("path", &[("class", &"lattice"), ("d", &lines)]);
+        key(&mut drawing, end + 14.0);
+        let label = format!(
+            "Map of attention {which}: a row for each of {count} tokens, shaded by how much it takes \
+             from the token of each column"
+        );
+        Picture { label, height: end + FOOT, drawing }
+    }
+}
+
+fn shade(weight: f32) -> u32 {
+    // As casts go, not a number is 0.
+    ((weight.clamp(0.0, 1.0).sqrt() * SHADES as f32).round() as u32).min(SHADES)
+}
+
+/// The path of all cells of a shade in row `y`.
+fn runs(shades: &[u32], shade: u32, y: usize) -> String {
+    let mut path = String::new();
+    let mut x = 0;
+    for run in shades.chunk_by(|a, b| a == b) {
+        if run[0] == shade {
+            path += &format!("M{x} {y}.5h{}", run.len());
+        }
+        x += run.len();
+    }
+    path
+}
+
+fn key(drawing: &mut Markup, y: f64) {
+    const SWATCH: f64 = 10.0;
+    let transform = format!("translate(0 {}) scale({SWATCH} 8)", Length(y));
+    drawing.open("g", &[("transform", &transform)]);
+    drawing.empty("rect", &[("class", &"row"), ("width", &1), ("height", &1)]);
+    for shade in 1..=SHADES {
+        let place = format!("M{shade} .5h1");
+        drawing.empty("path", &[("class", &format_args!("w{shade}")), ("d", &place)]);
+    }
+    drawing.close();
+    let middle = SWATCH * f64::from(SHADES + 1) / 2.0;
+    for (x, anchor, weight) in
+        [(0.0, "start", "0"), (middle, "middle", "0.25"), (2.0 * middle, "end", "1")]
+    {
+        let place: Attributes<'_> = &[
+            ("class", &"small soft"),
+            ("x", &Length(x)),
+            ("y", &Length(y + 18.0)),
+            ("text-anchor", &anchor),
+        ];
+        drawing.element("text", place, weight);
+    }
+    drawing.element(
+        "text",
+        &[("class", &"small soft"), ("x", &Length(2.0 * middle + 10.0)), ("y", &Length(y + 8.0))],
+        "weight; a row sums to 1",
+    );
+}

@@ -1,0 +1,103 @@
+//! Numbers as the page prints them.
+
+use std::fmt;
+
+/// Signed values of one kind, all with the same decimals.
+#[derive(Clone, Copy)]
+pub(super) struct Signed {
+    /// None for powers of ten.
+    decimals: Option<usize>,
+}
+
+impl Signed {
+    /// Shows three digits of the largest value, and thousandths at least of one that is not small.
+    pub fn fitting(largest: f64) -> Self {
+        let magnitude = largest.abs().log10().floor();
+        let decimals = match magnitude {
+            _ if largest == 0.0 || !magnitude.is_finite() => Some(3),
+            3.0.. => Some(1),
+            -1.0..3.0 => Some(3),
+            -5.0..-1.0 => Some((2.0 - magnitude) as usize),
+            _ => None,
+        };
+        Self { decimals }
+    }
+
+    /// With a sign, unless it is 0 to the digits that are shown.
+    pub fn show(self, value: impl Into<f64>) -> String {
+        let value = value.into();
+        let size = match self.decimals {
+            Some(decimals) => format!("{:.decimals$}", value.abs()),
+            None => format!("{:.2e}", value.abs()),
+        };
+        let mantissa = size.split('e').next().unwrap_or_default();
+        match mantissa.chars().any(|digit| digit.is_ascii_alphanumeric() && digit != '0') {
+            true if value < 0.0 => format!("\u{2212}{size}"),
+            true => format!("+{size}"),
+            false => size,
+        }
+    }
+}
+
+/// A length in a picture, to a tenth.
+pub(super) struct Length(pub f64);
+
+impl fmt::Display for Length {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tenths = (self.0 * 10.0).round() as i64;
+        match tenths % 10 {
+            0 => write!(formatter, "{}", tenths / 10),
+            _ => write!(formatter, "{}", tenths as f64 / 10.0),
+        }
+    }
+}
+
+/// The distance between marks on an axis from 0 to `end`: 1, 2 or 5 times a power of ten, for six marks
+/// at most.
+pub(super) fn mark_distance(end: usize) -> usize {
+    let powers = (0..).map(|power| 10usize.saturating_pow(power));
+    let mut distances = powers.flat_map(|power| [1, 2, 5].map(|digit| power.saturating_mul(digit)));
+    distances.find(|distance| end / distance <= 5).unwrap_or(usize::MAX)
+}
+
+/// `1 word`, `2 words`.
+pub(super) fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_value_decides_the_digits() {
+        let show = |largest, value: f64| Signed::fitting(largest).show(value);
+        assert_eq!(show(5.0, 5.1264), "+5.126");
+        assert_eq!(show(5.0, -0.5764), "−0.576");
+        assert_eq!(show(5.0, -0.0004), "0.000");
+        assert_eq!(show(0.1, 0.1), "+0.100");
+        assert_eq!(show(0.099, -0.0123), "−0.0123");
+        assert_eq!(show(1.5e-5, 1.5e-5), "+0.0000150");
+        assert_eq!(show(1.5e-8, -1.5e-8), "−1.50e-8");
+        assert_eq!(show(1.5e-8, 0.0), "0.00e0");
+        assert_eq!(show(12345.0, 12345.67), "+12345.7");
+        assert_eq!(show(0.0, 0.0), "0.000");
+        assert_eq!(show(f64::NAN, f64::NAN), "+NaN");
+    }
+
+    #[test]
+    fn lengths_have_one_decimal_at_most() {
+        let shown = [0.0, -0.04, 12.0, 12.04, -3.25, 0.06].map(|length| Length(length).to_string());
+        assert_eq!(shown, ["0", "0", "12", "12", "-3.3", "0.1"]);
+    }
+
+    #[test]
+    fn marks_are_round_and_few() {
+        assert_eq!([0, 3, 5, 6, 25, 30, 400].map(mark_distance), [1, 1, 1, 2, 5, 10, 100]);
+    }
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!([0, 1, 2].map(|n| count(n, "word")), ["0 words", "1 word", "2 words"]);
+    }
+}

@@ -1,0 +1,52 @@
+//! [`Picture`]: an SVG that stands within a page or alone.
+
+use super::markup::Markup;
+use super::number::Length;
+
+/// Pictures are this wide; pages scale them by little.
+pub(super) const WIDTH: f64 = 400.0;
+
+/// Colours and fonts, within a page and alone.
+pub(super) const STYLE: &str = include_str!("picture.css");
+
+/// A drawing with what it shows in words.
+pub(super) struct Picture {
+    pub label: String,
+    pub height: f64,
+    pub drawing: Markup,
+}
+
+impl Picture {
+    /// As a part of a page.
+    pub fn within(self, page: &mut Markup, class: &str) {
+        self.write(page, class, None);
+    }
+
+    /// As a file of its own.
+    pub fn alone(self) -> String {
+        let mut file = Markup::default();
+        self.write(&mut file, "alone", Some(STYLE));
+        file.raw("\n");
+        file.finish()
+    }
+
+    fn write(self, out: &mut Markup, class: &str, style: Option<&str>) {
+        let (width, height) = (Length(WIDTH), Length(self.height));
+        out.open(
+            "svg",
+            &[
+                ("xmlns", &"http://www.w3.org/2000/svg"),
+                ("class", &class),
+                ("viewBox", &format_args!("0 0 {width} {height}")),
+                ("width", &width),
+                ("height", &height),
+                ("role", &"img"),
+                ("aria-label", &self.label),
+            ],
+        );
+        if let Some(style) = style {
+            out.open("style", &[]).raw(style).close();
+        }
+        out.raw(&self.drawing.finish()).close();
+    }
+}

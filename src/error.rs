@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::device::Device;
 use crate::precision::Precision;
 
 /// What can go wrong between a folder of weights and a prediction.
@@ -237,13 +238,13 @@ pub enum Error {
         reason: String,
     },
 
-    /// An explanation needs a backward pass, for which this precision has no weights.
-    #[error(
-        "a model in {found} cannot explain: load it with Precision::F32 or F16, which have a backward pass"
-    )]
+    /// An explanation needs a backward pass, which there is for floating point on the processor alone.
+    #[error("explanations need a model in f32 or f16 on the cpu, found {found} on {device}")]
     NoBackwardPass {
         /// The precision that the model was loaded with.
         found: Precision,
+        /// Where it is computed.
+        device: Device,
     },
 
     /// The model has no such label.

@@ -39,8 +39,6 @@ mod forward;
 mod int8;
 mod matrix;
 mod model;
-#[cfg_attr(not(test), expect(dead_code))]
-mod page;
 mod precision;
 mod prediction;
 mod quantize;

@@ -364,7 +364,7 @@ fn what_cannot_be_explained_is_refused() {
     assert!(matches!(error, Error::NoSteps), "{error}");
     let int8 = Classifier::builder(bundled_model()).precision(Precision::Int8).build().unwrap();
     let error = refused(&int8, &Explain::default());
-    assert!(matches!(error, Error::NoBackwardPass { found: Precision::Int8 }), "{error}");
+    assert!(matches!(error, Error::NoBackwardPass { found: Precision::Int8, .. }), "{error}");
     let wrong = TokenBatch::from_rows(&[[101, 99_999, 102]]).unwrap();
     let error = classifier.explain_tokens(&wrong, &Explain::default()).unwrap_err();
     assert!(matches!(error, Error::TokenId { id: 99_999, .. }), "{error}");

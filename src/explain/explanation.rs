@@ -50,6 +50,7 @@ pub struct Word {
 /// what is [`unexplained`](Self::unexplained), which is rounding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
+    pub(super) text: String,
     pub(super) prediction: Prediction,
     pub(super) method: Method,
     pub(super) goal: TextGoal,
@@ -62,6 +63,11 @@ pub struct Explanation {
 }
 
 impl Explanation {
+    /// The text that is explained, or the ids of its words where no text was given.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// What the classifier says of the text: the same, bit for bit, as
     /// [`classify`](crate::Classifier::classify).
     pub fn prediction(&self) -> &Prediction {

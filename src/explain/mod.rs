@@ -42,6 +42,7 @@ mod ledger;
 mod method;
 mod objective;
 mod occlusion;
+mod page;
 mod perturb;
 mod variants;
 #[cfg(feature = "text")]
@@ -53,6 +54,7 @@ pub use self::faithfulness::Faithfulness;
 pub use self::ledger::Ledger;
 pub use self::method::Method;
 pub use self::objective::{Objective, Target};
+pub use self::page::Page;
 pub use self::perturb::{Curve, Order, Perturb, Point};
 pub use self::variants::Replacement;
 
@@ -61,7 +63,7 @@ use self::objective::Goal;
 use self::words::{Characters, words};
 use crate::attribution::{Attribute, Attribution, Shares};
 use crate::batch::TokenBatch;
-use crate::classifier::Classifier;
+use crate::classifier::{Classifier, ModelInfo};
 use crate::error::{Error, Result};
 #[cfg(feature = "text")]
 use crate::tokenizer::Encoding;
@@ -114,10 +116,37 @@ impl Explain {
 }
 
 /// A row's tokens and words without relevance.
+#[derive(Default)]
 struct Described {
+    text: String,
     tokens: Vec<Token>,
     words: Vec<Word>,
     dropped_tokens: usize,
+}
+
+impl Described {
+    /// Adds a token that is known by its id alone: a word of the text, or a special one.
+    fn push_id(&mut self, id: u32, is_word: bool) {
+        let spelling = id.to_string();
+        let mut place = 0..0;
+        if is_word {
+            if !self.text.is_empty() {
+                self.text.push(' ');
+            }
+            place = self.text.len()..self.text.len() + spelling.len();
+            self.text += &spelling;
+            self.words.push(Word {
+                text: spelling.clone(),
+                start: place.start,
+                end: place.end,
+                bytes: place.clone(),
+                tokens: self.tokens.len()..self.tokens.len() + 1,
+                relevance: 0.0,
+            });
+        }
+        let (start, end) = (place.start, place.end);
+        self.tokens.push(Token { id, text: spelling, start, end, bytes: place, relevance: 0.0 });
+    }
 }
 
 impl Classifier {
@@ -128,7 +157,7 @@ impl Classifier {
     /// relevances are the same whatever the batch and the number of threads.
     ///
     /// # Errors
-    /// [`Error::NoBackwardPass`] for a model in 8 bits; [`Error::UnknownLabel`] and
+    /// [`Error::NoBackwardPass`] for a model in 8 bits or on a GPU; [`Error::UnknownLabel`] and
     /// [`Error::SameLabel`] for the target, [`Error::NoProbability`] for the objective,
     /// [`Error::NoSteps`] for the method; [`Error::ManyWindows`] for a text that
     /// [`Truncation::Windows`](crate::Truncation::Windows) would cut; otherwise as for
@@ -168,6 +197,7 @@ impl Classifier {
     /// let batch = TokenBatch::from_rows(&[[101, 6659, 999, 102]])?;
     /// let explanations = classifier.explain_tokens(&batch, &Explain::default())?;
     /// assert_eq!(explanations[0].tokens().len(), 4);
+    /// assert_eq!(explanations[0].text(), "6659 999");
     /// # Ok::<(), distilbert::Error>(())
     /// ```
     ///
@@ -180,25 +210,11 @@ impl Classifier {
     ) -> Result<Vec<Explanation>> {
         let described = (0..batch.rows()).map(|row| {
             let ids = &batch.input_ids()[batch.row(row)];
-            let token = |&id: &u32| Token {
-                id,
-                text: id.to_string(),
-                start: 0,
-                end: 0,
-                bytes: 0..0,
-                relevance: 0.0,
-            };
-            let tokens: Vec<Token> = ids.iter().map(token).collect();
-            let word = |at: usize| Word {
-                text: tokens[at].text.clone(),
-                start: 0,
-                end: 0,
-                bytes: 0..0,
-                tokens: at..at + 1,
-                relevance: 0.0,
-            };
-            let words = (1..ids.len().saturating_sub(1)).map(word).collect();
-            Described { tokens, words, dropped_tokens: 0 }
+            let mut described = Described::default();
+            for (at, &id) in ids.iter().enumerate() {
+                described.push_id(id, at > 0 && at + 1 < ids.len());
+            }
+            described
         });
         let described = described.collect();
         self.explain_rows(batch, described, options)
@@ -228,6 +244,7 @@ impl Classifier {
             Token { id, text, start, end, bytes: characters.bytes(start..end), relevance: 0.0 }
         };
         Ok(Described {
+            text: text.to_owned(),
             tokens: ids.iter().enumerate().map(token).collect(),
             words: words(&encoding, &characters, text_tokens.len(), before),
             dropped_tokens: fit.dropped_tokens,
@@ -243,7 +260,8 @@ impl Classifier {
         let &Explain { method, ref target, objective, attention } = options;
         let config = self.config();
         let engine = self.engine().attribute();
-        let engine = engine.ok_or(Error::NoBackwardPass { found: self.info().precision })?;
+        let &ModelInfo { precision: found, device, .. } = self.info();
+        let engine = engine.ok_or(Error::NoBackwardPass { found, device })?;
         method.check()?;
         let goal = Goal::new(target, objective, self.labels(), self.problem_type())?;
         batch.check(config.vocab_size, config.max_position_embeddings)?;
@@ -264,7 +282,7 @@ impl Classifier {
         let labels = self.labels().len();
         let rows = described.into_iter().zip(logits.chunks_exact(labels));
         let explanation = |(row, (described, logits)): (usize, (Described, &[f32]))| {
-            let Described { mut tokens, mut words, dropped_tokens } = described;
+            let Described { text, mut tokens, mut words, dropped_tokens } = described;
             let relevance = &relevance[batch.row(row)];
             for (token, &relevance) in tokens.iter_mut().zip(relevance) {
                 token.relevance = relevance;
@@ -284,7 +302,17 @@ impl Classifier {
                 AttentionWeights::new(config.n_layers, config.n_heads, tokens.len(), weights)
             });
             let positions = batch.positions()[batch.row(row)].to_vec();
-            Explanation { prediction, method, goal, tokens, positions, words, ledger, attention }
+            Explanation {
+                text,
+                prediction,
+                method,
+                goal,
+                tokens,
+                positions,
+                words,
+                ledger,
+                attention,
+            }
         };
         Ok(rows.enumerate().map(explanation).collect())
     }

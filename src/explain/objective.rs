@@ -108,6 +108,11 @@ impl TextGoal {
         f64::from(u8::from(label == self.label)) - f64::from(u8::from(Some(label) == self.other))
     }
 
+    /// Whether scores are probabilities.
+    pub fn has_probability(&self) -> bool {
+        self.problem_type != ProblemType::Regression
+    }
+
     /// `f(logits)`
     pub fn value(&self, logits: &[f32]) -> f64 {
         let scores = self.scores(logits);

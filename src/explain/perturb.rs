@@ -24,6 +24,16 @@ pub enum Order {
 }
 
 impl Order {
+    /// What comes first, in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MostRelevantFirst => "most relevant first",
+            Self::LeastRelevantFirst => "least relevant first",
+            Self::SmallestFirst => "smallest first",
+            Self::Random { .. } => "random",
+        }
+    }
+
     /// The words in this order. Of equal relevances, the earlier word counts as the more relevant one.
     pub(super) fn of(self, relevances: &[f32]) -> Vec<usize> {
         let mut words: Vec<usize> = (0..relevances.len()).collect();
@@ -131,11 +141,23 @@ pub struct Point {
 /// What the model says while words are taken away.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
-    order: Vec<usize>,
-    points: Vec<Point>,
+    pub(super) ordered_by: Order,
+    pub(super) replacement: Replacement,
+    pub(super) order: Vec<usize>,
+    pub(super) points: Vec<Point>,
 }
 
 impl Curve {
+    /// What the words are ordered by.
+    pub fn ordered_by(&self) -> Order {
+        self.ordered_by
+    }
+
+    /// What stands in for them.
+    pub fn replacement(&self) -> Replacement {
+        self.replacement
+    }
+
     /// The words, as indices of [`Explanation::words`], in the order in which they go.
     pub fn order(&self) -> &[usize] {
         &self.order
@@ -203,11 +225,11 @@ impl Classifier {
     /// [`Error::NoToken`] for a replacement that is not in the vocabulary; [`Error::OtherModel`] for an
     /// explanation with other labels.
     pub fn perturb(&self, explanation: &Explanation, options: &Perturb) -> Result<Curve> {
-        let &Perturb { order, replacement, steps, ref relevances } = options;
+        let &Perturb { order: ordered_by, replacement, steps, ref relevances } = options;
         if steps == 0 {
             return Err(Error::NoSteps);
         }
-        let order = order.of(&self::relevances(explanation, relevances.as_deref())?);
+        let order = ordered_by.of(&self::relevances(explanation, relevances.as_deref())?);
         let words = order.len();
         let steps = steps.min(words);
         let mut variants = Variants::new(self, explanation, replacement)?;
@@ -224,7 +246,7 @@ impl Classifier {
             logits: predictions[row].logits().to_vec(),
         };
         let points = counts.iter().zip(rows).map(point).collect();
-        Ok(Curve { order, points })
+        Ok(Curve { ordered_by, replacement, order, points })
     }
 }
 
@@ -250,13 +272,17 @@ mod tests {
     #[test]
     fn areas_are_means_over_the_way() {
         let point = |replaced, fraction, score| Point { replaced, fraction, score, logits: vec![] };
-        let curve = Curve {
+        let curve = |points| Curve {
+            ordered_by: Order::default(),
+            replacement: Replacement::default(),
             order: vec![0, 1, 2, 3],
-            points: vec![point(0, 0.0, 1.0), point(3, 0.75, 0.2), point(4, 1.0, 0.0)],
+            points,
         };
-        assert!((curve.area_under() - (0.75 * 0.6 + 0.25 * 0.1)).abs() < 1e-7);
-        assert!((curve.area_over() - (1.0 - curve.area_under())).abs() < 1e-7);
-        let curve = Curve { order: vec![], points: vec![point(0, 0.0, 0.7)] };
+        let falling = [point(0, 0.0, 1.0), point(3, 0.75, 0.2), point(4, 1.0, 0.0)];
+        let falling = curve(falling.to_vec());
+        assert!((falling.area_under() - (0.75 * 0.6 + 0.25 * 0.1)).abs() < 1e-7);
+        assert!((falling.area_over() - (1.0 - falling.area_under())).abs() < 1e-7);
+        let curve = curve(vec![point(0, 0.0, 0.7)]);
         assert!((curve.area_under() - 0.7).abs() < 1e-7 && curve.area_over().abs() < 1e-7);
     }
 }

@@ -1,10 +1,10 @@
 //! The map of attention: how much each token takes from each other, by layer and head.
 
-use super::label;
 use super::markup::{Attributes, Markup};
 use super::number::Length;
 use super::picture::{Picture, WIDTH};
-use super::view::{Attention, Token, View};
+use super::{Page, label};
+use crate::explain::AttentionWeights;
 
 /// Of more tokens, the most relevant so many are on the map, in the order of the text.
 const MOST: usize = 28;
@@ -24,8 +24,8 @@ const FOOT: f64 = 38.0;
 
 /// The maps of a view.
 pub(super) struct Maps<'a> {
-    view: &'a View<'a>,
-    attention: &'a Attention<'a>,
+    page: &'a Page<'a>,
+    weights: &'a AttentionWeights,
     /// The tokens shown, in the order of the text.
     pub shown: Vec<usize>,
     labels: f64,
@@ -33,33 +33,33 @@ pub(super) struct Maps<'a> {
 }
 
 impl<'a> Maps<'a> {
-    pub fn new(view: &'a View<'a>, attention: &'a Attention<'a>) -> Self {
-        let mut shown: Vec<usize> = (0..view.tokens.len()).collect();
-        let size = |&token: &usize| match view.tokens[token] {
-            Token { special: true, .. } => f32::INFINITY,
-            Token { relevance, .. } => relevance.abs(),
+    pub fn new(page: &'a Page<'a>, weights: &'a AttentionWeights) -> Self {
+        let mut shown: Vec<usize> = (0..page.tokens().len()).collect();
+        let size = |&token: &usize| match page.is_special(token) {
+            true => f32::INFINITY,
+            false => page.tokens()[token].relevance.abs(),
         };
         shown.sort_by(|a, b| size(b).total_cmp(&size(a)));
         shown.truncate(MOST);
         shown.sort_unstable();
         let ems = shown
             .iter()
-            .map(|&token| label::width(&label::fit(view.tokens[token].text, LABEL_EMS)));
+            .map(|&token| label::width(&label::fit(&page.tokens()[token].text, LABEL_EMS)));
         let labels = EM * ems.fold(0.0, f64::max) + GAP;
         let cell = ((WIDTH - EDGE - labels) / shown.len().max(1) as f64).min(WIDEST_CELL);
-        Self { view, attention, shown, labels, cell }
+        Self { page, weights, shown, labels, cell }
     }
 
     /// One picture of all maps, each in a group of the class `head-…` within one of the class `layer-…`,
     /// of which a page shows one.
     pub fn all(&self) -> Picture {
         let mut drawing = Markup::default();
-        for layer in 0..self.attention.layers {
+        for layer in 0..self.weights.layers() {
             drawing.open("g", &[("class", &format_args!("layer layer-{}", layer + 1))]);
             self.map(&mut drawing, "head head-mean", &self.mean(layer));
-            for head in 0..self.attention.heads {
+            for head in 0..self.weights.heads() {
                 let class = format!("head head-{}", head + 1);
-                self.map(&mut drawing, &class, self.weights(layer, head));
+                self.map(&mut drawing, &class, self.weights.head(layer, head).unwrap_or_default());
             }
             drawing.close();
         }
@@ -73,20 +73,8 @@ impl<'a> Maps<'a> {
         self.frame(drawing, format!("in layer {}, the mean of its heads", layer + 1))
     }
 
-    fn weights(&self, layer: usize, head: usize) -> &[f32] {
-        let size = self.view.tokens.len() * self.view.tokens.len();
-        let start = (layer * self.attention.heads + head) * size;
-        self.attention.weights.get(start..start + size).unwrap_or(&[])
-    }
-
     fn mean(&self, layer: usize) -> Vec<f32> {
-        let mut sums = vec![0f64; self.view.tokens.len() * self.view.tokens.len()];
-        for head in 0..self.attention.heads {
-            for (sum, &weight) in sums.iter_mut().zip(self.weights(layer, head)) {
-                *sum += f64::from(weight);
-            }
-        }
-        sums.into_iter().map(|sum| (sum / self.attention.heads as f64) as f32).collect()
+        self.weights.mean(layer).unwrap_or_default()
     }
 
     /// Draws a map with cells of size 1. Cells of one row and shade are one path, which keeps pages of
@@ -95,7 +83,7 @@ impl<'a> Maps<'a> {
         let (left, cell) = (Length(self.labels), self.cell);
         let transform = format!("translate({left} {left}) scale({cell:.3})");
         drawing.open("g", &[("class", &class), ("transform", &transform)]);
-        let rows = weights.chunks(self.view.tokens.len().max(1));
+        let rows = weights.chunks(self.weights.tokens().max(1));
         for (y, (&token, row)) in self
             .shown
             .iter()
@@ -123,8 +111,9 @@ impl<'a> Maps<'a> {
         let mut order: Vec<usize> = (0..row.len()).collect();
         order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
         let named = order.iter().take(NAMED);
-        let named = named.map(|&from| format!("{:.3} {}", row[from], self.view.tokens[from].text));
-        format!("{} takes {}", self.view.tokens[token].text, named.collect::<Vec<_>>().join(", "))
+        let named =
+            named.map(|&from| format!("{:.3} {}", row[from], self.page.tokens()[from].text));
+        format!("{} takes {}", self.page.tokens()[token].text, named.collect::<Vec<_>>().join(", "))
     }
 
     /// Adds what all maps share: labels, lines between the cells, and the key.
@@ -132,9 +121,8 @@ impl<'a> Maps<'a> {
         let (count, start) = (self.shown.len(), self.labels);
         let end = start + self.cell * count as f64;
         for (index, &token) in self.shown.iter().enumerate() {
-            let token = &self.view.tokens[token];
-            let name = label::fit(token.text, LABEL_EMS);
-            let class = if token.special { "small soft" } else { "small" };
+            let name = label::fit(&self.page.tokens()[token].text, LABEL_EMS);
+            let class = if self.page.is_special(token) { "small soft" } else { "small" };
             let middle = start + self.cell * (index as f64 + 0.5) + 3.6;
             let (edge, middle) = (Length(start - GAP), Length(middle));
             let row: Attributes<'_> =

@@ -18,8 +18,8 @@ pub(super) struct Picture {
 
 impl Picture {
     /// As a part of a page.
-    pub fn within(self, page: &mut Markup, class: &str) {
-        self.write(page, class, None);
+    pub fn within(self, html: &mut Markup, class: &str) {
+        self.write(html, class, None);
     }
 
     /// As a file of its own.

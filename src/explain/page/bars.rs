@@ -1,10 +1,9 @@
 //! Signed bars: the relevance of each word.
 
-use super::label;
 use super::markup::Markup;
 use super::number::{Length, Signed};
 use super::picture::{Picture, WIDTH};
-use super::view::View;
+use super::{Page, label};
 
 /// Of more words, the strongest so many have bars.
 const MOST: usize = 25;
@@ -42,31 +41,30 @@ struct Row<'a> {
 }
 
 impl<'a> Bars<'a> {
-    pub fn new(view: &'a View<'_>) -> Self {
-        let mut strongest: Vec<usize> = (0..view.words.len()).collect();
-        let size = |&word: &usize| view.words[word].relevance.abs();
+    pub fn new(page: &Page<'a>) -> Self {
+        let words = page.words();
+        let mut strongest: Vec<usize> = (0..words.len()).collect();
+        let size = |&word: &usize| words[word].relevance.abs();
         strongest.sort_by(|a, b| size(b).total_cmp(&size(a)));
         let (shown, rest) = strongest.split_at(strongest.len().min(MOST));
         let mut shown = shown.to_vec();
         shown.sort_unstable();
-        let left_out = rest.iter().map(|&word| f64::from(view.words[word].relevance)).sum();
+        let left_out = rest.iter().map(|&word| f64::from(words[word].relevance)).sum();
 
         let word = |word: usize| Row {
-            text: view.word(word),
-            relevance: view.words[word].relevance,
+            text: &words[word].text,
+            relevance: words[word].relevance,
             special: false,
         };
-        // Special tokens stand at the ends of a text: those before its first token, and the others.
-        let before = view.tokens.iter().take_while(|token| token.special).count();
-        let mut special = view.special().map(|token| Row {
-            text: token.text,
+        let mut special = page.special().map(|token| Row {
+            text: &token.text,
             relevance: token.relevance,
             special: true,
         });
-        let mut rows: Vec<Row<'_>> = special.by_ref().take(before).collect();
+        let mut rows: Vec<Row<'_>> = special.by_ref().take(page.special_before()).collect();
         rows.extend(shown.into_iter().map(word));
         rows.extend(special);
-        Self { rows, signed: Signed::fitting(view.largest()), left_out: (rest.len(), left_out) }
+        Self { rows, signed: Signed::fitting(page.largest()), left_out: (rest.len(), left_out) }
     }
 
     pub fn picture(&self, order: Order) -> Picture {

@@ -1,0 +1,56 @@
+//! The text itself, shaded by the words' relevance.
+
+use super::Page;
+use super::markup::Markup;
+use super::number::{self, Signed};
+
+pub(super) fn write(html: &mut Markup, page: &Page<'_>) {
+    // The text's language and direction are its own.
+    html.open("p", &[("class", &"text"), ("lang", &""), ("dir", &"auto")]);
+    let text = page.explanation.text();
+    if text.trim().is_empty() {
+        html.element("span", &[("class", &"soft")], "(empty text)");
+    }
+    let largest = page.largest();
+    let signed = Signed::fitting(largest);
+    let mut written = 0;
+    for word in page.words() {
+        // A tokenizer may find two words in one character.
+        if word.bytes.start < written {
+            continue;
+        }
+        let share = f64::from(word.relevance).abs() / largest;
+        let strength = if share.is_finite() { share } else { 0.0 };
+        html.text(&text[written..word.bytes.start]);
+        html.element(
+            "span",
+            &[
+                ("class", &if word.relevance < 0.0 { "against" } else { "for" }),
+                ("style", &format_args!("--strength:{strength:.3}")),
+                ("title", &signed.show(word.relevance)),
+            ],
+            &word.text,
+        );
+        written = word.bytes.end;
+    }
+    html.text(&text[written..]).close();
+    let dropped = page.explanation.prediction().dropped_tokens();
+    if dropped > 0 {
+        let tokens = number::count(dropped, "token");
+        html.element(
+            "p",
+            &[("class", &"note soft")],
+            format_args!("Not read: the last {tokens}. The model takes {}.", page.tokens().len()),
+        );
+    }
+    if largest > 0.0 {
+        scale(html, &signed.show(largest), &signed.show(-largest));
+    }
+}
+
+fn scale(html: &mut Markup, highest: &str, lowest: &str) {
+    html.open("p", &[("class", &"scale")]);
+    html.element("span", &[], format_args!("{lowest} against"));
+    html.element("span", &[("class", &"ramp")], "");
+    html.element("span", &[], format_args!("for {highest}")).close();
+}

@@ -2,76 +2,20 @@
 
 #![cfg(feature = "cli")]
 
+mod support;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use distilbert::{Classifier, InstructionSet};
 use serde_json::Value;
-use tempfile::TempDir;
-
-const BUNDLED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/models/emotion");
-const PROGRAM: &str = env!("CARGO_BIN_EXE_distilbert");
-
-/// The program as run from a plain environment.
-fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(PROGRAM);
-    command.args(arguments).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
-    command
-}
-
-fn spawn(mut command: Command) -> Child {
-    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    piped.spawn().unwrap()
-}
-
-fn run_with_input(command: Command, input: &[u8]) -> Output {
-    let mut child = spawn(command);
-    let mut stdin = child.stdin.take().unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            // A program that refuses its arguments does not read.
-            let _ = stdin.write_all(input);
-        });
-        child.wait_with_output().unwrap()
-    })
-}
-
-fn run(arguments: &[&str]) -> Output {
-    run_with_input(program(arguments), b"")
-}
-
-fn stdout(output: &Output) -> &str {
-    str::from_utf8(&output.stdout).unwrap()
-}
-
-fn stderr(output: &Output) -> &str {
-    str::from_utf8(&output.stderr).unwrap()
-}
-
-#[track_caller]
-fn succeeded(output: &Output) -> &str {
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(output));
-    assert_eq!(stderr(output), "");
-    stdout(output)
-}
-
-/// Checks that the program gave up with one clear line, and returns it.
-#[track_caller]
-fn failed_with_one_line(output: &Output, status: i32) -> &str {
-    assert_eq!(output.status.code(), Some(status), "{}", stderr(output));
-    assert_eq!(stdout(output), "");
-    let message = stderr(output);
-    assert!(message.starts_with("error: "), "{message}");
-    assert!(message.ends_with('\n') && message.lines().count() == 1, "{message}");
-    message
-}
-
-fn objects(output: &str) -> Vec<Value> {
-    output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
+use support::program::{
+    BUNDLED, PROGRAM, bundled, copy_model, edited_model, failed_with_one_line, objects, path,
+    program, run, run_with_input, spawn, stderr, stdout, succeeded,
+};
 
 fn classify_lines(options: &[&str], input: &[u8]) -> Output {
     run_with_input(program(&[&["classify"], options].concat()), input)
@@ -92,37 +36,9 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-fn bundled() -> Classifier {
-    Classifier::builder(BUNDLED).build().unwrap()
-}
-
 /// A text of so many tokens beside the special ones.
 fn long_text(tokens: usize) -> String {
     vec!["word"; tokens].join(" ")
-}
-
-/// The bundled model with another configuration, in a folder that goes away with the value.
-fn edited_model(edit: impl FnOnce(&mut Value)) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    copy_model(folder.path(), edit);
-    folder
-}
-
-fn copy_model(to: &Path, edit: impl FnOnce(&mut Value)) {
-    let config = std::fs::read(Path::new(BUNDLED).join("config.json")).unwrap();
-    let mut config = serde_json::from_slice(&config).unwrap();
-    edit(&mut config);
-    std::fs::write(to.join("config.json"), config.to_string()).unwrap();
-    for file in ["model.safetensors", "tokenizer.json"] {
-        let original = Path::new(BUNDLED).join(file);
-        if std::fs::hard_link(&original, to.join(file)).is_err() {
-            std::fs::copy(&original, to.join(file)).unwrap();
-        }
-    }
-}
-
-fn path(folder: &TempDir) -> &str {
-    folder.path().to_str().unwrap()
 }
 
 // What it says of texts.
@@ -500,7 +416,9 @@ fn usage_errors_end_with_2() {
 
 #[test]
 fn help_ends_with_an_example() {
-    for arguments in [&["--help"][..], &["classify", "--help"], &["info", "--help"]] {
+    for arguments in
+        [&["--help"][..], &["classify", "--help"], &["explain", "--help"], &["info", "--help"]]
+    {
         let output = run(arguments);
         let end = succeeded(&output).rsplit("\n\n").next().unwrap();
         assert!(end.starts_with("Example") && end.contains("\n  distilbert "), "{end}");

@@ -5,6 +5,8 @@
 pub mod counting;
 pub mod cuda;
 pub mod generator;
+#[cfg(feature = "cli")]
+pub mod program;
 pub mod stand_in;
 
 use std::path::{Path, PathBuf};

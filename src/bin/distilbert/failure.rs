@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use distilbert::Error;
+
 /// The status of a command line that cannot be followed, as `clap` has it.
 const USAGE: u8 = 2;
 
@@ -13,7 +15,13 @@ pub enum Failure {
     NoBundledModel { looked_at: Vec<PathBuf> },
 
     #[error(transparent)]
-    Library(#[from] distilbert::Error),
+    Library(#[from] Error),
+
+    #[error("--html and --svg take one text, found {found}")]
+    NotOneText { found: usize },
+
+    #[error("cannot write {}: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
 
     #[error("cannot read standard input: {0}")]
     Input(#[source] io::Error),
@@ -31,9 +39,17 @@ impl Failure {
     pub fn status(&self) -> ExitCode {
         match self {
             Self::NoBundledModel { .. }
-            | Self::Library(distilbert::Error::NoModel { .. } | distilbert::Error::Exists { .. }) => {
-                ExitCode::from(USAGE)
-            }
+            | Self::NotOneText { .. }
+            | Self::Write { .. }
+            | Self::Library(
+                Error::NoModel { .. }
+                | Error::Exists { .. }
+                | Error::NoBackwardPass { .. }
+                | Error::UnknownLabel { .. }
+                | Error::SameLabel { .. }
+                | Error::NoProbability
+                | Error::NoToken { .. },
+            ) => ExitCode::from(USAGE),
             _ => ExitCode::FAILURE,
         }
     }

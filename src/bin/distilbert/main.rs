@@ -1,14 +1,19 @@
-//! The program `distilbert`: classifies texts, says what a model is, and makes it smaller.
+//! The program `distilbert`: classifies texts and says why, says what a model is, and makes it smaller.
 
 mod classify;
 mod engine;
+mod explain;
+mod explanation;
 mod failure;
 mod info;
 mod lines;
 mod model_folder;
+mod progress;
 mod quantize;
+mod replacement;
 mod report;
 mod terminal;
+mod texts;
 
 use std::process::ExitCode;
 
@@ -29,6 +34,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Commands {
     Classify(classify::Arguments),
+    Explain(explain::Arguments),
     Info(info::Arguments),
     Quantize(quantize::Arguments),
 }
@@ -36,6 +42,7 @@ enum Commands {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Commands::Classify(arguments) => classify::run(arguments),
+        Commands::Explain(arguments) => explain::run(arguments),
         Commands::Info(arguments) => info::run(arguments),
         Commands::Quantize(arguments) => quantize::run(arguments),
     };

@@ -155,7 +155,7 @@ fn scored((label, score): (&str, f32)) -> (String, Value) {
 
 /// The shortest decimal that reads back as the same `f32`: 0.2, where a plain conversion to `f64`
 /// would give 0.20000000298023224. What is no number is null.
-fn number(value: f32) -> Value {
+pub fn number(value: f32) -> Value {
     let shortest = value.to_string().parse().ok();
     shortest.and_then(Number::from_f64).map_or(Value::Null, Value::Number)
 }

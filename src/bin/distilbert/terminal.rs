@@ -78,6 +78,20 @@ pub fn bar(share: f32, columns: usize) -> String {
     "█".repeat(eighths / 8) + EIGHTHS[eighths % 8]
 }
 
+/// The same from the right to the left, in halves of a column, filled up with spaces at the left.
+pub fn leftward_bar(share: f32, columns: usize) -> String {
+    let halves = (f64::from(share) * 2.0 * columns as f64).round() as usize;
+    let halves = halves.min(2 * columns);
+    let half = if halves % 2 == 1 { "▐" } else { "" };
+    format!("{:>columns$}", format!("{half}{}", "█".repeat(halves / 2)))
+}
+
+/// A share from 0 to 1 as a block of this height.
+pub fn level(share: f32) -> char {
+    const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    LEVELS[((share * 8.0) as usize).min(7)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,5 +138,21 @@ mod tests {
         assert_eq!(bar(1.0, 4), "████");
         assert_eq!(bar(7.0, 4), "████");
         assert_eq!(bar(f32::NAN, 4), "");
+    }
+
+    #[test]
+    fn a_leftward_bar_ends_at_the_right() {
+        assert_eq!(leftward_bar(0.0, 4), "    ");
+        assert_eq!(leftward_bar(0.125, 4), "   ▐");
+        assert_eq!(leftward_bar(0.6, 4), " ▐██");
+        assert_eq!(leftward_bar(7.0, 4), "████");
+        assert_eq!(leftward_bar(f32::NAN, 2), "  ");
+        assert_eq!(leftward_bar(1.0, 0), "");
+    }
+
+    #[test]
+    fn levels_rise_with_the_share() {
+        let shares = [f32::NAN, -1.0, 0.0, 0.124, 0.126, 0.5, 0.99, 1.0, 9.0];
+        assert_eq!(shares.map(level).iter().collect::<String>(), "▁▁▁▁▂▅███");
     }
 }

@@ -271,6 +271,27 @@ pub enum Error {
     #[error("at least 1 step is needed, found 0")]
     NoSteps,
 
+    /// Methods of explanation were to be compared, but none is named.
+    #[error("there is nothing to compare: name at least one method")]
+    NoMethods,
+
+    /// Methods of explanation were to be compared on texts that leave nothing to rank.
+    #[error(
+        "none of the {texts} texts has two words or more, so that every method ranks them alike"
+    )]
+    NoRankedText {
+        /// Texts given.
+        texts: usize,
+    },
+
+    /// A random order was to be compared with, but none drawn.
+    #[error("at least 1 random order is needed, found 0")]
+    NoRandomOrders,
+
+    /// Intervals were asked for without resamples.
+    #[error("at least 1 resample is needed, found 0")]
+    NoResamples,
+
     /// A replacement for words is not in the vocabulary.
     #[error("the vocabulary lacks {token}: choose another replacement")]
     NoToken {

@@ -26,6 +26,8 @@
 
 mod attribution;
 mod batch;
+#[cfg(feature = "text")]
+mod bootstrap;
 mod checkpoint;
 mod classifier;
 mod config;
@@ -42,12 +44,15 @@ mod model;
 mod precision;
 mod prediction;
 mod quantize;
+mod random;
 #[cfg(test)]
 mod testing;
 #[cfg(feature = "text")]
 mod tokenizer;
 
 pub use self::batch::TokenBatch;
+#[cfg(feature = "text")]
+pub use self::bootstrap::Estimate;
 pub use self::classifier::{Classifier, ClassifierBuilder, ModelInfo};
 pub use self::config::{Activation, Config, ProblemType};
 pub use self::cpu::isa::InstructionSet;

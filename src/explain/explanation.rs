@@ -120,6 +120,11 @@ impl Explanation {
         &self.words
     }
 
+    /// The relevance of each word.
+    pub(super) fn word_relevances(&self) -> Vec<f32> {
+        self.words.iter().map(|word| word.relevance).collect()
+    }
+
     /// What of the value is not the tokens'.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger

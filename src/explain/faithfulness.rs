@@ -5,6 +5,7 @@ use super::perturb::{Order, relevances, trapezoids};
 use super::variants::{Replacement, Variants};
 use crate::classifier::Classifier;
 use crate::error::Result;
+use crate::prediction::Prediction;
 
 /// Steps from none of the words to all.
 const STEPS: usize = 10;
@@ -12,23 +13,23 @@ const STEPS: usize = 10;
 /// Percents of the words that comprehensiveness and sufficiency are means over.
 const PERCENTS: [usize; 5] = [1, 5, 10, 20, 50];
 
-/// How well relevances tell which words a prediction hangs on.
+/// How well relevances tell which words a prediction hangs on, in numbers of the type `T`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Faithfulness {
+pub struct Faithfulness<T = f64> {
     /// The area under the target's score while the words come, the most relevant first, from none to
     /// all: the area under the activation curve (Ali et al. 2022). Higher is better.
-    pub auac: f64,
+    pub auac: T,
     /// The area under the target's score while the words go, the most relevant first. Lower is better.
-    pub most_relevant_first: f64,
+    pub most_relevant_first: T,
     /// The area under the logits' squared distance from those of the whole text while the words go, those
     /// with relevance nearest to zero first (Ali et al. 2022). Lower is better.
-    pub au_mse: f64,
+    pub au_mse: T,
     /// By how much the target's score falls without the most relevant words, the mean for 1, 5, 10, 20
     /// and 50 % of them (DeYoung et al. 2020). Higher is better.
-    pub comprehensiveness: f64,
+    pub comprehensiveness: T,
     /// By how much the target's score falls with them alone, the same mean. Lower is better.
-    pub sufficiency: f64,
+    pub sufficiency: T,
 }
 
 impl Classifier {
@@ -63,31 +64,50 @@ impl Classifier {
         replacement: Replacement,
     ) -> Result<Faithfulness> {
         let relevances = self::relevances(explanation, relevances)?;
+        let mut variants = Variants::new(self, explanation, replacement)?;
+        let trial = Trial::new(&relevances, &mut variants);
+        Ok(trial.outcome(&variants.predictions()?, explanation.goal.label))
+    }
+}
+
+/// The variants of a text that relevances are measured by, by their places among the predictions.
+pub(super) struct Trial {
+    whole: usize,
+    coming: [usize; STEPS + 1],
+    going: [usize; STEPS + 1],
+    pruned: [usize; STEPS + 1],
+    lost: [usize; PERCENTS.len()],
+    alone: [usize; PERCENTS.len()],
+}
+
+impl Trial {
+    /// For relevances of all words.
+    pub fn new(relevances: &[f32], variants: &mut Variants<'_>) -> Self {
         let [most, least, smallest] =
             [Order::MostRelevantFirst, Order::LeastRelevantFirst, Order::SmallestFirst]
-                .map(|order| order.of(&relevances));
+                .map(|order| order.of(relevances));
         let words = relevances.len();
-        let mut variants = Variants::new(self, explanation, replacement)?;
-        let whole = variants.without(&[]);
-        let tenth = |step: usize| (step * words).div_ceil(STEPS);
-        // The first words of an order go, or come: then all others are gone.
-        let coming: [usize; STEPS + 1] =
-            std::array::from_fn(|step| variants.without(&least[..words - tenth(step)]));
-        let [going, pruned] = [&most, &smallest].map(|order| {
-            std::array::from_fn::<usize, { STEPS + 1 }, _>(|step| {
-                variants.without(&order[..tenth(step)])
-            })
-        });
-        let part = |percent: usize| (percent * words).div_ceil(100);
-        let lost = PERCENTS.map(|percent| variants.without(&most[..part(percent)]));
-        let alone = PERCENTS.map(|percent| variants.without(&least[..words - part(percent)]));
+        let tenths: [usize; STEPS + 1] = std::array::from_fn(|step| (step * words).div_ceil(STEPS));
+        let parts = PERCENTS.map(|percent| (percent * words).div_ceil(100));
+        // Words come, or are alone, where all others are gone.
+        Self {
+            whole: variants.without(&[]),
+            coming: tenths.map(|count| variants.without(&least[..words - count])),
+            going: tenths.map(|count| variants.without(&most[..count])),
+            pruned: tenths.map(|count| variants.without(&smallest[..count])),
+            lost: parts.map(|count| variants.without(&most[..count])),
+            alone: parts.map(|count| variants.without(&least[..words - count])),
+        }
+    }
 
-        let predictions = variants.predictions()?;
-        let score = |row: usize| f64::from(predictions[row].scores()[explanation.goal.label]);
+    /// What the predictions of the variants say of the relevances, for the label that they explain.
+    pub fn outcome(&self, predictions: &[Prediction], label: usize) -> Faithfulness {
+        let score = |row: usize| f64::from(predictions[row].scores()[label]);
         let area = |rows: [usize; STEPS + 1], value: &dyn Fn(usize) -> f64| {
             let points = rows.into_iter().enumerate();
             trapezoids(points.map(|(step, row)| (step as f64 / STEPS as f64, value(row))))
         };
+        let whole = self.whole;
         let fall = |rows: [usize; PERCENTS.len()]| {
             rows.map(|row| score(whole) - score(row)).iter().sum::<f64>() / rows.len() as f64
         };
@@ -95,12 +115,12 @@ impl Classifier {
             let pairs = predictions[row].logits().iter().zip(predictions[whole].logits());
             pairs.map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum()
         };
-        Ok(Faithfulness {
-            auac: area(coming, &score),
-            most_relevant_first: area(going, &score),
-            au_mse: area(pruned, &distance),
-            comprehensiveness: fall(lost),
-            sufficiency: fall(alone),
-        })
+        Faithfulness {
+            auac: area(self.coming, &score),
+            most_relevant_first: area(self.going, &score),
+            au_mse: area(self.pruned, &distance),
+            comprehensiveness: fall(self.lost),
+            sufficiency: fall(self.alone),
+        }
     }
 }

@@ -25,7 +25,7 @@
 //!
 //! Relevance is not causation: it shares out a number within the model, and need not be what the model would
 //! do without a word. [`Classifier::perturb`], [`Classifier::occlusion`] and [`Classifier::faithfulness`] ask
-//! that.
+//! that, and [`Classifier::compare_methods`] over many texts.
 //!
 //! [`Method::Lrp`] holds the weights of attention constant. A word that acts through queries and keys, as a
 //! negation may that turns attention to other words, gets no credit for it; [`Method::AttnLrp`] and the
@@ -36,6 +36,8 @@
 //! [`Method::IntegratedGradients`] are the alternative.
 
 mod attention;
+#[cfg(feature = "text")]
+mod comparison;
 mod explanation;
 mod faithfulness;
 mod ledger;
@@ -49,6 +51,8 @@ mod variants;
 mod words;
 
 pub use self::attention::AttentionWeights;
+#[cfg(feature = "text")]
+pub use self::comparison::{CompareMethods, MethodComparison, Ranking};
 pub use self::explanation::{Explanation, Token, Word};
 pub use self::faithfulness::Faithfulness;
 pub use self::ledger::Ledger;
@@ -116,7 +120,7 @@ impl Explain {
 }
 
 /// A row's tokens and words without relevance.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Described {
     text: String,
     tokens: Vec<Token>,

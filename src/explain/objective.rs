@@ -45,6 +45,16 @@ pub enum Objective {
     Probability,
 }
 
+impl Objective {
+    /// The name, as `--objective` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Logit => "logit",
+            Self::Probability => "probability",
+        }
+    }
+}
+
 /// A target and an objective, checked against a model.
 #[derive(Clone, Debug)]
 pub(super) struct Goal {

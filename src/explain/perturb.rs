@@ -4,6 +4,7 @@ use super::explanation::Explanation;
 use super::variants::{Replacement, Variants};
 use crate::classifier::Classifier;
 use crate::error::{Error, Result};
+use crate::random::SplitMix64;
 
 /// In which order words are taken away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -48,22 +49,9 @@ impl Order {
             Self::SmallestFirst => {
                 words.sort_by(|&a, &b| relevances[a].abs().total_cmp(&relevances[b].abs()));
             }
-            Self::Random { seed } => shuffle(&mut words, seed),
+            Self::Random { seed } => SplitMix64::new(seed).shuffle(&mut words),
         }
         words
-    }
-}
-
-/// Fisher and Yates's shuffle by splitmix64.
-fn shuffle(words: &mut [usize], seed: u64) {
-    let mut state = seed;
-    for last in (1..words.len()).rev() {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        words.swap(last, (z % (last as u64 + 1)) as usize);
     }
 }
 
@@ -192,7 +180,7 @@ pub(super) fn trapezoids(points: impl Iterator<Item = (f64, f64)> + Clone) -> f6
 pub(super) fn relevances(explanation: &Explanation, given: Option<&[f32]>) -> Result<Vec<f32>> {
     let expected = explanation.words.len();
     match given {
-        None => Ok(explanation.words.iter().map(|word| word.relevance).collect()),
+        None => Ok(explanation.word_relevances()),
         Some(given) if given.len() == expected => Ok(given.to_vec()),
         Some(given) => Err(Error::RelevanceCount { expected, found: given.len() }),
     }

@@ -13,8 +13,8 @@ use crate::engine::WantedEngine;
 use crate::explanation::{self, Report};
 use crate::failure::Failure;
 use crate::model_folder::ModelFolder;
-use crate::replacement;
 use crate::texts::{self, Task};
+use crate::{objective, replacement};
 
 /// Steps of integrated gradients unless `--steps` says otherwise.
 const STEPS: u16 = 50;
@@ -55,8 +55,8 @@ pub struct Arguments {
     against: Option<String>,
 
     /// Which of the target's numbers to explain
-    #[arg(long, value_name = "WHICH", value_enum, default_value_t = Objective::Logit)]
-    objective: Objective,
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = objective::Name::Logit)]
+    objective: objective::Name,
 
     /// Take the words away, too, in three orders, and say how the target's score falls
     #[arg(long)]
@@ -108,12 +108,6 @@ enum Method {
     IntegratedGradients,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Objective {
-    Logit,
-    Probability,
-}
-
 impl Arguments {
     fn options(&self) -> Explain {
         let target = match (&self.target, &self.against) {
@@ -121,14 +115,10 @@ impl Arguments {
             (Some(label), None) => Target::label(label),
             (Some(label), Some(other)) => Target::against(label, other),
         };
-        let objective = match self.objective {
-            Objective::Logit => explain::Objective::Logit,
-            Objective::Probability => explain::Objective::Probability,
-        };
         Explain::default()
             .method(self.method())
             .target(target)
-            .objective(objective)
+            .objective(self.objective.into())
             .attention(self.draws())
     }
 

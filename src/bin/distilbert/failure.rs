@@ -22,6 +22,15 @@ pub enum Failure {
 
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error("cannot read {}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+
+    #[error("{} has no texts", path.display())]
+    NoTexts { path: PathBuf },
+
+    /// A line, counted from 1, that is not as it should be.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Line { path: PathBuf, line: usize, reason: String },
 
     #[error("cannot read standard input: {0}")]
     Input(#[source] io::Error),
@@ -41,6 +50,9 @@ impl Failure {
             Self::NoBundledModel { .. }
             | Self::NotOneText { .. }
             | Self::Write { .. }
+            | Self::File { .. }
+            | Self::NoTexts { .. }
+            | Self::Line { .. }
             | Self::Library(
                 Error::NoModel { .. }
                 | Error::Exists { .. }
@@ -48,6 +60,7 @@ impl Failure {
                 | Error::UnknownLabel { .. }
                 | Error::SameLabel { .. }
                 | Error::NoProbability
+                | Error::NoRankedText { .. }
                 | Error::NoToken { .. },
             ) => ExitCode::from(USAGE),
             _ => ExitCode::FAILURE,

@@ -5,15 +5,18 @@ mod engine;
 mod explain;
 mod explanation;
 mod failure;
+mod faithfulness;
 mod info;
 mod lines;
 mod model_folder;
+mod objective;
 mod progress;
 mod quantize;
 mod replacement;
 mod report;
 mod terminal;
 mod texts;
+mod tsv;
 
 use std::process::ExitCode;
 
@@ -35,6 +38,7 @@ struct Cli {
 enum Commands {
     Classify(classify::Arguments),
     Explain(explain::Arguments),
+    Faithfulness(faithfulness::Arguments),
     Info(info::Arguments),
     Quantize(quantize::Arguments),
 }
@@ -43,6 +47,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Commands::Classify(arguments) => classify::run(arguments),
         Commands::Explain(arguments) => explain::run(arguments),
+        Commands::Faithfulness(arguments) => faithfulness::run(arguments),
         Commands::Info(arguments) => info::run(arguments),
         Commands::Quantize(arguments) => quantize::run(arguments),
     };

@@ -10,6 +10,12 @@ pub fn counter() -> ProgressBar {
     shown(ProgressBar::new_spinner(), "{spinner} {human_pos} texts, {rate} a second")
 }
 
+/// A bar for a known number of texts. It is shown where someone sees it.
+pub fn bar(texts: usize) -> ProgressBar {
+    let template = "{bar:30} {human_pos} of {human_len} texts, {rate} a second, {eta} left";
+    shown(ProgressBar::new(texts as u64), template)
+}
+
 fn shown(progress: ProgressBar, template: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();

@@ -216,7 +216,8 @@ mod tests {
     /// The integral of a ReLU's slope is its rise, wherever its input changes sign.
     #[test]
     fn the_rise_of_a_relu_is_found_wherever_it_switches() {
-        let functions: [(fn(f64) -> f64, fn(f64) -> f64); 4] = [
+        type Function = fn(f64) -> f64;
+        let functions: [(Function, Function); 4] = [
             (|x| x - 0.437, |_| 1.0),
             (|x| 0.313 - x, |_| -1.0),
             (|x| (9.0 * x).sin() + 0.2, |x| 9.0 * (9.0 * x).cos()),

@@ -1,5 +1,5 @@
-//! Explanations of a text of 128 tokens by a model of DistilBERT-base's size, in each method, beside the
-//! forward pass: `cargo bench --bench explain`.
+//! Explanations of a text of 128 tokens in each method, beside the forward pass, by a model of
+//! DistilBERT-base's size and by the bundled one: `cargo bench --bench explain`.
 //!
 //! Before anything is timed, an explanation must have the logits of the forward pass, bit for bit, and
 //! its books must balance. What a method costs in forward passes comes from rounds in which all have a turn.
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use criterion::Criterion;
 use distilbert::explain::{Explain, Method};
 use distilbert::{Classifier, Precision, TokenBatch};
+use support::tests::bundled_model;
 use support::{Model, row, thread_counts};
 
 const TOKENS: usize = 128;
@@ -27,10 +28,13 @@ fn main() {
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_secs(1))
         .configure_from_args();
-    for threads in thread_counts(&model) {
-        let builder = Classifier::builder(model.folder(Precision::F32));
-        let text = Text::new(builder.threads(threads).build().unwrap());
-        let mut group = criterion.benchmark_group(format!("explain/{threads} threads"));
+    let models = [("base", model.folder(Precision::F32)), ("bundled", bundled_model())];
+    let counts = thread_counts(&model);
+    for (threads, (name, folder)) in counts.iter().flat_map(|&n| models.iter().map(move |m| (n, m)))
+    {
+        let text = Text::new(Classifier::builder(folder).threads(threads).build().unwrap());
+        let name = format!("{name}/{threads} threads");
+        let mut group = criterion.benchmark_group(&name);
         group.bench_function("forward pass", |bencher| bencher.iter(|| text.classify()));
         for method in ONE_PASS {
             text.check(method);
@@ -38,7 +42,7 @@ fn main() {
         }
         text.check(INTEGRATED);
         group.finish();
-        text.print_costs(threads);
+        text.print_costs(&name);
     }
     criterion.final_summary();
 }
@@ -75,16 +79,15 @@ impl Text {
     }
 
     /// Prints what each method costs: the median and the quartiles of rounds.
-    fn print_costs(&self, threads: usize) {
+    fn print_costs(&self, name: &str) {
         let print = |method: Method, mut costs: Vec<f64>, unit: &str| {
             costs.sort_by(f64::total_cmp);
             let [low, median, high] = [1, 2, 3].map(|quarter| costs[quarter * costs.len() / 4]);
-            println!("{method} on {threads} threads: {median:.3} ({low:.3} to {high:.3}) {unit}");
+            println!("{name}, {method}: {median:.3} ({low:.3} to {high:.3}) {unit}");
         };
         for method in ONE_PASS {
             let costs = (0..ROUNDS).map(|_| {
                 let forward = second_of_two(|| self.classify());
-                eprint!("{:.1} ", forward * 1e3);
                 second_of_two(|| self.explain(method)) / forward
             });
             print(method, costs.collect(), "forward passes");

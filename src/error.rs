@@ -299,6 +299,15 @@ pub enum Error {
         token: String,
     },
 
+    /// Values of tokens are not one for each.
+    #[error("the explanation has {expected} tokens, found {found} values")]
+    TokenValueCount {
+        /// Tokens of the explanation.
+        expected: usize,
+        /// Values given.
+        found: usize,
+    },
+
     /// Values to order words by are not one for each.
     #[error("the explanation has {expected} words, found {found} values to order them by")]
     RelevanceCount {

@@ -180,6 +180,8 @@ fn attention_weights_are_shares_of_one() {
             assert!((mean[0] - heads.sum::<f32>() / 12.0).abs() < 1e-6);
         }
         assert!((attention.rollout().iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        let error = explanation.by_word(&attention.rollout()[1..]).unwrap_err();
+        assert!(matches!(error, Error::TokenValueCount { .. }), "{error}");
         for (layer, head) in [(6, 0), (0, 12)] {
             let error = attention.head(layer, head).unwrap_err();
             assert!(

@@ -82,7 +82,7 @@ fn means_are_those_of_the_texts_alone() {
             check(method.into(), alone.collect());
         }
         let alone = explanations(Method::Lrp).map(|own| {
-            let rollout = own.by_word(&own.attention().unwrap().rollout());
+            let rollout = own.by_word(&own.attention().unwrap().rollout()).unwrap();
             classifier.faithfulness(&own, Some(&rollout), replacement).unwrap()
         });
         check(Ranking::Rollout, alone.collect());

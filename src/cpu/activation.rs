@@ -18,6 +18,15 @@ pub(crate) fn gelu<I: Isa>(isa: I, x: I::F32) -> I::F32 {
     isa.mul_add(half, erf, half)
 }
 
+/// GELU and its quotient by `x`, which is `Φ(x)`. The first is [`gelu`]'s, bit for bit.
+#[inline(always)]
+fn gelu_and_quotient<I: Isa>(isa: I, x: I::F32) -> (I::F32, I::F32) {
+    let erf = erf(isa, isa.mul(x, isa.splat(std::f32::consts::FRAC_1_SQRT_2)));
+    let half = isa.splat(0.5);
+    let half_x = isa.mul(x, half);
+    (isa.mul_add(half_x, erf, half_x), isa.mul_add(half, erf, half))
+}
+
 /// `Φ(x)`, the share of the normal distribution below `x`.
 #[inline(always)]
 pub(crate) fn normal_distribution<I: Isa>(isa: I, x: I::F32) -> I::F32 {
@@ -79,8 +88,7 @@ impl Kernel for Activate<'_> {
                 self.each(isa, |isa, x| (gelu(isa, x), x));
             }
             (Activation::Gelu, ActivationRule::HoldQuotient) => {
-                // The compiler makes one `erf` of the two.
-                self.each(isa, |isa, x| (gelu(isa, x), normal_distribution(isa, x)));
+                self.each(isa, |isa, x| gelu_and_quotient(isa, x));
             }
             (Activation::Relu, ActivationRule::Gradient) => {
                 self.each(isa, |isa, x| (relu(isa, x), x));

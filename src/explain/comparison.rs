@@ -347,12 +347,12 @@ impl Classifier {
         let text = explanations.first().ok_or(Error::EmptyBatch)?;
         let mut own = explanations.iter().map(Explanation::word_relevances);
         let mut variants = Variants::new(self, text, options.replacement)?;
-        let mut trials = |ranking: &Ranking| -> Vec<Trial> {
+        let mut trials = |ranking: &Ranking| -> Result<Vec<Trial>> {
             let relevances = match ranking {
                 Ranking::Method(_) => own.next().into_iter().collect(),
                 Ranking::Rollout => {
                     let rollout = text.attention().map(|weights| text.by_word(&weights.rollout()));
-                    rollout.into_iter().collect()
+                    rollout.into_iter().collect::<Result<_>>()?
                 }
                 Ranking::Random => {
                     let words = text.words.len();
@@ -360,9 +360,9 @@ impl Classifier {
                     (0..options.random_orders).map(order).collect::<Vec<_>>()
                 }
             };
-            relevances.iter().map(|values| Trial::new(values, &mut variants)).collect()
+            Ok(relevances.iter().map(|values| Trial::new(values, &mut variants)).collect())
         };
-        let trials: Vec<Vec<Trial>> = rankings.iter().map(&mut trials).collect();
+        let trials: Vec<Vec<Trial>> = rankings.iter().map(&mut trials).collect::<Result<_>>()?;
         let predictions = variants.predictions()?;
         let outcome = |trials: &Vec<Trial>| {
             let outcomes: Vec<Faithfulness> =

@@ -6,6 +6,7 @@ use super::attention::AttentionWeights;
 use super::ledger::Ledger;
 use super::method::Method;
 use super::objective::{Objective, TextGoal};
+use crate::error::{Error, Result};
 use crate::prediction::Prediction;
 
 /// A token with its relevance.
@@ -145,9 +146,13 @@ impl Explanation {
     /// The sum of each word's share of a value for each token, such as
     /// [`rollout`](AttentionWeights::rollout).
     ///
-    /// # Panics
-    /// If there are fewer values than [`tokens`](Self::tokens).
-    pub fn by_word(&self, values: &[f32]) -> Vec<f32> {
-        self.words.iter().map(|word| values[word.tokens.clone()].iter().sum()).collect()
+    /// # Errors
+    /// [`Error::TokenValueCount`] for values that are not one for each of the [`tokens`](Self::tokens).
+    pub fn by_word(&self, values: &[f32]) -> Result<Vec<f32>> {
+        if values.len() != self.tokens.len() {
+            let (expected, found) = (self.tokens.len(), values.len());
+            return Err(Error::TokenValueCount { expected, found });
+        }
+        Ok(self.words.iter().map(|word| values[word.tokens.clone()].iter().sum()).collect())
     }
 }

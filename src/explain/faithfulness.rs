@@ -48,7 +48,7 @@ impl Classifier {
     /// let text = "It was not bad at all, in fact I quite liked it.";
     /// let explanation = classifier.explain(text, &Explain::default().attention(true))?;
     /// let own = classifier.faithfulness(&explanation, None, Replacement::Pad)?;
-    /// let rollout = explanation.by_word(&explanation.attention().unwrap().rollout());
+    /// let rollout = explanation.by_word(&explanation.attention().unwrap().rollout())?;
     /// let rollout = classifier.faithfulness(&explanation, Some(&rollout), Replacement::Pad)?;
     /// assert!(own.auac > rollout.auac);
     /// # }

@@ -21,8 +21,8 @@ pub enum Method {
     AttnLrp,
     /// Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) from the same text with every
     /// token `[PAD]`, by Gauss's rule: each step is a point on the way, and costs a forward and a
-    /// backward pass. Where a unit of the head's ReLU switches on the way is found and allowed for, which
-    /// leaves some hundred times less unexplained; feed-forward layers with ReLU have no such help.
+    /// backward pass. Where a unit of the head's ReLU switches on the way is found and allowed for; feed-forward
+    /// layers with ReLU have no such help.
     IntegratedGradients {
         /// Points on the way, at least 1; 50 are usual, and with 100 all of the bundled model's logit but
         /// 1e-4 was explained for each of a hundred texts.

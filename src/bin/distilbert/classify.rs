@@ -36,10 +36,6 @@ pub struct Arguments {
     #[command(flatten)]
     model: ModelFolder,
 
-    /// Threads to compute with [default: the physical cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-
     #[command(flatten)]
     engine: WantedEngine,
 
@@ -78,11 +74,7 @@ impl Arguments {
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let truncation = arguments.truncation();
     let builder = Classifier::builder(arguments.model.find()?).truncation(truncation);
-    let mut builder = arguments.engine.apply(builder);
-    if let Some(threads) = arguments.threads {
-        builder = builder.threads(threads.into());
-    }
-    let classifier = builder.build()?;
+    let classifier = arguments.engine.apply(builder).build()?;
     let top = arguments.top.map(usize::from);
     let report = if arguments.json { Report::json(top) } else { Report::table(&classifier, top) };
     texts::answer_all(Classify { classifier, report }, &arguments.texts)

@@ -1,4 +1,4 @@
-//! Where and how a model is computed: what the user names, or what the checkpoint suggests.
+//! Where and how a model is computed: what the user names, or what the checkpoint and the machine suggest.
 
 use clap::{Args, ValueEnum};
 use distilbert::{ClassifierBuilder, Device, Precision};
@@ -13,6 +13,10 @@ pub struct WantedEngine {
     /// `distilbert quantize` has written]
     #[arg(long, value_name = "HOW", value_enum)]
     precision: Option<Name>,
+
+    /// Threads to compute with [default: the physical cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -27,7 +31,10 @@ enum Name {
 
 impl WantedEngine {
     pub fn apply(self, builder: ClassifierBuilder) -> ClassifierBuilder {
-        let builder = builder.device(self.device);
+        let mut builder = builder.device(self.device);
+        if let Some(threads) = self.threads {
+            builder = builder.threads(threads.into());
+        }
         match self.precision {
             None => builder,
             Some(Name::F32) => builder.precision(Precision::F32),

@@ -17,7 +17,7 @@ use crate::texts::{self, Task};
 use crate::{objective, replacement};
 
 /// Steps of integrated gradients unless `--steps` says otherwise.
-const STEPS: u16 = 50;
+pub const STEPS: u16 = 50;
 
 /// Say which words made a prediction: of the texts given, or of each line of standard input
 ///
@@ -86,10 +86,6 @@ pub struct Arguments {
     #[command(flatten)]
     model: ModelFolder,
 
-    /// Threads to compute with [default: the physical cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-
     #[command(flatten)]
     engine: WantedEngine,
 }
@@ -157,11 +153,8 @@ impl Arguments {
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let (options, perturbations) = (arguments.options(), arguments.perturbations());
     let draws = arguments.draws();
-    let mut builder = arguments.engine.apply(Classifier::builder(arguments.model.find()?));
-    if let Some(threads) = arguments.threads {
-        builder = builder.threads(threads.into());
-    }
-    let classifier = builder.build()?;
+    let classifier =
+        arguments.engine.apply(Classifier::builder(arguments.model.find()?)).build()?;
     let report = if arguments.json { Report::json() } else { Report::table() };
     let (html, svg) = (arguments.html, arguments.svg);
     let task = Explaining { classifier, options, perturbations, report, html, svg };

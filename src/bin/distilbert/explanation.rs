@@ -366,10 +366,6 @@ fn json(classifier: &Classifier, answer: &Answer) -> Value {
     if let Method::IntegratedGradients { steps } = explanation.method() {
         settings["steps"] = steps.into();
     }
-    let objective = match explanation.objective() {
-        Objective::Probability => "probability",
-        _ => "logit",
-    };
     let tokens = explanation.tokens().iter();
     let tokens = tokens.map(|token| part(&token.text, token.start..token.end, token.relevance));
     let words = explanation.words().iter();
@@ -383,7 +379,7 @@ fn json(classifier: &Classifier, answer: &Answer) -> Value {
         "settings": settings,
         "target": explanation.target(),
         "against": explanation.against(),
-        "objective": objective,
+        "objective": explanation.objective().name(),
         "logit": number(explanation.logit()),
         "score": number(explanation.score()),
         "value": explanation.value(),

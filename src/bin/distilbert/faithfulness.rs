@@ -12,14 +12,12 @@ use distilbert::{Classifier, Estimate};
 use serde_json::{Map, Value, json};
 
 use crate::engine::WantedEngine;
+use crate::explain::STEPS;
 use crate::failure::Failure;
 use crate::model_folder::ModelFolder;
 use crate::terminal::{self, BOLD, DIM};
 use crate::tsv::Column;
 use crate::{objective, progress, replacement, tsv};
-
-/// Steps of integrated gradients unless `--steps` says otherwise.
-const STEPS: u16 = 50;
 
 /// Columns of the settings' names.
 const NAMES: usize = 15;
@@ -129,10 +127,6 @@ pub struct Arguments {
     #[command(flatten)]
     model: ModelFolder,
 
-    /// Threads to compute with [default: the physical cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-
     #[command(flatten)]
     engine: WantedEngine,
 
@@ -205,11 +199,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let limit = arguments.limit.map_or(usize::MAX, |limit| limit as usize);
     let texts = tsv::texts(&arguments.data, arguments.text_column.as_ref(), limit)?;
     let builder = Classifier::builder(arguments.model.find()?);
-    let mut builder = arguments.engine.apply(builder);
-    if let Some(threads) = arguments.threads {
-        builder = builder.threads(threads.into());
-    }
-    let classifier = builder.build()?;
+    let classifier = arguments.engine.apply(builder).build()?;
     let progress = progress::bar(texts.len());
     let comparison = classifier.compare_methods(progress.wrap_iter(texts.iter()), &options);
     progress.finish_and_clear();

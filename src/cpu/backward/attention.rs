@@ -66,6 +66,7 @@ impl AttentionBackwardScratch {
 /// Attention of one layer over a batch, and the gradient of what it made.
 pub(super) struct AttentionBackward<'a> {
     pub attention: Attention<'a>,
+    /// One that does not hold the weights.
     pub rule: AttentionRule,
     /// A row for each token.
     pub context_gradient: &'a [f32],

@@ -373,11 +373,17 @@ mod program {
     fn what_is_wrong_is_said_in_one_line() {
         let cases: [(&[u8], &[&str], &[&str]); 6] = [
             (b"id\tbody\n1\tone two\n", &["--text-column", "text"], &["line 1", "`text`", "body"]),
-            (b"one two\t1\nthree four\n", &["--text-column", "2"], &["line 2", "column 2"]),
-            (b"one two\nthr\xeee four\n", &[], &["line 2", "UTF-8"]),
+            (
+                b"one two\t1\nthree four\n",
+                &["--no-header"],
+                &["line 2", "row 2", "1 column, not 2"],
+            ),
+            (b"one two\t1\n", &["--no-header", "--text-column", "3"], &["line 1", "column 3"]),
+            (b"one two\t1\n", &["--text-column", "2"], &["line 1", "--no-header"]),
+            (b"one two\nthr\xeee four\n", &["--no-header"], &["line 2", "UTF-8"]),
             (b"", &[], &["no texts"]),
-            (b"no\nyes\n", &[], &["2 texts", "two words"]),
-            (b"we won\n", &["--precision", "int8"], &["int8"]),
+            (b"no\nyes\n", &["--no-header"], &["2 texts", "two words"]),
+            (b"we won\n", &["--no-header", "--precision", "int8"], &["int8"]),
         ];
         for (content, options, parts) in cases {
             let (_folder, path) = file(content);

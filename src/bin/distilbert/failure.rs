@@ -1,10 +1,12 @@
 //! What ends the program early, and the exit status that it ends with.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use distilbert::Error;
+
+use crate::table::input::STANDARD;
 
 /// The status of a command line that cannot be followed, as `clap` has it.
 const USAGE: u8 = 2;
@@ -22,15 +24,34 @@ pub enum Failure {
 
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", name(path))]
     File { path: PathBuf, source: io::Error },
 
-    #[error("{} has no texts", path.display())]
+    #[error("{} has no texts", name(path))]
     NoTexts { path: PathBuf },
 
     /// A line, counted from 1, that is not as it should be.
-    #[error("{}, line {line}: {reason}", path.display())]
-    Line { path: PathBuf, line: usize, reason: String },
+    #[error("{}, line {line}: {reason}", name(path))]
+    Line { path: PathBuf, line: u64, reason: String },
+
+    #[error("the name of {} does not tell its format: say --format csv, tsv or jsonl", name(path))]
+    UnknownFormat { path: PathBuf },
+
+    #[error("{} exists: --resume goes on with it, --overwrite begins anew", path.display())]
+    OutputExists { path: PathBuf },
+
+    /// What is to be resumed was not made of the same rows, in the same way.
+    #[error(
+        "{} does not come from this input, model and options: {reason}; --overwrite begins anew",
+        path.display()
+    )]
+    OtherOutput { path: PathBuf, reason: String },
+
+    #[error("--output names another format than --input, {}", path.display())]
+    OtherFormat { path: PathBuf },
+
+    #[error("{} is the input", path.display())]
+    OutputIsInput { path: PathBuf },
 
     #[error("cannot read standard input: {0}")]
     Input(#[source] io::Error),
@@ -53,6 +74,11 @@ impl Failure {
             | Self::File { .. }
             | Self::NoTexts { .. }
             | Self::Line { .. }
+            | Self::UnknownFormat { .. }
+            | Self::OutputExists { .. }
+            | Self::OtherOutput { .. }
+            | Self::OtherFormat { .. }
+            | Self::OutputIsInput { .. }
             | Self::Library(
                 Error::NoModel { .. }
                 | Error::Exists { .. }
@@ -66,6 +92,14 @@ impl Failure {
             _ => ExitCode::FAILURE,
         }
     }
+}
+
+/// A table's name.
+fn name(path: &Path) -> String {
+    if path.as_os_str() == STANDARD {
+        return "standard input".to_owned();
+    }
+    path.display().to_string()
 }
 
 fn list(folders: &[PathBuf]) -> String {

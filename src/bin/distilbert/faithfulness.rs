@@ -15,9 +15,9 @@ use crate::engine::WantedEngine;
 use crate::explain::STEPS;
 use crate::failure::Failure;
 use crate::model_folder::ModelFolder;
+use crate::table::{Table, TableOptions};
 use crate::terminal::{self, BOLD, DIM};
-use crate::tsv::Column;
-use crate::{objective, progress, replacement, tsv};
+use crate::{objective, progress, replacement};
 
 /// Columns of the settings' names.
 const NAMES: usize = 15;
@@ -69,15 +69,12 @@ const MEASURES: [Measure; 5] = [
   distilbert faithfulness reviews.tsv --methods lrp,random --against random --json"
 )]
 pub struct Arguments {
-    /// Texts, one a line, of tab-separated values
-    ///
-    /// The first line is a header if it has the text column, or a column called `text`.
+    /// A table of texts: CSV, tab-separated values or JSON lines; - is standard input
     #[arg(value_name = "DATA")]
     data: PathBuf,
 
-    /// The column of the texts, by name or counted from 1 [default: text, or the first if none is called so]
-    #[arg(long, value_name = "COLUMN")]
-    text_column: Option<Column>,
+    #[command(flatten)]
+    table: TableOptions,
 
     /// Take only the first N texts
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -193,11 +190,27 @@ impl Arguments {
     }
 }
 
+/// The first texts of a table, at least one.
+fn texts(path: &Path, options: &TableOptions, limit: usize) -> Result<Vec<String>, Failure> {
+    let mut table = Table::open(path, options, &[options.texts()])?;
+    let mut texts = Vec::new();
+    while texts.len() < limit
+        && let Some(row) = table.next_row()?
+    {
+        let text = row.text(&table.places()[0]).map_err(|reason| table.fault(&row, &reason))?;
+        texts.push(text.into_owned());
+    }
+    if texts.is_empty() {
+        return Err(Failure::NoTexts { path: path.into() });
+    }
+    Ok(texts)
+}
+
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let against = arguments.against();
     let options = arguments.options();
     let limit = arguments.limit.map_or(usize::MAX, |limit| limit as usize);
-    let texts = tsv::texts(&arguments.data, arguments.text_column.as_ref(), limit)?;
+    let texts = texts(&arguments.data, &arguments.table, limit)?;
     let builder = Classifier::builder(arguments.model.find()?);
     let classifier = arguments.engine.apply(builder).build()?;
     let progress = progress::bar(texts.len());

@@ -14,9 +14,9 @@ mod progress;
 mod quantize;
 mod replacement;
 mod report;
+mod table;
 mod terminal;
 mod texts;
-mod tsv;
 
 use std::process::ExitCode;
 

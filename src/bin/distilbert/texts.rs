@@ -103,37 +103,16 @@ impl<T: Task> Run<T> {
 
     /// Answers every text in order, and says on standard error which are refused.
     fn batch(&mut self, texts: &[&[u8]]) -> Result<(), Failure> {
-        self.answer(texts)?;
-        self.task.flush()
-    }
-
-    /// Answers all texts at once, or if one of them is refused, each half for itself: so the others
-    /// still go through in few and large batches.
-    fn answer(&mut self, texts: &[&[u8]]) -> Result<(), Failure> {
-        match answers(&self.task, texts) {
-            Ok(answers) => {
-                for (text, answer) in &answers {
-                    self.task.write(text, answer)?;
-                }
-                self.count(texts.len());
-            }
-            Err(Refusal::Library(error)) if is_of_every_text(&error) => return Err(error.into()),
-            Err(refusal) if texts.len() <= 1 => {
-                self.count(texts.len());
-                self.refuse(&refusal)?;
-            }
-            Err(_) => {
-                let (first, second) = texts.split_at(texts.len() / 2);
-                self.answer(first)?;
-                self.answer(second)?;
+        let texts = texts.iter().map(|text| Ok(str::from_utf8(text)?)).collect();
+        for answer in answer_each(|texts| self.task.answers(texts), texts)? {
+            self.seen += 1;
+            self.progress.inc(1);
+            match answer {
+                Ok((text, answer)) => self.task.write(text, &answer)?,
+                Err(refusal) => self.refuse(&refusal)?,
             }
         }
-        Ok(())
-    }
-
-    fn count(&mut self, texts: usize) {
-        self.seen += texts;
-        self.progress.inc(texts as u64);
+        self.task.flush()
     }
 
     /// Says that the text seen last is refused.
@@ -147,14 +126,46 @@ impl<T: Task> Run<T> {
     }
 }
 
-fn answers<'t, T: Task>(
-    task: &T,
-    texts: &[&'t [u8]],
-) -> Result<Vec<(&'t str, T::Answer)>, Refusal> {
-    let texts: Vec<&str> =
-        texts.iter().map(|text| str::from_utf8(text)).collect::<Result<_, _>>()?;
-    let answers = task.answers(&texts)?;
-    Ok(texts.into_iter().zip(answers).collect())
+/// A text and its answer, or why there is none.
+pub type Answered<'t, A> = Result<(&'t str, A), Refusal>;
+
+/// Answers each text by itself, though in large batches: one that is refused leaves the others be.
+pub fn answer_each<'t, A>(
+    answers: impl Fn(&[&'t str]) -> Result<Vec<A>, Error>,
+    texts: Vec<Result<&'t str, Refusal>>,
+) -> Result<Vec<Answered<'t, A>>, Error> {
+    let sound: Vec<&str> = texts.iter().filter_map(|text| text.as_ref().ok().copied()).collect();
+    let mut found = Vec::with_capacity(sound.len());
+    answer_halves(&answers, &sound, &mut found)?;
+    let mut found = found.into_iter();
+    let mut answer = |text| found.next().map(|answer| Ok((text, answer?)));
+    Ok(texts
+        .into_iter()
+        .filter_map(|text| text.map_or_else(|refusal| Some(Err(refusal)), &mut answer))
+        .collect())
+}
+
+/// Answers all texts at once, or if one of them is refused, each half for itself: so the others still go
+/// through in few and large batches.
+fn answer_halves<'t, A>(
+    answers: &impl Fn(&[&'t str]) -> Result<Vec<A>, Error>,
+    texts: &[&'t str],
+    found: &mut Vec<Result<A, Refusal>>,
+) -> Result<(), Error> {
+    if texts.is_empty() {
+        return Ok(());
+    }
+    match answers(texts) {
+        Ok(answers) => found.extend(answers.into_iter().map(Ok)),
+        Err(error) if is_of_every_text(&error) => return Err(error),
+        Err(error) if texts.len() == 1 => found.push(Err(error.into())),
+        Err(_) => {
+            let (first, second) = texts.split_at(texts.len() / 2);
+            answer_halves(answers, first, found)?;
+            answer_halves(answers, second, found)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether no text would fare better.
@@ -172,7 +183,11 @@ fn is_of_every_text(error: &Error) -> bool {
 
 /// Why a text has no answer.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub enum Refusal {
+    /// There is no text: what is wrong with its row.
+    #[error("{0}")]
+    Row(String),
+
     #[error("not valid UTF-8 from byte {} on", .0.valid_up_to() + 1)]
     Encoding(#[from] Utf8Error),
 

@@ -1,4 +1,8 @@
-//! `distilbert classify`: texts from the command line or standard input, one prediction for each.
+//! `distilbert classify`: a prediction for each text of the command line, of standard input or of a table.
+
+mod file;
+mod resume;
+mod rows;
 
 use std::process::ExitCode;
 
@@ -10,27 +14,36 @@ use crate::engine::WantedEngine;
 use crate::failure::Failure;
 use crate::model_folder::ModelFolder;
 use crate::report::Report;
+use crate::table::TableOptions;
 use crate::texts::{self, Task};
+
+use self::file::FileOptions;
 
 /// Tokens that windows share unless `--stride` says otherwise.
 const STRIDE: usize = 64;
 
-/// Classify texts: those given, or one a line from standard input
+/// Classify texts: those given, one a line from standard input, or the rows of a table
+///
+/// With --input, every row of the table is written again with two columns more, `label` and `score`. The
+/// table may be of any size: memory stays small, and what was interrupted is gone on with by --resume.
 #[derive(Args)]
 #[command(after_help = "Examples:
   distilbert classify \"I can't believe we won!\"
-  distilbert classify --json --top 3 < reviews.txt > emotions.jsonl")]
+  distilbert classify --json --top 3 < reviews.txt > emotions.jsonl
+  distilbert classify --input reviews.csv --output emotions.csv --text-column review
+  sort -u posts.txt | distilbert classify --input - --format tsv --no-header | cut -f 2 | uniq -c")]
 pub struct Arguments {
     /// Texts to classify; without any, each line of standard input is one
-    #[arg(value_name = "TEXT")]
+    #[arg(value_name = "TEXT", conflicts_with = "input")]
     texts: Vec<String>,
 
     /// Print one JSON object a line, in the order of the texts
-    #[arg(long)]
+    #[arg(long, conflicts_with = "input")]
     json: bool,
 
     /// Give only the K best labels
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "K", conflicts_with = "input",
+        value_parser = clap::value_parser!(u16).range(1..))]
     top: Option<u16>,
 
     #[command(flatten)]
@@ -46,6 +59,12 @@ pub struct Arguments {
     /// Tokens that neighbouring windows share [default: 64]
     #[arg(long, value_name = "N")]
     stride: Option<usize>,
+
+    #[command(flatten, next_help_heading = "Tables")]
+    file: FileOptions,
+
+    #[command(flatten)]
+    table: TableOptions,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -62,19 +81,30 @@ impl Arguments {
     fn truncation(&self) -> Truncation {
         match (self.truncation, self.stride) {
             (LongText::Windows, stride) => Truncation::Windows { stride: stride.unwrap_or(STRIDE) },
-            (_, Some(_)) => Self::augment_args(Command::new("distilbert classify"))
-                .error(ErrorKind::ArgumentConflict, "--stride needs --truncation windows")
-                .exit(),
+            (_, Some(_)) => usage("--stride needs --truncation windows"),
             (LongText::Error, None) => Truncation::Error,
             (LongText::Right, None) => Truncation::Right,
         }
     }
 }
 
+/// Ends the program over a command line that cannot be followed.
+fn usage(message: &str) -> ! {
+    Arguments::augment_args(Command::new("distilbert classify"))
+        .error(ErrorKind::ArgumentConflict, message)
+        .exit()
+}
+
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let truncation = arguments.truncation();
+    if arguments.file.input.is_none() && arguments.table.is_given() {
+        usage("options of tables need --input");
+    }
     let builder = Classifier::builder(arguments.model.find()?).truncation(truncation);
     let classifier = arguments.engine.apply(builder).build()?;
+    if let Some(input) = &arguments.file.input {
+        return file::run(&classifier, input, &arguments.file, &arguments.table);
+    }
     let top = arguments.top.map(usize::from);
     let report = if arguments.json { Report::json(top) } else { Report::table(&classifier, top) };
     texts::answer_all(Classify { classifier, report }, &arguments.texts)

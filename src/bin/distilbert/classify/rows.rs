@@ -1,0 +1,168 @@
+//! Rows of a table as they were, with a prediction added to each.
+
+use distilbert::{Classifier, Prediction};
+use serde_json::{Value, json};
+
+use crate::report::number;
+use crate::table::delimited::{self, Record, Syntax};
+use crate::table::{Content, Object, Row, Table};
+
+/// How predictions are added to the rows of a table.
+pub struct RowWriter {
+    syntax: Option<Syntax>,
+    header: Option<Vec<String>>,
+    /// Before the names of what is added.
+    prefix: String,
+    labels: Vec<String>,
+    /// Whether every label's score is added.
+    scores: bool,
+}
+
+impl RowWriter {
+    pub fn new(table: &Table, classifier: &Classifier, prefix: &str, scores: bool) -> Self {
+        Self {
+            syntax: table.syntax(),
+            header: table.header().map(<[String]>::to_vec),
+            prefix: prefix.to_owned(),
+            labels: classifier.labels().to_vec(),
+            scores,
+        }
+    }
+
+    fn name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// Names of the columns that are added to fields.
+    fn columns(&self) -> Vec<String> {
+        let scores = if self.scores { &self.labels[..] } else { &[] };
+        let scores = scores.iter().map(|label| self.name(&format!("score_{label}")));
+        [self.name("label"), self.name("score")].into_iter().chain(scores).collect()
+    }
+
+    /// A name that is added but that the header has already.
+    pub fn taken_column(&self) -> Option<String> {
+        let header = self.header.as_deref().unwrap_or_default();
+        self.columns().into_iter().find(|column| header.contains(column))
+    }
+
+    /// A name that is added but that the object has already.
+    pub fn taken_key(&self, row: &Row) -> Option<String> {
+        let Content::Object(object) = &row.content else { return None };
+        let names = ["label", "score", "scores"];
+        let added = &names[..if self.scores { 3 } else { 2 }];
+        added.iter().map(|name| self.name(name)).find(|name| object.has(name))
+    }
+
+    /// Writes the names of the columns, if the table has them.
+    pub fn write_header(&self, out: &mut Vec<u8>) {
+        if let (Some(header), Some(syntax)) = (&self.header, self.syntax) {
+            let columns = self.columns();
+            let names = header.iter().chain(&columns);
+            write_fields(out, syntax, names.map(String::as_bytes));
+        }
+    }
+
+    /// Writes a row with its prediction, or with empty fields in place of one.
+    pub fn write(&self, row: &Row, prediction: Option<&Prediction>, out: &mut Vec<u8>) {
+        match (&row.content, self.syntax) {
+            (Content::Fields(record), Some(syntax)) => {
+                let record = of_width(record, row.width, syntax);
+                let added = self.fields(prediction);
+                write_fields(
+                    out,
+                    syntax,
+                    record.fields().chain(added.iter().map(String::as_bytes)),
+                );
+            }
+            (Content::Object(object), _) => self.write_object(object, prediction, out),
+            // A table without objects has a syntax.
+            (Content::Fields(_), None) => {}
+        }
+    }
+
+    /// Whether a row that was written has no prediction.
+    pub fn is_without_prediction(&self, written: &Written<'_>) -> bool {
+        match written {
+            Written::Record(record) => {
+                let label = record.len().checked_sub(self.columns().len());
+                label.and_then(|label| record.field(label)).is_none_or(<[u8]>::is_empty)
+            }
+            Written::Line(line) => line.ends_with(self.members(None).as_bytes()),
+        }
+    }
+
+    fn fields(&self, prediction: Option<&Prediction>) -> Vec<String> {
+        let Some(prediction) = prediction else {
+            return vec![String::new(); self.columns().len()];
+        };
+        let mut fields = vec![prediction.label().to_owned(), prediction.score().to_string()];
+        if self.scores {
+            fields.extend(prediction.scores().iter().map(f32::to_string));
+        }
+        fields
+    }
+
+    /// The object with its own text unchanged. A line that is no object becomes the member `row` of one.
+    fn write_object(&self, object: &Object, prediction: Option<&Prediction>, out: &mut Vec<u8>) {
+        if object.is_valid() {
+            let line = object.line.trim_ascii_end();
+            // What parses as an object ends in a brace.
+            out.extend_from_slice(&line[..line.len() - 1]);
+            if !object.is_empty() {
+                out.push(b',');
+            }
+        } else {
+            let row = json!(String::from_utf8_lossy(&object.line));
+            out.extend_from_slice(format!("{{\"row\":{row},").as_bytes());
+        }
+        out.extend_from_slice(self.members(prediction).as_bytes());
+        out.push(b'\n');
+    }
+
+    /// The members that end an object.
+    fn members(&self, prediction: Option<&Prediction>) -> String {
+        let label = prediction.map_or(Value::Null, |prediction| json!(prediction.label()));
+        let score = prediction.map_or(Value::Null, |prediction| number(prediction.score()));
+        let (label_name, score_name) = (json!(self.name("label")), json!(self.name("score")));
+        let mut members = format!("{label_name}:{label},{score_name}:{score}");
+        if self.scores {
+            let scores = prediction.map_or(Value::Null, |prediction| {
+                let scores = prediction.scores().iter().map(|&score| number(score));
+                Value::Object(self.labels.iter().cloned().zip(scores).collect())
+            });
+            members += &format!(",{}:{scores}", json!(self.name("scores")));
+        }
+        members + "}"
+    }
+}
+
+/// A row as it was written.
+pub enum Written<'a> {
+    Record(&'a Record),
+    Line(&'a [u8]),
+}
+
+fn write_fields<'f>(out: &mut Vec<u8>, syntax: Syntax, fields: impl Iterator<Item = &'f [u8]>) {
+    // Memory takes all that is written.
+    let _ = delimited::write(out, syntax, fields);
+}
+
+/// The record with as many fields as the others have: empty ones are added, and those too many become part of
+/// the last, so that nothing is lost.
+fn of_width(record: &Record, width: Option<usize>, syntax: Syntax) -> Record {
+    let width = width.unwrap_or(record.len());
+    let mut fitted = Record::default();
+    record.fields().take(width.min(record.len()).saturating_sub(1)).for_each(|f| fitted.push(f));
+    let rest: Vec<&[u8]> = record.fields().skip(fitted.len()).collect();
+    let delimiter = match syntax {
+        Syntax::Csv { delimiter } => delimiter,
+        // A tab would begin another field.
+        Syntax::Tsv => b' ',
+    };
+    fitted.push(&rest.join(&delimiter));
+    while fitted.len() < width {
+        fitted.push(b"");
+    }
+    fitted
+}

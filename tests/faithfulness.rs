@@ -371,7 +371,7 @@ mod program {
 
     #[test]
     fn what_is_wrong_is_said_in_one_line() {
-        let cases: [(&[u8], &[&str], &[&str]); 6] = [
+        let cases: [(&[u8], &[&str], &[&str]); 8] = [
             (b"id\tbody\n1\tone two\n", &["--text-column", "text"], &["line 1", "`text`", "body"]),
             (
                 b"one two\t1\nthree four\n",

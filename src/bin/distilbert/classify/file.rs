@@ -177,7 +177,7 @@ impl Job<'_> {
     fn run(mut self) -> Result<ExitCode, Failure> {
         let mut rows = Vec::new();
         let mut bytes = Vec::new();
-        while self.read_chunk(&mut rows)? {
+        while self.table.read_chunk(&mut rows)? {
             let outcome = self.classify(&rows, &mut bytes);
             self.out.write_all(&bytes).and_then(|()| self.out.flush()).map_err(Failure::Output)?;
             outcome?;
@@ -193,17 +193,6 @@ impl Job<'_> {
             ));
         }
         Ok(if self.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-
-    /// Reads the rows that are at hand, at least one; `false` at the end.
-    fn read_chunk(&mut self, rows: &mut Vec<Row>) -> Result<bool, Failure> {
-        while let Some(row) = self.table.next_row()? {
-            rows.push(row);
-            if !self.table.has_more_at_hand() {
-                break;
-            }
-        }
-        Ok(!rows.is_empty())
     }
 
     /// Writes rows with their predictions into `bytes`.

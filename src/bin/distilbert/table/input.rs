@@ -26,6 +26,8 @@ pub struct Input {
     /// The line that the next byte is on, counted from 1.
     line: u64,
     last: Option<u8>,
+    /// How often the buffer was empty and more was read.
+    refills: u64,
     /// The line and the position at which the row that is being read begins.
     row: (u64, u64),
 }
@@ -57,6 +59,7 @@ impl Input {
             position,
             line: 1,
             last: None,
+            refills: 0,
             row: (1, position),
         };
         match start[..] {
@@ -70,6 +73,9 @@ impl Input {
         if self.position - self.row.1 > LONGEST_ROW as u64 {
             let reason = format!("the row has no end in {} MB", LONGEST_ROW >> 20);
             return Err(self.fault(reason));
+        }
+        if self.reader.buffer().is_empty() {
+            self.refills += 1;
         }
         loop {
             match self.reader.fill_buf() {
@@ -117,9 +123,9 @@ impl Input {
         self.row.0
     }
 
-    /// Whether more bytes have come than were taken.
-    pub fn has_more_at_hand(&self) -> bool {
-        !self.reader.buffer().is_empty()
+    /// How many buffers have been taken whole.
+    pub fn buffers(&self) -> u64 {
+        self.refills - u64::from(!self.reader.buffer().is_empty())
     }
 
     /// The byte taken last.

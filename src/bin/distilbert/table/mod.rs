@@ -224,9 +224,17 @@ impl Table {
         Failure::Line { path: self.input().path().into(), line: row.line, reason }
     }
 
-    /// Whether more of the file has come than was read.
-    pub fn has_more_at_hand(&self) -> bool {
-        self.first.is_some() || self.input().has_more_at_hand()
+    /// Reads the rows that have come so far, at least one, and about a buffer of them at most; `false` at the
+    /// end. So a row typed is there at once, a file is read in large pieces, and memory stays small.
+    pub fn read_chunk(&mut self, rows: &mut Vec<Row>) -> Result<bool, Failure> {
+        let buffers = self.input().buffers();
+        while let Some(row) = self.next_row()? {
+            rows.push(row);
+            if self.input().buffers() > buffers {
+                break;
+            }
+        }
+        Ok(!rows.is_empty())
     }
 
     /// Where the columns are that were wanted, in their order.

@@ -34,7 +34,14 @@ pub enum Failure {
     #[error("{}, line {line}: {reason}", name(path))]
     Line { path: PathBuf, line: u64, reason: String },
 
-    #[error("the name of {} does not tell its format: say --format csv, tsv or jsonl", name(path))]
+    /// A row, counted from 1, and the line that it begins on.
+    #[error("{}, {}row {row}: {reason}", name(path), line.map_or(String::new(), |line| format!("line {line}, ")))]
+    Row { path: PathBuf, line: Option<u64>, row: u64, reason: String },
+
+    #[error(
+        "the name of {} does not tell its format: say --format csv, tsv, jsonl or parquet",
+        name(path)
+    )]
     UnknownFormat { path: PathBuf },
 
     #[error("{} exists: --resume goes on with it, --overwrite begins anew", path.display())]
@@ -46,6 +53,18 @@ pub enum Failure {
         path.display()
     )]
     OtherOutput { path: PathBuf, reason: String },
+
+    #[cfg(feature = "parquet")]
+    #[error("{}: {reason}", path.display())]
+    Parquet { path: PathBuf, reason: String },
+
+    #[cfg(not(feature = "parquet"))]
+    #[error("{} is Parquet: build the program with --features parquet", path.display())]
+    NoParquet { path: PathBuf },
+
+    #[cfg(feature = "parquet")]
+    #[error("Parquet is read from files and written to files, not to standard streams")]
+    ParquetStream,
 
     #[error("--output names another format than --input, {}", path.display())]
     OtherFormat { path: PathBuf },
@@ -68,12 +87,17 @@ impl Failure {
 
     pub fn status(&self) -> ExitCode {
         match self {
+            #[cfg(not(feature = "parquet"))]
+            Self::NoParquet { .. } => ExitCode::from(USAGE),
+            #[cfg(feature = "parquet")]
+            Self::Parquet { .. } | Self::ParquetStream => ExitCode::from(USAGE),
             Self::NoBundledModel { .. }
             | Self::NotOneText { .. }
             | Self::Write { .. }
             | Self::File { .. }
             | Self::NoTexts { .. }
             | Self::Line { .. }
+            | Self::Row { .. }
             | Self::UnknownFormat { .. }
             | Self::OutputExists { .. }
             | Self::OtherOutput { .. }

@@ -67,7 +67,8 @@ pub fn run(
     let table = Table::open(input, table_options, &[table_options.texts()])?;
     let writer = RowWriter::new(&table, classifier, &options.prefix, options.scores);
     if let Some(column) = writer.taken_column() {
-        return Err(table.input().fault(taken(&column)));
+        let reason = taken(&column);
+        return Err(Failure::Line { path: input.into(), line: 1, reason });
     }
     let mut job = Job {
         classifier,
@@ -92,7 +93,7 @@ pub fn run(
         Some(output) => job.out = Box::new(job.open(output, options)?),
     }
     if is_shown {
-        job.progress = RowProgress::new(job.table.input().size());
+        job.progress = RowProgress::new(job.table.size());
     }
     job.run()
 }
@@ -181,7 +182,7 @@ impl Job<'_> {
             let outcome = self.classify(&rows, &mut bytes);
             self.out.write_all(&bytes).and_then(|()| self.out.flush()).map_err(Failure::Output)?;
             outcome?;
-            self.progress.set(rows.len(), self.table.input().position());
+            self.progress.set(rows.len(), self.table.position());
             rows.clear();
             bytes.clear();
         }

@@ -143,10 +143,6 @@ impl Input {
         self.size
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// What is wrong with the row that is being read.
     pub fn fault(&self, reason: impl Into<String>) -> Failure {
         Failure::Line { path: self.path.clone(), line: self.row.0, reason: reason.into() }

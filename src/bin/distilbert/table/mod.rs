@@ -1,19 +1,24 @@
-//! Tables of texts, row by row in constant memory: comma- and tab-separated values and JSON lines.
+//! Tables of texts, row by row in constant memory: comma- and tab-separated values, JSON lines and
+//! Parquet.
 
 pub mod column;
 pub mod delimited;
 pub mod input;
 mod json_lines;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 mod row;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
 use self::column::{Column, Place, Wanted};
 use self::delimited::{Record, Syntax};
 use self::input::Input;
+#[cfg(feature = "parquet")]
+use self::input::STANDARD;
 pub use self::row::{Content, Object, Row};
 use crate::failure::Failure;
 
@@ -26,6 +31,8 @@ pub enum Format {
     Tsv,
     /// A JSON object a line
     Jsonl,
+    /// Apache Parquet
+    Parquet,
 }
 
 /// How a table is to be read.
@@ -78,6 +85,7 @@ impl TableOptions {
             Some("csv") => Ok(Format::Csv),
             Some("tsv" | "tab") => Ok(Format::Tsv),
             Some("jsonl" | "ndjson") => Ok(Format::Jsonl),
+            Some("parquet") => Ok(Format::Parquet),
             _ => Err(Failure::UnknownFormat { path: path.into() }),
         }
     }
@@ -93,14 +101,6 @@ impl TableOptions {
         }
     }
 
-    fn syntax(&self, format: Format) -> Option<Syntax> {
-        match format {
-            Format::Csv => Some(Syntax::Csv { delimiter: self.delimiter.unwrap_or(b',') }),
-            Format::Tsv => Some(Syntax::Tsv),
-            Format::Jsonl => None,
-        }
-    }
-
     fn has_header(&self) -> Option<bool> {
         match (self.header, self.no_header) {
             (true, _) => Some(true),
@@ -112,6 +112,7 @@ impl TableOptions {
 
 /// A table that is open for reading.
 pub struct Table {
+    path: PathBuf,
     reader: Reader,
     /// A row that has been read to find the columns.
     first: Option<Row>,
@@ -125,6 +126,8 @@ pub struct Table {
 enum Reader {
     Delimited(Box<delimited::Reader>, Syntax),
     JsonLines(json_lines::Reader),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<parquet::Reader>),
 }
 
 impl Table {
@@ -134,16 +137,45 @@ impl Table {
         options: &TableOptions,
         wanted: &[Wanted<'_>],
     ) -> Result<Self, Failure> {
-        let format = options.format(path)?;
-        let input = Input::open(path)?;
-        let reader = match options.syntax(format) {
-            Some(syntax) => Reader::Delimited(delimited::Reader::new(input, syntax).into(), syntax),
-            None => Reader::JsonLines(json_lines::Reader::new(input)),
+        let delimited = |syntax| {
+            let reader = delimited::Reader::new(Input::open(path)?, syntax);
+            Ok::<_, Failure>(Reader::Delimited(reader.into(), syntax))
         };
-        let mut table =
-            Self { reader, first: None, header: None, width: None, places: Vec::new(), rows: 0 };
+        let reader = match options.format(path)? {
+            Format::Csv => delimited(Syntax::Csv { delimiter: options.delimiter.unwrap_or(b',') })?,
+            Format::Tsv => delimited(Syntax::Tsv)?,
+            Format::Jsonl => Reader::JsonLines(json_lines::Reader::new(Input::open(path)?)),
+            Format::Parquet => return Self::open_parquet(path, wanted),
+        };
+        let mut table = Self::new(path, reader);
         table.find_columns(options.has_header(), wanted)?;
         Ok(table)
+    }
+
+    #[cfg(feature = "parquet")]
+    fn open_parquet(path: &Path, wanted: &[Wanted<'_>]) -> Result<Self, Failure> {
+        if path.as_os_str() == STANDARD {
+            return Err(Failure::ParquetStream);
+        }
+        let (reader, places) = parquet::Reader::open(path, wanted)?;
+        Ok(Self { places, ..Self::new(path, Reader::Parquet(reader.into())) })
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    fn open_parquet(path: &Path, _: &[Wanted<'_>]) -> Result<Self, Failure> {
+        Err(Failure::NoParquet { path: path.into() })
+    }
+
+    fn new(path: &Path, reader: Reader) -> Self {
+        Self {
+            path: path.into(),
+            reader,
+            first: None,
+            header: None,
+            width: None,
+            places: Vec::new(),
+            rows: 0,
+        }
     }
 
     fn find_columns(
@@ -152,7 +184,9 @@ impl Table {
         wanted: &[Wanted<'_>],
     ) -> Result<(), Failure> {
         let Some(first) = self.read()? else { return Ok(()) };
-        let fault = |reason| self.input().fault(reason);
+        let path = self.path.clone();
+        let fault =
+            |reason| Failure::Line { path: path.clone(), line: first.line.unwrap_or(1), reason };
         let header = match &first.content {
             Content::Object(object) => {
                 let is_key = |name: &str| object.has(name);
@@ -207,12 +241,17 @@ impl Table {
             Reader::JsonLines(reader) => {
                 reader.next_line()?.map(|line| Content::Object(Object::of_line(line)))
             }
+            #[cfg(feature = "parquet")]
+            Reader::Parquet(reader) => {
+                let values = reader.next_object(&self.path)?;
+                values.map(|values| Content::Object(Object::of_values(values)))
+            }
         };
         let Some(content) = content else { return Ok(None) };
         self.rows += 1;
         Ok(Some(Row {
             number: self.rows,
-            line: self.input().row_line(),
+            line: self.input().map(Input::row_line),
             width: self.width,
             content,
         }))
@@ -220,17 +259,21 @@ impl Table {
 
     /// What is wrong with a row.
     pub fn fault(&self, row: &Row, reason: &dyn fmt::Display) -> Failure {
-        let reason = format!("row {}: {reason}", row.number);
-        Failure::Line { path: self.input().path().into(), line: row.line, reason }
+        Failure::Row {
+            path: self.path.clone(),
+            line: row.line,
+            row: row.number,
+            reason: reason.to_string(),
+        }
     }
 
     /// Reads the rows that have come so far, at least one, and about a buffer of them at most; `false` at the
     /// end. So a row typed is there at once, a file is read in large pieces, and memory stays small.
     pub fn read_chunk(&mut self, rows: &mut Vec<Row>) -> Result<bool, Failure> {
-        let buffers = self.input().buffers();
+        let buffers = self.buffers();
         while let Some(row) = self.next_row()? {
             rows.push(row);
-            if self.input().buffers() > buffers {
+            if self.buffers() > buffers {
                 break;
             }
         }
@@ -250,14 +293,39 @@ impl Table {
     pub fn syntax(&self) -> Option<Syntax> {
         match self.reader {
             Reader::Delimited(_, syntax) => Some(syntax),
-            Reader::JsonLines(_) => None,
+            _ => None,
         }
     }
 
-    pub fn input(&self) -> &Input {
+    /// How far the table is read, in bytes or in rows.
+    pub fn position(&self) -> u64 {
+        self.input().map_or(self.rows, Input::position)
+    }
+
+    /// Where its end is, if that is known.
+    pub fn size(&self) -> Option<u64> {
         match &self.reader {
-            Reader::Delimited(reader, _) => reader.input(),
-            Reader::JsonLines(reader) => reader.input(),
+            #[cfg(feature = "parquet")]
+            Reader::Parquet(reader) => Some(reader.rows()),
+            _ => self.input()?.size(),
+        }
+    }
+
+    /// How many buffers have been taken whole.
+    fn buffers(&self) -> u64 {
+        match &self.reader {
+            #[cfg(feature = "parquet")]
+            Reader::Parquet(reader) => reader.buffers(),
+            _ => self.input().map_or(0, Input::buffers),
+        }
+    }
+
+    fn input(&self) -> Option<&Input> {
+        match &self.reader {
+            Reader::Delimited(reader, _) => Some(reader.input()),
+            Reader::JsonLines(reader) => Some(reader.input()),
+            #[cfg(feature = "parquet")]
+            Reader::Parquet(_) => None,
         }
     }
 }

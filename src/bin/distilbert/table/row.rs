@@ -10,8 +10,8 @@ use super::delimited::Record;
 pub struct Row {
     /// Counted from 1; a header is no row.
     pub number: u64,
-    /// The line that it begins on, counted from 1.
-    pub line: u64,
+    /// The line that it begins on, counted from 1; none where rows are not lines.
+    pub line: Option<u64>,
     /// Fields that it should have.
     pub width: Option<usize>,
     pub content: Content,
@@ -39,6 +39,12 @@ impl Object {
             },
         };
         Self { line, parsed }
+    }
+
+    /// Values that were no line.
+    #[cfg(feature = "parquet")]
+    pub fn of_values(values: Map<String, Value>) -> Self {
+        Self { line: Vec::new(), parsed: Ok(values) }
     }
 
     pub fn has(&self, key: &str) -> bool {

@@ -6,16 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use distilbert::{Classifier, Prediction};
+use distilbert::Classifier;
 
+use super::answers::Answers;
 use super::resume;
-use super::rows::RowWriter;
+use super::rows::{Added, RowWriter};
 use crate::failure::Failure;
 use crate::progress::RowProgress;
 use crate::table::input::STANDARD;
-use crate::table::{Row, Table, TableOptions};
-use crate::terminal;
-use crate::texts::{Refusal, answer_each};
+use crate::table::{Format, Row, Table, TableOptions};
 
 #[derive(Args)]
 pub struct FileOptions {
@@ -54,6 +53,20 @@ pub struct FileOptions {
     prefix: String,
 }
 
+impl FileOptions {
+    /// Whether to go on with an output, if it is there.
+    ///
+    /// # Errors
+    /// [`Failure::OutputExists`] if neither that nor anything else was said.
+    pub fn goes_on(&self, output: &Path) -> Result<bool, Failure> {
+        let is_begun = fs::metadata(output).is_ok_and(|about| about.is_dir() || about.len() > 0);
+        if is_begun && !self.resume && !self.overwrite {
+            return Err(Failure::OutputExists { path: output.into() });
+        }
+        Ok(is_begun && self.resume)
+    }
+}
+
 pub fn run(
     classifier: &Classifier,
     input: &Path,
@@ -64,38 +77,57 @@ pub fn run(
     if let Some(output) = output {
         check_output(input, output, table_options)?;
     }
-    let table = Table::open(input, table_options, &[table_options.texts()])?;
-    let writer = RowWriter::new(&table, classifier, &options.prefix, options.scores);
-    if let Some(column) = writer.taken_column() {
-        let reason = taken(&column);
-        return Err(Failure::Line { path: input.into(), line: 1, reason });
+    let added = Added::new(classifier, &options.prefix, options.scores);
+    let answers = Answers::new(classifier, options.strict);
+    if table_options.format(input)? == Format::Parquet {
+        return run_parquet(answers, added, input, output, options, table_options);
     }
-    let mut job = Job {
-        classifier,
-        strict: options.strict,
-        progress: RowProgress::hidden(),
-        table,
-        writer,
-        out: Box::new(io::sink()),
-        failed: 0,
-        truncated: 0,
+    let table = Table::open(input, table_options, &[table_options.texts()])?;
+    let fault = |reason| Failure::Line { path: input.into(), line: 1, reason };
+    let writer = RowWriter::new(&table, added).map_err(fault)?;
+    let mut job = Job { answers, table, writer };
+    let mut out: Box<dyn Write> = match output {
+        Some(output) => Box::new(job.open(output, options)?),
+        None => {
+            let mut out = io::stdout();
+            out.write_all(&job.header()).map_err(Failure::Output)?;
+            Box::new(out)
+        }
     };
     // Typed rows, or answers on the same terminal, would mix with it.
     let is_typed = input.as_os_str() == STANDARD && io::stdin().is_terminal();
-    let is_shown = !is_typed && (output.is_some() || !io::stdout().is_terminal());
-    match output {
-        None => {
-            let mut header = Vec::new();
-            job.writer.write_header(&mut header);
-            job.out = Box::new(io::stdout());
-            job.out.write_all(&header).map_err(Failure::Output)?;
-        }
-        Some(output) => job.out = Box::new(job.open(output, options)?),
+    if !is_typed && (output.is_some() || !io::stdout().is_terminal()) {
+        job.answers.progress = RowProgress::new(job.table.size());
     }
-    if is_shown {
-        job.progress = RowProgress::new(job.table.size());
-    }
-    job.run()
+    job.run(&mut out)
+}
+
+#[cfg(feature = "parquet")]
+fn run_parquet(
+    mut answers: Answers<'_>,
+    added: Added,
+    input: &Path,
+    output: Option<&Path>,
+    options: &FileOptions,
+    table_options: &TableOptions,
+) -> Result<ExitCode, Failure> {
+    let (Some(output), false) = (output, input.as_os_str() == STANDARD) else {
+        return Err(Failure::ParquetStream);
+    };
+    super::parquet::run(&mut answers, &added, input, output, options, &table_options.texts())?;
+    Ok(answers.finish())
+}
+
+#[cfg(not(feature = "parquet"))]
+fn run_parquet(
+    _: Answers<'_>,
+    _: Added,
+    input: &Path,
+    _: Option<&Path>,
+    _: &FileOptions,
+    _: &TableOptions,
+) -> Result<ExitCode, Failure> {
+    Err(Failure::NoParquet { path: input.into() })
 }
 
 fn check_output(input: &Path, output: &Path, options: &TableOptions) -> Result<(), Failure> {
@@ -111,32 +143,17 @@ fn check_output(input: &Path, output: &Path, options: &TableOptions) -> Result<(
     Ok(())
 }
 
-fn taken(name: &str) -> String {
-    format!("there is a `{name}` already: give new names a --prefix, such as predicted_")
-}
-
 struct Job<'c> {
-    classifier: &'c Classifier,
-    strict: bool,
+    answers: Answers<'c>,
     table: Table,
     writer: RowWriter,
-    out: Box<dyn Write>,
-    progress: RowProgress,
-    /// Rows without a prediction.
-    failed: u64,
-    /// Texts that were longer than the model takes.
-    truncated: u64,
 }
 
 impl Job<'_> {
     /// Opens the output where its rows are to begin or to go on.
     fn open(&mut self, path: &Path, options: &FileOptions) -> Result<File, Failure> {
         let fault = |source| Failure::Write { path: path.into(), source };
-        let is_begun = fs::metadata(path).is_ok_and(|about| about.is_file() && about.len() > 0);
-        if is_begun && !options.resume && !options.overwrite {
-            return Err(Failure::OutputExists { path: path.into() });
-        }
-        if is_begun && options.resume {
+        if options.goes_on(path)? {
             let end = self.resume(path)?;
             if end > 0 {
                 let mut file = OpenOptions::new().write(true).open(path).map_err(fault)?;
@@ -146,10 +163,14 @@ impl Job<'_> {
             }
         }
         let mut file = File::create(path).map_err(fault)?;
+        file.write_all(&self.header()).map_err(fault)?;
+        Ok(file)
+    }
+
+    fn header(&self) -> Vec<u8> {
         let mut header = Vec::new();
         self.writer.write_header(&mut header);
-        file.write_all(&header).map_err(fault)?;
-        Ok(file)
+        header
     }
 
     /// Passes over the rows that an output has, and says where it ends.
@@ -161,76 +182,47 @@ impl Job<'_> {
                 return Err(other(format!("it has {} rows, more than the input", found.rows)));
             };
             if number == found.rows {
-                let (answers, _) = self.answers(std::slice::from_ref(&row))?;
+                let text = row.text(&self.table.places()[0]);
+                let prediction = self.answers.again(text.as_deref().map_err(Clone::clone))?;
                 let mut rendered = Vec::new();
-                for answer in answers {
-                    self.writer.write(&row, answer.as_ref().ok(), &mut rendered);
-                }
+                self.writer.write(&row, prediction.as_ref(), &mut rendered);
                 if rendered != found.last {
                     return Err(other(format!("row {number} is another")));
                 }
             }
         }
-        self.failed = found.failed;
+        self.answers.failed = found.failed;
         Ok(found.end)
     }
 
-    fn run(mut self) -> Result<ExitCode, Failure> {
+    fn run(mut self, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         let mut rows = Vec::new();
         let mut bytes = Vec::new();
         while self.table.read_chunk(&mut rows)? {
-            let outcome = self.classify(&rows, &mut bytes);
-            self.out.write_all(&bytes).and_then(|()| self.out.flush()).map_err(Failure::Output)?;
-            outcome?;
-            self.progress.set(rows.len(), self.table.position());
+            self.classify(&rows, &mut bytes)?;
+            out.write_all(&bytes).and_then(|()| out.flush()).map_err(Failure::Output)?;
+            self.answers.progress.set(rows.len(), self.table.position());
             rows.clear();
             bytes.clear();
         }
-        self.progress.finish();
-        if self.truncated > 0 {
-            let (texts, limit) = (self.truncated, self.classifier.config().max_position_embeddings);
-            terminal::print_note(format!(
-                "{texts} texts were cut to the {limit} tokens that the model takes."
-            ));
-        }
-        Ok(if self.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(self.answers.finish())
     }
 
     /// Writes rows with their predictions into `bytes`.
     fn classify(&mut self, rows: &[Row], bytes: &mut Vec<u8>) -> Result<(), Failure> {
-        let (answers, truncated) = self.answers(rows)?;
-        self.truncated += truncated;
-        for (row, answer) in rows.iter().zip(&answers) {
-            if let Some(key) = self.writer.taken_key(row) {
-                return Err(self.table.fault(row, &taken(&key)));
-            }
-            if let Err(refusal) = answer {
-                let fault = self.table.fault(row, refusal);
-                if self.strict {
-                    return Err(fault);
-                }
-                self.failed += 1;
-                self.progress.suspend(|| terminal::print_error(&fault));
-            }
-            self.writer.write(row, answer.as_ref().ok(), bytes);
-        }
-        Ok(())
-    }
-
-    /// A prediction for each row, or why it has none; and how many texts were cut.
-    fn answers(&self, rows: &[Row]) -> Result<(Vec<Result<Prediction, Refusal>>, u64), Failure> {
         let place = &self.table.places()[0];
         let texts: Vec<_> = rows.iter().map(|row| row.text(place)).collect();
-        let borrowed = texts.iter().map(|text| match text {
-            Ok(text) => Ok(text.as_ref()),
-            Err(reason) => Err(Refusal::Row(reason.clone())),
-        });
-        let answers =
-            answer_each(|texts| self.classifier.classify_batch(texts), borrowed.collect())?;
-        let answers: Vec<_> =
-            answers.into_iter().map(|answer| answer.map(|(_, prediction)| prediction)).collect();
-        let truncated =
-            answers.iter().flatten().filter(|prediction| prediction.truncated()).count();
-        Ok((answers, truncated as u64))
+        let texts: Vec<_> =
+            texts.iter().map(|text| text.as_deref().map_err(Clone::clone)).collect();
+        let table = &self.table;
+        let predictions =
+            self.answers.predict(&texts, |index, refusal| table.fault(&rows[index], refusal))?;
+        for (row, prediction) in rows.iter().zip(&predictions) {
+            if let Some(refusal) = self.writer.refusal(row) {
+                return Err(self.table.fault(row, &refusal));
+            }
+            self.writer.write(row, prediction.as_ref(), bytes);
+        }
+        Ok(())
     }
 }

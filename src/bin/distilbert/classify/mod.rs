@@ -1,6 +1,9 @@
 //! `distilbert classify`: a prediction for each text of the command line, of standard input or of a table.
 
+mod answers;
 mod file;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod resume;
 mod rows;
 

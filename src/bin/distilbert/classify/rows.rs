@@ -7,57 +7,79 @@ use crate::report::number;
 use crate::table::delimited::{self, Record, Syntax};
 use crate::table::{Content, Object, Row, Table};
 
-/// How predictions are added to the rows of a table.
-pub struct RowWriter {
-    syntax: Option<Syntax>,
-    header: Option<Vec<String>>,
-    /// Before the names of what is added.
+/// Columns that are added to a table.
+pub struct Added {
+    /// What their names begin with.
     prefix: String,
     labels: Vec<String>,
     /// Whether every label's score is added.
     scores: bool,
 }
 
-impl RowWriter {
-    pub fn new(table: &Table, classifier: &Classifier, prefix: &str, scores: bool) -> Self {
-        Self {
-            syntax: table.syntax(),
-            header: table.header().map(<[String]>::to_vec),
-            prefix: prefix.to_owned(),
-            labels: classifier.labels().to_vec(),
-            scores,
-        }
+impl Added {
+    pub fn new(classifier: &Classifier, prefix: &str, scores: bool) -> Self {
+        Self { prefix: prefix.to_owned(), labels: classifier.labels().to_vec(), scores }
     }
 
     fn name(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
-    /// Names of the columns that are added to fields.
-    fn columns(&self) -> Vec<String> {
+    /// Their names: the label's, the score's, and those of the labels' scores.
+    pub fn columns(&self) -> Vec<String> {
         let scores = if self.scores { &self.labels[..] } else { &[] };
         let scores = scores.iter().map(|label| self.name(&format!("score_{label}")));
         [self.name("label"), self.name("score")].into_iter().chain(scores).collect()
     }
 
-    /// A name that is added but that the header has already.
-    pub fn taken_column(&self) -> Option<String> {
-        let header = self.header.as_deref().unwrap_or_default();
-        self.columns().into_iter().find(|column| header.contains(column))
+    /// A name that the table has already.
+    pub fn taken<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Option<String> {
+        let columns = self.columns();
+        let mut names = names.into_iter();
+        names.find(|name| columns.iter().any(|column| column == name)).map(taken)
+    }
+}
+
+/// Why a table cannot have a column more.
+fn taken(name: &str) -> String {
+    format!("there is a `{name}` already: give new names a --prefix, such as predicted_")
+}
+
+/// How predictions are added to the rows of a table.
+pub struct RowWriter {
+    syntax: Option<Syntax>,
+    header: Option<Vec<String>>,
+    added: Added,
+}
+
+impl RowWriter {
+    /// # Errors
+    /// Why the table cannot have these columns more.
+    pub fn new(table: &Table, added: Added) -> Result<Self, String> {
+        let header = table.header().map(<[String]>::to_vec);
+        let names = header.iter().flatten().map(String::as_str);
+        match added.taken(names) {
+            Some(taken) => Err(taken),
+            None => Ok(Self { syntax: table.syntax(), header, added }),
+        }
     }
 
-    /// A name that is added but that the object has already.
-    pub fn taken_key(&self, row: &Row) -> Option<String> {
+    /// Why the row, an object, cannot have what is added.
+    pub fn refusal(&self, row: &Row) -> Option<String> {
         let Content::Object(object) = &row.content else { return None };
         let names = ["label", "score", "scores"];
-        let added = &names[..if self.scores { 3 } else { 2 }];
-        added.iter().map(|name| self.name(name)).find(|name| object.has(name))
+        let names = &names[..if self.added.scores { 3 } else { 2 }];
+        names
+            .iter()
+            .map(|name| self.added.name(name))
+            .find(|name| object.has(name))
+            .map(|n| taken(&n))
     }
 
     /// Writes the names of the columns, if the table has them.
     pub fn write_header(&self, out: &mut Vec<u8>) {
         if let (Some(header), Some(syntax)) = (&self.header, self.syntax) {
-            let columns = self.columns();
+            let columns = self.added.columns();
             let names = header.iter().chain(&columns);
             write_fields(out, syntax, names.map(String::as_bytes));
         }
@@ -85,7 +107,7 @@ impl RowWriter {
     pub fn is_without_prediction(&self, written: &Written<'_>) -> bool {
         match written {
             Written::Record(record) => {
-                let label = record.len().checked_sub(self.columns().len());
+                let label = record.len().checked_sub(self.added.columns().len());
                 label.and_then(|label| record.field(label)).is_none_or(<[u8]>::is_empty)
             }
             Written::Line(line) => line.ends_with(self.members(None).as_bytes()),
@@ -94,10 +116,10 @@ impl RowWriter {
 
     fn fields(&self, prediction: Option<&Prediction>) -> Vec<String> {
         let Some(prediction) = prediction else {
-            return vec![String::new(); self.columns().len()];
+            return vec![String::new(); self.added.columns().len()];
         };
         let mut fields = vec![prediction.label().to_owned(), prediction.score().to_string()];
-        if self.scores {
+        if self.added.scores {
             fields.extend(prediction.scores().iter().map(f32::to_string));
         }
         fields
@@ -124,14 +146,15 @@ impl RowWriter {
     fn members(&self, prediction: Option<&Prediction>) -> String {
         let label = prediction.map_or(Value::Null, |prediction| json!(prediction.label()));
         let score = prediction.map_or(Value::Null, |prediction| number(prediction.score()));
-        let (label_name, score_name) = (json!(self.name("label")), json!(self.name("score")));
+        let (label_name, score_name) =
+            (json!(self.added.name("label")), json!(self.added.name("score")));
         let mut members = format!("{label_name}:{label},{score_name}:{score}");
-        if self.scores {
+        if self.added.scores {
             let scores = prediction.map_or(Value::Null, |prediction| {
                 let scores = prediction.scores().iter().map(|&score| number(score));
-                Value::Object(self.labels.iter().cloned().zip(scores).collect())
+                Value::Object(self.added.labels.iter().cloned().zip(scores).collect())
             });
-            members += &format!(",{}:{scores}", json!(self.name("scores")));
+            members += &format!(",{}:{scores}", json!(self.added.name("scores")));
         }
         members + "}"
     }

@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Output};
 
 use distilbert::{Classifier, Precision};
@@ -452,6 +452,7 @@ fn parquet_needs_its_feature() {
 #[cfg(feature = "parquet")]
 mod parquet {
     use std::fs::File;
+    use std::path::Path;
     use std::sync::Arc;
 
     use ::parquet::arrow::ArrowWriter;

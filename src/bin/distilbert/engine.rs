@@ -29,17 +29,30 @@ enum Name {
     Int8,
 }
 
+impl From<Name> for Precision {
+    fn from(name: Name) -> Self {
+        match name {
+            Name::F32 => Self::F32,
+            Name::F16 => Self::F16,
+            Name::Int8 => Self::Int8,
+        }
+    }
+}
+
 impl WantedEngine {
+    /// The precision that is named.
+    pub fn precision(&self) -> Option<Precision> {
+        self.precision.map(Precision::from)
+    }
+
     pub fn apply(self, builder: ClassifierBuilder) -> ClassifierBuilder {
         let mut builder = builder.device(self.device);
         if let Some(threads) = self.threads {
             builder = builder.threads(threads.into());
         }
-        match self.precision {
+        match self.precision() {
             None => builder,
-            Some(Name::F32) => builder.precision(Precision::F32),
-            Some(Name::F16) => builder.precision(Precision::F16),
-            Some(Name::Int8) => builder.precision(Precision::Int8),
+            Some(precision) => builder.precision(precision),
         }
     }
 }

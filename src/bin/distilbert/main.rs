@@ -1,6 +1,8 @@
 //! The program `distilbert`: classifies texts and says why, says what a model is, and makes it smaller.
 
+mod bench;
 mod classify;
+mod completions;
 mod engine;
 mod explain;
 mod explanation;
@@ -8,6 +10,7 @@ mod failure;
 mod faithfulness;
 mod info;
 mod lines;
+mod man;
 mod model_folder;
 mod objective;
 mod progress;
@@ -20,7 +23,7 @@ mod texts;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Classify texts with DistilBERT
 #[derive(Parser)]
@@ -36,19 +39,25 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Commands {
+    Bench(bench::Arguments),
     Classify(classify::Arguments),
+    Completions(completions::Arguments),
     Explain(explain::Arguments),
     Faithfulness(faithfulness::Arguments),
     Info(info::Arguments),
+    Man(man::Arguments),
     Quantize(quantize::Arguments),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Commands::Bench(arguments) => bench::run(arguments),
         Commands::Classify(arguments) => classify::run(arguments),
+        Commands::Completions(arguments) => completions::run(arguments, Cli::command()),
         Commands::Explain(arguments) => explain::run(arguments),
         Commands::Faithfulness(arguments) => faithfulness::run(arguments),
         Commands::Info(arguments) => info::run(arguments),
+        Commands::Man(arguments) => man::run(arguments, Cli::command()),
         Commands::Quantize(arguments) => quantize::run(arguments),
     };
     match outcome {

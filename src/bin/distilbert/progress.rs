@@ -16,6 +16,12 @@ pub fn bar(texts: usize) -> ProgressBar {
     shown(ProgressBar::new(texts as u64), template)
 }
 
+/// A bar for a known number of figures. It is shown where someone sees it.
+pub fn figures(figures: usize) -> ProgressBar {
+    let template = "{bar:30} {human_pos} of {human_len} figures, {eta} left";
+    shown(ProgressBar::new(figures as u64), template)
+}
+
 /// A bar over the bytes of a table, or without their number a count, that tells rows. It is shown where someone
 /// sees it.
 pub struct RowProgress {

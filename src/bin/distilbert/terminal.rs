@@ -92,6 +92,16 @@ pub fn level(share: f32) -> char {
     LEVELS[((share * 8.0) as usize).min(7)]
 }
 
+/// A number of bytes with its unit.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,5 +164,11 @@ mod tests {
     fn levels_rise_with_the_share() {
         let shares = [f32::NAN, -1.0, 0.0, 0.124, 0.126, 0.5, 0.99, 1.0, 9.0];
         assert_eq!(shares.map(level).iter().collect::<String>(), "▁▁▁▁▂▅███");
+    }
+
+    #[test]
+    fn sizes_have_their_unit() {
+        let sizes = [12, 4_500, 45_442_614, 2_100_000_000].map(size);
+        assert_eq!(sizes, ["12 B", "4.5 kB", "45.4 MB", "2.10 GB"]);
     }
 }

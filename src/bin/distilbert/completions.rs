@@ -1,0 +1,27 @@
+//! `distilbert completions`: what a shell needs to complete command lines.
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use clap::{Args, Command};
+use clap_complete::{Shell, generate};
+
+use crate::failure::Failure;
+
+/// Print a script that completes command lines in a shell
+#[derive(Args)]
+#[command(after_help = "Examples:
+  distilbert completions bash > ~/.local/share/bash-completion/completions/distilbert
+  distilbert completions fish > ~/.config/fish/completions/distilbert.fish")]
+pub struct Arguments {
+    #[arg(value_name = "SHELL", value_enum)]
+    shell: Shell,
+}
+
+pub fn run(arguments: Arguments, mut program: Command) -> Result<ExitCode, Failure> {
+    let name = program.get_name().to_owned();
+    let mut script = Vec::new();
+    generate(arguments.shell, &mut program, name, &mut script);
+    stdout().write_all(&script).map_err(Failure::Output)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,6 +1,6 @@
 //! The one error type: every variant names the thing, what was expected and what was found.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::device::Device;
 use crate::precision::Precision;
@@ -68,6 +68,27 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+
+    /// The weights are TensorFlow's, and the crate was built without what reads them.
+    #[error(
+        "{} holds weights of TensorFlow, which this build cannot read: build it with the feature `tensorflow`",
+        path.display()
+    )]
+    TensorflowNotBuilt {
+        /// The weight file.
+        path: PathBuf,
+    },
+
+    /// The weights are pickled, as older versions of PyTorch's Transformers wrote them: a program that
+    /// whoever reads it runs.
+    #[error(
+        "{} is a pickle, which is not read; to write model.safetensors beside it, run: {}",
+        path.display(), conversion(path)
+    )]
+    Pickle {
+        /// The weight file.
+        path: PathBuf,
     },
 
     /// A tensor that the configuration calls for is not in the checkpoint.
@@ -474,6 +495,14 @@ impl Error {
                 | Self::Cuda { .. }
         )
     }
+}
+
+/// The command that makes safetensors of a pickle.
+fn conversion(pickle: &Path) -> String {
+    let folder = pickle.parent().unwrap_or(pickle).display();
+    format!(
+        "python3 -c \"import transformers as t; t.AutoModelForSequenceClassification.from_pretrained('{folder}').save_pretrained('{folder}', safe_serialization=True)\""
+    )
 }
 
 /// `Result` with this crate's [`Error`].

@@ -19,7 +19,8 @@
 //! Without the default feature `text` there is no tokenizer: make a [`TokenBatch`] of token ids and
 //! ask for [`Classifier::logits`] or [`Classifier::classify_tokens`].
 //!
-//! With the feature `cuda`, [`Device::Cuda`] computes on an NVIDIA GPU.
+//! With the feature `cuda`, [`Device::Cuda`] computes on an NVIDIA GPU. With the feature `tensorflow`, weights are
+//! read from `tf_model.h5` as well.
 //!
 //! Data goes one way: text, `tokenizer`, `batch`, the engine in `cpu` or `cuda`, `prediction`; and weight files,
 //! `checkpoint`, `model`, packed weights of the engine.
@@ -31,6 +32,7 @@ mod bootstrap;
 mod checkpoint;
 mod classifier;
 mod config;
+mod convert;
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -43,7 +45,6 @@ mod matrix;
 mod model;
 mod precision;
 mod prediction;
-mod quantize;
 mod random;
 #[cfg(test)]
 mod testing;
@@ -55,6 +56,7 @@ pub use self::batch::TokenBatch;
 pub use self::bootstrap::Estimate;
 pub use self::classifier::{Classifier, ClassifierBuilder, ModelInfo};
 pub use self::config::{Activation, Config, ProblemType};
+pub use self::convert::{convert, quantize};
 pub use self::cpu::isa::InstructionSet;
 #[cfg(feature = "kernels")]
 #[doc(hidden)]
@@ -63,6 +65,5 @@ pub use self::device::{CudaDevice, Device};
 pub use self::error::{Error, Result};
 pub use self::precision::Precision;
 pub use self::prediction::Prediction;
-pub use self::quantize::quantize;
 #[cfg(feature = "text")]
 pub use self::tokenizer::{Encoding, Tokenizer, Truncation};

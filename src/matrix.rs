@@ -6,6 +6,9 @@ use half::{bf16, f16};
 /// Halves are widened in blocks of this many, so that the copy in between stays in L1.
 const WIDEN_BLOCK: usize = 2048;
 
+/// Columns are read so many at a time, so that what they become part of is written in runs.
+const TRANSPOSE_BLOCK: usize = 32;
+
 /// A weight matrix or a table of embeddings: `outputs` rows of `inputs` values.
 pub(crate) struct Matrix<'a> {
     pub outputs: usize,
@@ -81,6 +84,24 @@ impl<'a> Matrix<'a> {
 }
 
 impl Values<'_> {
+    /// The matrix of `rows` rows of `len` whose transpose these are, as `f32`.
+    pub fn transposed(&self, rows: usize, len: usize) -> Self {
+        let mut stored = vec![0.0; TRANSPOSE_BLOCK * rows];
+        let mut values = vec![0.0; rows * len];
+        for start in (0..len).step_by(TRANSPOSE_BLOCK) {
+            let columns = start..len.min(start + TRANSPOSE_BLOCK);
+            let stored = &mut stored[..columns.len() * rows];
+            self.read(start * rows, 0, stored);
+            for row in 0..rows {
+                let values = &mut values[row * len..][columns.clone()];
+                for (value, column) in values.iter_mut().zip(stored.chunks_exact(rows)) {
+                    *value = column[row];
+                }
+            }
+        }
+        Self::Computed(values)
+    }
+
     /// Reads values of a row from an index on.
     fn read(&self, start: usize, row: usize, to: &mut [f32]) {
         let end = start + to.len();

@@ -137,7 +137,7 @@ impl<H: Hold> Loader<'_, H> {
             };
         let table = |name: &str, rows, values| {
             let matrix = Matrix { outputs: rows, inputs: dim, parts: vec![values] };
-            self.hold.table(matrix).map_err(|bad| error(name.to_owned(), bad))
+            self.hold.table(matrix).map_err(|bad| bad_weight(name.to_owned(), bad))
         };
         Ok(Embeddings {
             word: table(WORDS, words, word)?,
@@ -217,13 +217,14 @@ impl<H: Hold> Loader<'_, H> {
         let part = matrix.outputs * matrix.inputs / names.len();
         let weight = self.hold.matrix(matrix).map_err(|BadWeight { index, found }| {
             let name = format!("{}.weight", names[index / part]);
-            error(name, BadWeight { index: index % part, found })
+            bad_weight(name, BadWeight { index: index % part, found })
         })?;
         Ok(Linear { weight, bias })
     }
 }
 
-fn error(name: String, BadWeight { index, found }: BadWeight) -> Error {
+/// The error of a weight that is no number, or too large for the form in which it is to be held.
+pub(crate) fn bad_weight(name: String, BadWeight { index, found }: BadWeight) -> Error {
     if found.is_finite() {
         Error::OutOfRange { name, index, found }
     } else {

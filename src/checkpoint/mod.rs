@@ -1,60 +1,71 @@
 //! Weight files → named tensors.
 //!
 //! A checkpoint is a Hugging Face folder: `model.safetensors`, or its shards with
-//! `model.safetensors.index.json`. Tensors stay in the memory-mapped files until they are asked for
-//! by name, and every one is checked for its shape, its type and its values on the way out.
+//! `model.safetensors.index.json`, or `tf_model.h5` of TensorFlow. Tensors stay in the memory-mapped
+//! files until they are asked for by PyTorch's name, and every one is checked for its shape, its type
+//! and its values on the way out.
 
+#[cfg(feature = "tensorflow")]
+mod hdf5;
 mod safetensors;
+mod weight_file;
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
-use ::safetensors::Dtype;
-
-use self::safetensors::SafetensorsFile;
+pub(crate) use self::weight_file::ValueKind;
+use self::weight_file::{StoredTensor, WeightFile};
 use crate::config::read_json_object;
 use crate::error::{Error, Result};
 use crate::matrix::{BadWeight, Matrix, Values};
 
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 const SHARD_INDEX: &str = "model.safetensors.index.json";
+const TENSORFLOW_WEIGHTS: &str = "tf_model.h5";
+/// What PyTorch pickles, whole or in shards.
+const PICKLES: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
 
 /// The scales of a matrix in 8 bits are a tensor of its name with this suffix.
 pub(crate) const SCALE_SUFFIX: &str = "_scale";
 
 /// The encoder's tensors bear this prefix in a classification checkpoint, and none in a bare
 /// `DistilBertModel`.
-const ENCODER_PREFIX: &str = "distilbert.";
+pub(crate) const ENCODER_PREFIX: &str = "distilbert.";
 
 /// The named tensors of a model folder.
 pub struct Checkpoint {
-    files: Vec<SafetensorsFile>,
+    files: Vec<WeightFile>,
     /// Tensor name → which of `files` holds it.
     tensors: BTreeMap<String, usize>,
 }
 
 impl Checkpoint {
-    /// Opens `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
+    /// Opens `model.safetensors`; without it the shards that `model.safetensors.index.json` lists;
+    /// without them `tf_model.h5`, as Transformers writes it with TensorFlow.
     ///
     /// # Errors
-    /// [`Error::Io`] if a file cannot be read, [`Error::Checkpoint`] if it is damaged.
+    /// [`Error::Io`] if a file cannot be read, [`Error::Checkpoint`] if it is damaged;
+    /// [`Error::TensorflowNotBuilt`] or [`Error::Pickle`] if there are weights in no form that is read.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
-        let single = folder.join(WEIGHTS);
-        let index = folder.join(SHARD_INDEX);
-        let names = if !single.exists() && index.exists() {
-            shards(&index)?
+        let there = |name: &str| folder.join(name).exists();
+        let files = if there(WEIGHTS) {
+            vec![WeightFile::safetensors(&folder.join(WEIGHTS))?]
+        } else if there(SHARD_INDEX) {
+            let names = shards(&folder.join(SHARD_INDEX))?;
+            let open = |name: &String| WeightFile::safetensors(&folder.join(name));
+            names.iter().map(open).collect::<Result<_>>()?
+        } else if there(TENSORFLOW_WEIGHTS) {
+            vec![tensorflow_file(folder.join(TENSORFLOW_WEIGHTS))?]
+        } else if let Some(pickle) = PICKLES.into_iter().find(|name| there(name)) {
+            return Err(Error::Pickle { path: folder.join(pickle) });
         } else {
-            vec![WEIGHTS.to_owned()]
+            vec![WeightFile::safetensors(&folder.join(WEIGHTS))?]
         };
-        let files = names
-            .iter()
-            .map(|name| SafetensorsFile::open(&folder.join(name)))
-            .collect::<Result<Vec<_>>>()?;
         let tensors = files
             .iter()
             .enumerate()
-            .flat_map(|(file, content)| content.names().map(move |name| (name, file)))
+            .flat_map(|(file, content)| content.names().map(move |name| (name.to_owned(), file)))
             .collect();
         Ok(Self { files, tensors })
     }
@@ -112,34 +123,42 @@ impl Checkpoint {
     /// # Errors
     /// As for [`encoder_tensor`](Self::encoder_tensor), but values are not looked at.
     pub(crate) fn matrix(&self, name: &str, rows: usize, len: usize) -> Result<Values<'_>> {
-        let file = self.file(name, &[rows, len])?;
-        if file.dtype(name) != Some(Dtype::I8) {
+        let (stored, bytes) = self.file(name, &[rows, len])?.tensor(name, &[rows, len])?;
+        if stored.kind != ValueKind::Int8 {
             return self.floats(name, &[rows, len]);
         }
-        let (_, bytes) = file.tensor(name, &[rows, len])?;
         let scales = self.tensor(&format!("{name}{SCALE_SUFFIX}"), &[rows])?;
         Ok(Values::Int8 { bytes, scales })
     }
 
-    /// A tensor of floats.
-    fn floats(&self, name: &str, shape: &[usize]) -> Result<Values<'_>> {
-        let (dtype, bytes) = self.file(name, shape)?.tensor(name, shape)?;
-        match dtype {
-            Dtype::F32 => Ok(Values::F32(bytes)),
-            Dtype::F16 => Ok(Values::F16(bytes)),
-            Dtype::BF16 => Ok(Values::Bf16(bytes)),
-            other => Err(Error::TensorDtype { name: name.to_owned(), found: format!("{other:?}") }),
+    /// A tensor of floats by its full name, as it is stored; values are not looked at.
+    ///
+    /// # Errors
+    /// As for [`matrix`](Self::matrix).
+    pub(crate) fn floats(&self, name: &str, shape: &[usize]) -> Result<Values<'_>> {
+        let (stored, bytes) = self.file(name, shape)?.tensor(name, shape)?;
+        let values = match &stored.kind {
+            ValueKind::F32 => Values::F32(bytes),
+            ValueKind::F16 => Values::F16(bytes),
+            ValueKind::Bf16 => Values::Bf16(bytes),
+            other => {
+                return Err(Error::TensorDtype { name: name.to_owned(), found: other.to_string() });
+            }
+        };
+        match *shape {
+            [rows, len] if stored.transposed => Ok(values.transposed(rows, len)),
+            _ => Ok(values),
         }
     }
 
     /// Lets the system take back the memory of what has been read so far: a loaded model has it in a form
     /// of its own, and both together would be two copies.
     pub(crate) fn release(&self) {
-        self.files.iter().for_each(SafetensorsFile::release);
+        self.files.iter().for_each(WeightFile::release);
     }
 
     /// The file that holds a tensor.
-    fn file(&self, name: &str, shape: &[usize]) -> Result<&SafetensorsFile> {
+    fn file(&self, name: &str, shape: &[usize]) -> Result<&WeightFile> {
         match self.tensors.get(name) {
             Some(&file) => Ok(&self.files[file]),
             None => Err(Error::MissingTensor { name: name.to_owned(), expected: shape.to_owned() }),
@@ -148,26 +167,38 @@ impl Checkpoint {
 
     /// The shape of a tensor by its full name, if there is such a tensor.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        Some(self.stored(name)?.shape.as_slice())
+    }
+
+    /// The type of a tensor's values by its full name, if there is such a tensor.
+    pub(crate) fn kind(&self, name: &str) -> Option<&ValueKind> {
+        Some(&self.stored(name)?.kind)
+    }
+
+    fn stored(&self, name: &str) -> Option<&StoredTensor> {
         let &file = self.tensors.get(name)?;
-        self.files[file].shape(name)
+        self.files[file].stored(name)
     }
 
-    /// The names of all tensors, sorted.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.tensors.keys().map(String::as_str)
+    /// The full names of all weights and biases, sorted: not of scales, nor of buffers.
+    pub(crate) fn weights_and_biases(&self) -> impl Iterator<Item = &str> {
+        let names = self.tensors.keys().map(String::as_str);
+        names.filter(|name| name.ends_with(".weight") || name.ends_with(".bias"))
     }
 
-    /// Whether the word embeddings, by far the largest tensor, are stored in 8 bits.
+    /// The type of the word embeddings, by far the largest tensor.
+    pub(crate) fn embeddings_kind(&self) -> Option<&ValueKind> {
+        self.kind(&self.encoder_name("embeddings.word_embeddings.weight"))
+    }
+
+    /// Whether the word embeddings are stored in 8 bits.
     pub(crate) fn is_int8(&self) -> bool {
-        let name = self.encoder_name("embeddings.word_embeddings.weight");
-        self.tensors
-            .get(&name)
-            .is_some_and(|&file| self.files[file].dtype(&name) == Some(Dtype::I8))
+        self.embeddings_kind() == Some(&ValueKind::Int8)
     }
 
     /// The types in which the weights are stored, such as `["F16"]`, sorted.
     pub fn dtypes(&self) -> Vec<String> {
-        let mut dtypes: Vec<String> = self.files.iter().flat_map(SafetensorsFile::dtypes).collect();
+        let mut dtypes: Vec<String> = self.files.iter().flat_map(WeightFile::kinds).collect();
         dtypes.sort();
         dtypes.dedup();
         dtypes
@@ -175,13 +206,23 @@ impl Checkpoint {
 
     /// Number of weights in all tensors; the scales of those in 8 bits do not count.
     pub fn parameters(&self) -> usize {
-        self.files.iter().map(SafetensorsFile::parameters).sum()
+        self.files.iter().map(WeightFile::parameters).sum()
     }
 
     /// Size of the weight files in bytes.
     pub fn bytes(&self) -> usize {
-        self.files.iter().map(SafetensorsFile::bytes).sum()
+        self.files.iter().map(WeightFile::bytes).sum()
     }
+}
+
+#[cfg(feature = "tensorflow")]
+fn tensorflow_file(path: PathBuf) -> Result<WeightFile> {
+    WeightFile::hdf5(&path)
+}
+
+#[cfg(not(feature = "tensorflow"))]
+fn tensorflow_file(path: PathBuf) -> Result<WeightFile> {
+    Err(Error::TensorflowNotBuilt { path })
 }
 
 /// The file names that a shard index mentions, each once.

@@ -3,6 +3,9 @@
 
 mod support;
 
+#[cfg(feature = "cli")]
+#[path = "checkpoints/program.rs"]
+mod program;
 #[cfg(feature = "tensorflow")]
 #[path = "checkpoints/tensorflow.rs"]
 mod tensorflow;

@@ -106,6 +106,8 @@ impl Failure {
             | Self::Library(
                 Error::NoModel { .. }
                 | Error::Exists { .. }
+                | Error::TensorflowNotBuilt { .. }
+                | Error::Pickle { .. }
                 | Error::NoBackwardPass { .. }
                 | Error::UnknownLabel { .. }
                 | Error::SameLabel { .. }

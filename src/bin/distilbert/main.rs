@@ -1,8 +1,9 @@
-//! The program `distilbert`: classifies texts and says why, says what a model is, and makes it smaller.
+//! The program `distilbert`: classifies texts and says why, says what a model is, and writes it in other forms.
 
 mod bench;
 mod classify;
 mod completions;
+mod convert;
 mod engine;
 mod explain;
 mod explanation;
@@ -42,6 +43,7 @@ enum Commands {
     Bench(bench::Arguments),
     Classify(classify::Arguments),
     Completions(completions::Arguments),
+    Convert(convert::Arguments),
     Explain(explain::Arguments),
     Faithfulness(faithfulness::Arguments),
     Info(info::Arguments),
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Commands::Bench(arguments) => bench::run(arguments),
         Commands::Classify(arguments) => classify::run(arguments),
         Commands::Completions(arguments) => completions::run(arguments, Cli::command()),
+        Commands::Convert(arguments) => convert::run(arguments),
         Commands::Explain(arguments) => explain::run(arguments),
         Commands::Faithfulness(arguments) => faithfulness::run(arguments),
         Commands::Info(arguments) => info::run(arguments),

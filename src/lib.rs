@@ -43,6 +43,7 @@ mod forward;
 mod int8;
 mod matrix;
 mod model;
+mod page;
 mod precision;
 mod prediction;
 mod random;

@@ -1,10 +1,11 @@
 //! The map of attention: how much each token takes from each other, by layer and head.
 
-use super::markup::{Attributes, Markup};
-use super::number::Length;
-use super::picture::{Picture, WIDTH};
-use super::{Page, label};
+use super::Page;
 use crate::explain::AttentionWeights;
+use crate::page::markup::{Attributes, Markup};
+use crate::page::number::Length;
+use crate::page::picture::{Picture, WIDTH};
+use crate::page::{label, shade};
 
 /// Of more tokens, the most relevant so many are on the map, in the order of the text.
 const MOST: usize = 28;
@@ -15,8 +16,6 @@ const GAP: f64 = 5.0;
 /// At the right, for what the last label is higher than a cell.
 const EDGE: f64 = 2.0;
 const WIDEST_CELL: f64 = 26.0;
-/// Shades of a cell, by the square root of its weight, so that small weights are told apart.
-const SHADES: u32 = 12;
 /// The weights that are named for a token.
 const NAMED: usize = 4;
 /// Below the map, for the key.
@@ -95,8 +94,8 @@ impl<'a> Maps<'a> {
                 "rect",
                 &[("class", &"row"), ("y", &y), ("width", &self.shown.len()), ("height", &1)],
             );
-            let shades: Vec<u32> = self.shown.iter().map(|&token| shade(row[token])).collect();
-            for shade in 1..=SHADES {
+            let shades: Vec<u32> = self.shown.iter().map(|&token| shade::of(row[token])).collect();
+            for shade in 1..=shade::COUNT {
                 let path = runs(&shades, shade, y);
                 if !path.is_empty() {
                     drawing.empty("path", &[("class", &format_args!("w{shade}")), ("d", &path)]);
@@ -138,18 +137,13 @@ impl<'a> Maps<'a> {
             lines += &format!("M{at} {start}V{end}M{start} {at}H{end}");
         }
         drawing.empty("path", &[("class", &"lattice"), ("d", &lines)]);
-        key(&mut drawing, end + 14.0);
+        shade::key(&mut drawing, end + 14.0, "weight; a row sums to 1");
         let label = format!(
             "Map of attention {which}: a row for each of {count} tokens, shaded by how much it takes \
              from the token of each column"
         );
-        Picture { label, height: end + FOOT, drawing }
+        Picture { label, width: WIDTH, height: end + FOOT, drawing }
     }
-}
-
-fn shade(weight: f32) -> u32 {
-    // As casts go, not a number is 0.
-    ((weight.clamp(0.0, 1.0).sqrt() * SHADES as f32).round() as u32).min(SHADES)
 }
 
 /// The path of all cells of a shade in row `y`.
@@ -163,33 +157,4 @@ fn runs(shades: &[u32], shade: u32, y: usize) -> String {
         x += run.len();
     }
     path
-}
-
-fn key(drawing: &mut Markup, y: f64) {
-    const SWATCH: f64 = 10.0;
-    let transform = format!("translate(0 {}) scale({SWATCH} 8)", Length(y));
-    drawing.open("g", &[("transform", &transform)]);
-    drawing.empty("rect", &[("class", &"row"), ("width", &1), ("height", &1)]);
-    for shade in 1..=SHADES {
-        let place = format!("M{shade} .5h1");
-        drawing.empty("path", &[("class", &format_args!("w{shade}")), ("d", &place)]);
-    }
-    drawing.close();
-    let middle = SWATCH * f64::from(SHADES + 1) / 2.0;
-    for (x, anchor, weight) in
-        [(0.0, "start", "0"), (middle, "middle", "0.25"), (2.0 * middle, "end", "1")]
-    {
-        let place: Attributes<'_> = &[
-            ("class", &"small soft"),
-            ("x", &Length(x)),
-            ("y", &Length(y + 18.0)),
-            ("text-anchor", &anchor),
-        ];
-        drawing.element("text", place, weight);
-    }
-    drawing.element(
-        "text",
-        &[("class", &"small soft"), ("x", &Length(2.0 * middle + 10.0)), ("y", &Length(y + 8.0))],
-        "weight; a row sums to 1",
-    );
 }

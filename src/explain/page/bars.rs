@@ -1,9 +1,10 @@
 //! Signed bars: the relevance of each word.
 
-use super::markup::Markup;
-use super::number::{Length, Signed};
-use super::picture::{Picture, WIDTH};
-use super::{Page, label};
+use super::Page;
+use crate::page::label;
+use crate::page::markup::Markup;
+use crate::page::number::{Length, Signed};
+use crate::page::picture::{Picture, WIDTH};
 
 /// Of more words, the strongest so many have bars.
 const MOST: usize = 25;
@@ -84,7 +85,7 @@ impl<'a> Bars<'a> {
             &[("class", &"axis"), ("x1", &zero), ("x2", &zero), ("y1", &0), ("y2", &Length(end))],
         );
         sides(&mut drawing, &rows, room.at(0.0), end + 17.0);
-        Picture { label: self.in_words(), height: end + FOOT, drawing }
+        Picture { label: self.in_words(), width: WIDTH, height: end + FOOT, drawing }
     }
 
     fn draw(&self, drawing: &mut Markup, room: &Room, y: f64, row: &Row<'_>) {

@@ -1,11 +1,11 @@
 //! The confidence lines: the target's probability while words are replaced.
 
 use super::Page;
-use super::markup::{Attributes, Markup};
-use super::number::{self, Length};
-use super::picture::{Picture, WIDTH};
 use crate::explain::Replacement;
 use crate::explain::perturb::{Curve, Order, Point};
+use crate::page::markup::{Attributes, Markup};
+use crate::page::number::{self, Length};
+use crate::page::picture::{Picture, WIDTH, text};
 
 /// A step that loses so much of the probability is costly.
 pub(super) const COSTLY: f32 = 0.1;
@@ -36,7 +36,7 @@ pub(super) fn picture(page: &Page<'_>) -> Picture {
         key(&mut drawing, curve, KEY + KEY_ROW * index as f64);
     }
     let height = KEY + KEY_ROW * curves.len().saturating_sub(1) as f64 + 8.0;
-    Picture { label: in_words(curves), height, drawing }
+    Picture { label: in_words(curves), width: WIDTH, height, drawing }
 }
 
 /// What a curve is called.
@@ -207,10 +207,4 @@ fn key(drawing: &mut Markup, curve: &Curve, y: f64) {
         ],
     );
     text(drawing, "key", LEFT + 34.0, y, "start", &name(curve));
-}
-
-fn text(drawing: &mut Markup, class: &str, x: f64, y: f64, anchor: &str, text: &str) {
-    let place: Attributes<'_> =
-        &[("class", &class), ("x", &Length(x)), ("y", &Length(y)), ("text-anchor", &anchor)];
-    drawing.element("text", place, text);
 }

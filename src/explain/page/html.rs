@@ -4,52 +4,33 @@ use std::fmt::Display;
 
 use super::attention::Maps;
 use super::bars::{self, Bars};
-use super::markup::Markup;
-use super::number::{self, Signed};
-use super::{Page, curves, picture, text};
+use super::{Page, curves, text};
 use crate::explain::AttentionWeights;
+use crate::page::markup::Markup;
+use crate::page::number::{self, Signed};
 
-const STYLE: &str = include_str!("page.css");
-
-/// Nothing runs and nothing is loaded, whatever a text holds.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+const STYLE: &str = include_str!("explanation.css");
 
 pub(super) fn page(page: &Page<'_>) -> String {
-    let mut html = Markup::default();
-    html.raw("<!DOCTYPE html>\n").open("html", &[("lang", &"en")]);
-    head(&mut html, page);
-    html.open("body", &[]).open("main", &[]);
-    title(&mut html, page);
-    text::write(&mut html, page);
-    ledger(&mut html, page);
-    html.open("div", &[("class", &"columns")]);
-    words(&mut html, page);
-    if !page.curves().is_empty() || page.explanation.attention().is_some() {
-        html.open("div", &[("class", &"column")]);
-        confidence(&mut html, page);
-        maps(&mut html, page);
-        html.close();
-    }
-    method(&mut html, page);
-    html.close().close().close().close().raw("\n");
-    html.finish()
-}
-
-fn head(html: &mut Markup, page: &Page<'_>) {
-    html.open("head", &[]);
-    html.empty("meta", &[("charset", &"utf-8")]);
-    html.empty("meta", &[("http-equiv", &"Content-Security-Policy"), ("content", &POLICY)]);
-    html.empty(
-        "meta",
-        &[("name", &"viewport"), ("content", &"width=device-width, initial-scale=1")],
-    );
-    html.empty("meta", &[("name", &"color-scheme"), ("content", &"light dark")]);
-    html.element("title", &[], format_args!("Why {}", page.goal()));
-    html.open("style", &[]).raw(picture::STYLE).raw(STYLE);
+    let mut style = STYLE.to_owned();
     if let Some(weights) = page.explanation.attention() {
-        html.raw(&choices(weights));
+        style += &choices(weights);
     }
-    html.close().close();
+    crate::page::document(format_args!("Why {}", page.goal()), &style, |html| {
+        title(html, page);
+        text::write(html, page);
+        ledger(html, page);
+        html.open("div", &[("class", &"columns")]);
+        words(html, page);
+        if !page.curves().is_empty() || page.explanation.attention().is_some() {
+            html.open("div", &[("class", &"column")]);
+            confidence(html, page);
+            maps(html, page);
+            html.close();
+        }
+        method(html, page);
+        html.close();
+    })
 }
 
 /// The rules that show the map of the layer and head chosen.
@@ -195,18 +176,12 @@ fn maps(html: &mut Markup, page: &Page<'_>) {
 }
 
 fn method(html: &mut Markup, page: &Page<'_>) {
-    html.open("section", &[("class", &"method")]).element("h2", &[], "How this was made");
-    html.open("dl", &[]);
-    html.element("dt", &[], "method").element("dd", &[], page.explanation.method());
-    for (name, value) in &page.settings {
-        html.element("dt", &[], name).element("dd", &[], value);
-    }
-    html.close();
-    html.element(
-        "p",
-        &[("class", &"note")],
+    let method = page.explanation.method().to_string();
+    let settings = page.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    crate::page::settings(
+        html,
+        [("method", method.as_str())].into_iter().chain(settings),
         "Relevance shares out what the model has computed for this text. It is no proof of cause: what a \
          word does, taking it away shows.",
     );
-    html.close();
 }

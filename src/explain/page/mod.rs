@@ -4,10 +4,6 @@ mod attention;
 mod bars;
 mod curves;
 mod html;
-mod label;
-mod markup;
-mod number;
-mod picture;
 #[cfg(test)]
 mod sample;
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The text itself, shaded by the words' relevance.
 
 use super::Page;
-use super::markup::Markup;
-use super::number::{self, Signed};
+use crate::page::markup::Markup;
+use crate::page::number::{self, Signed};
 
 pub(super) fn write(html: &mut Markup, page: &Page<'_>) {
     // The text's language and direction are its own.

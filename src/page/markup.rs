@@ -4,13 +4,13 @@ use std::fmt::{self, Display, Write};
 
 /// A document, or a part of one, in the making.
 #[derive(Default)]
-pub(super) struct Markup {
+pub(crate) struct Markup {
     out: String,
     open: Vec<&'static str>,
 }
 
 /// Attributes by name; their values are escaped.
-pub(super) type Attributes<'a> = &'a [(&'a str, &'a dyn Display)];
+pub(crate) type Attributes<'a> = &'a [(&'a str, &'a dyn Display)];
 
 impl Markup {
     pub fn open(&mut self, name: &'static str, attributes: Attributes<'_>) -> &mut Self {

@@ -1,17 +1,18 @@
 //! [`Picture`]: an SVG that stands within a page or alone.
 
-use super::markup::Markup;
+use super::markup::{Attributes, Markup};
 use super::number::Length;
 
-/// Pictures are this wide; pages scale them by little.
-pub(super) const WIDTH: f64 = 400.0;
+/// Most pictures are this wide; pages scale them by little.
+pub(crate) const WIDTH: f64 = 400.0;
 
 /// Colours and fonts, within a page and alone.
-pub(super) const STYLE: &str = include_str!("picture.css");
+pub(crate) const STYLE: &str = include_str!("picture.css");
 
 /// A drawing with what it shows in words.
-pub(super) struct Picture {
+pub(crate) struct Picture {
     pub label: String,
+    pub width: f64,
     pub height: f64,
     pub drawing: Markup,
 }
@@ -31,7 +32,7 @@ impl Picture {
     }
 
     fn write(self, out: &mut Markup, class: &str, style: Option<&str>) {
-        let (width, height) = (Length(WIDTH), Length(self.height));
+        let (width, height) = (Length(self.width), Length(self.height));
         out.open(
             "svg",
             &[
@@ -49,4 +50,11 @@ impl Picture {
         }
         out.raw(&self.drawing.finish()).close();
     }
+}
+
+/// A line of text, `anchor` of which is at `x`.
+pub(crate) fn text(drawing: &mut Markup, class: &str, x: f64, y: f64, anchor: &str, text: &str) {
+    let place: Attributes<'_> =
+        &[("class", &class), ("x", &Length(x)), ("y", &Length(y)), ("text-anchor", &anchor)];
+    drawing.element("text", place, text);
 }

@@ -1,12 +1,12 @@
 //! Words as labels of pictures: no wider than there is room.
 
 /// How wide a text is about, in ems of a wide sans-serif font.
-pub(super) fn width(text: &str) -> f64 {
+pub(crate) fn width(text: &str) -> f64 {
     text.chars().map(advance).sum()
 }
 
 /// At most `ems` wide: the rest gives way to an ellipsis.
-pub(super) fn fit(text: &str, ems: f64) -> String {
+pub(crate) fn fit(text: &str, ems: f64) -> String {
     // Marks that take no room must not pile up without end.
     const MOST: usize = 60;
     if width(text) <= ems && text.chars().count() <= MOST {

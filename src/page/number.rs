@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Signed values of one kind, all with the same decimals.
 #[derive(Clone, Copy)]
-pub(super) struct Signed {
+pub(crate) struct Signed {
     /// None for powers of ten.
     decimals: Option<usize>,
 }
@@ -40,7 +40,7 @@ impl Signed {
 }
 
 /// A length in a picture, to a tenth.
-pub(super) struct Length(pub f64);
+pub(crate) struct Length(pub f64);
 
 impl fmt::Display for Length {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,14 +54,14 @@ impl fmt::Display for Length {
 
 /// The distance between marks on an axis from 0 to `end`: 1, 2 or 5 times a power of ten, for six marks
 /// at most.
-pub(super) fn mark_distance(end: usize) -> usize {
+pub(crate) fn mark_distance(end: usize) -> usize {
     let powers = (0..).map(|power| 10usize.saturating_pow(power));
     let mut distances = powers.flat_map(|power| [1, 2, 5].map(|digit| power.saturating_mul(digit)));
     distances.find(|distance| end / distance <= 5).unwrap_or(usize::MAX)
 }
 
 /// `1 word`, `2 words`.
-pub(super) fn count(number: usize, thing: &str) -> String {
+pub(crate) fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 

@@ -25,25 +25,35 @@ pub(crate) struct Bootstrap {
 }
 
 impl Bootstrap {
-    /// A statistic of at least one item, given which items are drawn, by index.
-    pub fn estimate(&self, items: usize, mut statistic: impl FnMut(&[usize]) -> f64) -> Estimate {
+    /// Statistics of at least one item, given which items are drawn, by index.
+    pub fn estimate<const N: usize>(
+        &self,
+        items: usize,
+        mut statistics: impl FnMut(&[usize]) -> [f64; N],
+    ) -> [Estimate; N] {
         let mut drawn: Vec<usize> = (0..items).collect();
-        let value = statistic(&drawn);
+        let values = statistics(&drawn);
         let mut random = SplitMix64::new(self.seed);
         let mut resample = || {
             drawn.fill_with(|| random.below(items));
-            statistic(&drawn)
+            statistics(&drawn)
         };
-        let mut values: Vec<f64> = (0..self.resamples).map(|_| resample()).collect();
-        values.sort_unstable_by(f64::total_cmp);
-        Estimate { value, low: quantile(&values, 0.025), high: quantile(&values, 0.975) }
+        let resampled: Vec<[f64; N]> = (0..self.resamples).map(|_| resample()).collect();
+        std::array::from_fn(|at| {
+            let mut column: Vec<f64> = resampled.iter().map(|values| values[at]).collect();
+            column.sort_unstable_by(f64::total_cmp);
+            let [low, high] = [0.025, 0.975].map(|part| quantile(&column, part));
+            Estimate { value: values[at], low, high }
+        })
     }
 
     /// The mean of values.
+    #[cfg(any(feature = "text", test))]
     pub fn mean(&self, values: &[f64]) -> Estimate {
-        self.estimate(values.len(), |drawn| {
-            drawn.iter().map(|&index| values[index]).sum::<f64>() / drawn.len() as f64
-        })
+        let [mean] = self.estimate(values.len(), |drawn| {
+            [drawn.iter().map(|&index| values[index]).sum::<f64>() / drawn.len() as f64]
+        });
+        mean
     }
 }
 
@@ -111,14 +121,20 @@ mod tests {
     }
 
     #[test]
-    fn a_statistic_sees_all_items_and_then_draws_of_as_many() {
+    fn statistics_see_all_items_and_then_draws_of_as_many() {
         let mut calls = Vec::new();
         let draws = Bootstrap { resamples: 50, seed: 4 };
-        let found = draws.estimate(6, |drawn| {
+        let [highest, first] = draws.estimate(6, |drawn| {
             calls.push(drawn.to_vec());
-            drawn.iter().max().copied().unwrap_or(0) as f64
+            [drawn.iter().max().copied().unwrap_or(0) as f64, drawn[0] as f64]
         });
-        assert_eq!(found.value, 5.0);
+        assert_eq!((highest.value, first.value), (5.0, 0.0));
+        let mut of_first: Vec<f64> = calls[1..].iter().map(|drawn| drawn[0] as f64).collect();
+        of_first.sort_unstable_by(f64::total_cmp);
+        assert_eq!(
+            (first.low, first.high),
+            (quantile(&of_first, 0.025), quantile(&of_first, 0.975))
+        );
         assert_eq!(calls.len(), 51);
         assert_eq!(calls[0], [0, 1, 2, 3, 4, 5]);
         assert!(calls.iter().all(|drawn| drawn.len() == 6 && drawn.iter().all(|&item| item < 6)));

@@ -307,8 +307,11 @@ impl Classifier {
     /// As for [`logits`](Self::logits).
     pub fn classify_tokens(&self, batch: &TokenBatch) -> Result<Vec<Prediction>> {
         let logits = self.logits(batch)?;
-        let rows = logits.chunks_exact(self.labels.len());
-        Ok(rows.map(|logits| self.prediction(logits.to_vec(), 0)).collect())
+        let rows = logits.chunks_exact(self.labels.len()).enumerate();
+        let prediction = |(row, logits): (usize, &[f32])| {
+            self.prediction(logits.to_vec(), 0).of_tokens(batch.row(row).len())
+        };
+        Ok(rows.map(prediction).collect())
     }
 
     /// Classifies one text.
@@ -354,10 +357,11 @@ impl Classifier {
                 .take(text.rows.len())
                 .map(|logits| self.prediction(logits.to_vec(), text.dropped_tokens))
                 .collect();
-            match <[Prediction; 1]>::try_from(windows) {
+            let prediction = match <[Prediction; 1]>::try_from(windows) {
                 Ok([whole]) => whole,
                 Err(windows) => Prediction::average(&windows, &text.text_tokens),
-            }
+            };
+            prediction.of_tokens(text.tokens)
         });
         Ok(predictions.collect())
     }

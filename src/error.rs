@@ -313,6 +313,71 @@ pub enum Error {
     #[error("at least 1 resample is needed, found 0")]
     NoResamples,
 
+    /// A regression has values, of which none is right or wrong.
+    #[error("a regression has no labels to evaluate: expected a single-label or multi-label model")]
+    NotClassification,
+
+    /// Rows were to be evaluated by a model without labels.
+    #[error("there is nothing to evaluate by: expected at least 1 label, found 0")]
+    NoLabels,
+
+    /// There is no labelled row.
+    #[error("there is nothing to evaluate: give at least one labelled row")]
+    NothingToEvaluate,
+
+    /// Calibration was asked for with no bins, or with more than rows can fill.
+    #[error("calibration should have 1 to {limit} bins, found {found}")]
+    Bins {
+        /// Bins asked for.
+        found: usize,
+        /// The most that there may be.
+        limit: usize,
+    },
+
+    /// A row to evaluate has not one score for each label.
+    #[error("row {row} should have {expected} scores, one for each label, found {found}")]
+    ScoreCount {
+        /// [What the row is called](crate::evaluate::Row::number).
+        row: usize,
+        /// Labels of the model.
+        expected: usize,
+        /// Scores given.
+        found: usize,
+    },
+
+    /// A score of a row to evaluate is no probability.
+    #[error("row {row} should have a probability from 0 to 1 for `{label}`, found {found}")]
+    NotProbability {
+        /// [What the row is called](crate::evaluate::Row::number).
+        row: usize,
+        /// The label.
+        label: String,
+        /// Its score.
+        found: f32,
+    },
+
+    /// A true label of a row to evaluate is none of the model's.
+    #[error(
+        "row {row} has the label id {found}, but the model has {labels} labels, counted from 0"
+    )]
+    LabelId {
+        /// [What the row is called](crate::evaluate::Row::number).
+        row: usize,
+        /// The id.
+        found: usize,
+        /// Labels of the model.
+        labels: usize,
+    },
+
+    /// A row to evaluate by a single-label model has not one true label.
+    #[error("row {row} has {found} true labels, but a single-label model's rows have one each")]
+    TrueLabelCount {
+        /// [What the row is called](crate::evaluate::Row::number).
+        row: usize,
+        /// How many it has.
+        found: usize,
+    },
+
     /// A replacement for words is not in the vocabulary.
     #[error("the vocabulary lacks {token}: choose another replacement")]
     NoToken {

@@ -27,7 +27,6 @@
 
 mod attribution;
 mod batch;
-#[cfg(feature = "text")]
 mod bootstrap;
 mod checkpoint;
 mod classifier;
@@ -38,6 +37,7 @@ mod cpu;
 mod cuda;
 mod device;
 mod error;
+pub mod evaluate;
 pub mod explain;
 mod forward;
 mod int8;
@@ -53,7 +53,6 @@ mod testing;
 mod tokenizer;
 
 pub use self::batch::TokenBatch;
-#[cfg(feature = "text")]
 pub use self::bootstrap::Estimate;
 pub use self::classifier::{Classifier, ClassifierBuilder, ModelInfo};
 pub use self::config::{Activation, Config, ProblemType};

@@ -10,6 +10,7 @@ pub struct Prediction {
     labels: Arc<[String]>,
     logits: Vec<f32>,
     scores: Vec<f32>,
+    tokens: usize,
     dropped_tokens: usize,
 }
 
@@ -21,7 +22,12 @@ impl Prediction {
         dropped_tokens: usize,
     ) -> Self {
         let scores = scores(&logits, problem_type);
-        Self { labels, logits, scores, dropped_tokens }
+        Self { labels, logits, scores, tokens: 0, dropped_tokens }
+    }
+
+    /// The same, of so many tokens.
+    pub(crate) fn of_tokens(self, tokens: usize) -> Self {
+        Self { tokens, ..self }
     }
 
     /// Averages predictions of the same model, weighted by `weights`, which are not all zero.
@@ -41,6 +47,7 @@ impl Prediction {
             labels: parts[0].labels.clone(),
             logits: mean(Self::logits),
             scores: mean(Self::scores),
+            tokens: 0,
             dropped_tokens: 0,
         }
     }
@@ -78,6 +85,11 @@ impl Prediction {
     /// The head's outputs, in label order.
     pub fn logits(&self) -> &[f32] {
         &self.logits
+    }
+
+    /// Tokens of the text with the special ones around it, seen by the model or not.
+    pub fn tokens(&self) -> usize {
+        self.tokens
     }
 
     /// Tokens at the end of the text that the model did not see.

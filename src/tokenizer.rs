@@ -162,6 +162,8 @@ pub(crate) struct Rows {
     pub rows: Vec<Vec<u32>>,
     /// Tokens of text in each row.
     pub text_tokens: Vec<usize>,
+    /// Tokens of the whole text, special ones included.
+    pub tokens: usize,
     pub dropped_tokens: usize,
 }
 
@@ -210,7 +212,8 @@ impl Tokenizer {
             Truncation::Windows { .. } => 0,
             _ => ids.len() - text_tokens[0],
         };
-        Ok(Rows { rows, text_tokens, dropped_tokens })
+        let tokens = ids.len() + self.special_tokens();
+        Ok(Rows { rows, text_tokens, tokens, dropped_tokens })
     }
 }
 

@@ -296,6 +296,7 @@ impl Classifier {
                 word.relevance = pieces.map(|&piece| f64::from(piece)).sum::<f64>() as f32;
             }
             let prediction = self.prediction(logits.to_vec(), dropped_tokens);
+            let prediction = prediction.of_tokens(tokens.len() + dropped_tokens);
             let goal = goal.of(&prediction);
             let mut ledger = Ledger::new(shares[row]);
             match baselines.get(row * labels..(row + 1) * labels) {

@@ -1,0 +1,7 @@
+//! Reports on labelled rows have scikit-learn's figures, and `distilbert evaluate` prints them.
+//! `tests/reference/evaluate.py` makes the goldens.
+
+mod support;
+
+#[path = "evaluate/library.rs"]
+mod library;

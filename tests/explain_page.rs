@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use distilbert::explain::{AttentionWeights, Explain, Page};
-use roxmltree::{Document, Node, ParsingOptions};
+use roxmltree::{Document, Node};
 use serde_json::Value;
 use support::list;
 use support::program::{bundled, objects, program, run, run_with_input, succeeded};
+use support::reading::{all, check_harmless, content, length, one, parse};
 
 const HOSTILE: &str = "<script>alert(\"1\")</script> & 'quotes' שלום 🎉 a\u{1b}b \u{202e}turned ]]> \
                        --> <img src=x onerror=alert(1)> &amp; url(http://a.b) why";
@@ -94,33 +95,6 @@ fn long_text() -> String {
     let words = "not really the best day but I am quite happy , nobody cried & \"all\" is well <b>";
     let words = words.split(' ').cycle().take(400);
     words.collect::<Vec<_>>().join(" ")
-}
-
-fn parse(page: &str) -> Document<'_> {
-    let options = ParsingOptions { allow_dtd: true, ..ParsingOptions::default() };
-    Document::parse_with_options(page, options).unwrap()
-}
-
-/// The elements of a class.
-fn all<'a>(node: Node<'a, 'a>, class: &str) -> Vec<Node<'a, 'a>> {
-    let has = |node: &Node<'_, '_>| {
-        node.attribute("class").is_some_and(|found| found.split(' ').any(|one| one == class))
-    };
-    node.descendants().filter(has).collect()
-}
-
-fn one<'a>(node: Node<'a, 'a>, class: &str) -> Node<'a, 'a> {
-    let found = all(node, class);
-    assert_eq!(found.len(), 1, "elements of class {class}");
-    found[0]
-}
-
-fn content(node: Node<'_, '_>) -> String {
-    node.descendants().filter_map(|node| node.text().filter(|_| node.is_text())).collect()
-}
-
-fn length(node: Node<'_, '_>, name: &str) -> f64 {
-    node.attribute(name).unwrap().parse().unwrap()
 }
 
 /// What a page makes of a text: controls turn into pictures.
@@ -305,27 +279,6 @@ fn check_ledger(document: &Document<'_>, made: &Made) {
         let (found_name, found_value) = found.rsplit_once(' ').unwrap();
         assert_eq!(found_name, name);
         check_number(found_value, value);
-    }
-}
-
-/// Checks that no element or attribute can run or load anything.
-fn check_harmless(page: &str) {
-    let document = parse(page);
-    for node in document.descendants().filter(Node::is_element) {
-        let name = node.tag_name().name();
-        assert!(
-            !["script", "img", "a", "link", "iframe", "object", "use"].contains(&name),
-            "{name}"
-        );
-        for attribute in node.attributes() {
-            let (name, value) = (attribute.name(), attribute.value());
-            assert!(!name.starts_with("on") && !name.contains("href") && name != "src", "{name}");
-            assert!(name != "style" || value.strip_prefix("--strength:").unwrap().len() == 5);
-        }
-        if node.tag_name().name() == "style" {
-            let style = content(node);
-            assert!(!style.contains("url(") && !style.contains("@import"));
-        }
     }
 }
 

@@ -4,6 +4,9 @@ pub(crate) mod label;
 pub(crate) mod markup;
 pub(crate) mod number;
 pub(crate) mod picture;
+#[cfg(test)]
+#[allow(dead_code, reason = "integration tests use the rest")]
+pub(crate) mod reading;
 pub(crate) mod shade;
 
 use std::fmt::Display;

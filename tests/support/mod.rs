@@ -7,6 +7,8 @@ pub mod cuda;
 pub mod generator;
 #[cfg(feature = "cli")]
 pub mod program;
+#[path = "../../src/page/reading.rs"]
+pub mod reading;
 pub mod stand_in;
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Reads pages of made-up figures back as XML. `tests/explain_page.rs` does so with those of real models.
 
-use roxmltree::{Document, Node, ParsingOptions};
+use roxmltree::Node;
 
 use super::super::attention::AttentionWeights;
 use super::super::method::Method;
@@ -9,34 +9,8 @@ use super::super::perturb::{Order, Point};
 use super::super::variants::Replacement;
 use super::sample::{HEADS, HOSTILE, LAYERS, Sample, TARGET, curve, prediction};
 use crate::config::ProblemType;
+use crate::page::reading::{all, content, length, one, parse};
 use crate::prediction::Prediction;
-
-fn parse(page: &str) -> Document<'_> {
-    let options = ParsingOptions { allow_dtd: true, ..ParsingOptions::default() };
-    Document::parse_with_options(page, options).unwrap()
-}
-
-/// The elements of a class.
-fn all<'a>(node: Node<'a, 'a>, class: &str) -> Vec<Node<'a, 'a>> {
-    let has = |node: &Node<'_, '_>| {
-        node.attribute("class").is_some_and(|found| found.split(' ').any(|one| one == class))
-    };
-    node.descendants().filter(has).collect()
-}
-
-fn one<'a>(node: Node<'a, 'a>, class: &str) -> Node<'a, 'a> {
-    let found = all(node, class);
-    assert_eq!(found.len(), 1, "elements of class {class}");
-    found[0]
-}
-
-fn content(node: Node<'_, '_>) -> String {
-    node.descendants().filter_map(|node| node.text().filter(|_| node.is_text())).collect()
-}
-
-fn length(node: Node<'_, '_>, name: &str) -> f64 {
-    node.attribute(name).unwrap().parse().unwrap()
-}
 
 /// A number as the page prints it.
 fn value(shown: &str) -> f64 {

@@ -5,3 +5,6 @@ mod support;
 
 #[path = "evaluate/library.rs"]
 mod library;
+#[cfg(feature = "cli")]
+#[path = "evaluate/program.rs"]
+mod program;

@@ -112,6 +112,8 @@ impl Failure {
                 | Error::UnknownLabel { .. }
                 | Error::SameLabel { .. }
                 | Error::NoProbability
+                | Error::NotClassification
+                | Error::NothingToEvaluate
                 | Error::NoRankedText { .. }
                 | Error::NoToken { .. },
             ) => ExitCode::from(USAGE),

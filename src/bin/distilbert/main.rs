@@ -1,16 +1,19 @@
-//! The program `distilbert`: classifies texts and says why, says what a model is, and writes it in other forms.
+//! The program `distilbert`: classifies texts and says why, says what a model is and how good, and writes it
+//! in other forms.
 
 mod bench;
 mod classify;
 mod completions;
 mod convert;
 mod engine;
+mod evaluate;
 mod explain;
 mod explanation;
 mod failure;
 mod faithfulness;
 mod info;
 mod lines;
+mod long_text;
 mod man;
 mod model_folder;
 mod objective;
@@ -44,6 +47,7 @@ enum Commands {
     Classify(classify::Arguments),
     Completions(completions::Arguments),
     Convert(convert::Arguments),
+    Evaluate(evaluate::Arguments),
     Explain(explain::Arguments),
     Faithfulness(faithfulness::Arguments),
     Info(info::Arguments),
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Commands::Classify(arguments) => classify::run(arguments),
         Commands::Completions(arguments) => completions::run(arguments, Cli::command()),
         Commands::Convert(arguments) => convert::run(arguments),
+        Commands::Evaluate(arguments) => evaluate::run(arguments),
         Commands::Explain(arguments) => explain::run(arguments),
         Commands::Faithfulness(arguments) => faithfulness::run(arguments),
         Commands::Info(arguments) => info::run(arguments),

@@ -59,6 +59,10 @@ impl RowProgress {
     pub fn finish(&self) {
         self.bar.finish();
     }
+
+    pub fn finish_and_clear(&self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 fn shown(progress: ProgressBar, template: &str) -> ProgressBar {

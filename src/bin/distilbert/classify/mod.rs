@@ -10,20 +10,18 @@ mod rows;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Args, Command, ValueEnum};
-use distilbert::{Classifier, Error, Prediction, Truncation};
+use clap::{Args, Command};
+use distilbert::{Classifier, Error, Prediction};
 
 use crate::engine::WantedEngine;
 use crate::failure::Failure;
+use crate::long_text::LongTexts;
 use crate::model_folder::ModelFolder;
 use crate::report::Report;
 use crate::table::TableOptions;
 use crate::texts::{self, Task};
 
 use self::file::FileOptions;
-
-/// Tokens that windows share unless `--stride` says otherwise.
-const STRIDE: usize = 64;
 
 /// Classify texts: those given, one a line from standard input, or the rows of a table
 ///
@@ -55,40 +53,14 @@ pub struct Arguments {
     #[command(flatten)]
     engine: WantedEngine,
 
-    /// What to do with a text longer than the model takes
-    #[arg(long, value_name = "HOW", value_enum, default_value_t = LongText::Right)]
-    truncation: LongText,
-
-    /// Tokens that neighbouring windows share [default: 64]
-    #[arg(long, value_name = "N")]
-    stride: Option<usize>,
+    #[command(flatten)]
+    long_texts: LongTexts,
 
     #[command(flatten, next_help_heading = "Tables")]
     file: FileOptions,
 
     #[command(flatten)]
     table: TableOptions,
-}
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum LongText {
-    /// Leave out what is too much at the end, and say how much
-    Right,
-    /// Refuse the text
-    Error,
-    /// Classify overlapping windows and average them
-    Windows,
-}
-
-impl Arguments {
-    fn truncation(&self) -> Truncation {
-        match (self.truncation, self.stride) {
-            (LongText::Windows, stride) => Truncation::Windows { stride: stride.unwrap_or(STRIDE) },
-            (_, Some(_)) => usage("--stride needs --truncation windows"),
-            (LongText::Error, None) => Truncation::Error,
-            (LongText::Right, None) => Truncation::Right,
-        }
-    }
 }
 
 /// Ends the program over a command line that cannot be followed.
@@ -99,7 +71,7 @@ fn usage(message: &str) -> ! {
 }
 
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let truncation = arguments.truncation();
+    let truncation = arguments.long_texts.truncation().unwrap_or_else(|why| usage(why));
     if arguments.file.input.is_none() && arguments.table.is_given() {
         usage("options of tables need --input");
     }

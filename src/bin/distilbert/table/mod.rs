@@ -19,7 +19,7 @@ use self::delimited::{Record, Syntax};
 use self::input::Input;
 #[cfg(feature = "parquet")]
 use self::input::STANDARD;
-pub use self::row::{Content, Object, Row};
+pub use self::row::{Cell, Content, Object, Row};
 use crate::failure::Failure;
 
 /// How a table is written.

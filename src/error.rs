@@ -313,6 +313,27 @@ pub enum Error {
     #[error("at least 1 resample is needed, found 0")]
     NoResamples,
 
+    /// Two models are to be compared that do not say the same things.
+    #[error(
+        "models of different labels cannot be compared: expected {}, found {}",
+        .expected.join(", "), .found.join(", ")
+    )]
+    OtherLabels {
+        /// The labels of the first model.
+        expected: Vec<String>,
+        /// Those of the second.
+        found: Vec<String>,
+    },
+
+    /// Two models are to be compared that answer different questions.
+    #[error("models of different kinds cannot be compared: expected {expected}, found {found}")]
+    OtherProblemType {
+        /// The first model's `problem_type`.
+        expected: &'static str,
+        /// That of the second.
+        found: &'static str,
+    },
+
     /// A regression has values, of which none is right or wrong.
     #[error("a regression has no labels to evaluate: expected a single-label or multi-label model")]
     NotClassification,

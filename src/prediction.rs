@@ -104,14 +104,22 @@ impl Prediction {
 
     /// The first of the highest scores.
     pub(crate) fn best(&self) -> usize {
-        let mut best = 0;
-        for (id, score) in self.scores.iter().enumerate() {
-            if *score > self.scores[best] {
-                best = id;
-            }
-        }
-        best
+        best(&self.scores)
     }
+}
+
+/// From this probability on, a label of a multi-label model counts as given.
+pub(crate) const GIVEN: f32 = 0.5;
+
+/// The place of the first of the highest scores.
+pub(crate) fn best(scores: &[f32]) -> usize {
+    let mut best = 0;
+    for (id, score) in scores.iter().enumerate() {
+        if *score > scores[best] {
+            best = id;
+        }
+    }
+    best
 }
 
 fn scores(logits: &[f32], problem_type: ProblemType) -> Vec<f32> {

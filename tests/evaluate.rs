@@ -3,6 +3,9 @@
 
 mod support;
 
+#[cfg(feature = "cli")]
+#[path = "evaluate/compare.rs"]
+mod compare;
 #[path = "evaluate/library.rs"]
 mod library;
 #[cfg(feature = "cli")]

@@ -6,9 +6,7 @@ use super::mistakes::Mistakes;
 use super::report::Report;
 use crate::config::ProblemType;
 use crate::error::{Error, Result};
-
-/// From this probability on, a label of a multi-label model counts as given.
-const GIVEN: f32 = 0.5;
+use crate::prediction::{GIVEN, best};
 
 const MOST_BINS: usize = 1000;
 
@@ -193,12 +191,7 @@ impl Evaluation {
     /// Gives the confidence of what is predicted.
     fn push_one(&mut self, row: &Row<'_>) -> f32 {
         let (truth, scores) = (row.truth[0], row.scores);
-        let mut best = 0;
-        for (label, &score) in scores.iter().enumerate() {
-            if score > scores[best] {
-                best = label;
-            }
-        }
+        let best = best(scores);
         self.decisions.push(|label| label == truth, |label| label == best, scores.len());
         self.calibration.push(scores[best], best == truth);
         self.loss += log_loss(scores[truth]);

@@ -2,7 +2,8 @@
 //!
 //! An [`Evaluation`] takes rows one after the other: true labels, and a probability for each label. Its
 //! [`Report`] has the table of scikit-learn's `classification_report`, the confusion matrix, top-k accuracy,
-//! log loss, calibration, bootstrap intervals, and what an analysis of errors starts from.
+//! log loss, calibration, bootstrap intervals, and what an analysis of errors starts from. An [`Agreement`] holds
+//! two models against each other.
 //!
 //! ```
 //! use distilbert::ProblemType;
@@ -41,6 +42,7 @@
 //! # Ok::<(), distilbert::Error>(())
 //! ```
 
+mod agreement;
 mod calibration;
 mod decisions;
 mod evaluation;
@@ -50,6 +52,7 @@ mod report;
 mod scores;
 mod table;
 
+pub use self::agreement::{Agreement, Pair};
 pub use self::calibration::{Bin, Calibration};
 pub use self::evaluation::{Evaluate, Evaluation, Row};
 pub use self::mistakes::{ConfusedPair, Length, Mistake};

@@ -20,7 +20,7 @@ pub struct WantedEngine {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Name {
+pub enum Name {
     /// 32 bits
     F32,
     /// 16 bits: half the memory
@@ -45,7 +45,7 @@ impl WantedEngine {
         self.precision.map(Precision::from)
     }
 
-    pub fn apply(self, builder: ClassifierBuilder) -> ClassifierBuilder {
+    pub fn apply(&self, builder: ClassifierBuilder) -> ClassifierBuilder {
         let mut builder = builder.device(self.device);
         if let Some(threads) = self.threads {
             builder = builder.threads(threads.into());

@@ -113,6 +113,8 @@ impl Failure {
                 | Error::SameLabel { .. }
                 | Error::NoProbability
                 | Error::NotClassification
+                | Error::OtherLabels { .. }
+                | Error::OtherProblemType { .. }
                 | Error::NothingToEvaluate
                 | Error::NoRankedText { .. }
                 | Error::NoToken { .. },

@@ -3,6 +3,7 @@
 
 mod bench;
 mod classify;
+mod compare;
 mod completions;
 mod convert;
 mod engine;
@@ -12,6 +13,7 @@ mod explanation;
 mod failure;
 mod faithfulness;
 mod info;
+mod labels;
 mod lines;
 mod long_text;
 mod man;
@@ -45,6 +47,7 @@ struct Cli {
 enum Commands {
     Bench(bench::Arguments),
     Classify(classify::Arguments),
+    Compare(compare::Arguments),
     Completions(completions::Arguments),
     Convert(convert::Arguments),
     Evaluate(evaluate::Arguments),
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Commands::Bench(arguments) => bench::run(arguments),
         Commands::Classify(arguments) => classify::run(arguments),
+        Commands::Compare(arguments) => compare::run(arguments),
         Commands::Completions(arguments) => completions::run(arguments, Cli::command()),
         Commands::Convert(arguments) => convert::run(arguments),
         Commands::Evaluate(arguments) => evaluate::run(arguments),

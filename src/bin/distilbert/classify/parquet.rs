@@ -41,7 +41,7 @@ pub fn run(
     wanted: &Wanted<'_>,
 ) -> Result<(), Failure> {
     let file = ParquetFile::open(input)?;
-    let column = file.find(input, wanted)?;
+    let column = file.find(input, wanted)?.ok_or_else(|| fault(input, "no column of texts"))?;
     let fields = file.schema().fields();
     if let Some(taken) = added.taken(fields.iter().map(|field| field.name().as_str())) {
         return Err(fault(input, taken));

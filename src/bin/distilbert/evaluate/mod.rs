@@ -1,7 +1,7 @@
 //! `distilbert evaluate`: how good the model is on labelled rows.
 
 mod json;
-mod labels;
+
 mod text;
 
 use std::fs::{self, OpenOptions};
@@ -15,9 +15,9 @@ use clap::{Args, Command};
 use distilbert::evaluate::{Evaluate, Evaluation, Page, Report, Row as Labelled};
 use distilbert::{Classifier, ProblemType};
 
-use self::labels::{LabelOptions, Labels};
 use crate::engine::WantedEngine;
 use crate::failure::Failure;
+use crate::labels::{LabelOptions, Labels};
 use crate::long_text::LongTexts;
 use crate::model_folder::ModelFolder;
 use crate::progress::RowProgress;
@@ -307,13 +307,7 @@ impl Job<'_> {
     fn truth(&mut self, row: &Row, cell: &Cell<'_>) -> Result<Option<Vec<usize>>, Failure> {
         let is_multi_label =
             self.classifier.problem_type() == ProblemType::MultiLabelClassification;
-        let ids = match cell {
-            Cell::Missing => None,
-            Cell::List(labels) => Some(labels.iter().map(|label| self.labels.id(label)).collect()),
-            Cell::Text(label) => Some(self.labels.of_text(label)),
-        };
-        let ids: Option<Vec<usize>> =
-            ids.transpose().map_err(|reason| self.table.fault(row, &reason))?;
+        let ids = self.labels.of_cell(cell).map_err(|reason| self.table.fault(row, &reason))?;
         match ids {
             Some(ids) if is_multi_label || ids.len() == 1 => Ok(Some(ids)),
             Some(ids) if ids.len() > 1 => {

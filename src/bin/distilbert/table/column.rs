@@ -45,6 +45,8 @@ pub struct Wanted<'a> {
     pub known: &'static [&'static str],
     /// Where it is in a table without a header unless the user names it, counted from 1.
     pub number: usize,
+    /// Whether the table may do without it, unless it is named.
+    pub is_optional: bool,
 }
 
 /// Where a column is.
@@ -53,6 +55,8 @@ pub enum Place {
     /// Counted from 0.
     Index(usize),
     Key(String),
+    /// The table does without it.
+    Nowhere,
 }
 
 impl fmt::Display for Place {
@@ -60,11 +64,17 @@ impl fmt::Display for Place {
         match self {
             Self::Index(index) => write!(f, "column {}", index + 1),
             Self::Key(key) => write!(f, "`{key}`"),
+            Self::Nowhere => write!(f, "column"),
         }
     }
 }
 
 impl Wanted<'_> {
+    /// The same, of a table that may do without it.
+    pub fn optional(self) -> Self {
+        Self { is_optional: true, ..self }
+    }
+
     /// The names that it may have, the likeliest first.
     fn names(&self) -> Vec<String> {
         match self.given {
@@ -91,6 +101,7 @@ impl Wanted<'_> {
             Some(column) => {
                 Err(format!("there is no column `{column}`; the columns are {columns}"))
             }
+            None if self.is_optional => Ok(Place::Nowhere),
             None => Err(format!(
                 "no column is called {}; the columns are {columns}: name that of the {} with {}",
                 or(self.known),
@@ -107,6 +118,7 @@ impl Wanted<'_> {
                 Err(format!("without a header, columns have numbers, not names such as `{name}`"))
             }
             Some(&Column::Numbered(number)) => Ok(Place::Index(number - 1)),
+            None if self.is_optional => Ok(Place::Nowhere),
             None => Ok(Place::Index(self.number - 1)),
         }
     }
@@ -115,6 +127,9 @@ impl Wanted<'_> {
     pub fn key(&self, is_key: impl Fn(&str) -> bool) -> Place {
         let names = self.names();
         let found = names.iter().find(|name| is_key(name));
+        if found.is_none() && self.is_optional && self.given.is_none() {
+            return Place::Nowhere;
+        }
         Place::Key(found.or(names.first()).cloned().unwrap_or_default())
     }
 }

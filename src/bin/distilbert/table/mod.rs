@@ -98,6 +98,7 @@ impl TableOptions {
             given: self.text_column.as_ref(),
             known: &["text"],
             number: 1,
+            is_optional: false,
         }
     }
 

@@ -40,14 +40,13 @@ impl ParquetFile {
         u64::try_from(self.builder.metadata().file_metadata().num_rows()).unwrap_or(0)
     }
 
-    /// Where a column is.
-    pub fn find(&self, path: &Path, wanted: &Wanted<'_>) -> Result<usize, Failure> {
+    /// Where a column is, unless it is optional and nowhere.
+    pub fn find(&self, path: &Path, wanted: &Wanted<'_>) -> Result<Option<usize>, Failure> {
         let fields = self.schema().fields();
         let names: Vec<String> = fields.iter().map(|field| field.name().clone()).collect();
-        match wanted.under(&names) {
-            Ok(Place::Index(index)) => Ok(index),
-            Ok(place @ Place::Key(_)) => Err(fault(path, place)),
-            Err(reason) => Err(fault(path, reason)),
+        match wanted.under(&names).map_err(|reason| fault(path, reason))? {
+            Place::Index(index) => Ok(Some(index)),
+            Place::Key(_) | Place::Nowhere => Ok(None),
         }
     }
 
@@ -85,13 +84,18 @@ impl Reader {
         let mut file = ParquetFile::open(path)?;
         let columns = wanted.iter().map(|column| file.find(path, column));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        let names = columns.iter().map(|&column| file.schema().field(column).name().clone());
-        let names: Vec<String> = names.collect();
+        let name = |column: usize| file.schema().field(column).name().clone();
+        let places = columns.iter().map(|column| match column {
+            Some(column) => Place::Key(name(*column)),
+            None => Place::Nowhere,
+        });
+        let places = places.collect();
+        let columns: Vec<usize> = columns.into_iter().flatten().collect();
+        let names = columns.iter().copied().map(name).collect();
         let mask = ProjectionMask::roots(file.builder.parquet_schema(), columns);
         file.builder = file.builder.with_projection(mask);
         let rows = file.rows();
         let batches = file.batches(path, 0)?;
-        let places = names.iter().cloned().map(Place::Key).collect();
         Ok((Self { batches, names, batch: None, row: 0, taken: 0, rows }, places))
     }
 

@@ -80,6 +80,7 @@ impl Row {
     /// What a cell holds, or what is wrong with it or its row. Numbers are given as they are written.
     pub fn cell(&self, place: &Place) -> Result<Cell<'_>, String> {
         match (&self.content, place) {
+            (_, Place::Nowhere) => Ok(Cell::Missing),
             (Content::Fields(record), Place::Index(index)) => {
                 if let Some(width) = self.width.filter(|&width| width != record.len()) {
                     let (found, s) = (record.len(), if record.len() == 1 { "" } else { "s" });

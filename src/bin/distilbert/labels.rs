@@ -8,6 +8,7 @@ use clap::Args;
 use distilbert::Error;
 
 use crate::failure::Failure;
+use crate::table::Cell;
 use crate::table::column::{Column, Wanted};
 
 #[derive(Args)]
@@ -34,6 +35,7 @@ fn renaming(text: &str) -> Result<(String, String), &'static str> {
 }
 
 impl LabelOptions {
+    /// The column of the labels.
     pub fn wanted(&self) -> Wanted<'_> {
         Wanted {
             what: "labels",
@@ -41,6 +43,7 @@ impl LabelOptions {
             given: self.label_column.as_ref(),
             known: &["dominant_emotion", "label"],
             number: 2,
+            is_optional: false,
         }
     }
 
@@ -94,6 +97,17 @@ impl Labels {
             Some(id) => Ok(vec![id]),
             None if cell.is_empty() => Ok(Vec::new()),
             None => cell.split(',').map(|label| self.id(label)).collect(),
+        }
+    }
+
+    /// The labels that a cell names, in a table of one or of several; `None` if it is empty.
+    pub fn of_cell(&self, cell: &Cell<'_>) -> Result<Option<Vec<usize>>, String> {
+        match cell {
+            Cell::Missing => Ok(None),
+            Cell::List(labels) => {
+                labels.iter().map(|label| self.id(label)).collect::<Result<_, _>>().map(Some)
+            }
+            Cell::Text(label) => self.of_text(label).map(Some),
         }
     }
 

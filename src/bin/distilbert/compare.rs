@@ -4,14 +4,13 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
-use clap::{Args, Command};
+use clap::Args;
+use distilbert::Classifier;
 use distilbert::evaluate::{Agreement, Pair};
-use distilbert::{Classifier, Prediction};
 use serde_json::{Value, json};
 
 use crate::engine::{self, WantedEngine};
-use crate::failure::Failure;
+use crate::failure::{Failure, end_over_usage};
 use crate::labels::{LabelOptions, Labels};
 use crate::long_text::LongTexts;
 use crate::model_folder::ModelFolder;
@@ -19,7 +18,7 @@ use crate::progress::RowProgress;
 use crate::report::number;
 use crate::table::{Row, Table, TableOptions};
 use crate::terminal::{self, BOLD, DIM};
-use crate::texts::{Refusal, answer_each};
+use crate::texts::answer_rows;
 
 /// Columns of the figures' names.
 const NAMES: usize = 25;
@@ -78,17 +77,15 @@ pub struct Arguments {
     table: TableOptions,
 }
 
-fn usage(message: &str) -> ! {
-    Arguments::augment_args(Command::new("distilbert compare"))
-        .error(ErrorKind::ArgumentConflict, message)
-        .exit()
-}
-
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let truncation = arguments.long_texts.truncation().unwrap_or_else(|why| usage(why));
+    let truncation = arguments
+        .long_texts
+        .truncation()
+        .unwrap_or_else(|why| end_over_usage::<Arguments>("distilbert compare", why));
     let labels = arguments.labels.wanted();
     let wanted = [arguments.table.texts(), labels.optional()];
     let table = Table::open(&arguments.data, &arguments.table, &wanted)?;
+    let table = table.limit(arguments.limit.unwrap_or(u64::MAX));
 
     let folder = arguments.model.find()?;
     let other_folder = arguments.with_model.clone().unwrap_or_else(|| folder.clone());
@@ -120,7 +117,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         differences: Vec::new(),
         failed: 0,
     };
-    job.run(arguments.limit.unwrap_or(u64::MAX))?;
+    job.run()?;
     if job.agreement.rows() == 0 && job.failed == 0 {
         return Err(Failure::NoTexts { path: arguments.data });
     }
@@ -155,15 +152,11 @@ struct Difference {
 }
 
 impl Job {
-    fn run(&mut self, limit: u64) -> Result<(), Failure> {
+    fn run(&mut self) -> Result<(), Failure> {
         let mut rows = Vec::new();
-        let mut left = limit;
-        while left > 0 && self.table.read_chunk(&mut rows)? {
-            rows.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-            left -= rows.len() as u64;
+        while self.table.read_chunk(&mut rows)? {
             self.compare(&rows)?;
             self.progress.set(rows.len(), self.table.position());
-            rows.clear();
         }
         self.progress.finish_and_clear();
         Ok(())
@@ -174,21 +167,12 @@ impl Job {
             // A table without rows has no columns either.
             return Ok(());
         };
-        let texts: Vec<_> = rows.iter().map(|row| row.text(text_place)).collect();
-        let borrowed = texts.iter().map(|text| match text {
-            Ok(text) => Ok(text.as_ref()),
-            Err(reason) => Err(Refusal::Row(reason.clone())),
-        });
         let [first, second] = &self.models;
-        let answers = answer_each(
-            |texts| {
-                let pairs = first.classify_batch(texts)?.into_iter();
-                Ok(pairs
-                    .zip(second.classify_batch(texts)?)
-                    .collect::<Vec<(Prediction, Prediction)>>())
-            },
-            borrowed.collect(),
-        )?;
+        let both = |texts: &[&str]| {
+            let pairs = first.classify_batch(texts)?.into_iter();
+            Ok(pairs.zip(second.classify_batch(texts)?).collect::<Vec<_>>())
+        };
+        let answers = answer_rows(both, rows, text_place)?;
         for (row, answer) in rows.iter().zip(answers) {
             let (text, (first, second)) = match answer {
                 Ok(answer) => answer,
@@ -206,7 +190,7 @@ impl Job {
             if !pair.is_same && self.differences.len() < self.listed {
                 self.differences.push(Difference {
                     row: row.number,
-                    text: text.to_owned(),
+                    text: text.into_owned(),
                     pair,
                     scores: [first.score(), second.score()],
                     truth,

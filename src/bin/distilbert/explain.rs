@@ -4,14 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
-use clap::{ArgGroup, Args, Command, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use distilbert::explain::{self, Explain, Explanation, Order, Page, Perturb, Target};
 use distilbert::{Classifier, Error};
 
 use crate::engine::WantedEngine;
 use crate::explanation::{self, Report};
-use crate::failure::Failure;
+use crate::failure::{Failure, end_over_usage};
 use crate::model_folder::ModelFolder;
 use crate::texts::{self, Task};
 use crate::{objective, replacement};
@@ -124,9 +123,10 @@ impl Arguments {
                 let steps = steps.unwrap_or(STEPS).into();
                 explain::Method::IntegratedGradients { steps }
             }
-            (_, Some(_)) => Self::augment_args(Command::new("distilbert explain"))
-                .error(ErrorKind::ArgumentConflict, "--steps needs --method integrated-gradients")
-                .exit(),
+            (_, Some(_)) => {
+                let why = "--steps needs --method integrated-gradients";
+                end_over_usage::<Self>("distilbert explain", why)
+            }
             (Method::Lrp, None) => explain::Method::Lrp,
             (Method::AttnLrp, None) => explain::Method::AttnLrp,
             (Method::GradientXInput, None) => explain::Method::GradientXInput,

@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
+use clap::{Args, Command};
 use distilbert::Error;
 
 use crate::table::input::STANDARD;
@@ -122,6 +124,11 @@ impl Failure {
             _ => ExitCode::FAILURE,
         }
     }
+}
+
+/// Ends the program over options of a command that do not go together.
+pub fn end_over_usage<A: Args>(command: &'static str, message: &str) -> ! {
+    A::augment_args(Command::new(command)).error(ErrorKind::ArgumentConflict, message).exit()
 }
 
 /// A table's name.

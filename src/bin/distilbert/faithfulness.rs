@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstyle::Style;
-use clap::error::ErrorKind;
-use clap::{Args, Command, ValueEnum};
+use clap::{Args, ValueEnum};
 use distilbert::explain::{CompareMethods, Faithfulness, Method, MethodComparison, Ranking};
 use distilbert::{Classifier, Estimate};
 use serde_json::{Map, Value, json};
 
 use crate::engine::WantedEngine;
 use crate::explain::STEPS;
-use crate::failure::Failure;
+use crate::failure::{Failure, end_over_usage};
 use crate::model_folder::ModelFolder;
 use crate::table::{Table, TableOptions};
 use crate::terminal::{self, BOLD, DIM};
@@ -185,18 +184,15 @@ impl Arguments {
     }
 
     fn refuse(why: &str) -> ! {
-        let mut command = Self::augment_args(Command::new("distilbert faithfulness"));
-        command.error(ErrorKind::ArgumentConflict, why).exit()
+        end_over_usage::<Self>("distilbert faithfulness", why)
     }
 }
 
 /// The first texts of a table, at least one.
-fn texts(path: &Path, options: &TableOptions, limit: usize) -> Result<Vec<String>, Failure> {
-    let mut table = Table::open(path, options, &[options.texts()])?;
+fn texts(path: &Path, options: &TableOptions, limit: u64) -> Result<Vec<String>, Failure> {
+    let mut table = Table::open(path, options, &[options.texts()])?.limit(limit);
     let mut texts = Vec::new();
-    while texts.len() < limit
-        && let Some(row) = table.next_row()?
-    {
+    while let Some(row) = table.next_row()? {
         let text = row.text(&table.places()[0]).map_err(|reason| table.fault(&row, &reason))?;
         texts.push(text.into_owned());
     }
@@ -209,7 +205,7 @@ fn texts(path: &Path, options: &TableOptions, limit: usize) -> Result<Vec<String
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let against = arguments.against();
     let options = arguments.options();
-    let limit = arguments.limit.map_or(usize::MAX, |limit| limit as usize);
+    let limit = arguments.limit.map_or(u64::MAX, u64::from);
     let texts = texts(&arguments.data, &arguments.table, limit)?;
     let builder = Classifier::builder(arguments.model.find()?);
     let classifier = arguments.engine.apply(builder).build()?;

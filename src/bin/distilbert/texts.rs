@@ -1,5 +1,6 @@
 //! Texts from the command line or standard input, batch by batch, with an answer for each.
 
+use std::borrow::Cow;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::str::Utf8Error;
@@ -9,6 +10,8 @@ use indicatif::ProgressBar;
 
 use crate::failure::Failure;
 use crate::lines::LineBatches;
+use crate::table::Row;
+use crate::table::column::Place;
 use crate::{progress, terminal};
 
 /// What is done with texts.
@@ -127,13 +130,13 @@ impl<T: Task> Run<T> {
 }
 
 /// A text and its answer, or why there is none.
-pub type Answered<'t, A> = Result<(&'t str, A), Refusal>;
+pub type Answered<T, A> = Result<(T, A), Refusal>;
 
 /// Answers each text by itself, though in large batches: one that is refused leaves the others be.
 pub fn answer_each<'t, A>(
     answers: impl Fn(&[&'t str]) -> Result<Vec<A>, Error>,
     texts: Vec<Result<&'t str, Refusal>>,
-) -> Result<Vec<Answered<'t, A>>, Error> {
+) -> Result<Vec<Answered<&'t str, A>>, Error> {
     let sound: Vec<&str> = texts.iter().filter_map(|text| text.as_ref().ok().copied()).collect();
     let mut found = Vec::with_capacity(sound.len());
     answer_halves(&answers, &sound, &mut found)?;
@@ -143,6 +146,26 @@ pub fn answer_each<'t, A>(
         .into_iter()
         .filter_map(|text| text.map_or_else(|refusal| Some(Err(refusal)), &mut answer))
         .collect())
+}
+
+/// Answers the text of each row, as [`answer_each`] does.
+pub fn answer_rows<'r, A>(
+    answers: impl Fn(&[&str]) -> Result<Vec<A>, Error>,
+    rows: impl IntoIterator<Item = &'r Row>,
+    place: &Place,
+) -> Result<Vec<Answered<Cow<'r, str>, A>>, Error> {
+    let texts: Vec<_> = rows.into_iter().map(|row| row.text(place)).collect();
+    let borrowed = texts.iter().map(|text| match text {
+        Ok(text) => Ok(text.as_ref()),
+        Err(reason) => Err(Refusal::Row(reason.clone())),
+    });
+    let answers = answer_each(answers, borrowed.collect())?;
+    let answers: Vec<_> =
+        answers.into_iter().map(|found| found.map(|(_, answer)| answer)).collect();
+    // A row without a text has no answer.
+    let pair =
+        |(text, answer): (Result<_, _>, Result<_, _>)| Ok((text.unwrap_or_default(), answer?));
+    Ok(texts.into_iter().zip(answers).map(pair).collect())
 }
 
 /// Answers all texts at once, or if one of them is refused, each half for itself: so the others still go

@@ -202,7 +202,6 @@ impl Job<'_> {
             self.classify(&rows, &mut bytes)?;
             out.write_all(&bytes).and_then(|()| out.flush()).map_err(Failure::Output)?;
             self.answers.progress.set(rows.len(), self.table.position());
-            rows.clear();
             bytes.clear();
         }
         Ok(self.answers.finish())

@@ -9,12 +9,11 @@ mod rows;
 
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
-use clap::{Args, Command};
+use clap::Args;
 use distilbert::{Classifier, Error, Prediction};
 
 use crate::engine::WantedEngine;
-use crate::failure::Failure;
+use crate::failure::{Failure, end_over_usage};
 use crate::long_text::LongTexts;
 use crate::model_folder::ModelFolder;
 use crate::report::Report;
@@ -63,17 +62,13 @@ pub struct Arguments {
     table: TableOptions,
 }
 
-/// Ends the program over a command line that cannot be followed.
-fn usage(message: &str) -> ! {
-    Arguments::augment_args(Command::new("distilbert classify"))
-        .error(ErrorKind::ArgumentConflict, message)
-        .exit()
-}
-
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let truncation = arguments.long_texts.truncation().unwrap_or_else(|why| usage(why));
+    let truncation = arguments
+        .long_texts
+        .truncation()
+        .unwrap_or_else(|why| end_over_usage::<Arguments>("distilbert classify", why));
     if arguments.file.input.is_none() && arguments.table.is_given() {
-        usage("options of tables need --input");
+        end_over_usage::<Arguments>("distilbert classify", "options of tables need --input");
     }
     let builder = Classifier::builder(arguments.model.find()?).truncation(truncation);
     let classifier = arguments.engine.apply(builder).build()?;

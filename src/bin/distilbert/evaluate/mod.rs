@@ -10,20 +10,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::error::ErrorKind;
-use clap::{Args, Command};
+use clap::Args;
 use distilbert::evaluate::{Evaluate, Evaluation, Page, Report, Row as Labelled};
 use distilbert::{Classifier, ProblemType};
 
 use crate::engine::WantedEngine;
-use crate::failure::Failure;
+use crate::failure::{Failure, end_over_usage};
 use crate::labels::{LabelOptions, Labels};
 use crate::long_text::LongTexts;
 use crate::model_folder::ModelFolder;
 use crate::progress::RowProgress;
 use crate::table::{Cell, Row, Table, TableOptions};
 use crate::terminal;
-use crate::texts::{Refusal, answer_each};
+use crate::texts::{Refusal, answer_rows};
 
 /// Say how good a model is on labelled rows: precision, recall and F1, and where its mistakes are
 ///
@@ -115,17 +114,15 @@ impl Arguments {
     }
 }
 
-fn usage(message: &str) -> ! {
-    Arguments::augment_args(Command::new("distilbert evaluate"))
-        .error(ErrorKind::ArgumentConflict, message)
-        .exit()
-}
-
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let truncation = arguments.long_texts.truncation().unwrap_or_else(|why| usage(why));
+    let truncation = arguments
+        .long_texts
+        .truncation()
+        .unwrap_or_else(|why| end_over_usage::<Arguments>("distilbert evaluate", why));
     let options = arguments.options();
     let wanted = [arguments.table.texts(), arguments.labels.wanted()];
     let table = Table::open(&arguments.data, &arguments.table, &wanted)?;
+    let table = table.limit(arguments.limit.unwrap_or(u64::MAX));
     let builder = Classifier::builder(arguments.model.find()?).truncation(truncation);
     let classifier = arguments.engine.apply(builder).build()?;
     let (labels, kind) = (classifier.labels(), classifier.problem_type());
@@ -144,7 +141,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         evaluation,
         seen: Seen::default(),
     };
-    job.run(arguments.limit.unwrap_or(u64::MAX))?;
+    job.run()?;
     let made = Made {
         data: &arguments.data,
         classifier: &classifier,
@@ -251,15 +248,11 @@ struct Job<'c> {
 }
 
 impl Job<'_> {
-    fn run(&mut self, limit: u64) -> Result<(), Failure> {
+    fn run(&mut self) -> Result<(), Failure> {
         let mut rows = Vec::new();
-        let mut left = limit;
-        while left > 0 && self.table.read_chunk(&mut rows)? {
-            rows.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-            left -= rows.len() as u64;
+        while self.table.read_chunk(&mut rows)? {
             self.evaluate(&rows)?;
             self.progress.set(rows.len(), self.table.position());
-            rows.clear();
         }
         self.progress.finish_and_clear();
         Ok(())
@@ -267,7 +260,6 @@ impl Job<'_> {
 
     fn evaluate(&mut self, rows: &[Row]) -> Result<(), Failure> {
         let mut labelled = Vec::new();
-        let mut texts = Vec::new();
         for row in rows {
             let truth = match row.cell(&self.table.places()[1]) {
                 Ok(cell) => self.truth(row, &cell)?,
@@ -278,16 +270,14 @@ impl Job<'_> {
             };
             if let Some(truth) = truth {
                 labelled.push((row, truth));
-                texts.push(row.text(&self.table.places()[0]));
             }
         }
-        let borrowed = texts.iter().map(|text| match text {
-            Ok(text) => Ok(text.as_ref()),
-            Err(reason) => Err(Refusal::Row(reason.clone())),
-        });
         let start = Instant::now();
-        let answers =
-            answer_each(|texts| self.classifier.classify_batch(texts), borrowed.collect())?;
+        let answers = answer_rows(
+            |texts| self.classifier.classify_batch(texts),
+            labelled.iter().map(|(row, _)| *row),
+            &self.table.places()[0],
+        )?;
         self.seen.time += start.elapsed();
         for ((row, truth), answer) in labelled.into_iter().zip(answers) {
             match answer {
@@ -296,7 +286,7 @@ impl Job<'_> {
                     self.seen.truncated += u64::from(found.truncated());
                     let labelled = Labelled::new(&truth, found.scores());
                     let labelled = labelled.number(row.number as usize);
-                    self.evaluation.push(&labelled.text(text).tokens(found.tokens()))?;
+                    self.evaluation.push(&labelled.text(&text).tokens(found.tokens()))?;
                 }
             }
         }

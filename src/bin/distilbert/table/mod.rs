@@ -121,7 +121,10 @@ pub struct Table {
     /// Fields of each row; not known without rows, nor of objects.
     width: Option<usize>,
     places: Vec<Place>,
+    /// Rows that have been read.
     rows: u64,
+    /// Rows that are still to be given.
+    left: u64,
 }
 
 enum Reader {
@@ -176,6 +179,7 @@ impl Table {
             width: None,
             places: Vec::new(),
             rows: 0,
+            left: u64::MAX,
         }
     }
 
@@ -219,8 +223,17 @@ impl Table {
         Ok(())
     }
 
+    /// The first rows of it alone.
+    pub fn limit(self, rows: u64) -> Self {
+        Self { left: rows, ..self }
+    }
+
     /// The next row; none at the end.
     pub fn next_row(&mut self) -> Result<Option<Row>, Failure> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
         match self.first.take() {
             Some(first) => Ok(Some(first)),
             None => self.read(),
@@ -268,9 +281,10 @@ impl Table {
         }
     }
 
-    /// Reads the rows that have come so far, at least one, and about a buffer of them at most; `false` at the
+    /// Replaces `rows` by those that have come so far, at least one, and about a buffer of them at most; `false` at the
     /// end. So a row typed is there at once, a file is read in large pieces, and memory stays small.
     pub fn read_chunk(&mut self, rows: &mut Vec<Row>) -> Result<bool, Failure> {
+        rows.clear();
         let buffers = self.buffers();
         while let Some(row) = self.next_row()? {
             rows.push(row);

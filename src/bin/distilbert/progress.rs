@@ -48,8 +48,8 @@ impl RowProgress {
     pub fn set(&mut self, rows: usize, position: u64) {
         self.rows += rows as u64;
         let rate = self.rows as f64 / self.bar.elapsed().as_secs_f64();
-        self.bar.set_message(format!("{} rows, {rate:.0} a second", HumanCount(self.rows)));
         self.bar.set_position(position);
+        self.bar.set_message(format!("{} rows, {rate:.0} a second", HumanCount(self.rows)));
     }
 
     pub fn suspend(&self, print: impl FnOnce()) {

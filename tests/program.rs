@@ -2,6 +2,8 @@
 
 #![cfg(feature = "cli")]
 
+#[path = "program/machine.rs"]
+mod machine;
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -332,7 +334,7 @@ fn the_instruction_set_can_be_chosen() {
     let mut command = program(&["classify", "hello"]);
     command.env("DISTILBERT_ISA", "nonsense");
     let output = run_with_input(command, b"");
-    let message = failed_with_one_line(&output, 1);
+    let message = failed_with_one_line(&output, 2);
     assert!(message.contains("`nonsense`") && message.contains("portable"), "{message}");
 }
 
@@ -379,20 +381,20 @@ fn a_damaged_model_is_named_in_one_line() {
     weights.take(100_000).read_to_end(&mut start).unwrap();
 
     replace("tokenizer.json", b"{\n\n]");
-    assert!(failed_with_one_line(&classify(), 1).contains("tokenizer.json"));
+    assert!(failed_with_one_line(&classify(), 2).contains("tokenizer.json"));
     replace("model.safetensors", &start);
-    assert!(failed_with_one_line(&classify(), 1).contains("model.safetensors"));
+    assert!(failed_with_one_line(&classify(), 2).contains("model.safetensors"));
     replace("config.json", b"{\"dim\":\n 384");
-    assert!(failed_with_one_line(&classify(), 1).contains("config.json"));
+    assert!(failed_with_one_line(&classify(), 2).contains("config.json"));
     std::fs::remove_file(folder.path().join("config.json")).unwrap();
-    assert!(failed_with_one_line(&classify(), 1).contains("config.json"));
+    assert!(failed_with_one_line(&classify(), 2).contains("config.json"));
 }
 
 #[test]
 fn a_stride_without_room_is_refused_once() {
     let options = ["--truncation", "windows", "--stride", "510"];
     let output = classify_lines(&options, b"one\ntwo\nthree\n");
-    let message = failed_with_one_line(&output, 1);
+    let message = failed_with_one_line(&output, 2);
     assert!(message.contains("stride") && message.contains("510"), "{message}");
 }
 
@@ -423,79 +425,4 @@ fn help_ends_with_an_example() {
         let end = succeeded(&output).rsplit("\n\n").next().unwrap();
         assert!(end.starts_with("Example") && end.contains("\n  distilbert "), "{end}");
     }
-}
-
-#[test]
-fn bench_tells_every_figure() {
-    let options = ["bench", "--seconds", "0.001", "--threads", "1", "--json", "--energy"];
-    let output = run(&options);
-    let [found] = &objects(succeeded(&output))[..] else { panic!("one object is expected") };
-    assert_eq!(found["folder"], BUNDLED);
-    assert_eq!(found["threads"], 1);
-    let precisions = found["precisions"].as_array().unwrap();
-    let names: Vec<&Value> = precisions.iter().map(|precision| &precision["precision"]).collect();
-    assert_eq!(names, ["f32", "f16", "int8"]);
-    for precision in precisions {
-        assert!(precision["load_ms"].as_f64().unwrap() > 0.0);
-        let lengths = precision["latency"].as_array().unwrap();
-        let tokens = lengths.iter().map(|latency| latency["tokens"].as_u64().unwrap());
-        assert_eq!(tokens.collect::<Vec<_>>(), [8, 32, 128, 512]);
-        for latency in lengths {
-            let [median, p95, p99] =
-                ["median_ms", "p95_ms", "p99_ms"].map(|key| latency[key].as_f64());
-            assert!(0.0 < median.unwrap() && median <= p95 && p95 <= p99, "{latency}");
-            assert!(latency["runs"].as_u64().unwrap() >= 5);
-        }
-        for throughput in precision["throughput"].as_array().unwrap() {
-            assert!(throughput["texts_per_second"].as_f64().unwrap() > 0.0);
-            // Joules are there, or else why not.
-            assert!(
-                throughput["joules_per_1000_texts"].is_number() || found["no_energy"].is_string()
-            );
-        }
-    }
-    if cfg!(target_os = "linux") {
-        let [f32, int8] = [0, 2].map(|index| precisions[index]["memory_bytes"].as_u64().unwrap());
-        assert!(int8 < f32);
-    }
-    let output = run(&["bench", "--model", "no/such/folder"]);
-    assert!(failed_with_one_line(&output, 2).contains("no/such/folder"));
-    let output = run(&["bench", "--seconds", "0"]);
-    assert_eq!(output.status.code(), Some(2));
-}
-
-/// The names of all commands, from the help.
-fn commands() -> Vec<String> {
-    let help = run(&["--help"]);
-    let list = succeeded(&help).split("Commands:\n").nth(1).unwrap();
-    let lines = list.lines().take_while(|line| !line.is_empty());
-    lines.map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
-}
-
-#[test]
-fn every_command_has_examples_completions_and_a_page_of_the_manual() {
-    let folder = tempfile::tempdir().unwrap();
-    assert_eq!(succeeded(&run(&["man", path(&folder)])), "");
-    let completions = ["bash", "zsh", "fish", "powershell", "elvish"]
-        .map(|shell| stdout(&run(&["completions", shell])).to_owned());
-    let page = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
-    assert_eq!(succeeded(&run(&["man"])), page("distilbert.1"));
-    let commands = commands();
-    assert!(commands.len() >= 8);
-    for command in &commands {
-        let help = run(&[command, "--help"]);
-        let help = succeeded(&help);
-        assert!(help.contains("Example"), "{help}");
-        assert!(help.contains(&format!("distilbert {command}")), "{help}");
-        assert!(page(&format!("distilbert-{command}.1")).contains("Example"));
-        assert!(page("distilbert.1").contains(command.as_str()));
-        for script in &completions {
-            assert!(script.contains(command.as_str()), "{command}");
-        }
-    }
-    let output = run(&["completions", "tcsh"]);
-    assert_eq!(output.status.code(), Some(2));
-    let file = folder.path().join("distilbert.1");
-    let output = run(&["man", file.to_str().unwrap()]);
-    assert!(failed_with_one_line(&output, 2).contains("cannot write"));
 }

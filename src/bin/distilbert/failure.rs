@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Args, Command};
@@ -10,8 +9,9 @@ use distilbert::Error;
 
 use crate::table::input::STANDARD;
 
-/// The status of a command line that cannot be followed, as `clap` has it.
-const USAGE: u8 = 2;
+/// The status of a program that ends early: the command line or a file is not as it should be. `clap` has the
+/// same; 1 says that the work is done, but that some texts or rows have failed.
+pub const EARLY: u8 = 2;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -85,44 +85,6 @@ impl Failure {
     /// Whether the output's reader has closed it, as `head` does.
     pub fn is_closed_output(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
-    }
-
-    pub fn status(&self) -> ExitCode {
-        match self {
-            #[cfg(not(feature = "parquet"))]
-            Self::NoParquet { .. } => ExitCode::from(USAGE),
-            #[cfg(feature = "parquet")]
-            Self::Parquet { .. } | Self::ParquetStream => ExitCode::from(USAGE),
-            Self::NoBundledModel { .. }
-            | Self::NotOneText { .. }
-            | Self::Write { .. }
-            | Self::File { .. }
-            | Self::NoTexts { .. }
-            | Self::Line { .. }
-            | Self::Row { .. }
-            | Self::UnknownFormat { .. }
-            | Self::OutputExists { .. }
-            | Self::OtherOutput { .. }
-            | Self::OtherFormat { .. }
-            | Self::OutputIsInput { .. }
-            | Self::Library(
-                Error::NoModel { .. }
-                | Error::Exists { .. }
-                | Error::TensorflowNotBuilt { .. }
-                | Error::Pickle { .. }
-                | Error::NoBackwardPass { .. }
-                | Error::UnknownLabel { .. }
-                | Error::SameLabel { .. }
-                | Error::NoProbability
-                | Error::NotClassification
-                | Error::OtherLabels { .. }
-                | Error::OtherProblemType { .. }
-                | Error::NothingToEvaluate
-                | Error::NoRankedText { .. }
-                | Error::NoToken { .. },
-            ) => ExitCode::from(USAGE),
-            _ => ExitCode::FAILURE,
-        }
     }
 }
 

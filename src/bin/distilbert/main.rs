@@ -78,7 +78,7 @@ fn main() -> ExitCode {
         Err(failure) if failure.is_closed_output() => ExitCode::SUCCESS,
         Err(failure) => {
             terminal::print_error(&failure);
-            failure.status()
+            ExitCode::from(failure::EARLY)
         }
     }
 }

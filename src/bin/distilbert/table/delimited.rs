@@ -80,7 +80,8 @@ impl Reader {
         &self.input
     }
 
-    /// The next row; none at the end. Empty lines of CSV are no rows, nor are those of tab-separated values.
+    /// The next row; none at the end. Empty lines of CSV are no rows; of tab-separated values, they have one empty
+    /// field.
     pub fn next_record(&mut self) -> Result<Option<Record>, Failure> {
         match self.syntax {
             Syntax::Csv { .. } => self.next_csv(),

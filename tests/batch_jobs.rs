@@ -366,6 +366,19 @@ fn an_output_cut_anywhere_is_gone_on_with() {
     }
 }
 
+/// A row has a limit, 64 MB; a table has none.
+#[test]
+fn an_output_larger_than_any_row_is_gone_on_with() {
+    let pad = "x".repeat(1 << 20);
+    let rows = (0..70).map(|n| format!("{{\"n\":{n},\"pad\":\"{pad}\",\"text\":\"wow {n}\"}}\n"));
+    let folder = Folder::with("in.jsonl", rows.collect::<String>());
+    succeeded(&folder.classify("in.jsonl", "out.jsonl", &[]));
+    let whole = folder.read("out.jsonl");
+    fs::write(folder.file("out.jsonl"), &whole[..whole.len() - 10]).unwrap();
+    succeeded(&folder.classify("in.jsonl", "out.jsonl", &["--resume"]));
+    assert!(folder.read("out.jsonl") == whole);
+}
+
 /// Kills the program as soon as its output is so large, if it is still at work.
 fn kill_at(mut child: Child, size: impl Fn() -> u64, at: u64) -> bool {
     loop {

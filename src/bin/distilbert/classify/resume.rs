@@ -11,6 +11,7 @@ use super::rows::{RowWriter, Written};
 use crate::failure::Failure;
 use crate::table::delimited::{Reader, Syntax};
 use crate::table::input::Input;
+use crate::table::json_lines;
 
 /// The whole rows of an output.
 #[derive(Default)]
@@ -63,13 +64,11 @@ pub fn read(path: &Path, syntax: Option<Syntax>, writer: &RowWriter) -> Result<F
             }
         }
         None => {
-            let mut input = input;
-            let mut line = Vec::new();
-            while input.read_line(&mut line)? {
-                if input.last_byte() == Some(b'\n') {
-                    count(Written::Line(&line), input.position());
+            let mut reader = json_lines::Reader::new(input);
+            while let Some(line) = reader.next_line()? {
+                if reader.input().last_byte() == Some(b'\n') {
+                    count(Written::Line(&line), reader.input().position());
                 }
-                line.clear();
             }
         }
     }

@@ -4,7 +4,7 @@
 pub mod column;
 pub mod delimited;
 pub mod input;
-mod json_lines;
+pub mod json_lines;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 mod row;

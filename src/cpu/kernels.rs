@@ -198,7 +198,7 @@ pub fn quantise(set: InstructionSet, len: usize, input: &[f32]) -> Option<Run> {
                     i8::from_rows(isa, team, rows(&input, len), len, &mut quantised);
                 });
                 for (row, output) in output.chunks_exact_mut(len).enumerate() {
-                    quantised.read_row(row, output);
+                    quantised.read_row(isa, row, output);
                 }
             })
         }
@@ -232,8 +232,10 @@ pub fn multiply_add(set: InstructionSet, steps: usize) -> Option<(usize, f32)> {
     }
 
     match set {
-        // Vectors of two registers: twelve chains, as many as the registers allow.
-        InstructionSet::Portable | InstructionSet::Avx2 => set.run(Chains::<6>(steps)),
-        _ => set.run(Chains::<12>(steps)),
+        InstructionSet::Avx512 | InstructionSet::Avx512Vnni | InstructionSet::Avx512Amx => {
+            set.run(Chains::<12>(steps))
+        }
+        // Vectors of two registers or four: as many chains as the registers allow.
+        _ => set.run(Chains::<6>(steps)),
     }
 }

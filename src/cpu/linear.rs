@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::activation::{gelu, relu};
 use super::aligned::AlignedVec;
-use super::isa::{Isa, Kernel, MAX_LANES};
+use super::isa::{Isa, Kernel, MAX_LANES, prefetch};
 use super::multiply::multiply;
 use super::pages::Pages;
 use super::quantise::QuantisedRows;
@@ -49,7 +49,7 @@ impl<W: Weight> PackedMatrix<W> {
         inputs: usize,
         read: impl Fn(usize, &mut [f32], &mut [W]) -> Result<W::Column, E> + Sync,
     ) -> Result<Self, E> {
-        let depth = inputs.next_multiple_of(W::GROUP);
+        let depth = inputs.next_multiple_of(W::group::<I>());
         let columns = outputs.next_multiple_of(I::PANEL);
         let mut panels = Pages::zeroed(columns * depth);
         let mut column_data = vec![W::Column::default(); columns];
@@ -66,7 +66,7 @@ impl<W: Weight> PackedMatrix<W> {
             let size = I::PANEL * depth;
             // SAFETY: as above.
             let to = unsafe { parts.part(panel * size..(panel + 1) * size) };
-            transpose_into(to, I::PANEL, &weights, depth);
+            transpose_into::<I, W>(to, &weights, depth);
             Ok(())
         })?;
         let columns = column_data.into();
@@ -112,14 +112,15 @@ impl<W: Weight> PackedMatrix<W> {
 const TRANSPOSED_INPUTS: usize = 64;
 
 /// Writes `rows`, of `depth` values each, as columns of a panel.
-fn transpose_into<W: Weight>(panel: &mut [W], width: usize, rows: &[W], depth: usize) {
+fn transpose_into<I: Isa, W: Weight>(panel: &mut [W], rows: &[W], depth: usize) {
+    let group_len = W::group::<I>();
     for start in (0..depth).step_by(TRANSPOSED_INPUTS) {
         let part = start..depth.min(start + TRANSPOSED_INPUTS);
-        let steps = &mut panel[start * width..];
+        let steps = &mut panel[start * I::PANEL..];
         for (column, row) in rows.chunks_exact(depth).enumerate() {
-            let groups = row[part.clone()].chunks_exact(W::GROUP);
-            for (step, group) in steps.chunks_exact_mut(width * W::GROUP).zip(groups) {
-                step[column * W::GROUP..][..W::GROUP].copy_from_slice(group);
+            let groups = row[part.clone()].chunks_exact(group_len);
+            for (step, group) in steps.chunks_exact_mut(I::PANEL * group_len).zip(groups) {
+                step[column * group_len..][..group_len].copy_from_slice(group);
             }
         }
     }
@@ -270,7 +271,7 @@ impl<W: Weight> Block<'_, W> {
                 // is, which is worth 4 % at 512 tokens.
                 for row in self.rows.start + rows.start..self.rows.start + rows.end {
                     let at = self.output.address(row * self.output_stride + first_column);
-                    isa.prefetch(at.cast(), I::PANEL * size_of::<f32>());
+                    prefetch(at.cast(), I::PANEL * size_of::<f32>());
                 }
             },
         );

@@ -59,6 +59,7 @@ mod tests {
 
     use super::*;
     use crate::cpu::isa::{Isa, Kernel, on_every_set};
+    use crate::cpu::quantise::input;
     use crate::testing::{assert_close, random};
 
     #[derive(Clone, Copy)]
@@ -81,7 +82,7 @@ mod tests {
             tolerance: f64,
         ) {
             let Self { rows, extra_stride, .. } = self;
-            let depth = self.depth.next_multiple_of(W::GROUP);
+            let depth = self.depth.next_multiple_of(W::group::<I>());
             let input_stride = depth + extra_stride;
             let output_stride = I::PANEL + extra_stride;
             let inputs: Vec<_> =
@@ -108,9 +109,11 @@ mod tests {
                 }
                 let expected: f64 = (0..depth)
                     .map(|k| {
-                        let (step, part) = (k / W::GROUP, k % W::GROUP);
+                        let (step, part) = (k / W::group::<I>(), k % W::group::<I>());
                         input_value(inputs[row * input_stride + k])
-                            * weight_value(panel[(step * I::PANEL + column) * W::GROUP + part])
+                            * weight_value(
+                                panel[(step * I::PANEL + column) * W::group::<I>() + part],
+                            )
                     })
                     .sum();
                 assert_close(value(found) as f32, expected, tolerance);
@@ -140,7 +143,7 @@ mod tests {
 
         #[inline(always)]
         fn run<I: Isa>(self, isa: I) {
-            let input = (|x: f32| (x * 400.0 + 128.0) as u8, |x: u8| f64::from(x));
+            let input = (|x: f32| (x * 400.0 + 128.0) as u8, |x: u8| f64::from(input::<I>(x)));
             let weight = (|x: f32| (x * 200.0).clamp(-63.0, 63.0) as i8, |x: i8| f64::from(x));
             self.0.check::<I, i8>(isa, input, weight, (7, f64::from), 0.0);
         }

@@ -11,12 +11,13 @@ use crate::matrix::{BadWeight, Matrix};
 /// Values of one task: some microseconds.
 const TASK_VALUES: usize = 32 * 1024;
 
-/// Tokens' vectors in 8 bits: value `i` of a row stands for `(values[i] − zero_point) · scale`.
+/// Tokens' vectors in 8 bits, less [`Isa::INT8_OFFSET`]: as [`input`] reads it, value `i` of a row stands
+/// for `(values[i] − zero_point) · scale`.
 #[derive(Default)]
 pub(crate) struct QuantisedRows {
     values: AlignedVec<u8>,
     stride: usize,
-    /// Scale and zero point of each row; the latter is a whole number from 0 to 255.
+    /// Scale and zero point of each row; the latter is a whole number from 0 to 255, less the offset too.
     rows: AlignedVec,
 }
 
@@ -48,10 +49,10 @@ impl QuantisedRows {
 
     /// The values that a row's bytes stand for.
     #[cfg(feature = "kernels")]
-    pub fn read_row(&self, row: usize, to: &mut [f32]) {
+    pub fn read_row<I: Isa>(&self, _: I, row: usize, to: &mut [f32]) {
         let RowScale { scale, zero_point } = self.row(row);
         for (to, &value) in to.iter_mut().zip(&self.values[row * self.stride..]) {
-            *to = (f32::from(value) - zero_point) * scale;
+            *to = (input::<I>(value) as f32 - zero_point) * scale;
         }
     }
 
@@ -64,6 +65,13 @@ impl QuantisedRows {
 struct RowScale {
     scale: f32,
     zero_point: f32,
+}
+
+/// The number that instructions take an 8-bit input for.
+#[cfg(any(test, feature = "kernels"))]
+#[inline(always)]
+pub(crate) fn input<I: Isa>(byte: u8) -> i32 {
+    i32::from(byte.wrapping_add(I::INT8_OFFSET)) - i32::from(I::INT8_OFFSET)
 }
 
 /// Rounds one row; what `to` has past it becomes zero.
@@ -104,10 +112,11 @@ impl Kernel for Quantise<'_, &mut [u8]> {
             isa.store_rounded(isa.min(isa.max(value, zero), end), to);
         }
         for (value, to) in rest.iter().zip(&mut to[whole..]) {
-            *to = (value * inverse_step + zero_point).round_ties_even().clamp(0.0, LARGEST) as u8;
+            let rounded = (value * inverse_step + zero_point).round_ties_even();
+            *to = (rounded.clamp(0.0, LARGEST) as u8).wrapping_sub(I::INT8_OFFSET);
         }
         to[from.len()..].fill(0);
-        RowScale { scale, zero_point }
+        RowScale { scale, zero_point: zero_point - f32::from(I::INT8_OFFSET) }
     }
 }
 
@@ -139,7 +148,6 @@ impl From<Vec<Int8Column>> for Int8Columns {
 impl Weight for i8 {
     type Input = u8;
     type Sum = i32;
-    const GROUP: usize = 4;
     // 24 KiB of a panel with AVX-512, and the whole width of DistilBERT-base.
     const DEPTH_BLOCK: usize = 768;
     type Column = Int8Column;
@@ -165,9 +173,13 @@ impl Weight for i8 {
         depth: usize,
         quantised: &'a mut QuantisedRows,
     ) -> &'a QuantisedRows {
-        quantised.resize(rows.count, depth.next_multiple_of(Self::GROUP));
+        quantised.resize(rows.count, depth.next_multiple_of(I::INT8_GROUP));
         quantised.quantise(isa, team, rows, depth);
         quantised
+    }
+
+    fn group<I: Isa>() -> usize {
+        I::INT8_GROUP
     }
 
     fn tile_rows<I: Isa>() -> usize {
@@ -220,8 +232,15 @@ mod tests {
         type Output = (RowScale, Vec<u8>);
 
         fn run<I: Isa>(self, isa: I) -> Self::Output {
-            let mut to = vec![9; self.from.len().next_multiple_of(4)];
-            (isa.run(Quantise { from: self.from, to: to.as_mut_slice() }), to)
+            let len = self.from.len();
+            let mut to = vec![9; len.next_multiple_of(I::INT8_GROUP)];
+            let RowScale { scale, zero_point } =
+                isa.run(Quantise { from: self.from, to: to.as_mut_slice() });
+            assert!(to[len..].iter().all(|&padding| padding == 0));
+            // What every set makes of the row, whatever the offset.
+            let zero_point = zero_point + f32::from(I::INT8_OFFSET);
+            let values = to[..len].iter().map(|&byte| byte.wrapping_add(I::INT8_OFFSET)).collect();
+            (RowScale { scale, zero_point }, values)
         }
     }
 
@@ -244,7 +263,6 @@ mod tests {
                     let step = scale * 0.5001 + 1e-43;
                     assert!((value - back).abs() <= step, "{value} became {back} on {set}");
                 }
-                assert!(values[row.len()..].iter().all(|&padding| padding == 0));
                 assert_eq!(*first.get_or_insert(found.clone()), found, "{set}");
             });
         }

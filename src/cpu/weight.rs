@@ -29,8 +29,6 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
     type Input: Plain + Send + Sync;
     /// What products are summed in.
     type Sum: Plain + Default + Send + Sync;
-    /// Inputs of one step of a panel, side by side for each column.
-    const GROUP: usize;
     /// Inputs whose products are summed on their own before they join the total. A panel's part of
     /// that depth stays in L1 while the rows pass by.
     const DEPTH_BLOCK: usize;
@@ -65,6 +63,11 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
 
     /// What tiles read, from one row on, and the distance of rows.
     fn inputs<'a>(rows: &'a Self::Rows<'_>, first_row: usize) -> (&'a [Self::Input], usize);
+
+    /// Inputs of one step of a panel, whose weights are side by side for each column.
+    fn group<I: Isa>() -> usize {
+        1
+    }
 
     /// Rows of a full tile.
     fn tile_rows<I: Isa>() -> usize {
@@ -111,7 +114,6 @@ impl From<Vec<()>> for NoColumns {
 impl Weight for f32 {
     type Input = f32;
     type Sum = f32;
-    const GROUP: usize = 1;
     const DEPTH_BLOCK: usize = FLOAT_DEPTH_BLOCK;
     type Column = ();
     type Columns = NoColumns;
@@ -165,7 +167,6 @@ impl Weight for f32 {
 impl Weight for f16 {
     type Input = f32;
     type Sum = f32;
-    const GROUP: usize = 1;
     const DEPTH_BLOCK: usize = FLOAT_DEPTH_BLOCK;
     type Column = ();
     type Columns = NoColumns;

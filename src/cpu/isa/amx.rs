@@ -6,7 +6,8 @@ use std::arch::x86_64::__cpuid_count;
 use std::mem::offset_of;
 use std::sync::LazyLock;
 
-use super::avx512::{IntegerUnit, PANEL, Vnni};
+use super::avx512::{PANEL, Vnni};
+use super::integers::IntegerUnit;
 use super::tile::Operands;
 
 /// AVX-512 VNNI, and AMX for what is large enough.

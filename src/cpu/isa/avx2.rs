@@ -5,15 +5,20 @@ use std::marker::PhantomData;
 
 use half::f16;
 
+use super::integers::IntegerUnit;
+use super::rows::{Product, TileRow, multiply, products};
 use super::tile::Operands;
-use super::x86::{
-    Product, TileRow, multiply, prefetch, products, sum, transpose_square, vector_methods,
-};
+use super::vectors::vector_methods;
+use super::x86::{sum, transpose_square};
 use super::{Ahead, Isa, Kernel, TileOutput, TileRows};
 
-/// Proof that the machine has AVX2, FMA and F16C.
+/// Proof that the machine has AVX2, FMA and F16C, and the unit for products of integers.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx2(());
+pub(crate) struct Avx2<U>(PhantomData<U>);
+
+/// AVX2 alone.
+#[derive(Clone, Copy)]
+pub(crate) struct Pairs;
 
 /// Values of a register.
 const WIDTH: usize = 8;
@@ -26,27 +31,31 @@ const LANES: usize = PARTS * WIDTH;
 /// and one the broadcast input. Fewer accumulators do not cover the latency of the two FMA ports.
 const REGISTERS: usize = 2;
 const PANEL: usize = REGISTERS * WIDTH;
-const TILE_ROWS: usize = 6;
+pub(super) const TILE_ROWS: usize = 6;
 
-impl Avx2 {
+impl<U: IntegerUnit> Avx2<U> {
     pub fn detect() -> Option<Self> {
         let found = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c");
-        found.then_some(Self(()))
+            && is_x86_feature_detected!("f16c")
+            && U::is_detected();
+        found.then_some(Self(PhantomData))
     }
 }
 
-impl Isa for Avx2 {
+impl<U: IntegerUnit> Isa for Avx2<U> {
     type F32 = [__m256; PARTS];
     const LANES: usize = LANES;
     const PANEL: usize = PANEL;
     const TILE_ROWS: usize = TILE_ROWS;
+    const INT8_TILE_ROWS: usize = U::TILE_ROWS;
+    const INT8_GROUP: usize = U::GROUP;
+    const INT8_OFFSET: u8 = U::OFFSET;
 
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
         #[target_feature(enable = "avx2,fma,f16c")]
-        fn with_instructions<K: Kernel>(isa: Avx2, kernel: K) -> K::Output {
+        fn with_instructions<K: Kernel, I: Isa>(isa: I, kernel: K) -> K::Output {
             kernel.run(isa)
         }
         // SAFETY: the token proves that the machine has AVX2, FMA and F16C.
@@ -55,7 +64,6 @@ impl Isa for Avx2 {
 
     vector_methods! {
         parts: 0 1,
-        vector: __m256,
         splat: _mm256_set1_ps,
         load: _mm256_loadu_ps,
         store: _mm256_storeu_ps,
@@ -66,20 +74,6 @@ impl Isa for Avx2 {
         mul_add: _mm256_fmadd_ps,
         min: _mm256_min_ps,
         max: _mm256_max_ps,
-    }
-
-    #[inline(always)]
-    fn tile_int8(
-        self,
-        input: TileRows<'_, u8>,
-        panel: &[i8],
-        ahead: Ahead<'_>,
-        output: TileOutput<'_, i32>,
-    ) {
-        let operands = Operands::new(input, panel, ahead, output, (PANEL, 4));
-        // SAFETY: the token proves AVX2; `Operands` has checked the bounds. A weight outside its range
-        // would make the sums wrong, no more.
-        unsafe { INTEGER_PRODUCTS[operands.rows - 1](&operands) };
     }
 
     #[inline(always)]
@@ -256,10 +250,30 @@ unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32
     unsafe { multiply::<ROWS, Floats<W>>(operands) };
 }
 
-/// Rows of integer sums. Weights are between −63 and 63.
-struct Integers;
+/// How products of groups of four bytes are added to sums.
+pub(super) trait Dot {
+    /// # Safety
+    /// The machine has AVX2, and what else the implementation needs.
+    unsafe fn add(sum: __m256i, group: __m256i, columns: __m256i) -> __m256i;
+}
 
-impl TileRow for Integers {
+impl Dot for Pairs {
+    /// By way of pairs: two products of 8 by 7 bits, at most 2 · 255 · 63, fit the 16 bits in which
+    /// `vpmaddubsw` adds them.
+    #[inline(always)]
+    unsafe fn add(sum: __m256i, group: __m256i, columns: __m256i) -> __m256i {
+        // SAFETY: the caller's.
+        unsafe {
+            let pairs = _mm256_maddubs_epi16(group, columns);
+            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
+    }
+}
+
+/// Rows of integer sums. Weights are between −63 and 63.
+pub(super) struct Integers<D>(PhantomData<D>);
+
+impl<D: Dot> TileRow for Integers<D> {
     type Input = u8;
     type Weight = i8;
     type Sum = i32;
@@ -280,16 +294,13 @@ impl TileRow for Integers {
         unsafe { [_mm256_loadu_si256(step.cast()), _mm256_loadu_si256(step.add(4 * WIDTH).cast())] }
     }
 
-    /// By way of pairs: two products of 8 by 7 bits, at most 2 · 255 · 63, fit the 16 bits in which
-    /// `vpmaddubsw` adds them.
     #[inline(always)]
     unsafe fn add(mut sums: Self::Sums, group: *const u8, columns: Self::Columns) -> Self::Sums {
         // SAFETY: the caller's.
         unsafe {
             let group = _mm256_set1_epi32(group.cast::<i32>().read_unaligned());
             for (sum, columns) in sums.iter_mut().zip(columns) {
-                let pairs = _mm256_maddubs_epi16(group, columns);
-                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+                *sum = D::add(*sum, group, columns);
             }
         }
         sums
@@ -309,14 +320,27 @@ impl TileRow for Integers {
     }
 }
 
+impl IntegerUnit for Pairs {
+    const TILE_ROWS: usize = TILE_ROWS;
+
+    fn is_detected() -> bool {
+        true
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(operands: &Operands<u8, i8, i32>) {
+        // SAFETY: the caller's.
+        unsafe { PAIRS_PRODUCTS[operands.rows - 1](operands) };
+    }
+}
+
 /// Integer products for 1 to `TILE_ROWS` rows.
-const INTEGER_PRODUCTS: [Product<u8, i8, i32>; TILE_ROWS] =
-    products!(multiply_integers; 1 2 3 4 5 6);
+const PAIRS_PRODUCTS: [Product<u8, i8, i32>; TILE_ROWS] = products!(multiply_pairs; 1 2 3 4 5 6);
 
 /// # Safety
 /// The machine has AVX2; otherwise as for [`multiply`].
 #[target_feature(enable = "avx2")]
-unsafe fn multiply_integers<const ROWS: usize>(operands: &Operands<u8, i8, i32>) {
+unsafe fn multiply_pairs<const ROWS: usize>(operands: &Operands<u8, i8, i32>) {
     // SAFETY: the caller's.
-    unsafe { multiply::<ROWS, Integers>(operands) };
+    unsafe { multiply::<ROWS, Integers<Pairs>>(operands) };
 }

@@ -5,30 +5,17 @@ use std::marker::PhantomData;
 
 use half::f16;
 
+use super::integers::IntegerUnit;
+use super::rows::{Product, TileRow, multiply, products};
 use super::tile::Operands;
-use super::x86::{
-    Product, TileRow, multiply, prefetch, products, sum, transpose_square, vector_methods,
-};
+use super::vectors::vector_methods;
+use super::x86::{sum, transpose_square};
 use super::{Ahead, Isa, Kernel, TileOutput, TileRows};
 
 /// Proof that the machine has AVX-512F and BW, which imply AVX2 and FMA, and the unit for products of
 /// integers.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512<U>(PhantomData<U>);
-
-/// How products of integers are made, in which machines with AVX-512 differ.
-pub(super) trait IntegerUnit: Copy + Send + Sync + 'static {
-    /// Rows of a full tile.
-    const TILE_ROWS: usize;
-
-    fn is_detected() -> bool;
-
-    /// Multiplies a tile of at most `TILE_ROWS` rows, of panels of `PANEL` and steps of 4.
-    ///
-    /// # Safety
-    /// The machine has AVX-512F and BW, and `is_detected` has said that it has the unit.
-    unsafe fn multiply(operands: &Operands<u8, i8, i32>);
-}
 
 /// AVX-512BW alone.
 #[derive(Clone, Copy)]
@@ -64,6 +51,8 @@ impl<U: IntegerUnit> Isa for Avx512<U> {
     const PANEL: usize = PANEL;
     const TILE_ROWS: usize = TILE_ROWS;
     const INT8_TILE_ROWS: usize = U::TILE_ROWS;
+    const INT8_GROUP: usize = U::GROUP;
+    const INT8_OFFSET: u8 = U::OFFSET;
 
     #[inline(always)]
     fn run<K: Kernel>(self, kernel: K) -> K::Output {
@@ -77,7 +66,6 @@ impl<U: IntegerUnit> Isa for Avx512<U> {
 
     vector_methods! {
         parts: 0,
-        vector: __m512,
         splat: _mm512_set1_ps,
         load: _mm512_loadu_ps,
         store: _mm512_storeu_ps,
@@ -88,19 +76,6 @@ impl<U: IntegerUnit> Isa for Avx512<U> {
         mul_add: _mm512_fmadd_ps,
         min: _mm512_min_ps,
         max: _mm512_max_ps,
-    }
-
-    #[inline(always)]
-    fn tile_int8(
-        self,
-        input: TileRows<'_, u8>,
-        panel: &[i8],
-        ahead: Ahead<'_>,
-        output: TileOutput<'_, i32>,
-    ) {
-        let operands = Operands::new(input, panel, ahead, output, (PANEL, 4));
-        // SAFETY: the token proves AVX-512BW and the unit; `Operands` has checked the bounds.
-        unsafe { U::multiply(&operands) };
     }
 
     #[inline(always)]

@@ -11,8 +11,20 @@ mod amx;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avxvnni;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod dotprod;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod i8mm;
+mod integers;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod neon;
 mod portable;
+mod prefetch;
+mod rows;
 mod tile;
+mod vectors;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -26,8 +38,17 @@ use self::amx::Amx;
 #[cfg(target_arch = "x86_64")]
 use self::avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
-use self::avx512::{Avx512, Pairs, Vnni};
+use self::avx512::{Avx512, Vnni};
+#[cfg(target_arch = "x86_64")]
+use self::avxvnni::AvxVnni;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+use self::dotprod::Dotprod;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+use self::i8mm::I8mm;
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+use self::neon::{Neon, Widening};
 use self::portable::Portable;
+pub(crate) use self::prefetch::prefetch;
 pub(crate) use self::tile::{Ahead, FLOAT_DEPTH_BLOCK, TileOutput, TileRows};
 use crate::error::{Error, Result};
 
@@ -62,6 +83,10 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     const TILE_ROWS: usize;
     /// Rows of a full tile of integers.
     const INT8_TILE_ROWS: usize = Self::TILE_ROWS;
+    /// Inputs of one step of a panel of integers, whose weights are side by side for each column.
+    const INT8_GROUP: usize = 4;
+    /// What 8-bit inputs are held less, modulo 256: zero, or 128 where instructions take signed bytes.
+    const INT8_OFFSET: u8 = 0;
 
     /// Runs an operation with this set's instructions.
     fn run<K: Kernel>(self, kernel: K) -> K::Output;
@@ -87,7 +112,8 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
         output: TileOutput<'_, f32>,
     );
 
-    /// As [`tile_f32`](Self::tile_f32), exactly, for up to `INT8_TILE_ROWS` rows and weights between −63 and 63 in groups of four.
+    /// As [`tile_f32`](Self::tile_f32), exactly, for up to `INT8_TILE_ROWS` rows of inputs, less
+    /// `INT8_OFFSET`, and weights between −63 and 63 in groups of `INT8_GROUP`.
     fn tile_int8(
         self,
         input: TileRows<'_, u8>,
@@ -100,13 +126,9 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     /// `f32`.
     fn without_zero_point(self, sums: &[i32], zero_point: i32, column_sums: &[i32]) -> Self::F32;
 
-    /// Writes `LANES` values between 0 and 255 as the nearest integers, halves to even.
+    /// Writes `LANES` values between 0 and 255 as the nearest integers, halves to even, less
+    /// `INT8_OFFSET`.
     fn store_rounded(self, value: Self::F32, to: &mut [u8]);
-
-    /// Asks for so many bytes from `at` on to be brought into L2. They need not be there.
-    fn prefetch(self, at: *const u8, bytes: usize) {
-        let _ = (at, bytes);
-    }
 
     /// Writes `SQUARE` rows of `SQUARE` values as columns: value `c` of row `r` goes to
     /// `to[c · to_stride + r]`.
@@ -142,18 +164,35 @@ pub enum InstructionSet {
     Portable,
     /// x86-64 with AVX2 and FMA.
     Avx2,
+    /// The same and AVX-VNNI for 8-bit products.
+    AvxVnni,
     /// x86-64 with AVX-512F and BW.
     Avx512,
     /// x86-64 with AVX-512F, BW and VNNI.
     Avx512Vnni,
     /// The same and AMX for 8-bit products, on Linux.
     Avx512Amx,
+    /// aarch64, all of which has NEON.
+    Neon,
+    /// The same and dot products of bytes.
+    Dotprod,
+    /// aarch64 with products of matrices of bytes.
+    I8mm,
 }
 
 impl InstructionSet {
-    /// All sets, the widest last.
-    pub const ALL: [Self; 5] =
-        [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Vnni, Self::Avx512Amx];
+    /// All sets, of each architecture the best last.
+    pub const ALL: [Self; 9] = [
+        Self::Portable,
+        Self::Avx2,
+        Self::AvxVnni,
+        Self::Avx512,
+        Self::Avx512Vnni,
+        Self::Avx512Amx,
+        Self::Neon,
+        Self::Dotprod,
+        Self::I8mm,
+    ];
 
     /// The sets that this machine has, the best last.
     pub fn detected() -> Vec<Self> {
@@ -174,14 +213,21 @@ impl InstructionSet {
         match self {
             Self::Portable => Some(Portable.run(kernel)),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => Avx2::detect().map(|isa| isa.run(kernel)),
+            Self::Avx2 => Avx2::<avx2::Pairs>::detect().map(|isa| isa.run(kernel)),
             #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => Avx512::<Pairs>::detect().map(|isa| isa.run(kernel)),
+            Self::AvxVnni => Avx2::<AvxVnni>::detect().map(|isa| isa.run(kernel)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => Avx512::<avx512::Pairs>::detect().map(|isa| isa.run(kernel)),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Vnni => Avx512::<Vnni>::detect().map(|isa| isa.run(kernel)),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Amx => Avx512::<Amx>::detect().map(|isa| isa.run(kernel)),
-            #[cfg(not(target_arch = "x86_64"))]
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Neon => Neon::<Widening>::detect().map(|isa| isa.run(kernel)),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::Dotprod => Neon::<Dotprod>::detect().map(|isa| isa.run(kernel)),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Self::I8mm => Neon::<I8mm>::detect().map(|isa| isa.run(kernel)),
             _ => None,
         }
     }
@@ -191,9 +237,13 @@ impl InstructionSet {
         match self {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
+            Self::AvxVnni => "avxvnni",
             Self::Avx512 => "avx512",
             Self::Avx512Vnni => "avx512vnni",
             Self::Avx512Amx => "avx512amx",
+            Self::Neon => "neon",
+            Self::Dotprod => "dotprod",
+            Self::I8mm => "i8mm",
         }
     }
 

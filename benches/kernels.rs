@@ -46,7 +46,14 @@ fn main() {
             .warm_up_time(Duration::from_millis(100))
             .measurement_time(Duration::from_millis(400))
             .configure_from_args();
-        let has_own_floats = !matches!(set, InstructionSet::Avx512Vnni | InstructionSet::Avx512Amx);
+        let has_own_floats = !matches!(
+            set,
+            InstructionSet::AvxVnni
+                | InstructionSet::Avx512Vnni
+                | InstructionSet::Avx512Amx
+                | InstructionSet::Dotprod
+                | InstructionSet::I8mm
+        );
         for precision in Precision::ALL {
             if precision == Precision::Int8 || has_own_floats {
                 linear_layers(&mut criterion, set, precision);

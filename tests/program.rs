@@ -294,6 +294,7 @@ fn info_describes_the_bundled_model() {
     assert_eq!(object["instruction_set"], info.instruction_set.name());
     let detected = object["detected_instruction_sets"].as_array().unwrap();
     assert!(detected.iter().eq(InstructionSet::detected().iter().map(|set| set.name())));
+    assert_eq!(object["instruction_set_reason"], "the best there is");
     for (key, value) in [
         ("parameters", info.parameters),
         ("n_layers", config.n_layers),
@@ -319,10 +320,20 @@ fn info_describes_the_bundled_model() {
 
 #[test]
 fn the_instruction_set_can_be_chosen() {
-    let mut command = program(&["info", "--json"]);
-    command.env("DISTILBERT_ISA", "portable");
-    let output = run_with_input(command, b"");
-    assert_eq!(objects(succeeded(&output))[0]["instruction_set"], "portable");
+    for set in InstructionSet::ALL {
+        let mut command = program(&["info", "--json"]);
+        command.env("DISTILBERT_ISA", set.name());
+        let output = run_with_input(command, b"");
+        if InstructionSet::detected().contains(&set) {
+            let object = &objects(succeeded(&output))[0];
+            assert_eq!(object["instruction_set"], set.name());
+            assert_eq!(object["instruction_set_reason"], "as DISTILBERT_ISA says");
+        } else {
+            let message = failed_with_one_line(&output, 2);
+            let name = format!("`{set}`");
+            assert!(message.contains(&name) && message.contains("needs"), "{message}");
+        }
+    }
 
     let mut command = program(&["classify", "--json", "What a shock!"]);
     command.env("DISTILBERT_ISA", "portable");

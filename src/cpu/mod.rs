@@ -13,8 +13,8 @@
 //!    rows of the task, a tile of them at a time.
 //! 5. [`Isa::tile_f32`](isa::Isa::tile_f32) and its like check the bounds of a tile once; from here on there
 //!    are pointers.
-//! 6. `multiply` in `isa/x86.rs` is the loop of a tile, which keeps its sums in registers, and `TileRow::add`
-//!    in `isa/avx2.rs` or `isa/avx512.rs` is the instruction.
+//! 6. `multiply` in `isa/rows.rs` is the loop of a tile, which keeps its sums in registers, and `TileRow::add`
+//!    in the file of the set is the instruction.
 //!
 //! The other operations, [`attention`] and [`layer_norm`] among them, are written once over the vectors of
 //! [`isa`].

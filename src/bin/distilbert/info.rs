@@ -63,7 +63,12 @@ fn table(classifier: &Classifier) -> String {
         ),
         (
             "instructions",
-            format!("{} (this machine has {})", info.instruction_set, detected().join(", ")),
+            format!(
+                "{}, {} (this machine has {})",
+                info.instruction_set,
+                why(),
+                detected().join(", ")
+            ),
         ),
         ("precision", info.precision.to_string()),
         ("threads", info.threads.to_string()),
@@ -91,6 +96,7 @@ fn json(classifier: &Classifier) -> String {
         "dtypes": info.dtypes,
         "checkpoint_bytes": info.checkpoint_bytes,
         "instruction_set": info.instruction_set.name(),
+        "instruction_set_reason": why(),
         "detected_instruction_sets": detected(),
         "precision": info.precision.name(),
         "threads": info.threads,
@@ -98,6 +104,14 @@ fn json(classifier: &Classifier) -> String {
         "cuda_devices": CudaDevice::list().unwrap_or_default().iter().map(gpu_json).collect::<Vec<_>>(),
     });
     format!("{object}\n")
+}
+
+/// Why it is this instruction set.
+fn why() -> String {
+    match std::env::var_os(InstructionSet::ENVIRONMENT) {
+        Some(name) if !name.is_empty() => format!("as {} says", InstructionSet::ENVIRONMENT),
+        _ => "the best there is".to_owned(),
+    }
 }
 
 fn detected() -> Vec<&'static str> {

@@ -4,6 +4,10 @@
 //! function that takes one may use its instructions. Operations are written once, as a [`Kernel`]
 //! over the vector operations of [`Isa`], and [`Isa::run`] compiles them with the set's instructions
 //! switched on. A new set is one file here and one line in [`InstructionSet::run`].
+//!
+//! Where machines differ in how they multiply bytes alone, the file is an `IntegerUnit` of a set that is
+//! there. What packing must know of a tile (its columns, the inputs of a step, what these are held less) are
+//! constants of [`Isa`].
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -51,9 +55,6 @@ use self::portable::Portable;
 pub(crate) use self::prefetch::prefetch;
 pub(crate) use self::tile::{Ahead, FLOAT_DEPTH_BLOCK, TileOutput, TileRows};
 use crate::error::{Error, Result};
-
-/// The environment variable that forces an instruction set.
-const ENVIRONMENT: &str = "DISTILBERT_ISA";
 
 /// The most lanes that a vector of any instruction set has.
 pub(crate) const MAX_LANES: usize = 16;
@@ -194,6 +195,9 @@ impl InstructionSet {
         Self::I8mm,
     ];
 
+    /// The environment variable that forces a set, by its [`name`](Self::name).
+    pub const ENVIRONMENT: &str = "DISTILBERT_ISA";
+
     /// The sets that this machine has, the best last.
     pub fn detected() -> Vec<Self> {
         Self::ALL.into_iter().filter(|set| set.is_detected()).collect()
@@ -252,7 +256,7 @@ impl InstructionSet {
     /// # Errors
     /// [`Error::InstructionSet`] for an unknown name or one that this machine lacks.
     pub fn choose(requested: Option<Self>) -> Result<Self> {
-        let requested = match (requested, std::env::var_os(ENVIRONMENT)) {
+        let requested = match (requested, std::env::var_os(Self::ENVIRONMENT)) {
             (Some(set), _) => set,
             (None, Some(name)) if !name.is_empty() => name.to_string_lossy().parse()?,
             (None, _) => {
@@ -263,11 +267,30 @@ impl InstructionSet {
         if requested.is_detected() { Ok(requested) } else { Err(requested.missing()) }
     }
 
+    /// What a machine must have, as users know it.
+    fn needs(self) -> &'static str {
+        match self {
+            Self::Portable => "nothing",
+            Self::Avx2 => "x86-64 with AVX2, FMA and F16C",
+            Self::AvxVnni => "x86-64 with AVX2, FMA, F16C and AVX-VNNI",
+            Self::Avx512 => "x86-64 with AVX-512F and BW",
+            Self::Avx512Vnni => "x86-64 with AVX-512F, BW and VNNI",
+            Self::Avx512Amx => "x86-64 with AVX-512F, BW and VNNI, AMX, and Linux",
+            Self::Neon => "aarch64",
+            Self::Dotprod => "aarch64 with dot products (FEAT_DotProd)",
+            Self::I8mm => "aarch64 with products of 8-bit matrices (FEAT_I8MM)",
+        }
+    }
+
     /// The error that says that this machine lacks the set.
     pub(crate) fn missing(self) -> Error {
         Error::InstructionSet {
             requested: self.name().to_owned(),
-            reason: format!("this machine has {}", list(&Self::detected())),
+            reason: format!(
+                "it needs {}, and this machine has {}",
+                self.needs(),
+                list(&Self::detected())
+            ),
         }
     }
 }

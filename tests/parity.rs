@@ -3,22 +3,17 @@
 
 mod support;
 
-use distilbert::{Classifier, Error, InstructionSet, Precision, TokenBatch};
+use distilbert::{Classifier, Error, Precision, TokenBatch};
 use safetensors::Dtype;
 use serde_json::Value;
 use support::generator::{GeneratedModel, Tensor};
-use support::{TOLERANCE, golden, ids, largest_error, list, numbers, padded_batch};
+use support::{TOLERANCE, golden, ids, largest_error, list, numbers, padded_batch, sets};
 use tempfile::TempDir;
 
-/// Calls `check` with a classifier for each instruction set; says which it leaves out.
+/// Calls `check` with a classifier for each instruction set.
 fn on_every_set(model: &std::path::Path, mut check: impl FnMut(&Classifier)) {
-    let detected = InstructionSet::detected();
-    for set in InstructionSet::ALL {
-        if detected.contains(&set) {
-            check(&Classifier::builder(model).instruction_set(set).threads(2).build().unwrap());
-        } else {
-            println!("skipped {set}: this machine lacks it");
-        }
+    for set in sets() {
+        check(&Classifier::builder(model).instruction_set(set).threads(2).build().unwrap());
     }
 }
 
@@ -109,7 +104,7 @@ fn a_checkpoint_of_halves_gives_the_same_bits_in_f16_and_f32() {
     let rows: Vec<Vec<u32>> =
         (1..40).map(|len| (0..len).map(|id| id * 3 % 120).collect()).collect();
     let batch = TokenBatch::from_rows(&rows).unwrap();
-    for set in InstructionSet::detected() {
+    for set in sets() {
         let [f32, f16] = [Precision::F32, Precision::F16].map(|precision| {
             let builder = Classifier::builder(folder.path()).instruction_set(set);
             builder.precision(precision).build().unwrap().logits(&batch).unwrap()

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::cpu::isa::{Isa, Kernel, on_every_set};
     use crate::cpu::quantise::input;
-    use crate::testing::{assert_close, random};
+    use crate::testing::{assert_close, random, sizes};
 
     #[derive(Clone, Copy)]
     struct Multiply {
@@ -149,10 +149,37 @@ mod tests {
         }
     }
 
+    /// Every number of rows that a tile can have, over one block of the depth and over two.
+    #[derive(Clone, Copy)]
+    struct EveryTile;
+
+    impl Kernel for EveryTile {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<I: Isa>(self, isa: I) {
+            for (depth, extra_stride) in [(1, 3), (2, 0), (7, 3), (33, 0), (257, 3)] {
+                for rows in 1..=I::TILE_ROWS {
+                    Multiply { rows, depth, extra_stride }.run(isa);
+                }
+            }
+            for (depth, extra_stride) in [(1, 3), (5, 0), (33, 3), (769, 0)] {
+                for rows in 1..=I::INT8_TILE_ROWS {
+                    MultiplyInt8(Multiply { rows, depth, extra_stride }).run(isa);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tiles_of_any_number_of_rows_match_float64() {
+        on_every_set(EveryTile, |_, ()| ());
+    }
+
     #[test]
     fn products_of_every_size_match_float64() {
-        for rows in (1..=13).chain([24, 25, 48, 49, 50]) {
-            for depth in (1..=33).chain([64, 255, 256, 257, 513, 768]) {
+        for rows in sizes((1..=13).chain([24, 25, 48, 49, 50]), [5, 25, 49]) {
+            for depth in sizes((1..=33).chain([64, 255, 256, 257, 513, 768]), [64, 513]) {
                 for extra_stride in [0, 3] {
                     on_every_set(Multiply { rows, depth, extra_stride }, |_, ()| ());
                 }
@@ -162,8 +189,8 @@ mod tests {
 
     #[test]
     fn integer_products_of_every_size_are_exact() {
-        for rows in (1..=13).chain([24, 25, 48, 49, 50]) {
-            for depth in (1..=33).chain([64, 767, 768, 769, 1540]) {
+        for rows in sizes((1..=13).chain([24, 25, 48, 49, 50]), [5, 25, 49]) {
+            for depth in sizes((1..=33).chain([64, 767, 768, 769, 1540]), [64, 769]) {
                 for extra_stride in [0, 3] {
                     let product = Multiply { rows, depth, extra_stride };
                     on_every_set(MultiplyInt8(product), |_, ()| ());

@@ -13,11 +13,38 @@ pub mod stand_in;
 
 use std::path::{Path, PathBuf};
 
-use distilbert::TokenBatch;
+use distilbert::{InstructionSet, TokenBatch};
 use serde_json::Value;
 
 /// The largest error that a logit in `f32` may have against float64.
 pub const TOLERANCE: f64 = 2e-5;
+
+/// How far int8 on the portable path may be from the other sets, which fuse multiplications with
+/// additions: now and then a different rounding moves an input to the next of its 256 steps.
+pub const PORTABLE_TOLERANCE: f64 = 0.1;
+
+/// The one instruction set to test, where `EXPECT_ISA` names it: runs on an emulated processor have this
+/// one alone, and fewer cases where all would take minutes.
+pub fn expected_set() -> Option<InstructionSet> {
+    let name = std::env::var("EXPECT_ISA").ok()?;
+    Some(name.parse().unwrap_or_else(|error| panic!("EXPECT_ISA: {error}")))
+}
+
+/// The sets to test: all that this machine has, or the expected one, which it must have.
+pub fn sets() -> Vec<InstructionSet> {
+    let detected = InstructionSet::detected();
+    match expected_set() {
+        Some(set) => {
+            assert!(detected.contains(&set), "this machine lacks {set}");
+            vec![set]
+        }
+        None => {
+            let lacks = |set: &InstructionSet| !detected.contains(set);
+            InstructionSet::ALL.into_iter().filter(lacks).for_each(|set| println!("skipped {set}"));
+            detected
+        }
+    }
+}
 
 pub fn bundled_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("models/emotion")

@@ -1,0 +1,107 @@
+//! Logits of small models, as AVX2 computes them, on every set.
+//!
+//! All sets but the portable one must give the same bits, in every precision. So must machines that have
+//! none of their sets in common, which no test on one machine can compare: hence a file,
+//! `tests/reference/sets.json`. On a machine with AVX2,
+//! `UPDATE_GOLDENS=1 cargo test --release --test isa goldens` writes it anew.
+
+use std::path::Path;
+
+use distilbert::{Classifier, InstructionSet, Precision, TokenBatch};
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+use crate::support::generator::GeneratedModel;
+use crate::support::{
+    PORTABLE_TOLERANCE, TOLERANCE, bundled_model, golden, ids, largest_error, list, numbers, sets,
+};
+
+const FILE: &str = "sets.json";
+
+/// Models by name: one of even sizes, one of odd ones, and one whose second layer is deeper than the
+/// blocks in which products are summed.
+fn models() -> [(&'static str, GeneratedModel); 3] {
+    let sized = |sizes: &[(&str, usize)], seed| {
+        let mut config = GeneratedModel::small().config;
+        sizes.iter().for_each(|&(field, size)| config[field] = size.into());
+        GeneratedModel::new(config, seed)
+    };
+    [
+        ("even", GeneratedModel::small()),
+        ("odd", sized(&[("dim", 36), ("n_heads", 3), ("hidden_dim", 53)], 11)),
+        ("deep", sized(&[("dim", 40), ("hidden_dim", 1030), ("n_layers", 1)], 12)),
+    ]
+}
+
+fn batch() -> TokenBatch {
+    let row = |len: u32| (0..len).map(|at| (at * 7 + len) % 120).collect::<Vec<u32>>();
+    TokenBatch::from_rows(&[1, 2, 3, 5, 8, 13, 21, 34].map(row)).unwrap()
+}
+
+fn logits(model: &Path, set: InstructionSet, precision: Precision) -> Vec<f32> {
+    let builder = Classifier::builder(model).instruction_set(set).precision(precision);
+    builder.threads(1).build().unwrap().logits(&batch()).unwrap()
+}
+
+fn update() {
+    let mut all = Map::new();
+    for (name, model) in models() {
+        let folder = TempDir::new().unwrap();
+        model.write(folder.path());
+        let of = |precision: Precision| {
+            let logits = logits(folder.path(), InstructionSet::Avx2, precision);
+            (precision.to_string(), logits.into_iter().map(f64::from).collect())
+        };
+        all.insert(name.to_owned(), Value::Object(Precision::ALL.into_iter().map(of).collect()));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference").join(FILE);
+    std::fs::write(path, json!(all).to_string() + "\n").unwrap();
+}
+
+#[test]
+fn small_models_have_the_bits_of_avx2_in_every_precision() {
+    if std::env::var_os("UPDATE_GOLDENS").is_some() {
+        update();
+    }
+    let goldens = golden(FILE);
+    for (name, model) in models() {
+        let folder = TempDir::new().unwrap();
+        model.write(folder.path());
+        for precision in Precision::ALL {
+            let expected = numbers(&goldens[name][precision.to_string()]);
+            let bits: Vec<u32> = expected.iter().map(|&logit| (logit as f32).to_bits()).collect();
+            for set in sets() {
+                let found = logits(folder.path(), set, precision);
+                let error = largest_error(&found, &expected);
+                println!("{name} in {precision} on {set}: {error:.1e}");
+                let tolerance = match precision {
+                    Precision::Int8 => PORTABLE_TOLERANCE,
+                    _ => TOLERANCE,
+                };
+                assert!(error <= tolerance, "{name} in {precision} on {set}: off by {error:.1e}");
+                if set != InstructionSet::Portable {
+                    let found: Vec<u32> = found.into_iter().map(f32::to_bits).collect();
+                    assert_eq!(found, bits, "{name} in {precision} on {set}");
+                }
+            }
+        }
+    }
+}
+
+/// The bundled model holds halves, so that nothing but the sums is rounded.
+#[test]
+fn short_texts_match_float64_in_f16() {
+    let goldens = golden("bundled.json");
+    let short = list(&goldens["cases"]).iter().filter(|case| list(&case["ids"]).len() <= 8);
+    let cases: Vec<&Value> = short.take(4).collect();
+    assert_eq!(cases.len(), 4);
+    let rows: Vec<Vec<u32>> = cases.iter().map(|case| ids(&case["ids"])).collect();
+    let expected: Vec<f64> = cases.iter().flat_map(|case| numbers(&case["logits"])).collect();
+    for set in sets() {
+        let builder = Classifier::builder(bundled_model()).instruction_set(set);
+        let classifier = builder.precision(Precision::F16).threads(1).build().unwrap();
+        let found = classifier.logits(&TokenBatch::from_rows(&rows).unwrap()).unwrap();
+        let error = largest_error(&found, &expected);
+        assert!(error <= TOLERANCE, "on {set}: off by {error:.1e}");
+    }
+}

@@ -1,0 +1,14 @@
+//! The bundled model classifies a text, tokenizer and all.
+
+use distilbert::Classifier;
+
+use crate::support::{bundled_model, sets};
+
+#[test]
+fn the_bundled_model_labels_a_text() {
+    for set in sets() {
+        let builder = Classifier::builder(bundled_model()).instruction_set(set);
+        let prediction = builder.build().unwrap().classify("I am so happy!").unwrap();
+        assert_eq!(prediction.label(), "happiness", "on {set}");
+    }
+}

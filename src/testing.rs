@@ -13,7 +13,10 @@ pub(crate) fn expected_set() -> Option<InstructionSet> {
 
 /// The sizes that a sweep takes: all of them, or a few where `EXPECT_ISA` says that the processor is
 /// emulated, which is some hundred times as slow.
-pub(crate) fn sizes<T>(all: impl IntoIterator<Item = T>, few: impl IntoIterator<Item = T>) -> Vec<T> {
+pub(crate) fn sizes<T>(
+    all: impl IntoIterator<Item = T>,
+    few: impl IntoIterator<Item = T>,
+) -> Vec<T> {
     if expected_set().is_some() { few.into_iter().collect() } else { all.into_iter().collect() }
 }
 

@@ -35,7 +35,8 @@ impl Battery {
         found: [f32; N],
         expected: [f32; N],
     ) {
-        let bits = |values: [f32; N]| values.map(|x| if x.is_nan() { f32::NAN } else { x }.to_bits());
+        let bits =
+            |values: [f32; N]| values.map(|x| if x.is_nan() { f32::NAN } else { x }.to_bits());
         self.check(kind, bits(found), bits(expected));
     }
 }

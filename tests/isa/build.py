@@ -1,0 +1,57 @@
+"""Builds the tests for the emulated processors, as programs that need no library."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+
+from failure import Failure
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TARGETS = ("parity", "invariance", "isa")
+# Of the library's own tests, in place of a name in `tests`.
+LIBRARY = "distilbert"
+STATIC = "-C target-feature=+crt-static"
+
+
+@dataclasses.dataclass(frozen=True)
+class Build:
+    """How tests are built for an architecture."""
+
+    target: str
+    features: tuple[str, ...]
+    environment: dict[str, str]
+
+
+def x86_64() -> Build:
+    """With the default features: one processor classifies a text."""
+    return Build("x86_64-unknown-linux-gnu", (), {"RUSTFLAGS": STATIC})
+
+
+def aarch64(tools: pathlib.Path) -> Build:
+    environment = {
+        "RUSTC": str(tools / "rustc"),
+        "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER": str(tools / "cc"),
+        # The compiler that checks the rest of the code has no aarch64: its warnings count here.
+        "RUSTFLAGS": f"{STATIC} -D warnings",
+    }
+    return Build("aarch64-unknown-linux-gnu", ("--no-default-features",), environment)
+
+
+def executables(build: Build, folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Builds into a folder; gives the programs by the names of the targets."""
+    command = ["cargo", "test", "--release", "--locked", "--no-run", "--target", build.target, *build.features]
+    command += ["--lib", *(f"--test={name}" for name in TARGETS), "--message-format=json-render-diagnostics"]
+    # Optimisation across crates would take longer than the tests.
+    settings = {"CARGO_TARGET_DIR": str(folder), "CARGO_PROFILE_RELEASE_LTO": "off"}
+    environment = os.environ | build.environment | settings
+    outcome = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    if outcome.returncode:
+        raise Failure(f"the tests do not build for {build.target}:\n{outcome.stderr}")
+    messages = [json.loads(line) for line in outcome.stdout.splitlines()]
+    return {
+        message["target"]["name"]: pathlib.Path(message["executable"])
+        for message in messages
+        if message["reason"] == "compiler-artifact" and message["executable"] and message["profile"]["test"]
+    }

@@ -1,0 +1,80 @@
+"""Packages of Debian, unpacked into a folder without being installed: a Rust compiler that has the standard
+library of aarch64, a linker for it, and QEMU.
+
+`debian.sha256` says which, by name, version and content. They come from where the machine's own packages come
+from, which must be Debian 12 on x86-64.
+"""
+
+import dataclasses
+import hashlib
+import pathlib
+import subprocess
+
+from failure import Failure
+
+LIST = pathlib.Path(__file__).resolve().parent / "debian.sha256"
+
+
+@dataclasses.dataclass(frozen=True)
+class Package:
+    """A line of the list. The name has the architecture after a colon."""
+
+    name: str
+    version: str
+    sha256: str
+
+    def line(self) -> str:
+        return f"{self.name} {self.version} {self.sha256}\n"
+
+    @classmethod
+    def of_file(cls, file: pathlib.Path) -> "Package":
+        fields = ("Package", "Architecture", "Version")
+        query = subprocess.run(["dpkg-deb", "--field", file, *fields], check=True, capture_output=True, text=True)
+        values = dict(line.split(": ", 1) for line in query.stdout.splitlines())
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        return cls(f"{values['Package']}:{values['Architecture']}", values["Version"], digest)
+
+
+def listed() -> list[Package]:
+    return [Package(*line.split()) for line in LIST.read_text().splitlines()]
+
+
+def download(names: list[str], folder: pathlib.Path) -> list[pathlib.Path]:
+    """Downloads packages. The lists of what there is are the folder's own, for aarch64 is in them too."""
+    for part in ("lists/partial", "cache/archives/partial", "files"):
+        (folder / part).mkdir(parents=True)
+    options = {
+        "APT::Sandbox::User": "root",
+        "APT::Architectures": "amd64,arm64",
+        "Dir::State::lists": folder / "lists",
+        "Dir::Cache": folder / "cache",
+        "Acquire::Languages": "none",
+    }
+    command = ["apt-get", "--quiet=2", *(f"--option={name}={value}" for name, value in options.items())]
+    for action in (["update"], ["download", *names]):
+        outcome = subprocess.run([*command, *action], cwd=folder / "files", capture_output=True, text=True)
+        if outcome.returncode:
+            raise Failure(
+                f"apt-get {action[0]} failed:\n{outcome.stderr}"
+                "Where Debian has replaced a version, `run.py --update-pins` writes the versions of today to "
+                f"{LIST.name}; where a name has a version in it, as libllvm22 does, change the name there first."
+            )
+    return sorted((folder / "files").glob("*.deb"))
+
+
+def unpack(to: pathlib.Path, downloads: pathlib.Path) -> None:
+    """Unpacks what the list says, and nothing else, into a folder."""
+    expected = set(listed())
+    files = download([f"{package.name}={package.version}" for package in listed()], downloads)
+    found = {Package.of_file(file) for file in files}
+    if found != expected:
+        differences = "".join(package.line() for package in sorted(found ^ expected, key=Package.line))
+        raise Failure(f"the packages are not those of {LIST.name}:\n{differences}")
+    for file in files:
+        subprocess.run(["dpkg-deb", "--extract", file, to], check=True)
+
+
+def update_list(downloads: pathlib.Path) -> None:
+    """Writes the list anew, with the versions that there are today."""
+    files = download([package.name for package in listed()], downloads)
+    LIST.write_text("".join(Package.of_file(file).line() for file in files))

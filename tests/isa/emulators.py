@@ -1,0 +1,70 @@
+"""The emulators, and what it takes to build for their processors, in a folder of the build's."""
+
+import hashlib
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+
+import debian
+
+HERE = pathlib.Path(__file__).resolve().parent
+REQUIREMENTS = HERE / "requirements.txt"
+SHIM = HERE / "glibc.c"
+
+# Within the folder of Debian's packages, from the folder that a script is in.
+LIBRARIES = "root/usr/lib/x86_64-linux-gnu"
+CROSS = "root/usr/aarch64-linux-gnu"
+PROGRAMS = "root/usr/bin"
+SCRIPTS = {
+    "rustc": f'LD_LIBRARY_PATH=$here/{LIBRARIES} exec $here/{PROGRAMS}/rustc "$@"',
+    "cc": f"LD_LIBRARY_PATH=$here/{LIBRARIES} exec $here/{PROGRAMS}/aarch64-linux-gnu-gcc-12 "
+    f"-B$here/{CROSS}/lib -B$here/{PROGRAMS}/aarch64-linux-gnu- "
+    f'-isystem $here/{CROSS}/include -L$here/{CROSS}/lib "$@"',
+    "qemu": f'LD_LIBRARY_PATH=$here/{LIBRARIES} exec $here/{PROGRAMS}/qemu-aarch64 -E LD_LIBRARY_PATH= "$@"',
+}
+
+
+def cached(folder: pathlib.Path, pins: list[pathlib.Path], make: Callable[[pathlib.Path], None]) -> pathlib.Path:
+    """The folder, made if it is not there or made of other pins. It gets its name when it is whole, so that
+    one half done is done again."""
+    key = hashlib.sha256(b"".join(file.read_bytes() for file in [pathlib.Path(__file__), *pins])).hexdigest()
+    stamp = folder / "pins"
+    if stamp.exists() and stamp.read_text() == key:
+        return folder
+    partial = folder.with_name(f"{folder.name}.partial")
+    for old in (folder, partial):
+        shutil.rmtree(old, ignore_errors=True)
+    partial.mkdir(parents=True)
+    make(partial)
+    (partial / "pins").write_text(key)
+    return partial.rename(folder)
+
+
+def bochs(folder: pathlib.Path) -> pathlib.Path:
+    """A folder with the package of Bochs' processor and `glibc.so`."""
+
+    def make(to: pathlib.Path) -> None:
+        options = ["--quiet", "--require-hashes", "--no-deps", "--only-binary=:all:", "--root-user-action=ignore"]
+        pip = [sys.executable, "-m", "pip", "install", *options]
+        subprocess.run([*pip, "--target", to, "--requirement", REQUIREMENTS], check=True)
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", to / "glibc.so", SHIM], check=True)
+
+    # Each Python has its own wheel.
+    return cached(folder / f"bochs-{sys.version_info.major}.{sys.version_info.minor}", [REQUIREMENTS, SHIM], make)
+
+
+def aarch64(folder: pathlib.Path) -> pathlib.Path:
+    """A folder with the programs `rustc`, `cc` and `qemu`, for aarch64 from x86-64."""
+
+    def make(to: pathlib.Path) -> None:
+        with tempfile.TemporaryDirectory() as downloads:
+            debian.unpack(to / "root", pathlib.Path(downloads))
+        for name, command in SCRIPTS.items():
+            script = to / name
+            script.write_text(f'#!/bin/sh\nhere=$(dirname "$0")\n{command}\n')
+            script.chmod(0o755)
+
+    return cached(folder / "debian", [debian.LIST], make)

@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+"""Runs tests on emulated processors: the instruction sets that the machine at hand does not have, and the
+choice among those that it has.
+
+    python3 tests/isa/run.py                        all suites on all processors
+    python3 tests/isa/run.py --processor haswell cortex-a53 --suite products
+    python3 tests/isa/run.py --update-pins          writes debian.sha256 anew
+
+x86-64 runs on the processor of Bochs, aarch64 on QEMU's; both are installed into the build folder, as is a
+compiler for aarch64. Needs Linux on x86-64, Debian 12 for aarch64, and Rust.
+"""
+
+import argparse
+import concurrent.futures
+import dataclasses
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+
+import build
+import debian
+import emulators
+from failure import Failure
+
+HERE = pathlib.Path(__file__).resolve().parent
+FOLDER = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", build.ROOT / "target")).absolute() / "isa"
+AT_A_TIME = 2
+SECONDS = 150
+
+
+@dataclasses.dataclass(frozen=True)
+class Processor:
+    """A processor, the set that is to be chosen on it, and how many kinds of instructions of the battery it has."""
+
+    name: str
+    architecture: str
+    # Bochs' number or QEMU's name.
+    model: str
+    set: str
+    kinds: int
+
+
+PROCESSORS = (
+    Processor("sandy-bridge", "x86_64", "19", "portable", 18),
+    Processor("haswell", "x86_64", "24", "avx2", 33),
+    Processor("skylake-x", "x86_64", "26", "avx512", 56),
+    Processor("ice-lake", "x86_64", "28", "avx512vnni", 57),
+    # Its AMX is for kernels that let a program have the registers, which the emulated one does not.
+    Processor("sapphire-rapids", "x86_64", "30", "avx512vnni", 58),
+    Processor("arrow-lake", "x86_64", "31", "avx2", 34),
+    Processor("cortex-a53", "aarch64", "cortex-a53", "portable", 0),
+    Processor("cortex-a76", "aarch64", "cortex-a76", "portable", 0),
+    Processor("max", "aarch64", "max", "portable", 0),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """Tests of one target, by their whole names."""
+
+    name: str
+    target: str
+    tests: tuple[str, ...]
+    # The processors that it runs on, where it would take too long on all.
+    processors: tuple[str, ...] | None = None
+
+
+SUITES = (
+    Suite("choice", "isa", ("choice::the_expected_set_is_chosen_and_classifies",)),
+    Suite(
+        "instructions",
+        "isa",
+        ("battery::fused_is_rounded_once", "battery::single_instructions_match_plain_rust"),
+    ),
+    Suite(
+        "products",
+        build.LIBRARY,
+        (
+            "cpu::linear::tests::a_range_of_outputs_leaves_the_others_alone",
+            "cpu::linear::tests::a_row_has_the_same_bits_alone_in_any_batch_and_on_any_threads",
+            "cpu::linear::tests::products_of_every_size_match_float64",
+            "cpu::multiply::tests::integer_products_of_every_size_are_exact",
+            "cpu::multiply::tests::products_of_every_size_match_float64",
+            "cpu::multiply::tests::tiles_of_any_number_of_rows_match_float64",
+        ),
+    ),
+    Suite(
+        "kernels",
+        build.LIBRARY,
+        (
+            "cpu::attention::tests::ragged_batches_of_every_head_size_match_float64",
+            "cpu::backward::tests::activations_go_back_as_they_came",
+            "cpu::backward::tests::attention_goes_back_as_it_came",
+            "cpu::backward::tests::layer_norm_goes_back_as_it_came",
+            "cpu::isa::tests::squares_are_transposed_whatever_the_distance_of_rows",
+            "cpu::layer_norm::tests::rows_of_every_width_match_float64",
+            "cpu::math::tests::erf_is_within_4e_7",
+            "cpu::math::tests::exp_is_within_two_units_in_the_last_place",
+            "cpu::quantise::tests::every_value_is_within_half_a_step_and_the_same_on_every_set",
+            "cpu::softmax::tests::rows_of_every_length_match_float64",
+        ),
+    ),
+    Suite(
+        "parity",
+        "parity",
+        (
+            "a_checkpoint_of_halves_gives_the_same_bits_in_f16_and_f32",
+            "generated_configurations_match_float64",
+        ),
+    ),
+    Suite("goldens", "isa", ("goldens::small_models_have_the_bits_of_avx2_in_every_precision",)),
+    Suite(
+        "invariance",
+        "invariance",
+        ("odd_sizes_have_the_same_bits_in_any_batch_and_on_any_threads",),
+    ),
+    # Loading the bundled model takes Bochs half a minute.
+    Suite("text", "isa", ("text::the_bundled_model_labels_a_text",), ("sandy-bridge",)),
+    Suite("halves", "isa", ("goldens::short_texts_match_float64_in_f16",), ("cortex-a53", "cortex-a76", "max")),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A suite on a processor."""
+
+    processor: Processor
+    suite: Suite
+    command: list[str]
+    environment: dict[str, str]
+
+    def run(self) -> tuple[bool, str]:
+        """Whether it passed, and what to print of it."""
+        start = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            command, environment = self.with_variables(TMPDIR=folder)
+            try:
+                outcome = subprocess.run(
+                    command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS
+                )
+                status, output = outcome.returncode, outcome.stdout
+            except subprocess.TimeoutExpired as error:
+                status, output = f"killed after {SECONDS} s", error.stdout or b""
+        text = output.decode(errors="replace")
+        passed = sorted(re.findall(r"^test (\S+) \.\.\. ok$", text, flags=re.MULTILINE))
+        good = status == 0 and passed == sorted(self.suite.tests)
+        what = f"{len(passed)} of {len(self.suite.tests)} passed"
+        columns = f"{self.processor.name:15} {self.processor.set:10} {self.suite.name:12} {what:15}"
+        line = f"{columns} {time.monotonic() - start:6.1f} s"
+        return good, line if good else f"{line}  FAILED ({status})\n{text}"
+
+    def with_variables(self, **more: str) -> tuple[list[str], dict[str, str]]:
+        """The command and its environment; Bochs takes the program's own as arguments."""
+        variables = {
+            "EXPECT_ISA": self.processor.set,
+            "EXPECT_KINDS": str(self.processor.kinds),
+            "RUST_TEST_THREADS": "1",
+            "RUST_BACKTRACE": "1",
+            **more,
+        }
+        if self.processor.architecture == "aarch64":
+            return self.command, self.environment | variables
+        given = [f"--environment={name}={value}" for name, value in variables.items()]
+        return [*self.command[:2], *given, *self.command[2:]], self.environment
+
+
+class Emulation:
+    """What runs the programs of each architecture. All of it is installed and built at most once."""
+
+    def __init__(self, architectures: set[str]) -> None:
+        self.programs: dict[str, dict[str, pathlib.Path]] = {}
+        if "x86_64" in architectures:
+            self.bochs = emulators.bochs(FOLDER)
+            self.build("x86_64", build.x86_64())
+        if "aarch64" in architectures:
+            self.debian = emulators.aarch64(FOLDER)
+            self.build("aarch64", build.aarch64(self.debian))
+
+    def build(self, architecture: str, how: build.Build) -> None:
+        start = time.monotonic()
+        self.programs[architecture] = build.executables(how, FOLDER / architecture)
+        print(f"built for {architecture} in {time.monotonic() - start:.0f} s", flush=True)
+
+    def job(self, processor: Processor, suite: Suite) -> Job:
+        program = [str(self.programs[processor.architecture][suite.target]), "--exact", *suite.tests]
+        if processor.architecture == "aarch64":
+            command = [str(self.debian / "qemu"), "-cpu", processor.model, *program]
+            return Job(processor, suite, command, {"PATH": os.defpath})
+        shim, model = f"--shim={self.bochs / 'glibc.so'}", f"--model={processor.model}"
+        command = [sys.executable, str(HERE / "bochs.py"), shim, model, *program]
+        return Job(processor, suite, command, {"PATH": os.defpath, "PYTHONPATH": str(self.bochs)})
+
+
+def wanted(arguments: argparse.Namespace) -> Iterator[tuple[Processor, Suite]]:
+    for processor in PROCESSORS:
+        for suite in SUITES:
+            named = processor.name in arguments.processor and suite.name in arguments.suite
+            if named and (suite.processors is None or processor.name in suite.processors):
+                yield processor, suite
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    processors = [processor.name for processor in PROCESSORS]
+    suites = [suite.name for suite in SUITES]
+    parser.add_argument("--processor", nargs="+", choices=processors, default=processors, metavar="NAME")
+    parser.add_argument("--suite", nargs="+", choices=suites, default=suites, metavar="NAME")
+    parser.add_argument("--update-pins", action="store_true", help="list Debian's packages of today, and run nothing")
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    start = time.monotonic()
+    if arguments.update_pins:
+        with tempfile.TemporaryDirectory() as downloads:
+            debian.update_list(pathlib.Path(downloads))
+        return 0
+    pairs = list(wanted(arguments))
+    if not pairs:
+        raise Failure("no such suite runs on such a processor")
+    emulation = Emulation({processor.architecture for processor, _ in pairs})
+    jobs = [emulation.job(processor, suite) for processor, suite in pairs]
+    failures = 0
+    with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
+        for outcome in concurrent.futures.as_completed([pool.submit(job.run) for job in jobs]):
+            good, text = outcome.result()
+            print(text, flush=True)
+            failures += not good
+    print(f"{len(jobs) - failures} of {len(jobs)} suites passed in {time.monotonic() - start:.0f} s")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failure as failure:
+        sys.exit(f"run.py: {failure}")
+    except (OSError, subprocess.CalledProcessError) as error:
+        sys.exit(f"run.py: {error}")

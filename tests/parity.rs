@@ -7,7 +7,9 @@ use distilbert::{Classifier, Error, Precision, TokenBatch};
 use safetensors::Dtype;
 use serde_json::Value;
 use support::generator::{GeneratedModel, Tensor};
-use support::{TOLERANCE, golden, ids, largest_error, list, numbers, padded_batch, sets};
+use support::{TOLERANCE, golden, largest_error, list, padded_batch, sets};
+#[cfg(feature = "text")]
+use support::{ids, numbers};
 use tempfile::TempDir;
 
 /// Calls `check` with a classifier for each instruction set.

@@ -33,6 +33,9 @@ def aarch64(tools: pathlib.Path) -> Build:
     environment = {
         "RUSTC": str(tools / "rustc"),
         "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER": str(tools / "cc"),
+        # For a dependency of Criterion.
+        "CC_aarch64_unknown_linux_gnu": str(tools / "cc"),
+        "AR_aarch64_unknown_linux_gnu": str(tools / "ar"),
         # The compiler that checks the rest of the code has no aarch64: its warnings count here.
         "RUSTFLAGS": f"{STATIC} -D warnings",
     }

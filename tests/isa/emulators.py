@@ -23,6 +23,7 @@ SCRIPTS = {
     "cc": f"LD_LIBRARY_PATH=$here/{LIBRARIES} exec $here/{PROGRAMS}/aarch64-linux-gnu-gcc-12 "
     f"-B$here/{CROSS}/lib -B$here/{PROGRAMS}/aarch64-linux-gnu- "
     f'-isystem $here/{CROSS}/include -L$here/{CROSS}/lib "$@"',
+    "ar": f'LD_LIBRARY_PATH=$here/{LIBRARIES} exec $here/{PROGRAMS}/aarch64-linux-gnu-ar "$@"',
     "qemu": f'LD_LIBRARY_PATH=$here/{LIBRARIES} exec $here/{PROGRAMS}/qemu-aarch64 -E LD_LIBRARY_PATH= "$@"',
 }
 
@@ -57,7 +58,7 @@ def bochs(folder: pathlib.Path) -> pathlib.Path:
 
 
 def aarch64(folder: pathlib.Path) -> pathlib.Path:
-    """A folder with the programs `rustc`, `cc` and `qemu`, for aarch64 from x86-64."""
+    """A folder with the programs `rustc`, `cc`, `ar` and `qemu`, for aarch64 from x86-64."""
 
     def make(to: pathlib.Path) -> None:
         with tempfile.TemporaryDirectory() as downloads:

@@ -52,10 +52,10 @@ PROCESSORS = (
     Processor("ice-lake", "x86_64", "28", "avx512vnni", 57),
     # Its AMX is for kernels that let a program have the registers, which the emulated one does not.
     Processor("sapphire-rapids", "x86_64", "30", "avx512vnni", 58),
-    Processor("arrow-lake", "x86_64", "31", "avx2", 34),
-    Processor("cortex-a53", "aarch64", "cortex-a53", "portable", 43),
-    Processor("cortex-a76", "aarch64", "cortex-a76", "portable", 46),
-    Processor("max", "aarch64", "max", "portable", 49),
+    Processor("arrow-lake", "x86_64", "31", "avxvnni", 34),
+    Processor("cortex-a53", "aarch64", "cortex-a53", "neon", 43),
+    Processor("cortex-a76", "aarch64", "cortex-a76", "dotprod", 46),
+    Processor("max", "aarch64", "max", "i8mm", 49),
 )
 
 

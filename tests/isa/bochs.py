@@ -109,7 +109,8 @@ class Memory:
         present, large, user = 3, 0x80, 4
         directories = PAGE_TABLES + 2 * PAGE
         self.write_words(PAGE_TABLES, (PAGE_TABLES + PAGE) | present | user)
-        self.write_words(PAGE_TABLES + PAGE, *((directories + part * PAGE) | present | user for part in range(4)))
+        tables = (directories + part * PAGE for part in range(4))
+        self.write_words(PAGE_TABLES + PAGE, *(table | present | user for table in tables))
         pages = range(0, MEMORY, LARGE_PAGE)
         self.write_words(directories, *(page | present | large | (user if page else 0) for page in pages))
 
@@ -131,7 +132,8 @@ def load(memory: Memory, program: bytes) -> Image:
     image = Image(bias + entry, 0, count)
     end = 0
     for index in range(count):
-        kind, _, offset, address, _, in_file, in_memory, _ = struct.unpack_from("<IIQQQQQQ", program, headers + 56 * index)
+        header = struct.unpack_from("<IIQQQQQQ", program, headers + 56 * index)
+        kind, _, offset, address, _, in_file, in_memory, _ = header
         if kind == 1:
             memory.write(bias + address, program[offset : offset + in_file])
             end = max(end, bias + address + in_memory)
@@ -155,7 +157,8 @@ def write_stack(memory: Memory, image: Image, arguments: list[str], environment:
     texts = [push(os.fsencode(text) + b"\0") for text in arguments]
     random = push(os.urandom(16))
     # AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_ENTRY, AT_CLKTCK, AT_SECURE, AT_RANDOM
-    auxiliary = {3: image.headers, 4: 56, 5: image.header_count, 6: PAGE, 9: image.entry, 17: 100, 23: 0, 25: random}
+    auxiliary = {3: image.headers, 4: 56, 5: image.header_count, 6: PAGE, 9: image.entry}
+    auxiliary |= {17: 100, 23: 0, 25: random}
     words = [len(texts), *texts, 0, *variables, 0]
     words += [word for pair in auxiliary.items() for word in pair] + [0, 0]
     top = (top & -16) - 8 * (len(words) + len(words) % 2)
@@ -228,8 +231,8 @@ class Processor:
     def run(self, system_call: Callable[[], None], exception: Callable[[int, int], None]) -> None:
         """Runs until `session.stop()`.
 
-        Through the library's own interface: the package's sets every hook there is, which takes the
-        processor ten times as long.
+        Through the library's own interface: the package's sets every hook there is, and most of them would
+        be called for every instruction.
         """
         pointer, integer, short, word = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint16, ctypes.c_uint64
 
@@ -365,7 +368,8 @@ class System:
         """Answers the call that the registers say. An error here ends the program: it must not pass into
         the library that calls this."""
         registers = self.processor.registers
-        arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9]
+        names = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
+        arguments = [getattr(registers, name) for name in names]
         try:
             call = self.CALLS.get(registers.rax)
             if call is None:
@@ -421,7 +425,8 @@ class System:
         return os.lseek(descriptor, offset - (offset >> 63 << 64), whence)
 
     def write_status(self, address: int, status: os.stat_result) -> int:
-        numbers = (status.st_dev, status.st_ino, status.st_nlink, status.st_mode, status.st_uid, status.st_gid)
+        numbers = (status.st_dev, status.st_ino, status.st_nlink)
+        numbers += (status.st_mode, status.st_uid, status.st_gid)
         times = (0,) * 9
         self.memory.write(
             address,
@@ -682,7 +687,8 @@ class System:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--model", type=int, required=True, help="Bochs' number of the processor")
     parser.add_argument("--shim", type=pathlib.Path, help="a library to load before Bochs")
     parser.add_argument("--environment", action="append", default=[], metavar="NAME=VALUE")
@@ -699,7 +705,8 @@ def main() -> int:
     image = load(memory, arguments.program.read_bytes())
     memory.write(RETURN, SYSRETQ)
     memory.write_page_tables()
-    stack = write_stack(memory, image, [str(arguments.program), *arguments.arguments], arguments.environment)
+    command = [str(arguments.program), *arguments.arguments]
+    stack = write_stack(memory, image, command, arguments.environment)
     processor = Processor(memory, arguments.model)
     processor.start(image.entry, stack)
     return System(memory, processor).run()

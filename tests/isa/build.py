@@ -44,8 +44,9 @@ def aarch64(tools: pathlib.Path) -> Build:
 
 def executables(build: Build, folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """Builds into a folder; gives the programs by the names of the targets."""
-    command = ["cargo", "test", "--release", "--locked", "--no-run", "--target", build.target, *build.features]
-    command += ["--lib", *(f"--test={name}" for name in TARGETS), "--message-format=json-render-diagnostics"]
+    command = ["cargo", "test", "--release", "--locked", "--no-run", "--target", build.target]
+    command += [*build.features, "--lib", *(f"--test={name}" for name in TARGETS)]
+    command += ["--message-format=json-render-diagnostics"]
     # Optimisation across crates would take longer than the tests.
     settings = {"CARGO_TARGET_DIR": str(folder), "CARGO_PROFILE_RELEASE_LTO": "off"}
     environment = os.environ | build.environment | settings

@@ -29,8 +29,8 @@ class Package:
     @classmethod
     def of_file(cls, file: pathlib.Path) -> "Package":
         fields = ("Package", "Architecture", "Version")
-        query = subprocess.run(["dpkg-deb", "--field", file, *fields], check=True, capture_output=True, text=True)
-        values = dict(line.split(": ", 1) for line in query.stdout.splitlines())
+        query = subprocess.check_output(["dpkg-deb", "--field", file, *fields], text=True)
+        values = dict(line.split(": ", 1) for line in query.splitlines())
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         return cls(f"{values['Package']}:{values['Architecture']}", values["Version"], digest)
 
@@ -56,8 +56,8 @@ def download(names: list[str], folder: pathlib.Path) -> list[pathlib.Path]:
         if outcome.returncode:
             raise Failure(
                 f"apt-get {action[0]} failed:\n{outcome.stderr}"
-                "Where Debian has replaced a version, `run.py --update-pins` writes the versions of today to "
-                f"{LIST.name}; where a name has a version in it, as libllvm22 does, change the name there first."
+                "Where Debian has replaced a version, `run.py --update-pins` writes today's to "
+                f"{LIST.name}. Where a name has a version in it, as libllvm22 does, change the name first."
             )
     return sorted((folder / "files").glob("*.deb"))
 

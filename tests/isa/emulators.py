@@ -28,10 +28,13 @@ SCRIPTS = {
 }
 
 
-def cached(folder: pathlib.Path, pins: list[pathlib.Path], make: Callable[[pathlib.Path], None]) -> pathlib.Path:
+def cached(
+    folder: pathlib.Path, pins: list[pathlib.Path], make: Callable[[pathlib.Path], None]
+) -> pathlib.Path:
     """The folder, made if it is not there or made of other pins. It gets its name when it is whole, so that
     one half done is done again."""
-    key = hashlib.sha256(b"".join(file.read_bytes() for file in [pathlib.Path(__file__), *pins])).hexdigest()
+    content = b"".join(file.read_bytes() for file in [pathlib.Path(__file__), *pins])
+    key = hashlib.sha256(content).hexdigest()
     stamp = folder / "pins"
     if stamp.exists() and stamp.read_text() == key:
         return folder
@@ -48,13 +51,14 @@ def bochs(folder: pathlib.Path) -> pathlib.Path:
     """A folder with the package of Bochs' processor and `glibc.so`."""
 
     def make(to: pathlib.Path) -> None:
-        options = ["--quiet", "--require-hashes", "--no-deps", "--only-binary=:all:", "--root-user-action=ignore"]
-        pip = [sys.executable, "-m", "pip", "install", *options]
-        subprocess.run([*pip, "--target", to, "--requirement", REQUIREMENTS], check=True)
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--root-user-action=ignore"]
+        options = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--requirement", REQUIREMENTS]
+        subprocess.run([*pip, *options, "--target", to], check=True)
         subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", to / "glibc.so", SHIM], check=True)
 
     # Each Python has its own wheel.
-    return cached(folder / f"bochs-{sys.version_info.major}.{sys.version_info.minor}", [REQUIREMENTS, SHIM], make)
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return cached(folder / f"bochs-{python}", [REQUIREMENTS, SHIM], make)
 
 
 def aarch64(folder: pathlib.Path) -> pathlib.Path:

@@ -35,7 +35,7 @@ SECONDS = 150
 
 @dataclasses.dataclass(frozen=True)
 class Processor:
-    """A processor, the set that is to be chosen on it, and how many kinds of instructions of the battery it has."""
+    """A processor, the set that is to be chosen on it, and how many of the battery's instructions it has."""
 
     name: str
     architecture: str
@@ -121,7 +121,12 @@ SUITES = (
     ),
     # Loading the bundled model takes Bochs half a minute.
     Suite("text", "isa", ("text::the_bundled_model_labels_a_text",), ("sandy-bridge",)),
-    Suite("halves", "isa", ("goldens::short_texts_match_float64_in_f16",), ("cortex-a53", "cortex-a76", "max")),
+    Suite(
+        "halves",
+        "isa",
+        ("goldens::short_texts_match_float64_in_f16",),
+        ("cortex-a53", "cortex-a76", "max"),
+    ),
 )
 
 
@@ -141,7 +146,11 @@ class Job:
             command, environment = self.with_variables(TMPDIR=folder)
             try:
                 outcome = subprocess.run(
-                    command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS
+                    command,
+                    env=environment,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    timeout=SECONDS,
                 )
                 status, output = outcome.returncode, outcome.stdout
             except subprocess.TimeoutExpired as error:
@@ -205,12 +214,14 @@ def wanted(arguments: argparse.Namespace) -> Iterator[tuple[Processor, Suite]]:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     processors = [processor.name for processor in PROCESSORS]
     suites = [suite.name for suite in SUITES]
     parser.add_argument("--processor", nargs="+", choices=processors, default=processors, metavar="NAME")
     parser.add_argument("--suite", nargs="+", choices=suites, default=suites, metavar="NAME")
-    parser.add_argument("--update-pins", action="store_true", help="list Debian's packages of today, and run nothing")
+    update = "write the versions that Debian has today to debian.sha256, and run nothing"
+    parser.add_argument("--update-pins", action="store_true", help=update)
     return parser.parse_args()
 
 

@@ -3,11 +3,10 @@
 
 use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected};
-use std::mem::transmute;
 
 use half::f16;
 
-use super::{Battery, ROUNDS, fused};
+use super::{Battery, ROUNDS, fused, same_bits};
 use crate::support::Dice;
 
 type Floats = [f32; 4];
@@ -23,7 +22,7 @@ macro_rules! instructions {
         fn $name($($argument: $type),*) -> $result {
             // SAFETY: every aarch64 has NEON; an array and a vector of one size hold the same bits, all of
             // which are values.
-            unsafe { transmute($intrinsic($(transmute::<$type, _>($argument)),*)) }
+            unsafe { same_bits($intrinsic($(same_bits($argument)),*)) }
         })*
     };
 }
@@ -80,14 +79,14 @@ macro_rules! assembly {
             // SAFETY: arrays and vectors as above; the instruction reads and writes its registers alone, and
             // the caller has seen to it that the processor has it.
             unsafe {
-                let mut sums: int32x4_t = transmute($sums);
+                let mut sums: int32x4_t = same_bits($sums);
                 asm!(
                     $text,
                     inout(vreg) sums,
-                    $(in(vreg) transmute::<$type, int8x16_t>($argument),)*
+                    $(in(vreg) same_bits::<$type, int8x16_t>($argument),)*
                     options(pure, nomem, nostack, preserves_flags)
                 );
-                transmute(sums)
+                same_bits(sums)
             }
         })*
     };

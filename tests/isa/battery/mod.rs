@@ -8,6 +8,7 @@ mod x86;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::mem::transmute_copy;
 
 use crate::support::Dice;
 
@@ -93,6 +94,18 @@ impl Dice {
     fn small_floats<const N: usize>(&mut self) -> [f32; N] {
         std::array::from_fn(|_| (self.below(2000) as f32 - 1000.0) / 2.0)
     }
+}
+
+/// A value of another type with the same bits.
+///
+/// # Safety
+/// All bits are values of the other type.
+#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), expect(dead_code))]
+#[inline(always)]
+unsafe fn same_bits<T: Copy, U: Copy>(value: T) -> U {
+    const { assert!(size_of::<T>() == size_of::<U>()) };
+    // SAFETY: there are as many (above), and any of them will do (caller).
+    unsafe { transmute_copy(&value) }
 }
 
 /// `a · b + c` rounded once, by arithmetic in `f64` alone: `f32::mul_add` would be the instruction itself.

@@ -1,11 +1,10 @@
 //! x86-64: AVX, AVX2 with FMA and F16C, AVX-512F and BW, and both forms of VNNI.
 
 use std::arch::x86_64::*;
-use std::mem::transmute;
 
 use half::f16;
 
-use super::{Battery, ROUNDS, fused};
+use super::{Battery, ROUNDS, fused, same_bits};
 use crate::support::Dice;
 
 /// Functions of arrays that are one intrinsic each.
@@ -14,7 +13,7 @@ macro_rules! instructions {
         $(#[target_feature(enable = $features)]
         pub fn $name($($argument: $type),*) -> $result {
             // SAFETY: an array and a vector of one size hold the same bits, all of which are values.
-            unsafe { transmute($intrinsic($(transmute::<$type, _>($argument)),*)) }
+            unsafe { same_bits($intrinsic($(same_bits($argument)),*)) }
         })*
     };
 }

@@ -579,7 +579,7 @@ class System:
         return -errno.ENOSYS
 
     def thread_pointer(self, what: int, address: int) -> int:
-        """ARCH_SET_FS; no other state, that of AMX included, is to be had."""
+        """ARCH_SET_FS; no other state is to be had."""
         if what != 0x1002:
             return -errno.EINVAL
         self.threads.current.thread_pointer = address

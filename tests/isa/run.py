@@ -50,7 +50,7 @@ PROCESSORS = (
     Processor("haswell", "x86_64", "24", "avx2", 33),
     Processor("skylake-x", "x86_64", "26", "avx512", 56),
     Processor("ice-lake", "x86_64", "28", "avx512vnni", 57),
-    # Its AMX is for kernels that let a program have the registers, which the emulated one does not.
+    # Bochs' has no AMX.
     Processor("sapphire-rapids", "x86_64", "30", "avx512vnni", 58),
     Processor("arrow-lake", "x86_64", "31", "avxvnni", 34),
     Processor("cortex-a53", "aarch64", "cortex-a53", "neon", 43),
@@ -181,18 +181,18 @@ class Job:
 class Emulation:
     """What runs the programs of each architecture. All of it is installed and built at most once."""
 
-    def __init__(self, architectures: set[str]) -> None:
+    def __init__(self, architectures: set[str], targets: set[str]) -> None:
         self.programs: dict[str, dict[str, pathlib.Path]] = {}
         if "x86_64" in architectures:
             self.bochs = emulators.bochs(FOLDER)
-            self.build("x86_64", build.x86_64())
+            self.build("x86_64", build.x86_64(), targets)
         if "aarch64" in architectures:
             self.debian = emulators.aarch64(FOLDER)
-            self.build("aarch64", build.aarch64(self.debian))
+            self.build("aarch64", build.aarch64(self.debian), targets)
 
-    def build(self, architecture: str, how: build.Build) -> None:
+    def build(self, architecture: str, how: build.Build, targets: set[str]) -> None:
         start = time.monotonic()
-        self.programs[architecture] = build.executables(how, FOLDER / architecture)
+        self.programs[architecture] = build.executables(how, targets, FOLDER / architecture)
         print(f"built for {architecture} in {time.monotonic() - start:.0f} s", flush=True)
 
     def job(self, processor: Processor, suite: Suite) -> Job:
@@ -235,7 +235,8 @@ def main() -> int:
     pairs = list(wanted(arguments))
     if not pairs:
         raise Failure("no such suite runs on such a processor")
-    emulation = Emulation({processor.architecture for processor, _ in pairs})
+    architectures = {processor.architecture for processor, _ in pairs}
+    emulation = Emulation(architectures, {suite.target for _, suite in pairs})
     jobs = [emulation.job(processor, suite) for processor, suite in pairs]
     failures = 0
     with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:

@@ -18,7 +18,8 @@ import sys
 import build
 from failure import Failure
 
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", build.ROOT / "target")).absolute()
+# Not the build folder itself: Cargo takes a copy of a package for the package.
+FOLDER = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", build.ROOT / "target")).absolute() / "isa-defects"
 KERNELS = pathlib.Path("src/cpu/isa")
 
 
@@ -139,7 +140,7 @@ def run(sources: pathlib.Path, processors: set[str], suites: set[str]) -> str:
     """What the runner prints of those suites."""
     command = [sys.executable, str(sources / "tests/isa/run.py")]
     command += ["--processor", *sorted(processors), "--suite", *sorted(suites)]
-    environment = os.environ | {"CARGO_TARGET_DIR": str(TARGET)}
+    environment = os.environ | {"CARGO_TARGET_DIR": str(FOLDER / "target")}
     outcome = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if not re.search(r"^\d+ of \d+ suites passed", outcome.stdout, flags=re.MULTILINE):
         raise Failure(f"the tests were not run:\n{outcome.stdout}")
@@ -165,7 +166,7 @@ def main() -> int:
     parser.add_argument("--set", nargs="+", choices=sets, default=sets, metavar="NAME")
     chosen = parser.parse_args().set
     defects = [defect for defect in DEFECTS if defect.set in chosen]
-    sources = TARGET / "isa/defects"
+    sources = FOLDER / "sources"
     copy_sources(sources)
     output = run(sources, {defect.processor for defect in defects}, {defect.suite for defect in defects})
     if "FAILED" in output:

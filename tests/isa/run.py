@@ -53,9 +53,9 @@ PROCESSORS = (
     # Bochs' has no AMX.
     Processor("sapphire-rapids", "x86_64", "30", "avx512vnni", 58),
     Processor("arrow-lake", "x86_64", "31", "avxvnni", 34),
-    Processor("cortex-a53", "aarch64", "cortex-a53", "neon", 43),
-    Processor("cortex-a76", "aarch64", "cortex-a76", "dotprod", 46),
-    Processor("max", "aarch64", "max", "i8mm", 49),
+    Processor("cortex-a53", "aarch64", "cortex-a53", "neon", 31),
+    Processor("cortex-a76", "aarch64", "cortex-a76", "dotprod", 32),
+    Processor("max", "aarch64", "max", "i8mm", 33),
 )
 
 

@@ -17,17 +17,20 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avxvnni;
-#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+#[cfg(target_arch = "aarch64")]
 mod dotprod;
-#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+#[cfg(target_arch = "aarch64")]
 mod i8mm;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod integers;
-#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+#[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
 mod prefetch;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod rows;
 mod tile;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod vectors;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -45,11 +48,11 @@ use self::avx2::Avx2;
 use self::avx512::{Avx512, Vnni};
 #[cfg(target_arch = "x86_64")]
 use self::avxvnni::AvxVnni;
-#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+#[cfg(target_arch = "aarch64")]
 use self::dotprod::Dotprod;
-#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+#[cfg(target_arch = "aarch64")]
 use self::i8mm::I8mm;
-#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+#[cfg(target_arch = "aarch64")]
 use self::neon::{Neon, Widening};
 use self::portable::Portable;
 pub(crate) use self::prefetch::prefetch;
@@ -226,11 +229,11 @@ impl InstructionSet {
             Self::Avx512Vnni => Avx512::<Vnni>::detect().map(|isa| isa.run(kernel)),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512Amx => Avx512::<Amx>::detect().map(|isa| isa.run(kernel)),
-            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            #[cfg(target_arch = "aarch64")]
             Self::Neon => Neon::<Widening>::detect().map(|isa| isa.run(kernel)),
-            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            #[cfg(target_arch = "aarch64")]
             Self::Dotprod => Neon::<Dotprod>::detect().map(|isa| isa.run(kernel)),
-            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            #[cfg(target_arch = "aarch64")]
             Self::I8mm => Neon::<I8mm>::detect().map(|isa| isa.run(kernel)),
             _ => None,
         }

@@ -35,7 +35,9 @@ pub(super) const TILE_ROWS: usize = 6;
 
 impl<U: IntegerUnit> Neon<U> {
     pub fn detect() -> Option<Self> {
-        U::is_detected().then_some(Self(PhantomData))
+        // The order of bytes in memory is that of groups in registers.
+        let found = cfg!(target_endian = "little") && U::is_detected();
+        found.then_some(Self(PhantomData))
     }
 }
 

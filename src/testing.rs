@@ -12,7 +12,7 @@ pub(crate) fn expected_set() -> Option<InstructionSet> {
 }
 
 /// The sizes that a sweep takes: all of them, or a few where `EXPECT_ISA` says that the processor is
-/// emulated, which is some hundred times as slow.
+/// emulated, which is slow.
 pub(crate) fn sizes<T>(
     all: impl IntoIterator<Item = T>,
     few: impl IntoIterator<Item = T>,

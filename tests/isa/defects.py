@@ -2,7 +2,7 @@
 """Seeds mistakes into the kernels of each instruction set, one at a time and in a copy of the sources: a test
 must notice every one of them on the emulated processor.
 
-    python3 tests/isa/defects.py                    all, half an hour
+    python3 tests/isa/defects.py                    all, some twenty minutes
     python3 tests/isa/defects.py --set neon i8mm
 """
 

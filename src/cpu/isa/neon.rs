@@ -28,7 +28,7 @@ const PARTS: usize = 4;
 const LANES: usize = PARTS * WIDTH;
 
 /// Four registers of columns by six rows are 24 accumulators, which leaves registers for the panel's step
-/// and the input, and covers the latency of as many units as there are.
+/// and the input.
 pub(super) const REGISTERS: usize = 4;
 pub(super) const PANEL: usize = REGISTERS * WIDTH;
 pub(super) const TILE_ROWS: usize = 6;

@@ -6,7 +6,7 @@ use std::arch::{asm, is_aarch64_feature_detected};
 
 use half::f16;
 
-use super::{Battery, ROUNDS, fused, same_bits};
+use super::{Battery, ROUNDS, fused, lanes, same_bits};
 use crate::support::Dice;
 
 type Floats = [f32; 4];
@@ -18,8 +18,7 @@ type SignedBytes = [i8; 16];
 /// Functions of arrays that are one intrinsic each.
 macro_rules! instructions {
     ($($name:ident = $intrinsic:expr, ($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
-        $(#[allow(unused_unsafe, reason = "some intrinsics are safe where the instructions are there")]
-        fn $name($($argument: $type),*) -> $result {
+        $(fn $name($($argument: $type),*) -> $result {
             // SAFETY: every aarch64 has NEON; an array and a vector of one size hold the same bits, all of
             // which are values.
             unsafe { same_bits($intrinsic($(same_bits($argument)),*)) }
@@ -103,11 +102,6 @@ pub(super) fn run(battery: &mut Battery) {
             unsafe { matrix_products(battery, &mut dice) };
         }
     }
-}
-
-/// What `f` gives for each pair of lanes.
-fn lanes<T: Copy, R, const N: usize>(a: [T; N], b: [T; N], f: impl Fn(T, T) -> R) -> [R; N] {
-    std::array::from_fn(|i| f(a[i], b[i]))
 }
 
 fn floats(battery: &mut Battery, dice: &mut Dice) {

@@ -108,6 +108,12 @@ unsafe fn same_bits<T: Copy, U: Copy>(value: T) -> U {
     unsafe { transmute_copy(&value) }
 }
 
+/// What `f` gives for each pair of lanes.
+#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), expect(dead_code))]
+fn lanes<T: Copy, R, const N: usize>(a: [T; N], b: [T; N], f: impl Fn(T, T) -> R) -> [R; N] {
+    std::array::from_fn(|i| f(a[i], b[i]))
+}
+
 /// `a · b + c` rounded once, by arithmetic in `f64` alone: `f32::mul_add` would be the instruction itself.
 fn fused(a: f32, b: f32, c: f32) -> f32 {
     // The product is exact. The sum, if it is not, is made odd in its last bit, which keeps the second

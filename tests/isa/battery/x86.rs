@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::{Battery, ROUNDS, fused, same_bits};
+use super::{Battery, ROUNDS, fused, lanes, same_bits};
 use crate::support::Dice;
 
 /// Functions of arrays that are one intrinsic each.
@@ -75,11 +75,6 @@ fn pairs_of_shorts<const N: usize, const SHORTS: usize>(
 ) -> [i32; N] {
     let product = |at: usize| i32::from(a[at]) * i32::from(b[at]);
     std::array::from_fn(|i| product(2 * i).wrapping_add(product(2 * i + 1)))
-}
-
-/// What `f` gives for each pair of lanes.
-fn lanes<T: Copy, R, const N: usize>(a: [T; N], b: [T; N], f: impl Fn(T, T) -> R) -> [R; N] {
-    std::array::from_fn(|i| f(a[i], b[i]))
 }
 
 /// The second operand wins where the two do not compare.

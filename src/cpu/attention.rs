@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::aligned::AlignedVec;
-use super::isa::{Isa, Kernel, SQUARE};
+use super::isa::{Isa, Kernel, SQUARE, prefetch};
 use super::kept_weights::{HeadWeights, KeptWeights};
 use super::multiply::multiply;
 use super::softmax::exponentials;
@@ -133,6 +133,14 @@ impl Kernel for Head<'_> {
             let rows = QUERY_BLOCK.min(query_rows.end - first_row);
             let queries = (&query.values[first_row * query.stride + columns.start..], query.stride);
             for (panel, keys) in keys.chunks_exact(I::PANEL * head_size).enumerate() {
+                if let Some(kept) = &self.kept {
+                    // Where the panel's weights are kept comes nearer meanwhile.
+                    let columns = first_row - query_rows.start;
+                    for key in panel * I::PANEL..len.min((panel + 1) * I::PANEL) {
+                        let to = &kept.exponentials[key * score_stride + columns..][..rows];
+                        prefetch(to.as_ptr().cast(), size_of_val(to));
+                    }
+                }
                 let scores = (&mut scores[panel * I::PANEL..], score_stride);
                 multiply(isa, queries, (rows, head_size), keys, scores, |_| ());
             }

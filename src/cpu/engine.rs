@@ -3,7 +3,6 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::activation::activate;
 use super::attention::{Attention, Queries};
 use super::embeddings::{Table, embed};
 use super::isa::Isa;
@@ -306,27 +305,22 @@ impl<I: Isa, W: Weight> Pass<'_, I, W> {
         kept: Option<&mut LayerTrace>,
     ) {
         let Config { dim, hidden_dim, activation, .. } = self.model.config;
-        let stride = inner_stride(hidden_dim);
-        let product = |epilogue| Product {
+        Product {
             input: rows(states, dim),
             linear: &layer.feed_forward_in,
             outputs: 0..hidden_dim,
-            epilogue,
-        };
-        match kept {
-            None => {
-                let epilogue = match activation {
-                    Activation::Gelu => Epilogue::BiasGelu,
-                    Activation::Relu => Epilogue::BiasRelu,
-                };
-                product(epilogue).run(self.isa, self.team, linear_scratch, inner, stride);
-            }
-            Some(kept) => {
-                let LayerTrace { inner: kept, rules, .. } = kept;
-                product(Epilogue::Bias).run(self.isa, self.team, linear_scratch, kept, stride);
-                activate(self.isa, self.team, (activation, rules.activation), kept, inner);
-            }
+            epilogue: match activation {
+                Activation::Gelu => Epilogue::BiasGelu,
+                Activation::Relu => Epilogue::BiasRelu,
+            },
         }
+        .run_and_keep(
+            self.isa,
+            self.team,
+            linear_scratch,
+            (inner, inner_stride(hidden_dim)),
+            kept.map(|kept| (kept.rules.activation, &mut *kept.inner)),
+        );
     }
 
     /// Normalises states in place, and keeps what the rule needs: the states as they were, or one over the

@@ -1,6 +1,6 @@
 //! Vectors out of slices of any length: past the end stand zeros.
 
-use super::isa::{Isa, MAX_LANES};
+use super::isa::{Isa, Kernel, MAX_LANES};
 
 /// Where vectors begin in `len` values.
 #[inline(always)]
@@ -15,8 +15,14 @@ pub(crate) fn load_at<I: Isa>(isa: I, values: &[f32], at: usize) -> I::F32 {
     if rest.len() >= I::LANES {
         return isa.load(rest);
     }
+    // One by one: a call that copies them would take from the loop around it, in every turn, the registers in
+    // which it has its sums.
     let mut buffer = [0.0; MAX_LANES];
-    buffer[..rest.len()].copy_from_slice(rest);
+    for (lane, to) in buffer.iter_mut().enumerate().take(I::LANES) {
+        if let Some(&value) = rest.get(lane) {
+            *to = value;
+        }
+    }
     isa.load(&buffer)
 }
 
@@ -29,7 +35,11 @@ pub(crate) fn store_at<I: Isa>(isa: I, vector: I::F32, values: &mut [f32], at: u
     }
     let mut buffer = [0.0; MAX_LANES];
     isa.store(vector, &mut buffer);
-    rest.copy_from_slice(&buffer[..rest.len()]);
+    for (lane, value) in buffer.into_iter().enumerate().take(I::LANES) {
+        if let Some(to) = rest.get_mut(lane) {
+            *to = value;
+        }
+    }
 }
 
 /// The sum of products of two slices of the same length.
@@ -40,4 +50,16 @@ pub(crate) fn dot<I: Isa>(isa: I, a: &[f32], b: &[f32]) -> f32 {
         sum = isa.mul_add(load_at(isa, a, at), load_at(isa, b, at), sum);
     }
     isa.sum(sum)
+}
+
+/// [`dot`] by itself.
+pub(crate) struct Dot<'a>(pub &'a [f32], pub &'a [f32]);
+
+impl Kernel for Dot<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> f32 {
+        dot(isa, self.0, self.1)
+    }
 }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::ops::Range;
 
-use super::activation::{gelu, relu};
+use super::activation::{gelu, gelu_and_quotient, relu};
 use super::aligned::AlignedVec;
 use super::isa::{Isa, Kernel, MAX_LANES, prefetch};
 use super::multiply::multiply;
@@ -11,6 +11,7 @@ use super::pages::Pages;
 use super::quantise::QuantisedRows;
 use super::team::{Parts, Team};
 use super::weight::{FloatWeight, Rows, Weight};
+use crate::attribution::ActivationRule;
 use crate::matrix::{BadWeight, Matrix};
 use crate::model::Linear;
 
@@ -137,19 +138,33 @@ pub enum Epilogue {
     BiasRelu,
     /// Adds what the output held before.
     BiasResidual,
+    /// Multiplies by what the output held before.
+    BiasTimes,
 }
 
 impl Epilogue {
-    /// Writes a vector of outputs, given the products with the bias added.
+    /// A vector of outputs, given the products with the bias added and what the output held before, and
+    /// what the rule keeps of an activation.
     #[inline(always)]
-    fn apply<I: Isa>(self, isa: I, sum: I::F32, output: &mut [f32]) {
-        let value = match self {
-            Self::Bias => sum,
-            Self::BiasGelu => gelu(isa, sum),
-            Self::BiasRelu => relu(isa, sum),
-            Self::BiasResidual => isa.add(sum, isa.load(output)),
-        };
-        isa.store(value, output);
+    fn apply<I: Isa>(
+        self,
+        isa: I,
+        keep: Option<ActivationRule>,
+        sum: I::F32,
+        held: I::F32,
+    ) -> (I::F32, I::F32) {
+        match (self, keep) {
+            (Self::Bias, _) => (sum, sum),
+            (Self::BiasResidual, _) => (isa.add(sum, held), sum),
+            (Self::BiasTimes, _) => (isa.mul(sum, held), sum),
+            (Self::BiasGelu, Some(ActivationRule::HoldQuotient)) => gelu_and_quotient(isa, sum),
+            (Self::BiasGelu, _) => (gelu(isa, sum), sum),
+            (Self::BiasRelu, Some(ActivationRule::HoldQuotient)) => {
+                let quotient = isa.keep_if_less(isa.splat(0.0), sum, isa.splat(1.0));
+                (relu(isa, sum), quotient)
+            }
+            (Self::BiasRelu, _) => (relu(isa, sum), sum),
+        }
     }
 }
 
@@ -188,6 +203,19 @@ impl<W: Weight> Product<'_, W> {
         output: &mut [f32],
         output_stride: usize,
     ) {
+        self.run_and_keep(isa, team, scratch, (output, output_stride), None);
+    }
+
+    /// The same, and what a rule keeps of the activation that the epilogue is can be written as well: its
+    /// input, or the quotient of output and input, in rows like those of the output.
+    pub fn run_and_keep<I: Isa>(
+        self,
+        isa: I,
+        team: &Team,
+        scratch: &mut LinearScratch<W>,
+        (output, output_stride): (&mut [f32], usize),
+        kept: Option<(ActivationRule, &mut [f32])>,
+    ) {
         assert!(self.outputs.end <= output_stride, "the rows of the output overlap");
         let Self { input, linear, outputs, epilogue } = self;
         let weight = &linear.weight;
@@ -204,6 +232,7 @@ impl<W: Weight> Product<'_, W> {
         let input = W::from_rows(isa, team, input, weight.inputs, quantised);
         sums.iter_mut().for_each(|sums| sums.resize(block_rows * I::PANEL));
         let (sums, output) = (Parts::new(sums), Parts::new(output));
+        let kept = kept.map(|(rule, kept)| (rule, Parts::new(kept)));
         team.for_each(blocks * groups, |worker, task| {
             let (block, first_panel) = (task / groups, panels.start + task % groups * group);
             // SAFETY: a worker has one task at a time.
@@ -217,6 +246,7 @@ impl<W: Weight> Product<'_, W> {
                 panels: first_panel..panels.end.min(first_panel + group),
                 sums,
                 output: &output,
+                kept: kept.as_ref(),
                 output_stride,
             });
         });
@@ -233,6 +263,7 @@ struct Block<'a, W: Weight> {
     panels: Range<usize>,
     sums: &'a mut [W::Sum],
     output: &'a Parts<'a>,
+    kept: Option<&'a (ActivationRule, Parts<'a>)>,
     output_stride: usize,
 }
 
@@ -245,16 +276,28 @@ impl<W: Weight> Kernel for Block<'_, W> {
             self.multiply(isa, panel);
             // A loop for each, in which it is a constant.
             match self.epilogue {
-                Epilogue::Bias => self.finish(isa, panel, Epilogue::Bias),
-                Epilogue::BiasGelu => self.finish(isa, panel, Epilogue::BiasGelu),
-                Epilogue::BiasRelu => self.finish(isa, panel, Epilogue::BiasRelu),
-                Epilogue::BiasResidual => self.finish(isa, panel, Epilogue::BiasResidual),
+                Epilogue::Bias => self.finish(isa, panel, Epilogue::Bias, None),
+                Epilogue::BiasGelu => self.finish_and_keep(isa, panel, Epilogue::BiasGelu),
+                Epilogue::BiasRelu => self.finish_and_keep(isa, panel, Epilogue::BiasRelu),
+                Epilogue::BiasResidual => self.finish(isa, panel, Epilogue::BiasResidual, None),
+                Epilogue::BiasTimes => self.finish(isa, panel, Epilogue::BiasTimes, None),
             }
         }
     }
 }
 
 impl<W: Weight> Block<'_, W> {
+    /// A loop for each rule as well.
+    #[inline(always)]
+    fn finish_and_keep<I: Isa>(&self, isa: I, panel: usize, epilogue: Epilogue) {
+        use ActivationRule::{Gradient, HoldQuotient};
+        match self.kept.map(|(rule, _)| rule) {
+            None => self.finish(isa, panel, epilogue, None),
+            Some(Gradient) => self.finish(isa, panel, epilogue, Some(Gradient)),
+            Some(HoldQuotient) => self.finish(isa, panel, epilogue, Some(HoldQuotient)),
+        }
+    }
+
     /// Multiplies the rows by a panel into `sums`.
     #[inline(always)]
     fn multiply<I: Isa>(&mut self, isa: I, panel: usize) {
@@ -270,8 +313,11 @@ impl<W: Weight> Block<'_, W> {
                 // Where the results go is far apart and seldom in a cache: by the time they are ready it
                 // is, which is worth 4 % at 512 tokens.
                 for row in self.rows.start + rows.start..self.rows.start + rows.end {
-                    let at = self.output.address(row * self.output_stride + first_column);
-                    prefetch(at.cast(), I::PANEL * size_of::<f32>());
+                    let first = row * self.output_stride + first_column;
+                    let kept = self.kept.map(|(_, kept)| kept.address(first));
+                    for at in [Some(self.output.address(first)), kept].into_iter().flatten() {
+                        prefetch(at.cast(), I::PANEL * size_of::<f32>());
+                    }
                 }
             },
         );
@@ -281,7 +327,13 @@ impl<W: Weight> Block<'_, W> {
     ///
     /// Vector by vector of columns, so that what belongs to them stays in registers while the rows pass by.
     #[inline(always)]
-    fn finish<I: Isa>(&self, isa: I, panel: usize, epilogue: Epilogue) {
+    fn finish<I: Isa>(
+        &self,
+        isa: I,
+        panel: usize,
+        epilogue: Epilogue,
+        keep: Option<ActivationRule>,
+    ) {
         let weight = &self.linear.weight;
         for first in (0..I::PANEL).step_by(I::LANES) {
             let columns = panel * I::PANEL + first..panel * I::PANEL + first + I::LANES;
@@ -289,30 +341,53 @@ impl<W: Weight> Block<'_, W> {
             if wanted.is_empty() {
                 continue;
             }
-            // Lanes that are wanted; where not all are, they pass through a buffer of full width, so that
-            // every output sees the same instructions.
+            // Where not all lanes are wanted, they pass through a buffer of full width, so that every
+            // output sees the same instructions.
             let lanes = wanted.start - columns.start..wanted.end - columns.start;
-            let mut buffer = [0.0; MAX_LANES];
-            buffer[lanes.clone()].copy_from_slice(&self.linear.bias[wanted.clone()]);
-            let bias = isa.load(&buffer);
+            let bias = load_lanes(isa, &self.linear.bias[wanted.clone()], &lanes);
             let scales = W::scales(isa, &weight.columns, columns.start);
             for (row, sums) in self.rows.clone().zip(self.sums.chunks_exact(I::PANEL)) {
                 let product = W::value::<I>(isa, &sums[first..], self.input, row, scales);
+                let sum = isa.add(product, bias);
                 let start = row * self.output_stride;
+                let place = start + wanted.start..start + wanted.end;
                 // SAFETY: tasks share no pair of a row and a panel, so no two of these parts
                 // overlap: rows are `output_stride` apart, which `run` has checked to be no less than
                 // the columns.
-                let output = unsafe { self.output.part(start + wanted.start..start + wanted.end) };
-                if output.len() == I::LANES {
-                    epilogue.apply(isa, isa.add(product, bias), output);
-                } else {
-                    buffer[lanes.clone()].copy_from_slice(output);
-                    epilogue.apply(isa, isa.add(product, bias), &mut buffer);
-                    output.copy_from_slice(&buffer[lanes.clone()]);
+                let output = unsafe { self.output.part(place.clone()) };
+                let held = load_lanes(isa, output, &lanes);
+                let (value, of_activation) = epilogue.apply(isa, keep, sum, held);
+                store_lanes(isa, value, output, &lanes);
+                if let (Some(_), Some((_, kept))) = (keep, self.kept) {
+                    // SAFETY: as for the output.
+                    let kept = unsafe { kept.part(place) };
+                    store_lanes(isa, of_activation, kept, &lanes);
                 }
             }
         }
     }
+}
+
+/// A vector that has these values in these of its lanes.
+#[inline(always)]
+fn load_lanes<I: Isa>(isa: I, values: &[f32], lanes: &Range<usize>) -> I::F32 {
+    if values.len() == I::LANES {
+        return isa.load(values);
+    }
+    let mut buffer = [0.0; MAX_LANES];
+    buffer[lanes.clone()].copy_from_slice(values);
+    isa.load(&buffer)
+}
+
+/// Writes these lanes of a vector.
+#[inline(always)]
+fn store_lanes<I: Isa>(isa: I, vector: I::F32, values: &mut [f32], lanes: &Range<usize>) {
+    if values.len() == I::LANES {
+        return isa.store(vector, values);
+    }
+    let mut buffer = [0.0; MAX_LANES];
+    isa.store(vector, &mut buffer);
+    values.copy_from_slice(&buffer[lanes.clone()]);
 }
 
 #[cfg(test)]
@@ -418,6 +493,7 @@ mod tests {
                     Epilogue::BiasGelu => sum * 0.5 * (1.0 + libm::erf(sum / 2f64.sqrt())),
                     Epilogue::BiasRelu => sum.max(0.0),
                     Epilogue::BiasResidual => sum + held,
+                    Epilogue::BiasTimes => sum * held,
                 };
                 assert_close(found, expected, 2e-6 * (1.0 + (inputs as f64).sqrt()));
             }
@@ -438,8 +514,13 @@ mod tests {
         row.iter().map(round).collect()
     }
 
-    const EPILOGUES: [Epilogue; 4] =
-        [Epilogue::Bias, Epilogue::BiasGelu, Epilogue::BiasRelu, Epilogue::BiasResidual];
+    const EPILOGUES: [Epilogue; 5] = [
+        Epilogue::Bias,
+        Epilogue::BiasGelu,
+        Epilogue::BiasRelu,
+        Epilogue::BiasResidual,
+        Epilogue::BiasTimes,
+    ];
 
     #[test]
     fn products_of_every_size_match_float64() {

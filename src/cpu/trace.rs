@@ -31,7 +31,7 @@ pub(crate) struct LayerTrace {
     /// that is held.
     pub attention_norm: AlignedVec,
     /// `[tokens, hidden_dim]` and a gap: what the activation gets, or the quotient of what it makes and
-    /// gets, if that is held.
+    /// gets, if that is held. On the way back, the quotients become the gradients of what it gets.
     pub inner: AlignedVec,
     /// As after attention, at the end.
     pub feed_forward_norm: AlignedVec,

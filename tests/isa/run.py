@@ -94,6 +94,7 @@ SUITES = (
         build.LIBRARY,
         (
             "cpu::attention::tests::ragged_batches_of_every_head_size_match_float64",
+            "cpu::backward::spread::tests::rows_of_every_width_match_float64",
             "cpu::backward::tests::activations_go_back_as_they_came",
             "cpu::backward::tests::attention_goes_back_as_it_came",
             "cpu::backward::tests::layer_norm_goes_back_as_it_came",

@@ -1,21 +1,39 @@
 //! Back through the activation of the feed-forward network.
 
-use crate::attribution::{ActivationRule, Shares};
+use crate::attribution::Shares;
 use crate::config::Activation;
 use crate::cpu::activation::{normal_density, normal_distribution};
 use crate::cpu::isa::{Isa, Kernel};
-use crate::cpu::lanes::{load_at, starts, store_at};
+use crate::cpu::lanes::{Dot, load_at, starts, store_at};
 use crate::cpu::team::{Parts, Team};
 
 /// Rows of one task: a few microseconds.
 const TASK_ROWS: usize = 4;
 
-/// The activation over some rows.
+/// Adds to each row's shares its gradients times the bias; rows are as long as the bias, and `stride` apart.
+pub(super) fn add_bias_shares<I: Isa>(
+    isa: I,
+    team: &Team,
+    (gradients, stride): (&[f32], usize),
+    bias: &[f32],
+    shares: &mut [Shares],
+) {
+    let count = shares.len();
+    let shares = Parts::new(shares);
+    team.for_each(count.div_ceil(TASK_ROWS), |_, task| {
+        for row in task * TASK_ROWS..count.min((task + 1) * TASK_ROWS) {
+            // SAFETY: each task takes its own rows.
+            let share = unsafe { shares.part(row..row + 1) };
+            let gradients = &gradients[row * stride..][..bias.len()];
+            share[0].bias += f64::from(isa.run(Dot(gradients, bias)));
+        }
+    });
+}
+
+/// The activation over some rows, by its gradient.
 pub(super) struct ActivationBackward<'a> {
     pub activation: Activation,
-    pub rule: ActivationRule,
-    /// What [`activate`](crate::cpu::activation::activate) has kept by this rule: rows as long as the bias,
-    /// `stride` apart.
+    /// What it got: rows as long as the bias, `stride` apart.
     pub kept: &'a [f32],
     pub stride: usize,
     /// The bias that is part of it.
@@ -52,16 +70,13 @@ impl Kernel for Row<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> Shares {
-        // A loop for each, in which the rule is a constant.
-        match (self.step.activation, self.step.rule) {
-            (_, ActivationRule::HoldQuotient) => {
-                self.each(isa, |isa, quotient, g| (isa.mul(g, quotient), isa.splat(0.0)))
-            }
-            (Activation::Relu, ActivationRule::Gradient) => {
+        // A loop for each.
+        match self.step.activation {
+            Activation::Relu => {
                 self.each(isa, |isa, x, g| (isa.keep_if_less(isa.splat(0.0), x, g), isa.splat(0.0)))
             }
             // The derivative is `Φ + x · φ`, so `x² · φ` is what comes out short of what goes in.
-            (Activation::Gelu, ActivationRule::Gradient) => self.each(isa, |isa, x, g| {
+            Activation::Gelu => self.each(isa, |isa, x, g| {
                 let slope = isa.mul(x, normal_density(isa, x));
                 let lost = isa.mul(isa.mul(g, x), slope);
                 (isa.mul(g, isa.add(normal_distribution(isa, x), slope)), lost)

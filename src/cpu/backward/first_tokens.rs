@@ -1,20 +1,13 @@
 //! Back through the attention of the last layer, where only first tokens ask.
-//!
-//! A head of a sequence has one query there, so the gradient of each key is that query times a number, and
-//! that of each value the context's gradient times another. It is these two vectors that go through the
-//! matrices, once for a head rather than once for a token, and the numbers then share out what comes of it.
 
 use super::attention::AttentionBackwardScratch;
+use super::spread::Spread;
 use crate::attribution::{AttentionRule, Shares};
-use crate::cpu::aligned::AlignedVec;
 use crate::cpu::attention::Attention;
 use crate::cpu::isa::{Isa, Kernel};
 use crate::cpu::lanes::{dot, load_at, starts, store_at};
 use crate::cpu::softmax::exponentials;
 use crate::cpu::team::{Parts, Team};
-
-/// Tokens of one task of [`Spread::add_to`]: a few microseconds.
-const TASK_TOKENS: usize = 16;
 
 /// The attention of first tokens over a batch, and the gradient of what it made.
 pub(super) struct FirstTokensBackward<'a> {
@@ -24,77 +17,6 @@ pub(super) struct FirstTokensBackward<'a> {
     pub context_gradient: &'a [f32],
     /// Of queries, keys and values, one after the other.
     pub bias: &'a [f32],
-}
-
-/// Gradients of the keys or of the values of a batch: a vector for each sequence and head, and how much of
-/// it each token has.
-#[derive(Default)]
-pub(super) struct Spread {
-    /// `[sequences · heads, dim]`, zero but for the head's own columns.
-    pub vectors: AlignedVec,
-    /// For each sequence, `[heads, tokens]`.
-    pub amounts: AlignedVec,
-}
-
-impl Spread {
-    fn resize(&mut self, heads: usize, dim: usize, sequences: usize, tokens: usize) {
-        self.vectors.resize(sequences * heads * dim);
-        self.vectors.fill(0.0);
-        self.amounts.resize(tokens * heads);
-    }
-
-    /// Adds to each token's row of `dim` values what has become of the vectors, times its amounts.
-    pub fn add_to<I: Isa>(
-        &self,
-        isa: I,
-        team: &Team,
-        attention: &Attention<'_>,
-        vectors: &[f32],
-        rows: &mut [f32],
-    ) {
-        let heads = attention.heads;
-        let dim = heads * attention.head_size;
-        let rows = Parts::new(rows);
-        for (index, tokens) in attention.sequences.iter().enumerate() {
-            let len = tokens.len();
-            let amounts = &self.amounts[tokens.start * heads..tokens.end * heads];
-            let vectors = &vectors[index * heads * dim..(index + 1) * heads * dim];
-            team.for_each(len.div_ceil(TASK_TOKENS), |_, task| {
-                for token in task * TASK_TOKENS..len.min((task + 1) * TASK_TOKENS) {
-                    let start = (tokens.start + token) * dim;
-                    // SAFETY: each task takes the rows of its own tokens.
-                    let row = unsafe { rows.part(start..start + dim) };
-                    isa.run(Add { amounts: &amounts[token..], stride: len, vectors, row });
-                }
-            });
-        }
-    }
-}
-
-/// Adds vectors, each times its amount, to a row.
-struct Add<'a> {
-    amounts: &'a [f32],
-    /// The distance of amounts.
-    stride: usize,
-    vectors: &'a [f32],
-    row: &'a mut [f32],
-}
-
-impl Kernel for Add<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let Self { amounts, stride, vectors, row } = self;
-        let dim = row.len();
-        for at in starts(isa, dim) {
-            let mut sum = load_at(isa, row, at);
-            for (vector, amount) in vectors.chunks_exact(dim).zip(amounts.iter().step_by(stride)) {
-                sum = isa.mul_add(load_at(isa, vector, at), isa.splat(*amount), sum);
-            }
-            store_at(isa, sum, row, at);
-        }
-    }
 }
 
 impl FirstTokensBackward<'_> {

@@ -8,7 +8,7 @@ use crate::attribution::Shares;
 use crate::cpu::attention::score_stride;
 use crate::cpu::isa::{Isa, Kernel};
 use crate::cpu::kept_weights::{HeadWeights, KeptWeights};
-use crate::cpu::lanes::dot;
+use crate::cpu::lanes::{load_at, store_at};
 use crate::cpu::multiply::multiply;
 use crate::cpu::team::{Parts, Team};
 
@@ -90,12 +90,18 @@ impl Kernel for Head<'_> {
             }
             let exponentials = (exponentials, score_stride::<I>(len));
             multiply(isa, exponentials, (len, len), panel, (&mut *sums, I::PANEL), |_| ());
-            for (row, sums) in tokens.clone().zip(sums.chunks_exact(I::PANEL)) {
-                let start = row * dim + column + first;
-                // SAFETY: tasks share no pair of a token and a head.
-                let to = unsafe { self.value.part(start..start + width) };
-                to.copy_from_slice(&sums[..width]);
-                total += f64::from(dot(isa, to, &bias[first..first + width]));
+            for at in (0..width).step_by(I::LANES) {
+                let mut column_sums = isa.splat(0.0);
+                for (row, sums) in tokens.clone().zip(sums.chunks_exact(I::PANEL)) {
+                    let start = row * dim + column + first;
+                    // SAFETY: tasks share no pair of a token and a head.
+                    let to = unsafe { self.value.part(start + at..start + width) };
+                    let sums = isa.load(&sums[at..]);
+                    column_sums = isa.add(column_sums, sums);
+                    store_at(isa, sums, to, 0);
+                }
+                let bias = load_at(isa, &bias[first..first + width], at);
+                total += f64::from(isa.sum(isa.mul(column_sums, bias)));
             }
         }
         total

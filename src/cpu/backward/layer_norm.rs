@@ -47,6 +47,14 @@ impl NormBackward<'_> {
     }
 }
 
+/// What a held deviation makes of gradients, in place, but for the division by the deviation.
+pub(super) fn undivided<I: Isa>(isa: I, norm: &LayerNorm, gradients: &mut [f32]) {
+    let step = &NormBackward { norm, rule: NormRule::HoldDeviation, kept: &[], bias: &norm.bias };
+    for gradient in gradients.chunks_exact_mut(norm.weight.len()) {
+        isa.run(HeldRow { step, inverse: 1.0, gradient });
+    }
+}
+
 struct Row<'a> {
     step: &'a NormBackward<'a>,
     input: &'a [f32],

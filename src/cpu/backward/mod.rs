@@ -11,6 +11,7 @@ mod held_attention;
 mod layer_norm;
 mod pass;
 mod quadrature;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod transposed;

@@ -2,18 +2,20 @@
 
 use std::ops::Range;
 
-use super::activation::ActivationBackward;
+use super::activation::{ActivationBackward, add_bias_shares};
 use super::attention::{AttentionBackward, AttentionBackwardScratch, Gradients};
-use super::first_tokens::{FirstTokensBackward, Spread};
+use super::first_tokens::FirstTokensBackward;
 use super::held_attention::HeldAttentionBackward;
-use super::layer_norm::NormBackward;
+use super::layer_norm::{NormBackward, undivided};
+use super::spread::{Spread, SpreadOut};
 use super::transposed::{Transposed, TransposedLayer};
-use crate::attribution::{AttentionRule, Rules, Shares};
+use crate::attribution::{ActivationRule, AttentionRule, NormRule, Rules, Shares};
+use crate::config::Config;
 use crate::cpu::aligned::AlignedVec;
 use crate::cpu::attention::{Attention, Queries};
 use crate::cpu::engine::{Pass, inner_stride};
-use crate::cpu::isa::{Isa, Kernel};
-use crate::cpu::lanes::dot;
+use crate::cpu::isa::Isa;
+use crate::cpu::lanes::Dot;
 use crate::cpu::linear::{Epilogue, LinearScratch, PackedMatrix, Product};
 use crate::cpu::scratch::Scratch;
 use crate::cpu::team::Parts;
@@ -61,10 +63,12 @@ impl Sums {
 pub(super) struct AttentionMemory {
     /// For each thread.
     pub threads: Vec<AttentionBackwardScratch>,
-    key: Spread,
-    value: Spread,
-    /// What has become of vectors that are to be spread.
+    /// Of the last layer's values and keys.
+    spreads: [Spread; 2],
+    /// What has become of their vectors, those of values first, and then of first tokens.
     vectors: AlignedVec,
+    /// What becomes of those between the two feed-forward layers.
+    inner_vectors: AlignedVec,
 }
 
 /// The steps of a backward pass; what they work on is in the [`Scratch`] that the forward pass has left.
@@ -75,6 +79,13 @@ pub(super) struct BackwardPass<'a, I, W: Weight> {
     pub rules: Rules,
     /// What the gradients of the embeddings are multiplied with.
     pub directions: Directions,
+}
+
+/// A layer on the way back.
+struct LayerBack<'a, W: Weight> {
+    layer: &'a Layer<PackedMatrix<W>>,
+    transposed: &'a TransposedLayer<W>,
+    kept: &'a mut LayerTrace,
 }
 
 /// What the gradients of the embeddings are multiplied with.
@@ -100,7 +111,7 @@ impl<I: Isa, W: FloatWeight> BackwardPass<'_, I, W> {
         self,
         scratch: &mut Scratch<W>,
         attention: &mut AttentionMemory,
-        trace: &Trace,
+        trace: &mut Trace,
         (logit_gradients, gates): (&[f32], &[f32]),
         sums: &mut Sums,
     ) {
@@ -108,15 +119,18 @@ impl<I: Isa, W: FloatWeight> BackwardPass<'_, I, W> {
         let tokens = scratch.hidden.len() / config.dim;
         sums.reset(scratch.sequences.len(), tokens, config.n_heads);
         self.head(scratch, (logit_gradients, gates), sums);
-        let layers = self.pass.model.layers.iter().zip(&self.transposed.layers).zip(&trace.layers);
-        let mut layers = layers.rev();
-        if let Some(((layer, transposed), kept)) = layers.next() {
-            self.last_layer(layer, transposed, kept, scratch, attention, sums);
+        let layers = self.pass.model.layers.iter().zip(&self.transposed.layers);
+        let layers = layers.zip(&mut trace.layers).rev();
+        let mut layers =
+            layers.map(|((layer, transposed), kept)| LayerBack { layer, transposed, kept });
+        if let Some(mut last) = layers.next() {
+            self.last_layer(&mut last, scratch, attention, sums);
         }
-        while let Some(((layer, transposed), kept)) = layers.next() {
-            self.layer(layer, transposed, kept, scratch, attention, sums);
+        let mut is_spread = self.rules.layer_norm == NormRule::HoldDeviation;
+        while let Some(mut back) = layers.next() {
+            self.layer(&mut back, std::mem::take(&mut is_spread), scratch, attention, sums);
             if layers.len() > 0 || !self.stops_at_projections() {
-                self.projections(transposed, scratch);
+                self.projections(back.transposed, scratch);
             }
         }
     }
@@ -191,18 +205,26 @@ impl<I: Isa, W: FloatWeight> BackwardPass<'_, I, W> {
         }
     }
 
-    /// `hidden` → `hidden` and the gradients of queries, keys and values, for every token.
+    /// `hidden` → `hidden` and the gradients of queries, keys and values, for every token. Where the last
+    /// layer has spread `hidden`, and all that differs between tokens from there on is one over their
+    /// deviation, the spreads' vectors go through the first product on the way.
     fn layer(
         self,
-        layer: &Layer<PackedMatrix<W>>,
-        transposed: &TransposedLayer<W>,
-        kept: &LayerTrace,
+        back: &mut LayerBack<'_, W>,
+        is_spread: bool,
         scratch: &mut Scratch<W>,
         attention: &mut AttentionMemory,
         sums: &mut Sums,
     ) {
         let Scratch { hidden, query_key_value, context, inner, linear, sequences, .. } = scratch;
-        self.after_attention(layer, transposed, kept, linear, inner, hidden, &mut sums.tokens);
+        self.feed_forward_norm(back, hidden, &mut sums.tokens);
+        if is_spread {
+            self.spread_feed_forward_out(back, linear, attention, sequences, inner);
+        } else {
+            self.feed_forward_out(back, linear, hidden, inner);
+        }
+        self.feed_forward_in(back, linear, inner, hidden, &mut sums.tokens);
+        let LayerBack { layer, transposed, kept } = back;
         self.linear(&transposed.attention_output, Epilogue::Bias, linear, hidden, context);
         let (query, key_value) = query_key_value.split_at_mut(hidden.len());
         let (key, value) = key_value.split_at_mut(hidden.len());
@@ -245,9 +267,7 @@ impl<I: Isa, W: FloatWeight> BackwardPass<'_, I, W> {
     /// their share of those of keys and values.
     fn last_layer(
         self,
-        layer: &Layer<PackedMatrix<W>>,
-        transposed: &TransposedLayer<W>,
-        kept: &LayerTrace,
+        back: &mut LayerBack<'_, W>,
         scratch: &mut Scratch<W>,
         attention: &mut AttentionMemory,
         sums: &mut Sums,
@@ -263,33 +283,50 @@ impl<I: Isa, W: FloatWeight> BackwardPass<'_, I, W> {
             ..
         } = scratch;
         let dim = self.pass.model.config.dim;
-        self.after_attention(layer, transposed, kept, linear, inner, first_tokens, &mut sums.rows);
+        let inner = &mut inner[..sequences.len() * inner_stride(self.pass.model.config.hidden_dim)];
+        self.feed_forward_norm(back, first_tokens, &mut sums.rows);
+        self.feed_forward_out(back, linear, first_tokens, inner);
+        self.feed_forward_in(back, linear, inner, first_tokens, &mut sums.rows);
+        let LayerBack { layer, transposed, kept } = back;
         let context = &mut context[..first_tokens.len()];
         self.linear(&transposed.attention_output, Epilogue::Bias, linear, first_tokens, context);
-        let AttentionMemory { threads, key, value, vectors } = attention;
-        let step = FirstTokensBackward {
+        let AttentionMemory { threads, spreads, vectors, .. } = attention;
+        let Pass { isa, team, .. } = self.pass;
+        let [value, key] = spreads;
+        FirstTokensBackward {
             attention: self.attention(kept, sequences, Queries::FirstTokens),
             rule: self.rules.attention,
             context_gradient: context,
             bias: &layer.query_key_value.bias,
-        };
-        let Pass { isa, team, .. } = self.pass;
-        step.run(isa, team, threads, query, [&mut *key, &mut *value], &mut sums.heads);
+        }
+        .run(isa, team, threads, query, [key, value], &mut sums.heads);
         let [query_back, key_back, value_back] = &transposed.query_key_value;
-        let is_held = self.rules.attention == AttentionRule::HoldWeights;
-        if !is_held {
+        if self.rules.attention != AttentionRule::HoldWeights {
             self.linear(query_back, Epilogue::BiasResidual, linear, query, first_tokens);
         }
-        hidden.fill(0.0);
-        for (first, sequence) in first_tokens.chunks_exact(dim).zip(&*sequences) {
-            hidden[sequence.start * dim..][..dim].copy_from_slice(first);
+        let spreads = self.spreads(spreads);
+        let len = spreads[0].vectors.len();
+        vectors.resize(spreads.len() * len + first_tokens.len());
+        let (of_spreads, own) = vectors.split_at_mut(spreads.len() * len);
+        let each = spreads.iter().zip([value_back, key_back]);
+        for ((spread, back), to) in each.zip(of_spreads.chunks_exact_mut(len)) {
+            self.linear(back, Epilogue::Bias, linear, &spread.vectors, to);
         }
-        let all = [(value_back, &*value), (key_back, &*key)];
-        for (back, spread) in all.into_iter().take(if is_held { 1 } else { 2 }) {
-            vectors.resize(spread.vectors.len());
-            self.linear(back, Epilogue::Bias, linear, &spread.vectors, vectors);
-            spread.add_to(isa, team, &step.attention, vectors, hidden);
+        own.copy_from_slice(first_tokens);
+        SpreadOut {
+            spreads,
+            heads: self.pass.model.config.n_heads,
+            sequences,
+            vectors,
+            factors: None,
+            times_held: false,
         }
+        .run(isa, team, hidden, dim);
+    }
+
+    /// Those that the rules give gradients.
+    fn spreads(self, spreads: &[Spread; 2]) -> &[Spread] {
+        &spreads[..if self.rules.attention == AttentionRule::HoldWeights { 1 } else { 2 }]
     }
 
     /// Attention as the forward pass had it.
@@ -315,14 +352,83 @@ impl<I: Isa, W: FloatWeight> BackwardPass<'_, I, W> {
         }
     }
 
-    /// What follows attention in a layer: `states` → `states`, the gradients of the sum of attention's
-    /// output and the layer's input.
-    #[expect(clippy::too_many_arguments, reason = "as many as buffers that it works on")]
-    fn after_attention(
+    /// Back through the normalisation at the end of a layer, in place.
+    fn feed_forward_norm(
         self,
-        layer: &Layer<PackedMatrix<W>>,
-        transposed: &TransposedLayer<W>,
-        kept: &LayerTrace,
+        LayerBack { layer, kept, .. }: &LayerBack<'_, W>,
+        states: &mut [f32],
+        shares: &mut [Shares],
+    ) {
+        NormBackward {
+            norm: &layer.feed_forward_norm,
+            rule: self.rules.layer_norm,
+            kept: &kept.feed_forward_norm,
+            bias: &layer.feed_forward_out.bias,
+        }
+        .run(self.pass.isa, self.pass.team, states, shares);
+    }
+
+    /// Back through the second feed-forward layer: `states` → `inner`. If the activation's quotient is held, it
+    /// is multiplied with what comes of it, in place.
+    fn feed_forward_out(
+        self,
+        LayerBack { transposed, kept, .. }: &mut LayerBack<'_, W>,
+        linear: &mut LinearScratch<W>,
+        states: &[f32],
+        inner: &mut [f32],
+    ) {
+        let Config { dim, hidden_dim, .. } = self.pass.model.config;
+        let (inner, epilogue) = match self.rules.activation {
+            ActivationRule::Gradient => (inner, Epilogue::Bias),
+            ActivationRule::HoldQuotient => (&mut *kept.inner, Epilogue::BiasTimes),
+        };
+        Product {
+            input: rows(states, dim),
+            linear: &transposed.feed_forward_out,
+            outputs: 0..hidden_dim,
+            epilogue,
+        }
+        .run(self.pass.isa, self.pass.team, linear, inner, inner_stride(hidden_dim));
+    }
+
+    /// The same from what the last layer has spread, normalisation included.
+    fn spread_feed_forward_out(
+        self,
+        LayerBack { layer, transposed, kept }: &mut LayerBack<'_, W>,
+        linear: &mut LinearScratch<W>,
+        attention: &mut AttentionMemory,
+        sequences: &[Range<usize>],
+        inner: &mut [f32],
+    ) {
+        let Pass { isa, team, model } = self.pass;
+        let Config { dim, hidden_dim, n_heads, .. } = model.config;
+        let AttentionMemory { spreads, vectors, inner_vectors, .. } = attention;
+        undivided(isa, &layer.feed_forward_norm, vectors);
+        inner_vectors.resize(vectors.len() / dim * hidden_dim);
+        let back = &transposed.feed_forward_out;
+        self.linear(back, Epilogue::Bias, linear, vectors, inner_vectors);
+        let times_held = self.rules.activation == ActivationRule::HoldQuotient;
+        SpreadOut {
+            spreads: self.spreads(spreads),
+            heads: n_heads,
+            sequences,
+            vectors: inner_vectors,
+            factors: Some(&kept.feed_forward_norm),
+            times_held,
+        }
+        .run(
+            isa,
+            team,
+            if times_held { &mut kept.inner } else { inner },
+            inner_stride(hidden_dim),
+        );
+    }
+
+    /// Back through the rest after attention: `inner` and `states` → `states`, the gradients of the sum of
+    /// attention's output and the layer's input.
+    fn feed_forward_in(
+        self,
+        LayerBack { layer, transposed, kept }: &LayerBack<'_, W>,
         linear: &mut LinearScratch<W>,
         inner: &mut [f32],
         states: &mut [f32],
@@ -331,29 +437,19 @@ impl<I: Isa, W: FloatWeight> BackwardPass<'_, I, W> {
         let Pass { isa, team, model } = self.pass;
         let config = &model.config;
         let stride = inner_stride(config.hidden_dim);
-        let inner = &mut inner[..states.len() / config.dim * stride];
-        NormBackward {
-            norm: &layer.feed_forward_norm,
-            rule: self.rules.layer_norm,
-            kept: &kept.feed_forward_norm,
-            bias: &layer.feed_forward_out.bias,
-        }
-        .run(isa, team, states, shares);
-        Product {
-            input: rows(states, config.dim),
-            linear: &transposed.feed_forward_out,
-            outputs: 0..config.hidden_dim,
-            epilogue: Epilogue::Bias,
-        }
-        .run(isa, team, linear, inner, stride);
-        ActivationBackward {
-            activation: config.activation,
-            rule: self.rules.activation,
-            kept: &kept.inner,
-            stride,
-            bias: &layer.feed_forward_in.bias,
-        }
-        .run(isa, team, inner, shares);
+        let bias = &layer.feed_forward_in.bias;
+        let inner: &[f32] = match self.rules.activation {
+            ActivationRule::Gradient => {
+                let activation = config.activation;
+                ActivationBackward { activation, kept: &kept.inner, stride, bias }
+                    .run(isa, team, inner, shares);
+                &*inner
+            }
+            ActivationRule::HoldQuotient => {
+                add_bias_shares(isa, team, (&kept.inner, stride), bias, shares);
+                &kept.inner
+            }
+        };
         Product {
             input: rows(inner, stride),
             linear: &transposed.feed_forward_in,
@@ -380,18 +476,6 @@ impl<I: Isa, W: FloatWeight> BackwardPass<'_, I, W> {
         output: &mut [f32],
     ) {
         self.pass.linear(linear, epilogue, scratch, input, output);
-    }
-}
-
-/// The sum of products of two slices of the same length.
-struct Dot<'a>(&'a [f32], &'a [f32]);
-
-impl Kernel for Dot<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) -> f32 {
-        dot(isa, self.0, self.1)
     }
 }
 

@@ -3,20 +3,22 @@
 
 use std::ops::Range;
 
-use super::activation::ActivationBackward;
+use super::activation::{ActivationBackward, add_bias_shares};
 use super::attention::{AttentionBackward, AttentionBackwardScratch, Gradients};
-use super::first_tokens::{FirstTokensBackward, Spread};
+use super::first_tokens::FirstTokensBackward;
 use super::held_attention::HeldAttentionBackward;
 use super::layer_norm::NormBackward;
+use super::spread::{Spread, SpreadOut};
 use crate::attribution::{ActivationRule, AttentionRule, NormRule, Shares};
 use crate::config::Activation;
-use crate::cpu::activation::activate;
 use crate::cpu::attention::{Attention, AttentionScratch, Queries};
 use crate::cpu::isa::{Isa, Kernel, on_every_set};
 use crate::cpu::kept_weights::KeptWeights;
+use crate::cpu::linear::{Epilogue, LinearScratch, PackedMatrix, Product};
 use crate::cpu::threads::Threads;
-use crate::cpu::weight::rows;
-use crate::model::LayerNorm;
+use crate::cpu::weight::{Rows, rows};
+use crate::matrix::{Matrix, Values};
+use crate::model::{LayerNorm, Linear};
 use crate::testing::{assert_all_close, random, sizes};
 
 fn widen(values: &[f32]) -> Vec<f64> {
@@ -149,27 +151,63 @@ impl Activated {
     fn bias(&self) -> Vec<f32> {
         random(8, self.width)
     }
+
+    fn without_gaps<T: Copy>(&self, values: &[T]) -> Vec<T> {
+        values.chunks(self.stride()).flat_map(|row| &row[..self.width]).copied().collect()
+    }
 }
 
 impl Kernel for Activated {
     type Output = (Vec<f32>, Vec<f32>, Vec<Shares>);
 
     fn run<I: Isa>(self, isa: I) -> Self::Output {
-        let (mut kept, mut gradient, bias) = (self.input(), self.gradient(), self.bias());
-        let mut output = vec![f32::NAN; kept.len()];
+        let (input, mut gradient, bias) = (self.input(), self.gradient(), self.bias());
+        let mut output = vec![f32::NAN; input.len()];
+        let mut kept = output.clone();
         let mut shares = vec![Shares::default(); self.rows];
+        let (rule, width, stride) = (self.rule, self.width, self.stride());
+        let mut scratch = LinearScratch::default();
+        scratch.resize(1);
         Threads::Caller.run(|team| {
-            activate(isa, team, (self.activation, self.rule), &mut kept, &mut output);
-            ActivationBackward {
-                activation: self.activation,
-                rule: self.rule,
-                kept: &kept,
-                stride: self.stride(),
-                bias: &bias,
+            let identity = (0..width * width).map(|at| f32::from(at % (width + 1) == 0)).collect();
+            let identity =
+                Matrix { outputs: width, inputs: width, parts: vec![Values::Computed(identity)] };
+            let linear = Linear {
+                weight: PackedMatrix::<f32>::pack(isa, team, &identity).unwrap(),
+                bias: vec![0.0; width],
+            };
+            let product = |values, epilogue| Product {
+                input: Rows { values, stride, count: self.rows },
+                linear: &linear,
+                outputs: 0..width,
+                epilogue,
+            };
+            let epilogue = match self.activation {
+                Activation::Gelu => Epilogue::BiasGelu,
+                Activation::Relu => Epilogue::BiasRelu,
+            };
+            let keep = Some((rule, &mut kept[..]));
+            let to = (&mut output[..], stride);
+            product(&input, epilogue).run_and_keep(isa, team, &mut scratch, to, keep);
+            match rule {
+                ActivationRule::Gradient => {
+                    let activation = self.activation;
+                    ActivationBackward { activation, kept: &kept, stride, bias: &bias }.run(
+                        isa,
+                        team,
+                        &mut gradient,
+                        &mut shares,
+                    );
+                }
+                ActivationRule::HoldQuotient => {
+                    let product = product(&gradient, Epilogue::BiasTimes);
+                    product.run(isa, team, &mut scratch, &mut kept, stride);
+                    add_bias_shares(isa, team, (&kept, stride), &bias, &mut shares);
+                    gradient = kept;
+                }
             }
-            .run(isa, team, &mut gradient, &mut shares);
         });
-        (output, gradient, shares)
+        (self.without_gaps(&output), self.without_gaps(&gradient), shares)
     }
 }
 
@@ -205,6 +243,8 @@ fn activations_go_back_as_they_came() {
                             - product(&input[values], back),
                     ));
                 }
+                let [outputs, expected] =
+                    [&outputs, &expected].map(|values| case.without_gaps(values));
                 on_every_set(case, |_, (output, found, found_shares)| {
                     assert_all_close(&output, &outputs, 2e-6);
                     assert_all_close(&found, &expected, 1e-5);
@@ -395,13 +435,25 @@ impl Kernel for Attending {
                     context_gradient: &gradient,
                     bias: &bias,
                 };
-                let spreads = &mut [Spread::default(), Spread::default()];
-                let [key, value] = spreads;
-                let both = [&mut *key, &mut *value];
+                let [mut key, mut value] = [Spread::default(), Spread::default()];
+                let both = [&mut key, &mut value];
                 step.run(isa, team, &mut scratch, &mut back.query, both, &mut shares);
-                value.add_to(isa, team, &step.attention, &value.vectors, &mut back.value);
+                let spread_out = |spread: &[Spread], rows: &mut [f32]| {
+                    let mut vectors = spread[0].vectors.to_vec();
+                    vectors.resize(vectors.len() + sequences.len() * dim, 0.0);
+                    SpreadOut {
+                        spreads: spread,
+                        heads,
+                        sequences: &sequences,
+                        vectors: &vectors,
+                        factors: None,
+                        times_held: false,
+                    }
+                    .run(isa, team, rows, dim);
+                };
+                spread_out(&[value], &mut back.value);
                 if rule != AttentionRule::HoldWeights {
-                    key.add_to(isa, team, &step.attention, &key.vectors, &mut back.key);
+                    spread_out(&[key], &mut back.key);
                 }
             }
         });

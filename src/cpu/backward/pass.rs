@@ -126,6 +126,7 @@ impl<I: Isa, W: FloatWeight> BackwardPass<'_, I, W> {
         if let Some(mut last) = layers.next() {
             self.last_layer(&mut last, scratch, attention, sums);
         }
+        // What the last layer has spread is so for the next alone.
         let mut is_spread = self.rules.layer_norm == NormRule::HoldDeviation;
         while let Some(mut back) = layers.next() {
             self.layer(&mut back, std::mem::take(&mut is_spread), scratch, attention, sums);

@@ -243,7 +243,7 @@ mod tests {
     use super::*;
     use crate::cpu::isa::on_every_set;
     use crate::cpu::threads::Threads;
-    use crate::testing::{assert_all_close, random, sizes};
+    use crate::testing::{assert_all_close, random, sequences, sizes};
 
     #[derive(Clone)]
     struct Case {
@@ -254,15 +254,6 @@ mod tests {
     }
 
     impl Case {
-        fn sequences(&self) -> Vec<Range<usize>> {
-            let mut end = 0;
-            let next = |&len: &usize| {
-                end += len;
-                end - len..end
-            };
-            self.lengths.iter().map(next).collect()
-        }
-
         fn dim(&self) -> usize {
             self.heads * self.head_size
         }
@@ -285,7 +276,7 @@ mod tests {
             let (input, dim) = (self.input(), self.dim());
             let at = |token: usize, column: usize| f64::from(input[token * 3 * dim + column]);
             let mut context = Vec::new();
-            for sequence in self.sequences() {
+            for sequence in sequences(&self.lengths) {
                 for query in self.query_tokens(&sequence) {
                     for column in 0..dim {
                         let head = column / self.head_size * self.head_size;
@@ -312,7 +303,7 @@ mod tests {
         type Output = Vec<f32>;
 
         fn run<I: Isa>(self, isa: I) -> Vec<f32> {
-            let (input, dim, sequences) = (self.input(), self.dim(), self.sequences());
+            let (input, dim, sequences) = (self.input(), self.dim(), sequences(&self.lengths));
             let tokens = input.len() / (3 * dim);
             let part = |index: usize| Rows {
                 values: &input[index * dim..],

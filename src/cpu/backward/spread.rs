@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use crate::cpu::isa::on_every_set;
     use crate::cpu::threads::Threads;
-    use crate::testing::{assert_all_close, random, sizes};
+    use crate::testing::{assert_all_close, random, sequences, sizes};
 
     #[derive(Clone)]
     struct Case {
@@ -130,15 +130,6 @@ mod tests {
     impl Case {
         fn tokens(&self) -> usize {
             self.lengths.iter().sum()
-        }
-
-        fn sequences(&self) -> Vec<Range<usize>> {
-            let mut end = 0;
-            let next = |&len: &usize| {
-                end += len;
-                end - len..end
-            };
-            self.lengths.iter().map(next).collect()
         }
 
         fn amounts(&self, spread: usize) -> Vec<f32> {
@@ -162,7 +153,7 @@ mod tests {
             let (vectors, held, factors) = (self.vectors(), self.held(), self.factors());
             let count = self.lengths.len();
             let mut rows: Vec<f64> = held.iter().map(|&value| f64::from(value)).collect();
-            for (sequence, tokens) in self.sequences().into_iter().enumerate() {
+            for (sequence, tokens) in sequences(&self.lengths).into_iter().enumerate() {
                 for (token, column) in
                     tokens.clone().flat_map(|token| (0..self.width).map(move |c| (token, c)))
                 {
@@ -206,7 +197,7 @@ mod tests {
             let (mut rows, factors) = (self.held(), self.factors());
             let out = SpreadOut {
                 heads: self.heads,
-                sequences: &self.sequences(),
+                sequences: &sequences(&self.lengths),
                 spreads: &spreads,
                 vectors: &self.vectors(),
                 factors: factors.as_deref(),

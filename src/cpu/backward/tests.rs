@@ -1,8 +1,6 @@
 //! Each operation's way back against central differences of the operation itself in float64, on every
 //! instruction set.
 
-use std::ops::Range;
-
 use super::activation::{ActivationBackward, add_bias_shares};
 use super::attention::{AttentionBackward, AttentionBackwardScratch, Gradients};
 use super::first_tokens::FirstTokensBackward;
@@ -19,7 +17,7 @@ use crate::cpu::threads::Threads;
 use crate::cpu::weight::{Rows, rows};
 use crate::matrix::{Matrix, Values};
 use crate::model::{LayerNorm, Linear};
-use crate::testing::{assert_all_close, random, sizes};
+use crate::testing::{assert_all_close, random, sequences, sizes};
 
 fn widen(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| f64::from(value)).collect()
@@ -281,15 +279,6 @@ impl Attending {
         self.heads * self.head_size
     }
 
-    fn sequences(&self) -> Vec<Range<usize>> {
-        let mut end = 0;
-        let next = |&len: &usize| {
-            end += len;
-            end - len..end
-        };
-        self.lengths.iter().map(next).collect()
-    }
-
     fn tokens(&self) -> usize {
         self.lengths.iter().sum()
     }
@@ -322,7 +311,7 @@ impl Attending {
     fn function(&self, query: &[f64], key: &[f64], value: &[f64]) -> f64 {
         let (dim, gradient) = (self.dim(), widen(&self.gradient()));
         let mut total = 0.0;
-        for (index, sequence) in self.sequences().into_iter().enumerate() {
+        for (index, sequence) in sequences(&self.lengths).into_iter().enumerate() {
             let rows = match self.queries {
                 Queries::AllTokens => sequence.clone(),
                 Queries::FirstTokens => index..index + 1,
@@ -374,7 +363,7 @@ impl Kernel for Attending {
     type Output = Back;
 
     fn run<I: Isa>(self, isa: I) -> Back {
-        let (dim, sequences) = (self.dim(), self.sequences());
+        let (dim, sequences) = (self.dim(), sequences(&self.lengths));
         let [query, key, value] = [self.query(), self.key(), self.value()];
         let (gradient, bias) = (self.gradient(), self.bias());
         let attention = || Attention {

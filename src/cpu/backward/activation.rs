@@ -70,7 +70,6 @@ impl Kernel for Row<'_> {
 
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> Shares {
-        // A loop for each.
         match self.step.activation {
             Activation::Relu => {
                 self.each(isa, |isa, x, g| (isa.keep_if_less(isa.splat(0.0), x, g), isa.splat(0.0)))

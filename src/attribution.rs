@@ -5,7 +5,7 @@
 
 use std::ops::AddAssign;
 
-use crate::batch::TokenBatch;
+use crate::input::batch::TokenBatch;
 
 /// How each nonlinear operation is differentiated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

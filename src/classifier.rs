@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use rayon::ThreadPool;
 
-use crate::batch::TokenBatch;
-use crate::checkpoint::Checkpoint;
-use crate::config::{Config, ProblemType};
+use crate::backend::Forward;
 use crate::cpu::isa::InstructionSet;
 use crate::cpu::{self, Threads};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::forward::Forward;
+use crate::input::batch::TokenBatch;
+#[cfg(feature = "text")]
+use crate::input::tokenizer::{Tokenizer, Truncation};
+use crate::model::checkpoint::Checkpoint;
+use crate::model::config::{Config, ProblemType};
 use crate::precision::Precision;
 use crate::prediction::Prediction;
-#[cfg(feature = "text")]
-use crate::tokenizer::{Tokenizer, Truncation};
 
 /// A DistilBERT sequence classifier, loaded and ready.
 ///

@@ -26,11 +26,9 @@
 //! `checkpoint`, `model`, packed weights of the engine.
 
 mod attribution;
-mod batch;
+mod backend;
 mod bootstrap;
-mod checkpoint;
 mod classifier;
-mod config;
 mod convert;
 mod cpu;
 #[cfg(feature = "cuda")]
@@ -39,23 +37,18 @@ mod device;
 mod error;
 pub mod evaluate;
 pub mod explain;
-mod forward;
-mod int8;
-mod matrix;
+mod input;
 mod model;
 mod page;
 mod precision;
 mod prediction;
+mod quantization;
 mod random;
 #[cfg(test)]
 mod testing;
-#[cfg(feature = "text")]
-mod tokenizer;
 
-pub use self::batch::TokenBatch;
 pub use self::bootstrap::Estimate;
 pub use self::classifier::{Classifier, ClassifierBuilder, ModelInfo};
-pub use self::config::{Activation, Config, ProblemType};
 pub use self::convert::{convert, quantize};
 pub use self::cpu::isa::InstructionSet;
 #[cfg(feature = "kernels")]
@@ -63,7 +56,9 @@ pub use self::cpu::isa::InstructionSet;
 pub use self::cpu::kernels;
 pub use self::device::{CudaDevice, Device};
 pub use self::error::{Error, Result};
+pub use self::input::batch::TokenBatch;
+#[cfg(feature = "text")]
+pub use self::input::tokenizer::{Encoding, Tokenizer, Truncation};
+pub use self::model::config::{Activation, Config, ProblemType};
 pub use self::precision::Precision;
 pub use self::prediction::Prediction;
-#[cfg(feature = "text")]
-pub use self::tokenizer::{Encoding, Tokenizer, Truncation};

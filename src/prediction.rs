@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::ProblemType;
+use crate::model::config::ProblemType;
 
 /// The labels and logits of one text, with the probabilities that follow from them.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,10 +7,10 @@ use half::f16;
 use safetensors::Dtype;
 
 use super::folder::Tensor;
-use crate::checkpoint::{Checkpoint, ENCODER_PREFIX, ValueKind};
 use crate::error::Result;
-use crate::matrix::{Matrix, Values};
-use crate::model::bad_weight;
+use crate::model::checkpoint::{Checkpoint, ENCODER_PREFIX, ValueKind};
+use crate::model::matrix::{Matrix, Values};
+use crate::model::weights::bad_weight;
 use crate::precision::Precision;
 
 /// The weights and biases of a checkpoint as floats, by their names in a classification checkpoint.

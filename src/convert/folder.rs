@@ -7,8 +7,8 @@ use std::{fs, io};
 
 use safetensors::{Dtype, View};
 
-use crate::checkpoint::WEIGHTS;
 use crate::error::{Error, Result};
+use crate::model::checkpoint::WEIGHTS;
 
 pub(super) const CONFIG: &str = "config.json";
 

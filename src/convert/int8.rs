@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use safetensors::Dtype;
 
 use super::folder::Tensor;
-use crate::checkpoint::{Checkpoint, SCALE_SUFFIX};
 use crate::error::Result;
-use crate::int8::{LARGEST_EMBEDDING, LARGEST_WEIGHT, quantise_row};
-use crate::matrix::{BadWeight, Matrix};
-use crate::model::bad_weight;
+use crate::model::checkpoint::{Checkpoint, SCALE_SUFFIX};
+use crate::model::matrix::{BadWeight, Matrix};
+use crate::model::weights::bad_weight;
+use crate::quantization::{LARGEST_EMBEDDING, LARGEST_WEIGHT, quantise_row};
 
 /// The weights and biases of a checkpoint, matrices and tables as integers and scales.
 pub(super) fn int8_tensors(checkpoint: &Checkpoint) -> Result<BTreeMap<String, Tensor<'_>>> {

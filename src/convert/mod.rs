@@ -12,11 +12,11 @@ use serde_json::{Map, Value, json};
 use self::floats::float_tensors;
 use self::folder::{CONFIG, Folder};
 use self::int8::int8_tensors;
-use crate::checkpoint::{Checkpoint, ValueKind};
-use crate::config::{Config, read_json_object};
 use crate::error::{Error, Result};
-use crate::matrix::{BadWeight, Matrix};
-use crate::model::{Hold, Model};
+use crate::model::checkpoint::{Checkpoint, ValueKind};
+use crate::model::config::{Config, read_json_object};
+use crate::model::matrix::{BadWeight, Matrix};
+use crate::model::weights::{Hold, Model};
 use crate::precision::Precision;
 
 /// Writes a model folder in Hugging Face's layout: `config.json`, `model.safetensors` and the tokenizer's

@@ -4,9 +4,9 @@ use super::isa::Isa;
 use super::layer_norm::normalise_rows_with;
 use super::pages::Pages;
 use super::team::{Parts, Team};
-use crate::int8::{LARGEST_EMBEDDING, read_row};
-use crate::matrix::{BadWeight, Matrix};
-use crate::model::Embeddings;
+use crate::model::matrix::{BadWeight, Matrix};
+use crate::model::weights::Embeddings;
+use crate::quantization::{LARGEST_EMBEDDING, read_row};
 
 /// Rows of a table that a task reads.
 const TASK_ROWS: usize = 256;

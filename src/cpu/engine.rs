@@ -14,13 +14,13 @@ use super::threads::Threads;
 use super::trace::{LayerTrace, Trace};
 use super::weight::{Weight, rows};
 use crate::attribution::{AttentionRule, NormRule};
-use crate::batch::TokenBatch;
-use crate::checkpoint::Checkpoint;
-use crate::config::{Activation, Config};
+use crate::backend::Forward;
 use crate::error::Result;
-use crate::forward::Forward;
-use crate::matrix::{BadWeight, Matrix};
-use crate::model::{Head, Hold, Layer, LayerNorm, Linear, Model};
+use crate::input::batch::TokenBatch;
+use crate::model::checkpoint::Checkpoint;
+use crate::model::config::{Activation, Config};
+use crate::model::matrix::{BadWeight, Matrix};
+use crate::model::weights::{Head, Hold, Layer, LayerNorm, Linear, Model};
 
 /// Tokens that go through the layers together: enough for full speed, and a bound on the scratch.
 /// Rows are never cut, so a longer row still goes through alone.

@@ -37,8 +37,8 @@ use super::quantise::QuantisedRows;
 use super::softmax::exponentials;
 use super::threads::Threads;
 use super::weight::{Weight, rows};
-use crate::matrix::{Matrix, Values};
-use crate::model::{LayerNorm, Linear};
+use crate::model::matrix::{Matrix, Values};
+use crate::model::weights::{LayerNorm, Linear};
 use crate::precision::Precision;
 
 pub use super::linear::Epilogue;

@@ -2,7 +2,7 @@
 
 use super::isa::{Isa, Kernel};
 use super::team::{Parts, Team};
-use crate::model::LayerNorm;
+use crate::model::weights::LayerNorm;
 
 /// Rows of one task: a few microseconds.
 const TASK_ROWS: usize = 16;

@@ -12,8 +12,8 @@ use super::quantise::QuantisedRows;
 use super::team::{Parts, Team};
 use super::weight::{FloatWeight, Rows, Weight};
 use crate::attribution::ActivationRule;
-use crate::matrix::{BadWeight, Matrix};
-use crate::model::Linear;
+use crate::model::matrix::{BadWeight, Matrix};
+use crate::model::weights::Linear;
 
 /// Multiply-accumulates that make a task worth handing to a thread: some 5 µs.
 const TASK_WORK: usize = 256 * 1024;
@@ -398,8 +398,8 @@ mod tests {
     use super::*;
     use crate::cpu::isa::on_every_set;
     use crate::cpu::threads::Threads;
-    use crate::int8::{LARGEST_WEIGHT, quantise_row};
-    use crate::matrix::Values;
+    use crate::model::matrix::Values;
+    use crate::quantization::{LARGEST_WEIGHT, quantise_row};
     use crate::testing::{assert_close, random, sizes};
 
     #[derive(Clone, Copy)]

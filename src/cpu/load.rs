@@ -6,10 +6,10 @@ use super::backward::Differentiable;
 use super::engine::Engine;
 use super::isa::{InstructionSet, Isa, Kernel};
 use super::threads::Threads;
-use crate::checkpoint::Checkpoint;
-use crate::config::Config;
+use crate::backend::Forward;
 use crate::error::Result;
-use crate::forward::Forward;
+use crate::model::checkpoint::Checkpoint;
+use crate::model::config::Config;
 use crate::precision::Precision;
 
 /// Loads a model for an instruction set that [`InstructionSet::choose`] has returned.

@@ -4,7 +4,7 @@
 //!
 //! What a matrix product goes through, and why each step is there:
 //!
-//! 1. [`Classifier::logits`](crate::Classifier::logits) checks the batch and calls [`Forward::forward`](crate::forward::Forward::forward),
+//! 1. [`Classifier::logits`](crate::Classifier::logits) checks the batch and calls [`Forward::forward`](crate::backend::Forward::forward),
 //!    behind which an engine hides its instruction set and its type of weight.
 //! 2. `Pass::layer` in [`engine`] is the architecture: which [`Product`](linear::Product) follows which.
 //! 3. `Product::run` in [`linear`] cuts rows and panels of weights into tasks, which [`team`] deals out to

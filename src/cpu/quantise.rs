@@ -5,8 +5,8 @@ use super::embeddings::Int8Table;
 use super::isa::{Ahead, Isa, Kernel, TileOutput, TileRows};
 use super::team::{Parts, Team};
 use super::weight::{Rows, Weight};
-use crate::int8::{LARGEST_WEIGHT, inverse, read_row, step};
-use crate::matrix::{BadWeight, Matrix};
+use crate::model::matrix::{BadWeight, Matrix};
+use crate::quantization::{LARGEST_WEIGHT, inverse, read_row, step};
 
 /// Values of one task: some microseconds.
 const TASK_VALUES: usize = 32 * 1024;

@@ -6,7 +6,7 @@ use super::aligned::AlignedVec;
 use super::isa::Isa;
 use super::kept_weights::KeptWeights;
 use crate::attribution::{AttentionRule, NormRule, Rules};
-use crate::config::Config;
+use crate::model::config::Config;
 
 /// The values of a forward pass that the rules need for the way back. At DistilBERT's proportions they are
 /// 9 values of `dim` for each token and layer for the gradient itself; where all is held, 4 and the weights of

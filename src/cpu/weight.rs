@@ -7,7 +7,7 @@ use super::embeddings::{FloatTable, Table};
 use super::isa::{Ahead, FLOAT_DEPTH_BLOCK, Isa, TileOutput, TileRows};
 use super::quantise::QuantisedRows;
 use super::team::Team;
-use crate::matrix::{BadWeight, Matrix};
+use crate::model::matrix::{BadWeight, Matrix};
 
 /// Rows of a row-major buffer, `stride` apart.
 #[derive(Clone, Copy)]

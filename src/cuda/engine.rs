@@ -9,11 +9,11 @@ use super::kernels::Kernels;
 use super::lane::{Lane, PART_ROWS, part_tokens};
 use super::pass::kernel_names;
 use super::weights::{DeviceModel, InBytes};
-use crate::batch::TokenBatch;
-use crate::checkpoint::Checkpoint;
-use crate::config::Config;
+use crate::backend::Forward;
 use crate::error::{Error, Result};
-use crate::forward::Forward;
+use crate::input::batch::TokenBatch;
+use crate::model::checkpoint::Checkpoint;
+use crate::model::config::Config;
 use crate::precision::Precision;
 
 /// Callers that compute at once; more wait, since each lane has its memory.

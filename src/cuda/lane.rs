@@ -12,9 +12,9 @@ use super::engine::Loaded;
 use super::memory::{Address, Buffer, HALF, ROW_SCALE, full};
 use super::pass::Pass;
 use super::shape::{Shape, rounded_tokens};
-use crate::batch::TokenBatch;
-use crate::config::Config;
 use crate::error::Result;
+use crate::input::batch::TokenBatch;
+use crate::model::config::Config;
 
 /// Tokens that go through the layers together, where no single row is longer. At 768 wide even the narrowest
 /// product then has 192 tiles of 128x128, for the 132 multiprocessors of an H100.

@@ -3,7 +3,7 @@
 //! # From a call to a kernel
 //!
 //! 1. [`Classifier::logits`](crate::Classifier::logits) checks the batch and calls
-//!    [`Forward::forward`](crate::forward::Forward::forward).
+//!    [`Forward::forward`](crate::backend::Forward::forward).
 //! 2. The [`engine`] cuts it into parts that fit a [`lane`](lane::Lane), and waits for an idle one: a stream
 //!    with buffers of its own, so that several callers compute at once.
 //! 3. The lane rounds the part up to a [`Shape`](shape::Shape) and replays the graph of that shape, which it

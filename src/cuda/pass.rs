@@ -9,8 +9,8 @@ use super::lane::Buffers;
 use super::memory::{Address, HALF, ROW_SCALE};
 use super::shape::Shape;
 use super::weights::{DeviceLayer, DeviceLinear, DeviceModel, DeviceNorm, InBytes};
-use crate::config::{Activation, Config};
 use crate::error::Result;
+use crate::model::config::{Activation, Config};
 
 /// Threads of a block, but in `linear`.
 const THREADS: u32 = 128;

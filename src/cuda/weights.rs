@@ -7,12 +7,12 @@ use half::f16;
 use rayon::prelude::*;
 
 use super::memory::{Address, Buffer};
-use crate::checkpoint::Checkpoint;
-use crate::config::Config;
 use crate::error::Result;
-use crate::int8::{LARGEST_EMBEDDING, LARGEST_WEIGHT, read_row};
-use crate::matrix::{BadWeight, Matrix};
-use crate::model::{Hold, Layer, LayerNorm, Linear, Model};
+use crate::model::checkpoint::Checkpoint;
+use crate::model::config::Config;
+use crate::model::matrix::{BadWeight, Matrix};
+use crate::model::weights::{Hold, Layer, LayerNorm, Linear, Model};
+use crate::quantization::{LARGEST_EMBEDDING, LARGEST_WEIGHT, read_row};
 
 /// Whether matrices are held in 8 bits; else as halves.
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! [`Agreement`]: how far two models, or one at two precisions, say the same.
 
-use crate::config::ProblemType;
 use crate::error::{Error, Result};
+use crate::model::config::ProblemType;
 use crate::prediction::{GIVEN, Prediction, best};
 
 /// Rows that two models have seen, and how far they agree on them.

@@ -4,8 +4,8 @@ use super::calibration::Calibration;
 use super::decisions::Decisions;
 use super::mistakes::Mistakes;
 use super::report::Report;
-use crate::config::ProblemType;
 use crate::error::{Error, Result};
+use crate::model::config::ProblemType;
 use crate::prediction::{GIVEN, best};
 
 const MOST_BINS: usize = 1000;

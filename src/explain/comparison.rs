@@ -9,10 +9,10 @@ use super::objective::Objective;
 use super::perturb::Order;
 use super::variants::{Replacement, Variants};
 use super::{Described, Explain};
-use crate::batch::TokenBatch;
 use crate::bootstrap::{Bootstrap, Estimate};
 use crate::classifier::Classifier;
 use crate::error::{Error, Result};
+use crate::input::batch::TokenBatch;
 use crate::random::SplitMix64;
 
 /// What tells which words of a text matter.

@@ -66,11 +66,11 @@ use self::objective::Goal;
 #[cfg(feature = "text")]
 use self::words::{Characters, words};
 use crate::attribution::{Attribute, Attribution, Shares};
-use crate::batch::TokenBatch;
 use crate::classifier::{Classifier, ModelInfo};
 use crate::error::{Error, Result};
+use crate::input::batch::TokenBatch;
 #[cfg(feature = "text")]
-use crate::tokenizer::Encoding;
+use crate::input::tokenizer::Encoding;
 
 /// What to explain, and how.
 ///

@@ -1,7 +1,7 @@
 //! What is explained: [`Target`] and [`Objective`], and both for one text.
 
-use crate::config::ProblemType;
 use crate::error::{Error, Result};
+use crate::model::config::ProblemType;
 use crate::prediction::Prediction;
 
 /// The label whose score is explained.

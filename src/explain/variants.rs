@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::explanation::Explanation;
-use crate::batch::TokenBatch;
 use crate::classifier::Classifier;
 use crate::error::{Error, Result};
+use crate::input::batch::TokenBatch;
 use crate::prediction::Prediction;
 
 /// What stands in for a word that is taken away.

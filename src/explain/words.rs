@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::explanation::Word;
-use crate::tokenizer::Encoding;
+use crate::input::tokenizer::Encoding;
 
 /// Bytes of a text by character.
 pub(super) struct Characters<'a> {
@@ -98,7 +98,7 @@ fn is_joint(groups: &[Group], index: usize, characters: &Characters<'_>) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokenizer::Tokenizer;
+    use crate::input::tokenizer::Tokenizer;
 
     fn words_of(text: &str) -> Vec<String> {
         let tokenizer = Tokenizer::from_folder("models/emotion").unwrap();

@@ -1,11 +1,11 @@
 //! Back through the activation of the feed-forward network.
 
 use crate::attribution::Shares;
-use crate::config::Activation;
 use crate::cpu::activation::{normal_density, normal_distribution};
 use crate::cpu::isa::{Isa, Kernel};
 use crate::cpu::lanes::{Dot, load_at, starts, store_at};
 use crate::cpu::team::{Parts, Team};
+use crate::model::config::Activation;
 
 /// Rows of one task: a few microseconds.
 const TASK_ROWS: usize = 4;

@@ -5,7 +5,7 @@ use crate::cpu::isa::{Isa, Kernel};
 use crate::cpu::lanes::{dot, load_at, starts, store_at};
 use crate::cpu::layer_norm::statistics;
 use crate::cpu::team::{Parts, Team};
-use crate::model::LayerNorm;
+use crate::model::weights::LayerNorm;
 
 /// Rows of one task: a few microseconds.
 const TASK_ROWS: usize = 16;

@@ -33,11 +33,11 @@ use super::threads::Threads;
 use super::trace::Trace;
 use super::weight::{FloatWeight, Weight};
 use crate::attribution::{Attribute, Attribution, LogitGradient, Rules, Shares};
-use crate::batch::TokenBatch;
-use crate::checkpoint::Checkpoint;
-use crate::config::Config;
+use crate::backend::Forward;
 use crate::error::Result;
-use crate::forward::Forward;
+use crate::input::batch::TokenBatch;
+use crate::model::checkpoint::Checkpoint;
+use crate::model::config::Config;
 
 /// Tokens that go forward and back together: as fast as more, and what is kept of them is 85 MB at
 /// DistilBERT-base's size. A panel of integrated gradients goes through whole, and is up to four times as many.

@@ -10,7 +10,6 @@ use super::layer_norm::{NormBackward, undivided};
 use super::spread::{Spread, SpreadOut};
 use super::transposed::{Transposed, TransposedLayer};
 use crate::attribution::{ActivationRule, AttentionRule, NormRule, Rules, Shares};
-use crate::config::Config;
 use crate::cpu::aligned::AlignedVec;
 use crate::cpu::attention::{Attention, Queries};
 use crate::cpu::engine::{Pass, inner_stride};
@@ -21,7 +20,8 @@ use crate::cpu::scratch::Scratch;
 use crate::cpu::team::Parts;
 use crate::cpu::trace::{LayerTrace, Trace};
 use crate::cpu::weight::{FloatWeight, Weight, rows};
-use crate::model::{Layer, Linear};
+use crate::model::config::Config;
+use crate::model::weights::{Layer, Linear};
 
 /// Tokens of one task of [`BackwardPass::relevance`].
 const TASK_TOKENS: usize = 16;

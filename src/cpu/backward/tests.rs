@@ -8,15 +8,15 @@ use super::held_attention::HeldAttentionBackward;
 use super::layer_norm::NormBackward;
 use super::spread::{Spread, SpreadOut};
 use crate::attribution::{ActivationRule, AttentionRule, NormRule, Shares};
-use crate::config::Activation;
 use crate::cpu::attention::{Attention, AttentionScratch, Queries};
 use crate::cpu::isa::{Isa, Kernel, on_every_set};
 use crate::cpu::kept_weights::KeptWeights;
 use crate::cpu::linear::{Epilogue, LinearScratch, PackedMatrix, Product};
 use crate::cpu::threads::Threads;
 use crate::cpu::weight::{Rows, rows};
-use crate::matrix::{Matrix, Values};
-use crate::model::{LayerNorm, Linear};
+use crate::model::config::Activation;
+use crate::model::matrix::{Matrix, Values};
+use crate::model::weights::{LayerNorm, Linear};
 use crate::testing::{assert_all_close, random, sequences, sizes};
 
 fn widen(values: &[f32]) -> Vec<f64> {

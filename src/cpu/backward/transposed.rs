@@ -10,7 +10,7 @@ use crate::cpu::isa::Isa;
 use crate::cpu::linear::PackedMatrix;
 use crate::cpu::team::Team;
 use crate::cpu::weight::{FloatWeight, Weight};
-use crate::model::Linear;
+use crate::model::weights::Linear;
 
 /// Without biases: those of zero take the place.
 type Back<W> = Linear<PackedMatrix<W>>;
@@ -37,7 +37,7 @@ impl<W: FloatWeight> Transposed<W> {
         };
         let whole = |linear: &Linear<PackedMatrix<W>>| part(linear, 0..linear.weight.outputs());
         let dim = model.config.dim;
-        let layer = |layer: &crate::model::Layer<PackedMatrix<W>>| TransposedLayer {
+        let layer = |layer: &crate::model::weights::Layer<PackedMatrix<W>>| TransposedLayer {
             query_key_value: [0, 1, 2]
                 .map(|index| part(&layer.query_key_value, index * dim..(index + 1) * dim)),
             attention_output: whole(&layer.attention_output),

@@ -8,7 +8,7 @@ use super::super::objective::{Goal, Objective, Target};
 use super::super::perturb::{Curve, Order, Point};
 use super::super::variants::Replacement;
 use super::Page;
-use crate::config::ProblemType;
+use crate::model::config::ProblemType;
 use crate::prediction::Prediction;
 
 pub(super) const HOSTILE: &str =

@@ -8,7 +8,7 @@ use super::super::objective::{Goal, Objective, Target};
 use super::super::perturb::{Order, Point};
 use super::super::variants::Replacement;
 use super::sample::{HEADS, HOSTILE, LAYERS, Sample, TARGET, curve, prediction};
-use crate::config::ProblemType;
+use crate::model::config::ProblemType;
 use crate::page::reading::{all, content, length, one, parse};
 use crate::prediction::Prediction;
 

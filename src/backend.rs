@@ -1,9 +1,9 @@
 //! What an engine is to the classifier.
 
 use crate::attribution::Attribute;
-use crate::batch::TokenBatch;
-use crate::config::Config;
 use crate::error::Result;
+use crate::input::batch::TokenBatch;
+use crate::model::config::Config;
 
 /// A model ready to compute, whatever the device and the instruction set.
 pub(crate) trait Forward: Send + Sync {

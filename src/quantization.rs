@@ -1,6 +1,6 @@
 //! Matrices in 8 bits: symmetric, with one scale for each row.
 
-use crate::matrix::{BadWeight, Matrix};
+use crate::model::matrix::{BadWeight, Matrix};
 
 /// The largest weight of a linear layer: 7 bits, so that two products with 8-bit inputs add up in 16
 /// bits on every processor, without saturation. Over GoEmotions the labels then agree with `f32` as

@@ -9,8 +9,8 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{AddedToken, Model as _};
 
-use crate::config::read_json_object;
 use crate::error::{Error, Result};
+use crate::model::config::read_json_object;
 
 /// What to do with a text that has more tokens than the model takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

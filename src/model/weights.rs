@@ -3,10 +3,10 @@
 //! A backend says how it wants a [`Matrix`] (packed, halved, quantised, on a device) and gets the
 //! whole model with every matrix in that form; small vectors stay `f32`.
 
-use crate::checkpoint::Checkpoint;
-use crate::config::{Config, generic_labels};
 use crate::error::{Error, Result};
-use crate::matrix::{BadWeight, Matrix, Values};
+use crate::model::checkpoint::Checkpoint;
+use crate::model::config::{Config, generic_labels};
+use crate::model::matrix::{BadWeight, Matrix, Values};
 
 /// DistilBERT's own value: its configuration has no field for it.
 const LAYER_NORM_EPS: f32 = 1e-12;

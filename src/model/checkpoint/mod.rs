@@ -15,9 +15,9 @@ use std::path::{Component, Path, PathBuf};
 
 pub(crate) use self::weight_file::ValueKind;
 use self::weight_file::{StoredTensor, WeightFile};
-use crate::config::read_json_object;
 use crate::error::{Error, Result};
-use crate::matrix::{BadWeight, Matrix, Values};
+use crate::model::config::read_json_object;
+use crate::model::matrix::{BadWeight, Matrix, Values};
 
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 const SHARD_INDEX: &str = "model.safetensors.index.json";

@@ -3,13 +3,11 @@
 //!
 //! Each loaded model's first logits are compared with those of one that has been checked against float64.
 
-mod support;
-
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode};
 use distilbert::{Classifier, Precision, TokenBatch};
-use support::{Model, row, thread_counts};
+use test_support::{Model, row, thread_counts};
 
 fn main() {
     let model = Model::generate();

@@ -25,9 +25,10 @@
 //! Data goes one way: text, `tokenizer`, `batch`, the engine in `cpu` or `cuda`, `prediction`; and weight files,
 //! `checkpoint`, `model`, packed weights of the engine.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod attribution;
 mod backend;
-mod bootstrap;
 mod classifier;
 mod convert;
 mod cpu;
@@ -35,19 +36,17 @@ mod cpu;
 mod cuda;
 mod device;
 mod error;
-pub mod evaluate;
 pub mod explain;
 mod input;
 mod model;
-mod page;
 mod precision;
 mod prediction;
 mod quantization;
-mod random;
+#[doc(hidden)]
+pub mod random;
 #[cfg(test)]
 mod testing;
 
-pub use self::bootstrap::Estimate;
 pub use self::classifier::{Classifier, ClassifierBuilder, ModelInfo};
 pub use self::convert::{convert, quantize};
 pub use self::cpu::isa::InstructionSet;

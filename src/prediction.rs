@@ -15,7 +15,11 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    pub(crate) fn new(
+    /// Probability from which a label of a multi-label model counts as predicted.
+    pub const THRESHOLD: f32 = 0.5;
+
+    #[doc(hidden)]
+    pub fn new(
         labels: Arc<[String]>,
         logits: Vec<f32>,
         problem_type: ProblemType,
@@ -52,14 +56,25 @@ impl Prediction {
         }
     }
 
+    /// Index of the label with the highest score, the first of several.
+    pub fn index(&self) -> usize {
+        let mut best = 0;
+        for (index, score) in self.scores.iter().enumerate() {
+            if *score > self.scores[best] {
+                best = index;
+            }
+        }
+        best
+    }
+
     /// The label with the highest score.
     pub fn label(&self) -> &str {
-        &self.labels[self.best()]
+        &self.labels[self.index()]
     }
 
     /// The highest score: a probability, or the value itself of a regression.
     pub fn score(&self) -> f32 {
-        self.scores[self.best()]
+        self.scores[self.index()]
     }
 
     /// The model's labels, in the order of [`scores`](Self::scores) and [`logits`](Self::logits).
@@ -101,25 +116,6 @@ impl Prediction {
     pub fn truncated(&self) -> bool {
         self.dropped_tokens > 0
     }
-
-    /// The first of the highest scores.
-    pub(crate) fn best(&self) -> usize {
-        best(&self.scores)
-    }
-}
-
-/// From this probability on, a label of a multi-label model counts as given.
-pub(crate) const GIVEN: f32 = 0.5;
-
-/// The place of the first of the highest scores.
-pub(crate) fn best(scores: &[f32]) -> usize {
-    let mut best = 0;
-    for (id, score) in scores.iter().enumerate() {
-        if *score > scores[best] {
-            best = id;
-        }
-    }
-    best
 }
 
 fn scores(logits: &[f32], problem_type: ProblemType) -> Vec<f32> {

@@ -2,13 +2,16 @@
 
 /// Steele, Lea and Flood's generator (2014).
 #[derive(Clone, Debug)]
-pub(crate) struct SplitMix64(u64);
+pub struct SplitMix64(u64);
 
 impl SplitMix64 {
+    /// Creates a generator from a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
+    /// Returns the next number.
+    #[allow(clippy::should_implement_trait, reason = "the sequence never ends")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -17,12 +20,17 @@ impl SplitMix64 {
         z ^ (z >> 31)
     }
 
-    /// A number below `limit`, which is not 0. The lower ones are favoured by less than `limit` in 2⁶⁴.
+    /// Returns a number in [−1, 1).
+    pub fn symmetric(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    /// Returns a number below `limit`, which is not 0. The lower ones are favoured by less than `limit` in 2⁶⁴.
     pub fn below(&mut self, limit: usize) -> usize {
         (self.next() % limit as u64) as usize
     }
 
-    /// Fisher and Yates's shuffle.
+    /// Shuffles values by Fisher and Yates's method.
     pub fn shuffle<T>(&mut self, values: &mut [T]) {
         for last in (1..values.len()).rev() {
             values.swap(last, self.below(last + 1));

@@ -25,7 +25,7 @@ pub(crate) fn sizes<T>(
 /// `len` values in [−1, 1), the same for the same seed.
 pub(crate) fn random(seed: u64, len: usize) -> Vec<f32> {
     let mut random = SplitMix64::new(seed);
-    (0..len).map(|_| (random.next() >> 40) as f32 / (1 << 23) as f32 - 1.0).collect()
+    (0..len).map(|_| random.symmetric()).collect()
 }
 
 #[track_caller]

@@ -1,10 +1,8 @@
 //! A warm call allocates nothing. One test alone, since the counter counts every thread.
 
-mod support;
-
 use distilbert::{Classifier, Precision, TokenBatch};
-use support::counting::{Counting, allocations};
-use support::{Dice, bundled_model};
+use test_support::counting::{Counting, allocations};
+use test_support::{Dice, bundled_model};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;

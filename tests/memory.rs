@@ -3,14 +3,12 @@
 
 #![cfg(target_os = "linux")]
 
-mod support;
-
 use std::fs;
 
 use distilbert::{Classifier, Precision};
-use support::generator::GeneratedModel;
-use support::golden;
 use tempfile::TempDir;
+use test_support::generator::GeneratedModel;
+use test_support::golden;
 
 const MB: usize = 1_000_000;
 

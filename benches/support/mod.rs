@@ -3,18 +3,15 @@
 
 #![allow(dead_code, reason = "each benchmark uses its own part of this module")]
 
-#[path = "../../tests/support/mod.rs"]
-pub mod tests;
-
 use std::path::PathBuf;
 
 use criterion::{Criterion, SamplingMode, Throughput};
 use distilbert::{Classifier, Device, ModelInfo, Precision, TokenBatch};
 use serde_json::Value;
 use tempfile::TempDir;
-use tests::cuda::{self, logits};
-use tests::generator::GeneratedModel;
-use tests::{golden, ids, largest_error, list, padded_batch};
+use test_support::cuda::{self, logits};
+use test_support::generator::GeneratedModel;
+use test_support::{golden, ids, largest_error, list, padded_batch};
 
 /// A model on disk, for as long as it lives.
 pub struct Model {

@@ -105,6 +105,11 @@ impl Explanation {
         self.prediction.scores()[self.goal.label]
     }
 
+    /// The target's probability; `None` for a regression.
+    pub fn probability(&self) -> Option<f32> {
+        self.goal.has_probability().then(|| self.score())
+    }
+
     /// What is explained: a logit or a probability, or the difference of two.
     pub fn value(&self) -> f64 {
         self.goal.value(self.prediction.logits())
@@ -121,8 +126,8 @@ impl Explanation {
         &self.words
     }
 
-    /// The relevance of each word.
-    pub(super) fn word_relevances(&self) -> Vec<f32> {
+    /// Returns the relevance of each word, in the order of [`words`](Self::words).
+    pub fn word_relevances(&self) -> Vec<f32> {
         self.words.iter().map(|word| word.relevance).collect()
     }
 

@@ -4,7 +4,7 @@ use super::explanation::Explanation;
 use super::perturb::{Order, relevances, trapezoids};
 use super::variants::{Replacement, Variants};
 use crate::classifier::Classifier;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::prediction::Prediction;
 
 /// Steps from none of the words to all.
@@ -30,6 +30,19 @@ pub struct Faithfulness<T = f64> {
     pub comprehensiveness: T,
     /// By how much the target's score falls with them alone, the same mean. Lower is better.
     pub sufficiency: T,
+}
+
+impl<T> Faithfulness<T> {
+    /// Makes each measure from the accessor of that measure.
+    pub fn by_measure(mut make: impl FnMut(fn(&Faithfulness) -> f64) -> T) -> Self {
+        Self {
+            auac: make(|found| found.auac),
+            most_relevant_first: make(|found| found.most_relevant_first),
+            au_mse: make(|found| found.au_mse),
+            comprehensiveness: make(|found| found.comprehensiveness),
+            sufficiency: make(|found| found.sufficiency),
+        }
+    }
 }
 
 impl Classifier {
@@ -64,9 +77,33 @@ impl Classifier {
         replacement: Replacement,
     ) -> Result<Faithfulness> {
         let relevances = self::relevances(explanation, relevances)?;
+        let mut found = self.faithfulness_of_each(explanation, &[relevances], replacement)?;
+        found.pop().ok_or(Error::EmptyBatch)
+    }
+
+    /// Measures the [faithfulness](Self::faithfulness) of several rankings of one text's words, in their order.
+    /// Each ranking is one value per word.
+    ///
+    /// Variants of the text that several rankings share are computed once, and all variants run as one packed
+    /// batch.
+    ///
+    /// # Errors
+    /// As for [`perturb`](Self::perturb).
+    pub fn faithfulness_of_each<R: AsRef<[f32]>>(
+        &self,
+        explanation: &Explanation,
+        rankings: &[R],
+        replacement: Replacement,
+    ) -> Result<Vec<Faithfulness>> {
         let mut variants = Variants::new(self, explanation, replacement)?;
-        let trial = Trial::new(&relevances, &mut variants);
-        Ok(trial.outcome(&variants.predictions()?, explanation.goal.label))
+        let mut trials = Vec::with_capacity(rankings.len());
+        for ranking in rankings {
+            let relevances = self::relevances(explanation, Some(ranking.as_ref()))?;
+            trials.push(Trial::new(&relevances, &mut variants));
+        }
+        let predictions = variants.predictions()?;
+        let outcome = |trial: &Trial| trial.outcome(&predictions, explanation.goal.label);
+        Ok(trials.iter().map(outcome).collect())
     }
 }
 

@@ -25,7 +25,7 @@
 //!
 //! Relevance is not causation: it shares out a number within the model, and need not be what the model would
 //! do without a word. [`Classifier::perturb`], [`Classifier::occlusion`] and [`Classifier::faithfulness`] ask
-//! that, and [`Classifier::compare_methods`] over many texts.
+//! that; the crate `distilbert-evaluate` asks it of many texts.
 //!
 //! [`Method::Lrp`] holds the weights of attention constant. A word that acts through queries and keys, as a
 //! negation may that turns attention to other words, gets no credit for it; [`Method::AttnLrp`] and the
@@ -36,29 +36,26 @@
 //! [`Method::IntegratedGradients`] are the alternative.
 
 mod attention;
-#[cfg(feature = "text")]
-mod comparison;
 mod explanation;
 mod faithfulness;
 mod ledger;
 mod method;
 mod objective;
 mod occlusion;
-mod page;
 mod perturb;
+#[cfg(feature = "samples")]
+#[doc(hidden)]
+pub mod sample;
 mod variants;
 #[cfg(feature = "text")]
 mod words;
 
 pub use self::attention::AttentionWeights;
-#[cfg(feature = "text")]
-pub use self::comparison::{CompareMethods, MethodComparison, Ranking};
 pub use self::explanation::{Explanation, Token, Word};
 pub use self::faithfulness::Faithfulness;
 pub use self::ledger::Ledger;
 pub use self::method::Method;
 pub use self::objective::{Objective, Target};
-pub use self::page::Page;
 pub use self::perturb::{Curve, Order, Perturb, Point};
 pub use self::variants::Replacement;
 
@@ -120,7 +117,7 @@ impl Explain {
 }
 
 /// A row's tokens and words without relevance.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Described {
     text: String,
     tokens: Vec<Token>,

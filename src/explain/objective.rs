@@ -90,7 +90,7 @@ impl Goal {
     /// For a text's prediction, whose label stands in where none is named.
     pub fn of(&self, prediction: &Prediction) -> TextGoal {
         let Self { objective, problem_type, label, other } = *self;
-        let label = label.unwrap_or_else(|| prediction.best());
+        let label = label.unwrap_or_else(|| prediction.index());
         TextGoal { objective, problem_type, label, other }
     }
 }

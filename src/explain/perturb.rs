@@ -35,8 +35,9 @@ impl Order {
         }
     }
 
-    /// The words in this order. Of equal relevances, the earlier word counts as the more relevant one.
-    pub(super) fn of(self, relevances: &[f32]) -> Vec<usize> {
+    /// Returns the words' indices in this order. Of words with equal relevances, the earlier one counts as more
+    /// relevant.
+    pub fn of(self, relevances: &[f32]) -> Vec<usize> {
         let mut words: Vec<usize> = (0..relevances.len()).collect();
         match self {
             Self::MostRelevantFirst => {

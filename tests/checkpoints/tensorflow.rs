@@ -8,8 +8,8 @@ use hdf5_pure::FileBuilder;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::counting::peak;
-use crate::support::{Dice, TOLERANCE, largest_error, list, numbers};
+use test_support::counting::peak;
+use test_support::{Dice, TOLERANCE, largest_error, list, numbers};
 use crate::{cases, config, copy_companions, logits, of_tensorflow, twin, weights};
 
 /// What a hostile file of 100 kB may make the loader allocate.
@@ -295,7 +295,7 @@ fn shapes_and_tensors_that_the_configuration_does_not_have_are_named() {
 fn values_that_are_no_numbers_are_named() {
     const KERNEL: &str = "distilbert.transformer.layer.1.ffn.lin1.weight";
     let (twin, nan) = (twin(), f32::NAN.to_le_bytes());
-    let tensors = crate::support::generator::Tensor::read_all(twin.path());
+    let tensors = test_support::generator::Tensor::read_all(twin.path());
     // One value of the twin, wherever TensorFlow has put it.
     for (tensor, index) in [(WORDS, 100), (KERNEL, 3 * 24 + 5)] {
         let value = &tensors[tensor].bytes[4 * index..][..4];

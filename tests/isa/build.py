@@ -44,7 +44,7 @@ def aarch64(tools: pathlib.Path) -> Build:
 def executables(build: Build, targets: set[str], folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """Builds into a folder; gives the programs by the names of the targets."""
     named = ["--lib" if target == LIBRARY else f"--test={target}" for target in sorted(targets)]
-    command = ["cargo", "test", "--release", "--locked", "--no-run", "--target", build.target]
+    command = ["cargo", "test", "--release", "--locked", "--no-run", "--target", build.target, "-p", LIBRARY]
     command += [*build.features, *named, "--message-format=json-render-diagnostics"]
     # Optimisation across crates would take longer than the tests.
     settings = {"CARGO_TARGET_DIR": str(folder), "CARGO_PROFILE_RELEASE_LTO": "off"}

@@ -3,8 +3,8 @@
 use distilbert::{Classifier, InstructionSet, TokenBatch};
 use tempfile::TempDir;
 
-use crate::support::expected_set;
-use crate::support::generator::GeneratedModel;
+use test_support::expected_set;
+use test_support::generator::GeneratedModel;
 
 #[test]
 fn the_expected_set_is_chosen_and_classifies() {

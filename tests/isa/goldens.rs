@@ -11,8 +11,8 @@ use distilbert::{Classifier, InstructionSet, Precision, TokenBatch};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use crate::support::generator::GeneratedModel;
-use crate::support::{
+use test_support::generator::GeneratedModel;
+use test_support::{
     PORTABLE_TOLERANCE, TOLERANCE, bundled_model, golden, ids, largest_error, list, numbers, sets,
 };
 

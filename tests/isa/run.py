@@ -108,17 +108,17 @@ SUITES = (
     ),
     Suite(
         "parity",
-        "parity",
+        "library",
         (
-            "a_checkpoint_of_halves_gives_the_same_bits_in_f16_and_f32",
-            "generated_configurations_match_float64",
+            "parity::a_checkpoint_of_halves_gives_the_same_bits_in_f16_and_f32",
+            "parity::generated_configurations_match_float64",
         ),
     ),
     Suite("goldens", "isa", ("goldens::small_models_have_the_bits_of_avx2_in_every_precision",)),
     Suite(
         "invariance",
-        "invariance",
-        ("odd_sizes_have_the_same_bits_in_any_batch_and_on_any_threads",),
+        "library",
+        ("invariance::odd_sizes_have_the_same_bits_in_any_batch_and_on_any_threads",),
     ),
     # Loading the bundled model takes Bochs half a minute.
     Suite("text", "isa", ("text::the_bundled_model_labels_a_text",), ("sandy-bridge",)),

@@ -2,7 +2,7 @@
 
 use distilbert::Classifier;
 
-use crate::support::{bundled_model, sets};
+use test_support::{bundled_model, sets};
 
 #[test]
 fn the_bundled_model_labels_a_text() {

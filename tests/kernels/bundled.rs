@@ -6,9 +6,9 @@ use half::f16;
 use tempfile::TempDir;
 
 use super::{Device, arguments, module};
-use crate::machine::Argument;
-use crate::support::bundled_model;
-use crate::support::generator::Tensor;
+use ptx_machine::Argument;
+use test_support::bundled_model;
+use test_support::generator::Tensor;
 
 /// Rows that are multiplied.
 const ROWS: usize = 5;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::linear::{Bytes, Halves, SHAPES, Size};
 use super::{attention, layer_norm, read};
-use crate::machine::{Error, Module};
+use ptx_machine::{Error, Module};
 
 /// A module with a defect, if there are any.
 fn module(defect: &str, operation: &str) -> Option<Module> {

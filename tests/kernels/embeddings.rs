@@ -6,7 +6,7 @@ use half::f16;
 
 use super::layer_norm::{DIMS, EPS, THREADS, normalised};
 use super::{Argument, Device, arguments, assert_half_close, floats, module, random};
-use crate::machine::Module;
+use ptx_machine::Module;
 
 static MODULE: LazyLock<Module> = LazyLock::new(|| module("embeddings"));
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use half::f16;
 
 use super::{Argument, Device, arguments, assert_half_close, floats, module, random};
-use crate::machine::{Counts, Error, Module};
+use ptx_machine::{Counts, Error, Module};
 
 static MODULE: LazyLock<Module> = LazyLock::new(|| module("linear"));
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use half::f16;
 
 use super::{Argument, Device, arguments, floats, module, quantised, random};
-use crate::machine::Module;
+use ptx_machine::Module;
 
 static MODULE: LazyLock<Module> = LazyLock::new(|| module("quantise"));
 

@@ -2,16 +2,13 @@
 //!
 //! `peer_candle FOLDER` answers as worker.py describes; `RAYON_NUM_THREADS` says how many threads.
 
-#[path = "../protocol.rs"]
-mod protocol;
-
 use std::fs;
 use std::path::PathBuf;
 
 use candle_core::{DType, Device, IndexOp, Tensor};
 use candle_nn::{Linear, Module, VarBuilder, linear};
 use candle_transformers::models::distilbert::{Config, DistilBertModel};
-use protocol::{Engine, Error, Run, serve};
+use peer_protocol::{Engine, Error, Run, serve};
 
 fn main() -> Result<(), Error> {
     let folder = PathBuf::from(std::env::args().nth(1).ok_or("usage: peer_candle FOLDER")?);

@@ -1,4 +1,4 @@
-"""This crate, through the Rust program in distilbert.rs."""
+"""This crate, through the Rust program in distilbert/."""
 
 import pathlib
 import subprocess
@@ -7,7 +7,7 @@ from engines import rust
 
 NAME = "distilbert"
 PRECISIONS = ["f32", "f16", "int8"]
-EXAMPLE = "peer_distilbert"
+PROGRAM = "peer_distilbert"
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 program = None
@@ -16,7 +16,7 @@ program = None
 def build():
     """Builds the program; without `text`, for the generated model has no tokenizer."""
     global program
-    program = rust.build(ROOT, "--no-default-features", "--example", EXAMPLE, target=EXAMPLE)
+    program = rust.build(ROOT, "--package", "peer-distilbert", target=PROGRAM)
 
 
 def model(folder, precision):

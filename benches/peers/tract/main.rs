@@ -3,12 +3,9 @@
 //! `peer_tract FOLDER THREADS` answers as worker.py describes. The graph is optimised anew for each
 //! shape, which is not timed but for the first text's.
 
-#[path = "../protocol.rs"]
-mod protocol;
-
 use std::path::PathBuf;
 
-use protocol::{Engine, Error, Run, serve};
+use peer_protocol::{Engine, Error, Run, serve};
 use tract_linalg::multithread::{Executor, multithread_tract_scope};
 use tract_onnx::prelude::*;
 

@@ -7,7 +7,7 @@ use std::arch::{asm, is_aarch64_feature_detected};
 use half::f16;
 
 use super::{Battery, ROUNDS, fused, lanes, same_bits};
-use crate::support::Dice;
+use test_support::Dice;
 
 type Floats = [f32; 4];
 type Integers = [i32; 4];

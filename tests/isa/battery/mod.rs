@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::mem::transmute_copy;
 
-use crate::support::Dice;
+use test_support::Dice;
 
 /// How often each kind is tried.
 const ROUNDS: usize = 200;

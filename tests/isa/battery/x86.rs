@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 use half::f16;
 
 use super::{Battery, ROUNDS, fused, lanes, same_bits};
-use crate::support::Dice;
+use test_support::Dice;
 
 /// Functions of arrays that are one intrinsic each.
 macro_rules! instructions {

@@ -1,0 +1,440 @@
+//! The built program, run as a user runs it.
+
+mod machine;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::support::{
+    BUNDLED, PROGRAM, bundled, copy_model, edited_model, failed_with_one_line, objects, path,
+    program, run, run_with_input, spawn, stderr, stdout, succeeded,
+};
+use distilbert::{Classifier, InstructionSet};
+use serde_json::Value;
+
+fn classify_lines(options: &[&str], input: &[u8]) -> Output {
+    run_with_input(program(&[&["classify"], options].concat()), input)
+}
+
+/// The texts of the JSON objects, in their order.
+fn texts(output: &str) -> Vec<String> {
+    objects(output).iter().map(|object| object["text"].as_str().unwrap().to_owned()).collect()
+}
+
+fn logits(object: &Value) -> Vec<f32> {
+    let logits = object["logits"].as_array().unwrap();
+    // Through the text, as any reader of the JSON would get them.
+    logits.iter().map(|logit| logit.to_string().parse().unwrap()).collect()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// A text of so many tokens beside the special ones.
+fn long_text(tokens: usize) -> String {
+    vec!["word"; tokens].join(" ")
+}
+
+// What it says of texts.
+
+#[test]
+fn a_win_is_happiness() {
+    let output = run(&["classify", "I can't believe we won!"]);
+    let mut lines = succeeded(&output).lines();
+    assert_eq!(lines.next(), Some("I can't believe we won!"));
+    assert!(lines.next().unwrap().trim_start().starts_with("happiness "));
+}
+
+#[test]
+fn the_table_has_every_label_best_first_with_a_bar_as_long_as_its_share() {
+    let output = run(&["classify", "What a shock!"]);
+    let table = succeeded(&output);
+    assert!(!table.contains('\u{1b}'), "no colours in a pipe: {table:?}");
+    let prediction = bundled().classify("What a shock!").unwrap();
+    let best_first = prediction.top_k(usize::MAX);
+    let rows: Vec<&str> = table.lines().skip(1).collect();
+    assert_eq!(rows.len(), best_first.len());
+    for (row, (label, score)) in rows.into_iter().zip(best_first) {
+        let mut words = row.split_whitespace();
+        assert_eq!(words.next(), Some(label));
+        assert_eq!(words.next(), Some(format!("{:.1}", 100.0 * f64::from(score)).as_str()));
+        assert_eq!(words.next(), Some("%"));
+        let bar = words.next().map_or(0, |bar| bar.chars().count());
+        assert!((bar as f32 - 40.0 * score).abs() <= 1.0, "{row}");
+    }
+}
+
+#[test]
+fn json_has_exactly_what_the_library_says() {
+    let given = ["I miss you so much.", "", "naïve 😀 \"quoted\" \u{1b}[31m", "What a shock!"];
+    let output = run(&[&["classify", "--json"], &given[..]].concat());
+    let objects = objects(succeeded(&output));
+    let predictions = bundled().classify_batch(&given).unwrap();
+    assert_eq!(objects.len(), given.len());
+    for ((object, text), expected) in objects.iter().zip(given).zip(predictions) {
+        let keys: Vec<&String> = object.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["text", "label", "score", "scores", "logits", "dropped_tokens"]);
+        assert_eq!(object["text"], text);
+        assert_eq!(object["label"], expected.label());
+        assert_eq!(object["score"].to_string(), expected.score().to_string());
+        assert_eq!(bits(&logits(object)), bits(expected.logits()));
+        assert_eq!(object["dropped_tokens"], 0);
+        let scores = object["scores"].as_object().unwrap();
+        assert!(scores.keys().eq(expected.labels()));
+        let scores = scores.values().map(|score| score.to_string().parse().unwrap());
+        assert_eq!(bits(&scores.collect::<Vec<f32>>()), bits(expected.scores()));
+    }
+}
+
+#[test]
+fn top_gives_the_best_labels_only() {
+    let prediction = bundled().classify("What a shock!").unwrap();
+    let best: Vec<&str> = prediction.top_k(3).into_iter().map(|(label, _)| label).collect();
+
+    let output = run(&["classify", "--top", "3", "What a shock!"]);
+    let rows = succeeded(&output).lines().skip(1);
+    assert!(rows.map(|row| row.split_whitespace().next().unwrap()).eq(best.iter().copied()));
+
+    let output = run(&["classify", "--top", "3", "--json", "What a shock!"]);
+    let object = &objects(succeeded(&output))[0];
+    assert!(object["scores"].as_object().unwrap().keys().eq(&best));
+    assert_eq!(logits(object).len(), prediction.labels().len(), "logits are in label order");
+}
+
+#[test]
+fn what_would_act_on_a_terminal_is_spelled_out() {
+    let folder = edited_model(|config| {
+        config["id2label"]["0"] = "\u{1b}]0;label\u{7}".into();
+        config.as_object_mut().unwrap().remove("label2id");
+    });
+    let text = "\u{1b}[2Jgone\rover\u{9b}31m\nand \u{202e}on";
+    let output = run(&["classify", "--model", path(&folder), text]);
+    let table = succeeded(&output);
+    assert!(!table.contains(['\u{1b}', '\u{7}', '\r', '\u{9b}', '\u{202e}']), "{table:?}");
+    let first = table.lines().next();
+    assert_eq!(first, Some(r"\u{1b}[2Jgone\rover\u{9b}31m\nand \u{202e}on"));
+    assert!(table.contains(r"\u{1b}]0;label\u{7}"), "{table}");
+}
+
+#[test]
+fn a_wide_text_is_cut_to_80_columns() {
+    let output = run(&["classify", &"日本".repeat(100)]);
+    let expected = format!("{}…", "日本".repeat(100).chars().take(39).collect::<String>());
+    assert_eq!(succeeded(&output).lines().next(), Some(expected.as_str()));
+}
+
+#[test]
+fn other_kinds_of_model_are_shown_as_what_they_are() {
+    let kind = |name: &'static str| edited_model(|config| config["problem_type"] = name.into());
+
+    let regression = kind("regression");
+    let output = run(&["classify", "--model", path(&regression), "What a shock!"]);
+    let value = |row: &str| row.split_whitespace().nth(1).unwrap().parse::<f32>().unwrap();
+    let rows = succeeded(&output).lines().skip(1);
+    let shown: Vec<f32> = rows.map(value).collect();
+    let mut logits = bundled().classify("What a shock!").unwrap().logits().to_vec();
+    logits.sort_by(|a, b| b.total_cmp(a));
+    assert_eq!(shown.len(), logits.len());
+    assert!(shown.iter().zip(logits).all(|(shown, logit)| (shown - logit).abs() < 1e-4));
+    assert!(!stdout(&output).contains(['%', '█']));
+
+    let multi_label = kind("multi_label_classification");
+    let output = run(&["classify", "--json", "--model", path(&multi_label), "What a shock!"]);
+    let object = &objects(succeeded(&output))[0];
+    let (logit, score) = (&object["logits"][0], &object["scores"]["anger"]);
+    let sigmoid = 1.0 / (1.0 + (-logit.as_f64().unwrap()).exp());
+    assert!((score.as_f64().unwrap() - sigmoid).abs() < 1e-6);
+}
+
+// Long texts.
+
+#[test]
+fn a_long_text_says_how_much_was_not_read() {
+    let text = long_text(600);
+    let output = run(&["classify", "--top", "1", &text]);
+    let last = succeeded(&output).lines().last().unwrap();
+    assert_eq!(last.trim(), "the last 90 tokens were not read: the model takes 512");
+    let output = run(&["classify", "--json", &text]);
+    assert_eq!(objects(succeeded(&output))[0]["dropped_tokens"], 90);
+}
+
+#[test]
+fn windows_read_all_of_a_long_text() {
+    let text = long_text(600);
+    let output = run(&["classify", "--json", "--truncation", "windows", "--stride", "16", &text]);
+    let object = &objects(succeeded(&output))[0];
+    let windows = distilbert::Truncation::Windows { stride: 16 };
+    let classifier = Classifier::builder(&*BUNDLED).truncation(windows).build().unwrap();
+    let expected = classifier.classify(&text).unwrap();
+    assert_eq!(bits(&logits(object)), bits(expected.logits()));
+    assert_eq!(object["dropped_tokens"], 0);
+}
+
+#[test]
+fn a_refused_text_is_named_and_the_others_are_classified() {
+    let long = long_text(511);
+    let options = ["classify", "--json", "--truncation", "error"];
+    let message = "513 tokens, but the model takes 512 at most";
+
+    let output = run(&[&options[..], &["one", &long, "three"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(texts(stdout(&output)), ["one", "three"]);
+    assert_eq!(stderr(&output), format!("error: text 2: {message}\n"));
+
+    let lines = ["one", &long, "three", "four", &long].join("\n");
+    let output = run_with_input(program(&options), lines.as_bytes());
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(texts(stdout(&output)), ["one", "three", "four"]);
+    assert_eq!(stderr(&output), format!("error: line 2: {message}\nerror: line 5: {message}\n"));
+}
+
+// Standard input.
+
+#[test]
+fn many_lines_are_answered_in_order() {
+    // Spaces cost nothing to classify, and make the input many times the reader's buffer.
+    let given: Vec<String> = (0..400).map(|row| format!("row {row}{}", " ".repeat(300))).collect();
+    let output = classify_lines(&["--json"], given.join("\n").as_bytes());
+    let objects = objects(succeeded(&output));
+    let expected = bundled().classify_batch(&given).unwrap();
+    assert_eq!(objects.len(), given.len());
+    for ((object, text), expected) in objects.iter().zip(&given).zip(expected) {
+        assert_eq!(object["text"], text.as_str());
+        assert_eq!(bits(&logits(object)), bits(expected.logits()), "{text}");
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let input = (1..40).map(|words| format!("{}\n", long_text(words))).collect::<String>();
+    let one = classify_lines(&["--json", "--threads", "1"], input.as_bytes());
+    let two = classify_lines(&["--json", "--threads", "2"], input.as_bytes());
+    assert_eq!(succeeded(&one), succeeded(&two));
+    assert_eq!(stdout(&one).lines().count(), 39);
+}
+
+#[test]
+fn lines_end_in_either_way_and_may_be_empty() {
+    let output = classify_lines(&["--json"], b"one\r\n\r\n\ntwo\n last");
+    assert_eq!(texts(succeeded(&output)), ["one", "", "", "two", " last"]);
+    let output = classify_lines(&["--top", "1"], b"\n");
+    assert_eq!(succeeded(&output).lines().next(), Some("(empty text)"));
+}
+
+#[test]
+fn no_input_gives_no_output() {
+    for options in [&["--json"][..], &[]] {
+        assert_eq!(succeeded(&classify_lines(options, b"")), "");
+    }
+}
+
+#[test]
+fn a_line_that_is_not_utf8_is_named_and_the_others_are_classified() {
+    let output = classify_lines(&["--json"], b"one\ntw\xffo\nthree\n\xc3\nfive");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(texts(stdout(&output)), ["one", "three", "five"]);
+    assert_eq!(
+        stderr(&output),
+        "error: line 2: not valid UTF-8 from byte 3 on\n\
+         error: line 4: not valid UTF-8 from byte 1 on\n"
+    );
+}
+
+#[test]
+fn each_line_is_answered_at_once_and_a_reader_may_leave() {
+    let mut child = spawn(program(&["classify", "--json"]));
+    let mut stdin = child.stdin.take().unwrap();
+    let mut answers = BufReader::new(child.stdout.take().unwrap());
+    let mut errors = child.stderr.take().unwrap();
+    let (done, waiting) = mpsc::channel();
+    let conversation = std::thread::spawn(move || {
+        for text in ["one", "two"] {
+            writeln!(stdin, "{text}").unwrap();
+            let mut answer = String::new();
+            answers.read_line(&mut answer).unwrap();
+            assert_eq!(texts(&answer), [text]);
+        }
+        drop(answers);
+        writeln!(stdin, "three").unwrap();
+        // The input stays open: the program ends because nobody reads its answers.
+        let status = child.wait().unwrap();
+        drop(stdin);
+        let mut message = String::new();
+        errors.read_to_string(&mut message).unwrap();
+        assert_eq!((status.code(), message.as_str()), (Some(0), ""));
+        done.send(()).unwrap();
+    });
+    let answered = waiting.recv_timeout(Duration::from_secs(60));
+    assert_ne!(answered, Err(mpsc::RecvTimeoutError::Timeout), "the program keeps its answers");
+    conversation.join().unwrap();
+}
+
+// What it says of a model.
+
+#[test]
+fn info_describes_the_bundled_model() {
+    let classifier = bundled();
+    let (info, config) = (classifier.info(), classifier.config());
+
+    let output = run(&["info", "--json"]);
+    let objects = objects(succeeded(&output));
+    let [object] = &objects[..] else { panic!("one object expected") };
+    assert_eq!(object["folder"], info.folder.to_str().unwrap());
+    assert_eq!(object["problem_type"], classifier.problem_type().as_str());
+    assert_eq!(object["labels"], Value::from(classifier.labels()));
+    assert_eq!(object["dtypes"], Value::from(info.dtypes.clone()));
+    assert_eq!(object["instruction_set"], info.instruction_set.name());
+    let detected = object["detected_instruction_sets"].as_array().unwrap();
+    assert!(detected.iter().eq(InstructionSet::detected().iter().map(|set| set.name())));
+    let reason = match std::env::var_os(InstructionSet::ENVIRONMENT) {
+        Some(name) if !name.is_empty() => "as DISTILBERT_ISA says",
+        _ => "the best there is",
+    };
+    assert_eq!(object["instruction_set_reason"], reason);
+    for (key, value) in [
+        ("parameters", info.parameters),
+        ("n_layers", config.n_layers),
+        ("n_heads", config.n_heads),
+        ("dim", config.dim),
+        ("hidden_dim", config.hidden_dim),
+        ("vocab_size", config.vocab_size),
+        ("max_position_embeddings", config.max_position_embeddings),
+        ("checkpoint_bytes", info.checkpoint_bytes),
+        ("threads", info.threads),
+    ] {
+        assert_eq!(object[key], value, "{key}");
+    }
+
+    let output = run(&["info"]);
+    let table = succeeded(&output);
+    assert!(!table.contains('\u{1b}'), "{table:?}");
+    for said in
+        [&BUNDLED[..], "7: anger, disgust, fear, happiness", "F16", info.instruction_set.name()]
+    {
+        assert!(table.contains(said), "{said} in\n{table}");
+    }
+}
+
+#[test]
+fn the_instruction_set_can_be_chosen() {
+    for set in InstructionSet::ALL {
+        let mut command = program(&["info", "--json"]);
+        command.env("DISTILBERT_ISA", set.name());
+        let output = run_with_input(command, b"");
+        if InstructionSet::detected().contains(&set) {
+            let object = &objects(succeeded(&output))[0];
+            assert_eq!(object["instruction_set"], set.name());
+            assert_eq!(object["instruction_set_reason"], "as DISTILBERT_ISA says");
+        } else {
+            let message = failed_with_one_line(&output, 2);
+            let name = format!("`{set}`");
+            assert!(message.contains(&name) && message.contains("needs"), "{message}");
+        }
+    }
+
+    let mut command = program(&["classify", "--json", "What a shock!"]);
+    command.env("DISTILBERT_ISA", "portable");
+    let output = run_with_input(command, b"");
+    let classifier = Classifier::builder(&*BUNDLED).instruction_set(InstructionSet::Portable);
+    let expected = classifier.build().unwrap().classify("What a shock!").unwrap();
+    assert_eq!(bits(&logits(&objects(succeeded(&output))[0])), bits(expected.logits()));
+
+    let mut command = program(&["classify", "hello"]);
+    command.env("DISTILBERT_ISA", "nonsense");
+    let output = run_with_input(command, b"");
+    let message = failed_with_one_line(&output, 2);
+    assert!(message.contains("`nonsense`") && message.contains("portable"), "{message}");
+}
+
+#[test]
+fn an_installed_program_finds_its_model_in_share() {
+    // On the file system of the program, which cannot be linked to elsewhere.
+    let prefix = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let program: PathBuf = prefix.path().join("bin/distilbert");
+    let model = prefix.path().join("share/distilbert/models/emotion");
+    for folder in [program.parent().unwrap(), &model] {
+        std::fs::create_dir_all(folder).unwrap();
+    }
+    std::fs::hard_link(PROGRAM, &program).unwrap();
+    copy_model(&model, |_| {});
+    let output = Command::new(&program).args(["info", "--json"]).output().unwrap();
+    let folder = objects(succeeded(&output))[0]["folder"].as_str().unwrap().to_owned();
+    let real = |path: &Path| path.canonicalize().unwrap();
+    assert_eq!(real(Path::new(&folder)), real(&model));
+}
+
+// What it refuses.
+
+#[test]
+fn a_model_folder_that_is_not_there_is_a_usage_error() {
+    for command in ["classify", "info"] {
+        let output = run(&[command, "--model", "no/such/folder"]);
+        let message = failed_with_one_line(&output, 2);
+        assert!(message.contains("no/such/folder"), "{message}");
+    }
+}
+
+#[test]
+fn a_damaged_model_is_named_in_one_line() {
+    let folder = edited_model(|_| {});
+    let classify = || run(&["classify", "--model", path(&folder), "hello"]);
+    let replace = |file: &str, content: &[u8]| {
+        let file = folder.path().join(file);
+        // Away with the link first, so as not to write into the bundled model.
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, content).unwrap();
+    };
+    let weights = std::fs::File::open(Path::new(&*BUNDLED).join("model.safetensors")).unwrap();
+    let mut start = Vec::new();
+    weights.take(100_000).read_to_end(&mut start).unwrap();
+
+    replace("tokenizer.json", b"{\n\n]");
+    assert!(failed_with_one_line(&classify(), 2).contains("tokenizer.json"));
+    replace("model.safetensors", &start);
+    assert!(failed_with_one_line(&classify(), 2).contains("model.safetensors"));
+    replace("config.json", b"{\"dim\":\n 384");
+    assert!(failed_with_one_line(&classify(), 2).contains("config.json"));
+    std::fs::remove_file(folder.path().join("config.json")).unwrap();
+    assert!(failed_with_one_line(&classify(), 2).contains("config.json"));
+}
+
+#[test]
+fn a_stride_without_room_is_refused_once() {
+    let options = ["--truncation", "windows", "--stride", "510"];
+    let output = classify_lines(&options, b"one\ntwo\nthree\n");
+    let message = failed_with_one_line(&output, 2);
+    assert!(message.contains("stride") && message.contains("510"), "{message}");
+}
+
+#[test]
+fn usage_errors_end_with_2() {
+    for arguments in [
+        &[][..],
+        &["clasify", "hello"],
+        &["classify", "--colour", "hello"],
+        &["classify", "--threads", "0", "hello"],
+        &["classify", "--top", "0", "hello"],
+        &["classify", "--truncation", "left", "hello"],
+        &["classify", "--stride", "8", "hello"],
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+        assert!(stderr(&output).contains("Usage:") || stderr(&output).contains("--help"));
+    }
+}
+
+#[test]
+fn help_ends_with_an_example() {
+    for arguments in
+        [&["--help"][..], &["classify", "--help"], &["explain", "--help"], &["info", "--help"]]
+    {
+        let output = run(arguments);
+        let end = succeeded(&output).rsplit("\n\n").next().unwrap();
+        assert!(end.starts_with("Example") && end.contains("\n  distilbert "), "{end}");
+    }
+}

@@ -1,0 +1,482 @@
+//! `distilbert evaluate`, run as a user runs it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use distilbert::Classifier;
+use distilbert_evaluate::{Average, Estimate, Evaluate, Evaluation, Report, Row};
+use roxmltree::Node;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{
+    BUNDLED, bundled, edited_model, failed_with_one_line, objects, path, program, run,
+    run_with_input, stderr, stdout, succeeded,
+};
+use test_support::reading::{all, check_harmless, content, length, one, parse};
+use test_support::{Dice, golden, list, numbers};
+
+const LABELS: [&str; 7] =
+    ["anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"];
+
+/// Texts of the goldens with made-up labels: disgust is never true.
+fn rows() -> Vec<(String, usize)> {
+    let goldens = golden("bundled.json");
+    let texts = list(&goldens["cases"]).iter().map(|case| case["text"].as_str().unwrap());
+    let texts = texts.filter(|text| text.len() < 200 && !text.contains(['\r', '\n', '\t']));
+    let mut dice = Dice(3);
+    let mut label = || match dice.below(7) {
+        1 => 4,
+        label => label,
+    };
+    texts.map(|text| (text.to_owned(), label())).collect()
+}
+
+fn report(classifier: &Classifier, rows: &[(String, Vec<usize>)], options: &Evaluate) -> Report {
+    let (labels, kind) = (classifier.labels(), classifier.problem_type());
+    let mut evaluation = Evaluation::new(labels, kind, options).unwrap();
+    let texts: Vec<&str> = rows.iter().map(|(text, _)| text.as_str()).collect();
+    let found = classifier.classify_batch(&texts).unwrap();
+    for (number, ((text, truth), found)) in (1..).zip(rows.iter().zip(found)) {
+        let tokens = classifier.tokenizer().encode(text).unwrap().ids.len() + 2;
+        assert_eq!(found.tokens(), tokens);
+        let row = Row::new(truth, found.scores()).text(text).tokens(tokens).number(number);
+        evaluation.push(&row).unwrap();
+    }
+    evaluation.report().unwrap()
+}
+
+/// A file of tab-separated values, without a header.
+fn write(folder: &TempDir, name: &str, rows: &[(String, impl AsRef<str>)]) -> PathBuf {
+    let file = folder.path().join(name);
+    let lines = rows.iter().map(|(text, label)| format!("{text}\t{}\n", label.as_ref()));
+    fs::write(&file, lines.collect::<String>()).unwrap();
+    file
+}
+
+fn evaluate(file: &Path, options: &[&str]) -> std::process::Output {
+    run(&[&["evaluate", file.to_str().unwrap()], options].concat())
+}
+
+/// Checks every figure that the program gives against the report.
+fn check_json(json: &Value, report: &Report) {
+    let same = |found: &Value, expected: f64| {
+        assert!((found.as_f64().unwrap() - expected).abs() < 1e-12, "{found} {expected}");
+    };
+    assert_eq!(json["rows"], report.rows());
+    let intervals = &json["intervals"];
+    for (name, Estimate { value, low, high, .. }) in
+        [("accuracy", report.accuracy()), ("macro_f1", report.macro_f1())]
+    {
+        same(&json[name], value);
+        same(&intervals[name]["low"], low);
+        same(&intervals[name]["high"], high);
+    }
+    assert_eq!(intervals["resamples"], report.resamples());
+    assert_eq!(list(&json["labels"]).len(), report.classes().len());
+    for (class, label) in report.classes().iter().zip(list(&json["labels"])) {
+        assert_eq!(*label, class.label);
+        let found = &json["per_class"][&class.label];
+        same(&found["precision"], class.scores.precision);
+        same(&found["recall"], class.scores.recall);
+        same(&found["f1"], class.scores.f1);
+        assert_eq!(found["support"], class.support);
+        assert_eq!(found["predicted"], class.predicted);
+    }
+    let averages = json["averages"].as_object().unwrap();
+    for average in Average::ALL {
+        let expected = report.average(average);
+        assert_eq!(averages.contains_key(average.name()), expected.is_some());
+        if let Some(expected) = expected {
+            same(&averages[average.name()]["f1"], expected.f1);
+            same(&averages[average.name()]["recall"], expected.recall);
+        }
+    }
+    for (k, share) in json["top_k"].as_object().unwrap() {
+        same(share, report.top_k_accuracy(k.parse().unwrap()).unwrap());
+    }
+    same(&json["log_loss"], report.log_loss());
+    same(&json["calibration"]["expected_error"], report.calibration().expected_error());
+    let bins = report.calibration().bins();
+    assert_eq!(list(&json["calibration"]["bins"]).len(), bins.len());
+    for (found, bin) in list(&json["calibration"]["bins"]).iter().zip(bins) {
+        assert_eq!(found["count"], bin.count);
+        same(&found["high"], bin.high);
+        for (name, figure) in [("accuracy", bin.accuracy), ("confidence", bin.confidence)] {
+            match figure {
+                Some(figure) => same(&found[name], figure),
+                None => assert_eq!(found[name], Value::Null),
+            }
+        }
+    }
+    let zero = &json["zero_division"];
+    assert_eq!(zero["recall"], json!(report.without_support().collect::<Vec<_>>()));
+    assert_eq!(zero["precision"], json!(report.never_predicted().collect::<Vec<_>>()));
+    let label = |id: usize| report.classes()[id].label.as_str();
+    let labels = |ids: &[usize]| json!(ids.iter().map(|&id| label(id)).collect::<Vec<_>>());
+    let pairs = report.confused_pairs().iter().map(|pair| {
+        json!({ "true": label(pair.truth), "predicted": label(pair.predicted), "rows": pair.rows })
+    });
+    assert_eq!(json["confused_pairs"], pairs.collect::<Value>());
+    let lengths = report
+        .lengths()
+        .iter()
+        .map(|of| json!({ "tokens": [of.from, of.to], "rows": of.rows, "mistakes": of.mistakes }));
+    assert_eq!(json["lengths"], lengths.collect::<Value>());
+    assert_eq!(list(&json["mistakes"]).len(), report.mistakes().len());
+    for (found, mistake) in list(&json["mistakes"]).iter().zip(report.mistakes()) {
+        assert_eq!(found["row"], mistake.row);
+        assert_eq!(found["text"], mistake.text.clone().unwrap());
+        assert_eq!(found["true"], labels(&mistake.truth));
+        assert_eq!(found["predicted"], labels(&mistake.predicted));
+        assert_eq!(found["confidence"].as_f64().unwrap() as f32, mistake.confidence);
+    }
+}
+
+/// Checks the pictures of a page against the figures in JSON.
+fn check_pictures(page: &str, json: &Value) {
+    check_harmless(page);
+    let document = parse(page);
+    let matrix = one(document.root(), "matrix");
+    let labels = list(&json["labels"]);
+    let named = all(matrix, "name").into_iter().map(content).collect::<Vec<_>>();
+    assert!(named.iter().zip(labels).all(|(name, label)| label == name));
+    let cells = one(matrix, "cells");
+    let mut found = vec![vec![0; labels.len()]; labels.len()];
+    for path in cells.children().filter(|node| node.tag_name().name() == "path") {
+        let place = path.attribute("d").unwrap().replace('M', "").replace(".5h1", "");
+        let (x, y) = place.split_once(' ').unwrap();
+        let title = content(path);
+        let (pair, counts) = title.rsplit_once(": ").unwrap();
+        let (count, support) = counts.split_once(" of ").unwrap();
+        let (x, y): (usize, usize) = (x.parse().unwrap(), y.parse().unwrap());
+        let [truth, predicted] = [y, x].map(|id| labels[id].as_str().unwrap());
+        assert_eq!(pair, format!("{truth}, {predicted}"));
+        assert_eq!(support, json["per_class"][truth]["support"].to_string());
+        found[y][x] = count.parse().unwrap();
+    }
+    assert_eq!(json!(found), json["confusion"]);
+    let written = all(matrix, "count").into_iter().map(content);
+    let counts = found.iter().flatten().filter(|count| **count > 0).map(usize::to_string);
+    assert!(written.eq(counts));
+
+    let diagram = one(document.root(), "reliability");
+    let bars = |class| {
+        let bars = all(diagram, class).into_iter().filter(|bar| bar.tag_name().name() == "rect");
+        bars.collect::<Vec<Node<'_, '_>>>()
+    };
+    let bins = list(&json["calibration"]["bins"]).iter().filter(|bin| bin["count"] != 0);
+    let bins: Vec<&Value> = bins.collect();
+    let (agreed, rows) = (bars("agreed"), bars("rows"));
+    assert_eq!([agreed.len(), rows.len()], [bins.len(); 2]);
+    for ((bar, rows), bin) in agreed.iter().zip(rows).zip(bins) {
+        let figure = |name: &str| bin[name].as_f64().unwrap();
+        let height = 200.0 * figure("accuracy").min(figure("confidence"));
+        assert!((length(*bar, "height") - height).abs() < 0.11);
+        assert!((length(*bar, "x") - 34.0 - 358.0 * figure("low") - 0.5).abs() < 0.11);
+        assert_eq!(content(rows), bin["count"].to_string());
+    }
+    let said = all(document.root(), "said").into_iter().map(content);
+    let texts = list(&json["mistakes"]).iter().map(|mistake| mistake["text"].as_str().unwrap());
+    assert!(said.zip(texts).all(|(said, text)| said == text.replace('\u{1b}', "␛")));
+    let classes = one(document.root(), "classes");
+    let figures = classes.descendants().filter(|node| node.tag_name().name() == "td");
+    let figures: Vec<String> = figures.map(content).collect();
+    for (row, label) in figures.chunks(4).zip(labels) {
+        let found = &json["per_class"][label.as_str().unwrap()];
+        for (cell, name) in row.iter().zip(["precision", "recall", "f1"]) {
+            assert_eq!(*cell, format!("{:.4}", found[name].as_f64().unwrap()));
+        }
+        assert_eq!(row[3], found["support"].to_string());
+    }
+}
+
+#[test]
+fn every_figure_and_the_page_are_those_of_the_library() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = rows();
+    assert!(rows.len() > 100);
+    let named: Vec<_> = rows.iter().map(|(text, id)| (text.clone(), LABELS[*id])).collect();
+    let file = write(&folder, "data.tsv", &named);
+    let page = folder.path().join("report.html");
+    let options = ["--no-header", "--digits", "4", "--report", page.to_str().unwrap()];
+    let others = ["--resamples", "100", "--seed", "3", "--bins", "10", "--mistakes", "7"];
+    let options = [&options[..], &others].concat();
+    let output = evaluate(&file, &[&options[..], &["--json", "--top", "4"]].concat());
+    let json = objects(succeeded(&output)).pop().unwrap();
+    let settings = Evaluate::default().resamples(100).seed(3).bins(10).mistakes(7);
+    let sets: Vec<_> = rows.into_iter().map(|(text, id)| (text, vec![id])).collect();
+    let report = report(&bundled(), &sets, &settings);
+    check_json(&json, &report);
+    assert_eq!(json["top_k"].as_object().unwrap().len(), 4);
+    assert_eq!(json["zero_division"]["recall"], json!(["disgust"]));
+    check_pictures(&fs::read_to_string(&page).unwrap(), &json);
+
+    let output = evaluate(&file, &options);
+    let text = succeeded(&output);
+    let Estimate { value, low, high, .. } = report.macro_f1();
+    for part in [
+        format!("{report:.4}"),
+        "recall counts as 0.0000, no row has the label: disgust\n".to_owned(),
+        format!("macro-F1           {value:.4} ({low:.4} to {high:.4})\n"),
+        format!("top-2 accuracy     {:.4}\n", report.top_k_accuracy(2).unwrap()),
+        format!("log loss           {:.4}\n", report.log_loss()),
+        format!("{:.4} (10 bins)\n", report.calibration().expected_error()),
+        format!("row {}: ", report.mistakes()[6].row),
+    ] {
+        assert!(text.contains(&part), "{part}\n{text}");
+    }
+    assert!(text.contains(" rows a second on cpu"));
+}
+
+/// Without a line of the data set in the project: see `tests/bundled_model.rs`.
+#[test]
+fn goemotions_has_the_figures_of_scikit_learn() {
+    let Some(folder) = std::env::var_os("GOEMOTIONS") else {
+        println!("skipped: GOEMOTIONS names no folder with the data set");
+        return;
+    };
+    let folder = Path::new(&folder);
+    let names = folder.join("labels.txt");
+    let options = ["--no-header", "--label-names", names.to_str().unwrap(), "--skip-multi"];
+    let options = [&options[..], &["--map", "joy=happiness", "--digits", "2"]].concat();
+    let file = folder.join("dev.tsv");
+    let output = evaluate(&file, &options);
+    let text = succeeded(&output);
+    let json = evaluate(&file, &[&options[..], &["--json"]].concat());
+    let json = objects(succeeded(&json)).pop().unwrap();
+    assert_eq!(json["skipped"]["multi"], 480);
+    let goldens = golden("evaluate.json");
+    let case = &goldens["cases"][0];
+    assert!(text.contains(case["tables"]["2"].as_str().unwrap()), "{text}");
+    assert_eq!(json["confusion"], case["confusion"]);
+    let close = |found: &Value, expected: &Value, tolerance: f64| {
+        let [found, expected] = [found, expected].map(|value| value.as_f64().unwrap());
+        assert!((found - expected).abs() <= tolerance, "{found} {expected}");
+    };
+    close(&json["accuracy"], &case["accuracy"], 1e-12);
+    close(&json["macro_f1"], &case["averages"]["macro"][2], 1e-12);
+    // The golden's probabilities are rounded to five decimals.
+    close(&json["log_loss"], &case["log_loss"], 1e-4);
+    close(&json["calibration"]["expected_error"], &case["calibration"]["expected_error"], 1e-3);
+    for (k, share) in (1..=3).zip(numbers(&case["top_k"])) {
+        close(&json["top_k"][k.to_string()], &json!(share), 3e-4);
+    }
+    let readme =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
+    let figures = text.lines().filter(|line| {
+        !line.is_empty() && !line.contains("rows a second") && !line.starts_with("data ")
+    });
+    let shown: Vec<&str> = readme.lines().collect();
+    for line in figures.skip(3).take_while(|line| !line.starts_with("Most confused")) {
+        assert!(shown.contains(&line), "the README does not have the line {line}");
+    }
+}
+
+#[test]
+fn labels_are_names_or_numbers_in_any_kind_of_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows =
+        [("I love it", "happiness", 3), ("I miss you", "sadness", 5), ("Ugh, no", "anger", 0)];
+    let file = |name: &str, content: String| {
+        let file = folder.path().join(name);
+        fs::write(&file, content).unwrap();
+        file
+    };
+    let join = |line: &dyn Fn((&str, &str, usize)) -> String| rows.map(line).concat();
+    let names = file("names.txt", "joy\nrage\nsadness\n".to_owned());
+    let number = |name: &str| ["happiness", "anger", "sadness"].iter().position(|of| *of == name);
+    let csv = |header: &str| {
+        format!("{header}\n{}", join(&|(text, name, _)| format!("\"{text}\",{name}\n")))
+    };
+    let cases: Vec<(PathBuf, Vec<&str>)> = vec![
+        (file("a.csv", csv("text,label")), vec![]),
+        (file("b.csv", csv("text,dominant_emotion")), vec![]),
+        (
+            file("c.csv", csv("review,feeling")),
+            vec!["--text-column", "review", "--label-column", "feeling"],
+        ),
+        (
+            file(
+                "d.jsonl",
+                join(&|(text, _, id)| json!({"label": id, "text": text}).to_string() + "\n"),
+            ),
+            vec![],
+        ),
+        (
+            file(
+                "e.jsonl",
+                join(&|(text, name, _)| json!({"label": [name], "text": text}).to_string() + "\n"),
+            ),
+            vec![],
+        ),
+        (
+            file(
+                "f.tsv",
+                join(&|(text, name, _)| format!("{}\t{text}\n", name.replace("happiness", "joy"))),
+            ),
+            vec![
+                "--no-header",
+                "--text-column",
+                "2",
+                "--label-column",
+                "1",
+                "--map",
+                "joy=happiness",
+            ],
+        ),
+        (
+            file("g.tsv", join(&|(text, name, _)| format!("{text}\t{}\n", number(name).unwrap()))),
+            vec![
+                "--no-header",
+                "--label-names",
+                names.to_str().unwrap(),
+                "--map",
+                "joy=happiness",
+                "--map",
+                "rage=anger",
+            ],
+        ),
+    ];
+    let classifier = bundled();
+    let sets = rows.map(|(text, _, id)| (text.to_owned(), vec![id]));
+    let report = report(&classifier, &sets, &Evaluate::default());
+    for (file, options) in cases {
+        println!("{}", file.display());
+        let output = evaluate(&file, &[&options[..], &["--json"]].concat());
+        check_json(&objects(succeeded(&output)).pop().unwrap(), &report);
+    }
+    let input = fs::read(folder.path().join("a.csv")).unwrap();
+    let output = run_with_input(program(&["evaluate", "-", "--format", "csv", "--json"]), &input);
+    check_json(&objects(succeeded(&output)).pop().unwrap(), &report);
+    let output = evaluate(&folder.path().join("a.csv"), &["--json", "--limit", "2"]);
+    assert_eq!(objects(succeeded(&output))[0]["rows"], 2);
+}
+
+#[test]
+fn a_multi_label_model_has_sets_of_labels() {
+    let model = edited_model(|config| config["problem_type"] = "multi_label_classification".into());
+    let sets = [("I love it", vec![3, 6]), ("Fine.", vec![]), ("I am so sad", vec![5])];
+    let sets = sets.map(|(text, ids)| (text.to_owned(), ids));
+    let folder = tempfile::tempdir().unwrap();
+    let names = |ids: &[usize]| ids.iter().map(|&id| LABELS[id]).collect::<Vec<_>>();
+    let named: Vec<_> =
+        sets.iter().map(|(text, ids)| (text.clone(), names(ids).join(","))).collect();
+    let table = write(&folder, "data.tsv", &named);
+    let lines = folder.path().join("data.jsonl");
+    let line = |(text, ids): &(String, Vec<usize>)| json!({ "text": text, "label": names(ids) });
+    fs::write(&lines, sets.iter().map(|row| line(row).to_string() + "\n").collect::<String>())
+        .unwrap();
+    let classifier = Classifier::builder(model.path()).build().unwrap();
+    let report = report(&classifier, &sets, &Evaluate::default());
+    let page = folder.path().join("report.html");
+    for (file, option) in [(&table, "--no-header"), (&lines, "--skip-multi")] {
+        let options =
+            [option, "--json", "--model", path(&model), "--report", page.to_str().unwrap()];
+        let output = evaluate(file, &options);
+        let json = objects(succeeded(&output)).pop().unwrap();
+        check_json(&json, &report);
+        assert_eq!(json["problem_type"], "multi_label_classification");
+        assert_eq!(json["skipped"]["multi"], 0);
+        assert_eq!(json["confusion"][5][1], json!([0, 1]));
+        check_harmless(&fs::read_to_string(&page).unwrap());
+    }
+    let output = evaluate(&table, &["--no-header", "--model", path(&model)]);
+    assert!(succeeded(&output).contains("samples avg"));
+    assert!(stdout(&output).contains("subset accuracy"));
+}
+
+#[test]
+fn rows_that_cannot_be_used_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data.csv");
+    let name = file.to_str().unwrap();
+    let with = |rows: &str, options: &[&str]| {
+        fs::write(&file, format!("text,label\nI love it,happiness\n{rows}")).unwrap();
+        evaluate(&file, options)
+    };
+    let labels = LABELS.join(", ");
+    for (rows, reason) in [
+        (
+            "So,joy\n",
+            format!("line 3, row 2: there is no label `joy`; the labels are {labels}: rename it, as in --map 'joy=…'"),
+        ),
+        (
+            "\"a\nb\",sadness\nSo,7\n",
+            format!("line 5, row 3: there is no label `7`; the labels are {labels}: rename it, as in --map '7=…'"),
+        ),
+        (
+            "So,\"anger,sadness\"\n",
+            "line 3, row 2: 2 labels, but the model has one for each row: --skip-multi passes over such rows".to_owned(),
+        ),
+        ("So,\n", "line 3, row 2: no label: --skip-unlabelled passes over such rows".to_owned()),
+    ] {
+        let output = with(rows, &[]);
+        assert_eq!(failed_with_one_line(&output, 2), format!("error: {name}, {reason}\n"));
+    }
+    let output =
+        with("a,\"0,1\"\nb,\nc,sadness\n", &["--skip-multi", "--skip-unlabelled", "--json"]);
+    let json = objects(succeeded(&output)).pop().unwrap();
+    assert_eq!(json["rows"], 2);
+    assert_eq!(json["skipped"], json!({ "multi": 1, "unlabelled": 1 }));
+
+    // Rows that are broken, or too long, leave the others be.
+    let long = format!("{},anger\n", "word ".repeat(600));
+    let rows = format!("one\n{long}So sad,sadness\n");
+    let output = with(&rows, &["--json", "--truncation", "error"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        stderr(&output),
+        format!(
+            "error: {name}, line 3, row 2: 1 column, not 2\n\
+             error: {name}, line 4, row 3: 602 tokens, but the model takes 512 at most\n"
+        )
+    );
+    let json = objects(stdout(&output)).pop().unwrap();
+    assert_eq!((&json["rows"], &json["failed"]), (&json!(2), &json!(2)));
+    let output = with(&long, &["--json"]);
+    assert_eq!(objects(succeeded(&output))[0]["truncated"], 1);
+}
+
+#[test]
+fn what_cannot_be_followed_ends_with_status_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data.csv");
+    fs::write(&file, "text,label\nI love it,happiness\n").unwrap();
+    let name = file.to_str().unwrap();
+    let missing = folder.path().join("missing/report.html");
+    let empty = folder.path().join("empty.csv");
+    fs::write(&empty, "text,label\n").unwrap();
+    let regression = edited_model(|config| config["problem_type"] = "regression".into());
+    for (arguments, message) in [
+        (vec![name, "--map", "joy=hapiness"], "there is no label `hapiness`; the labels are anger"),
+        (vec![name, "--label-column", "emotion"], "there is no column `emotion`"),
+        (vec![name, "--label-names", missing.to_str().unwrap()], "cannot read "),
+        (vec![name, "--report", missing.to_str().unwrap()], "cannot write "),
+        (vec![empty.to_str().unwrap()], "there is nothing to evaluate"),
+        (vec![missing.to_str().unwrap(), "--format", "csv"], "cannot read "),
+        (vec![name, "--model", path(&regression)], "a regression has no labels to evaluate"),
+    ] {
+        let output = run(&[&["evaluate"], &arguments[..]].concat());
+        let line = failed_with_one_line(&output, 2);
+        assert!(line.contains(message), "{line}");
+    }
+    for arguments in [
+        &["evaluate"][..],
+        &["evaluate", name, "--map", "joy"],
+        &["evaluate", name, "--bins", "0"],
+        &["evaluate", name, "--stride", "4"],
+        &["evaluate", name, "--digits", "16"],
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+    }
+    // A page that was there is left alone by a run that fails.
+    let page = folder.path().join("report.html");
+    fs::write(&page, "before").unwrap();
+    let options = ["--report", page.to_str().unwrap()];
+    evaluate(&empty, &options);
+    assert_eq!(fs::read_to_string(&page).unwrap(), "before");
+    succeeded(&evaluate(&file, &[&options[..], &["--model", &BUNDLED]].concat()));
+    assert!(fs::read_to_string(&page).unwrap().starts_with("<!DOCTYPE html>"));
+}

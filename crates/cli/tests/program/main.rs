@@ -1,0 +1,14 @@
+//! The built program, run as a user runs it.
+
+mod batch_jobs;
+mod checkpoints;
+mod classify;
+mod compare;
+#[cfg(all(feature = "cuda", target_os = "linux"))]
+mod cuda;
+mod evaluate;
+mod explain;
+mod explain_page;
+mod faithfulness;
+mod machine;
+mod support;

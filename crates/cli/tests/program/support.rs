@@ -1,0 +1,102 @@
+//! The built program, run as a user runs it.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::LazyLock;
+
+use distilbert::Classifier;
+use serde_json::Value;
+use tempfile::TempDir;
+use test_support::bundled_model;
+
+/// The folder of the bundled model.
+pub static BUNDLED: LazyLock<String> =
+    LazyLock::new(|| bundled_model().into_os_string().into_string().unwrap());
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_distilbert");
+
+/// The program as run from a plain environment.
+pub fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+    command
+}
+
+pub fn spawn(mut command: Command) -> Child {
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    piped.spawn().unwrap()
+}
+
+pub fn run_with_input(command: Command, input: &[u8]) -> Output {
+    let mut child = spawn(command);
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // A program that refuses its arguments does not read.
+            let _ = stdin.write_all(input);
+        });
+        child.wait_with_output().unwrap()
+    })
+}
+
+pub fn run(arguments: &[&str]) -> Output {
+    run_with_input(program(arguments), b"")
+}
+
+pub fn stdout(output: &Output) -> &str {
+    str::from_utf8(&output.stdout).unwrap()
+}
+
+pub fn stderr(output: &Output) -> &str {
+    str::from_utf8(&output.stderr).unwrap()
+}
+
+#[track_caller]
+pub fn succeeded(output: &Output) -> &str {
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(output));
+    assert_eq!(stderr(output), "");
+    stdout(output)
+}
+
+/// Checks that the program gave up with one clear line, and returns it.
+#[track_caller]
+pub fn failed_with_one_line(output: &Output, status: i32) -> &str {
+    assert_eq!(output.status.code(), Some(status), "{}", stderr(output));
+    assert_eq!(stdout(output), "");
+    let message = stderr(output);
+    assert!(message.starts_with("error: "), "{message}");
+    assert!(message.ends_with('\n') && message.lines().count() == 1, "{message}");
+    message
+}
+
+pub fn objects(output: &str) -> Vec<Value> {
+    output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+pub fn bundled() -> Classifier {
+    Classifier::builder(bundled_model()).build().unwrap()
+}
+
+/// The bundled model with another configuration, in a folder that goes away with the value.
+pub fn edited_model(edit: impl FnOnce(&mut Value)) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy_model(folder.path(), edit);
+    folder
+}
+
+pub fn copy_model(to: &Path, edit: impl FnOnce(&mut Value)) {
+    let config = std::fs::read(bundled_model().join("config.json")).unwrap();
+    let mut config = serde_json::from_slice(&config).unwrap();
+    edit(&mut config);
+    std::fs::write(to.join("config.json"), config.to_string()).unwrap();
+    for file in ["model.safetensors", "tokenizer.json"] {
+        let original = bundled_model().join(file);
+        if std::fs::hard_link(&original, to.join(file)).is_err() {
+            std::fs::copy(&original, to.join(file)).unwrap();
+        }
+    }
+}
+
+pub fn path(folder: &TempDir) -> &str {
+    folder.path().to_str().unwrap()
+}

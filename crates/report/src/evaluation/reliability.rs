@@ -1,0 +1,106 @@
+//! The reliability diagram: how often predictions of a confidence are right, and how many there are.
+
+use super::Page;
+use super::confusion::short;
+use crate::page::markup::Markup;
+use crate::page::number::Length;
+use crate::page::picture::{Picture, WIDTH, text};
+use distilbert_evaluate::Bin;
+
+const LEFT: f64 = 34.0;
+const RIGHT: f64 = WIDTH - 8.0;
+const TOP: f64 = 10.0;
+const BOTTOM: f64 = 210.0;
+/// The bars of counts end here, and the highest begins there.
+const FLOOR: f64 = 320.0;
+const CEILING: f64 = 268.0;
+const HEIGHT: f64 = FLOOR + 8.0;
+/// Of more bins, counts are not written.
+const NAMED: usize = 16;
+
+pub(super) fn picture(page: &Page<'_>) -> Picture {
+    let bins = page.report.calibration().bins();
+    let mut drawing = Markup::default();
+    axes(&mut drawing);
+    bins.iter().for_each(|bin| bar(&mut drawing, page, bin));
+    let diagonal = format!("{},{} {},{}", Length(LEFT), Length(BOTTOM), Length(RIGHT), Length(TOP));
+    drawing.empty("polyline", &[("class", &"line least"), ("points", &diagonal)]);
+    counts(&mut drawing, &bins);
+    let error = page.figure(page.report.calibration().expected_error());
+    let label = format!("Reliability diagram; the expected calibration error is {error}");
+    Picture { label, width: WIDTH, height: HEIGHT, drawing }
+}
+
+fn x(confidence: f64) -> f64 {
+    LEFT + (RIGHT - LEFT) * confidence
+}
+
+fn y(share: f64) -> f64 {
+    BOTTOM - (BOTTOM - TOP) * share
+}
+
+fn axes(drawing: &mut Markup) {
+    for (place, shown) in [(0.0, "0"), (0.25, "0.25"), (0.5, "0.5"), (0.75, "0.75"), (1.0, "1")] {
+        let height = Length(y(place));
+        drawing.empty(
+            "line",
+            &[
+                ("class", &"grid"),
+                ("x1", &Length(LEFT)),
+                ("x2", &Length(RIGHT)),
+                ("y1", &height),
+                ("y2", &height),
+            ],
+        );
+        text(drawing, "mark", LEFT - 6.0, y(place) + 4.0, "end", shown);
+        let anchor = if place == 1.0 { "end" } else { "middle" };
+        let right = if place == 1.0 { RIGHT + 4.0 } else { x(place) };
+        text(drawing, "mark", right, BOTTOM + 16.0, anchor, shown);
+    }
+    text(drawing, "mark", (LEFT + RIGHT) / 2.0, BOTTOM + 32.0, "middle", "confidence");
+}
+
+fn rectangle(drawing: &mut Markup, class: &str, bin: &Bin, ends: (f64, f64)) {
+    const BETWEEN: f64 = 1.0;
+    let width = (x(bin.high) - x(bin.low) - BETWEEN).max(0.5);
+    drawing.open(
+        "rect",
+        &[
+            ("class", &class),
+            ("x", &Length(x(bin.low) + BETWEEN / 2.0)),
+            ("y", &Length(ends.0.min(ends.1))),
+            ("width", &Length(width)),
+            ("height", &Length((ends.0 - ends.1).abs())),
+        ],
+    );
+}
+
+/// Up to where confidence and the share that is right agree, and from there on to the larger of them.
+fn bar(drawing: &mut Markup, page: &Page<'_>, bin: &Bin) {
+    let (Some(confidence), Some(accuracy)) = (bin.confidence, bin.accuracy) else { return };
+    let [low, high, sure, right] =
+        [bin.low, bin.high, confidence, accuracy].map(|value| page.figure(value));
+    let title = format!("{low} to {high}: confidence {sure}, right {right}, {}", bin.count);
+    let agreed = accuracy.min(confidence);
+    rectangle(drawing, "agreed", bin, (y(agreed), BOTTOM));
+    drawing.element("title", &[], &title).close();
+    let (class, end) =
+        if confidence > accuracy { ("over", confidence) } else { ("under", accuracy) };
+    rectangle(drawing, class, bin, (y(agreed), y(end)));
+    drawing.element("title", &[], &title).close();
+}
+
+/// How many predictions each bin has.
+fn counts(drawing: &mut Markup, bins: &[Bin]) {
+    let most = bins.iter().map(|bin| bin.count).max().unwrap_or(0).max(1);
+    for bin in bins.iter().filter(|bin| bin.count > 0) {
+        let height = (FLOOR - CEILING) * bin.count as f64 / most as f64;
+        let top = FLOOR - height.max(0.5);
+        rectangle(drawing, "rows", bin, (FLOOR, top));
+        drawing.element("title", &[], bin.count).close();
+        if bins.len() <= NAMED {
+            let middle = x((bin.low + bin.high) / 2.0);
+            text(drawing, "tiny number", middle, top - 3.0, "middle", &short(bin.count));
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! [`Page`]: an explanation to look at.
+
+mod attention;
+mod bars;
+mod curves;
+mod html;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use self::attention::Maps;
+use self::bars::Bars;
+use distilbert::explain::{Curve, Explanation, Method, Objective, Token, Word};
+
+/// An explanation to look at: one HTML file with pictures in SVG, or the pictures alone. Nothing in them
+/// runs and nothing is loaded, whatever the text holds.
+///
+/// The page shows the text shaded by relevance, a bar for each word (of many words, for the 25 with the
+/// most relevance), the ledger, and how all this was made. If they are there, it also shows
+/// [curves](Self::curve), and the weights of [attention](distilbert::explain::Explain::attention) by layer and head.
+///
+/// ```
+/// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))?;
+/// use distilbert::Classifier;
+/// use distilbert::explain::{Explain, Order, Perturb};
+/// use distilbert_report::explanation::Page;
+///
+/// let classifier = Classifier::builder("models/emotion").build()?;
+/// let options = Explain::default().attention(true);
+/// let explanation = classifier.explain("I can't believe we won!", &options)?;
+/// let most = classifier.perturb(&explanation, &Perturb::default())?;
+/// let least = Perturb::default().order(Order::LeastRelevantFirst);
+/// let least = classifier.perturb(&explanation, &least)?;
+///
+/// let page = Page::new(&explanation).curve(&most).curve(&least).setting("model", "models/emotion");
+/// assert!(page.html().starts_with("<!DOCTYPE html>"));
+/// let names: Vec<String> = page.pictures().into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(names[..3], ["words-by-relevance.svg", "words-in-text-order.svg", "confidence.svg"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Page<'a> {
+    explanation: &'a Explanation,
+    curves: Vec<&'a Curve>,
+    settings: Vec<(String, String)>,
+}
+
+impl<'a> Page<'a> {
+    /// The page of an explanation.
+    pub fn new(explanation: &'a Explanation) -> Self {
+        let mut page = Self { explanation, curves: Vec::new(), settings: Vec::new() };
+        if let Method::IntegratedGradients { steps } = explanation.method() {
+            page = page.setting("steps", steps.to_string());
+        }
+        page
+    }
+
+    /// Draws the target's probability while words are taken away, another line for each curve. The costly
+    /// steps of [`Order::MostRelevantFirst`](distilbert::explain::Order::MostRelevantFirst) are shaded. A regression has
+    /// no probability: none of its curves is drawn.
+    pub fn curve(mut self, curve: &'a Curve) -> Self {
+        self.curves.push(curve);
+        self
+    }
+
+    /// States how something was made, such as the model's name, below the method's.
+    pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.push((name.into(), value.into()));
+        self
+    }
+
+    /// The page as one HTML file, which is XML, too.
+    pub fn html(&self) -> String {
+        html::page(self)
+    }
+
+    /// The single pictures: the name of a file, and what it holds. They are `words-by-relevance.svg` and
+    /// `words-in-text-order.svg`; `confidence.svg` where there are curves; and with the weights of attention
+    /// `attention-layer-1.svg` and so on, each the mean of a layer's heads.
+    pub fn pictures(&self) -> Vec<(String, String)> {
+        let bars = Bars::new(self);
+        let mut pictures = vec![
+            ("words-by-relevance.svg".to_owned(), bars.picture(bars::Order::Relevance).alone()),
+            ("words-in-text-order.svg".to_owned(), bars.picture(bars::Order::Text).alone()),
+        ];
+        if !self.curves().is_empty() {
+            pictures.push(("confidence.svg".to_owned(), curves::picture(self).alone()));
+        }
+        if let Some(weights) = self.explanation.attention() {
+            let maps = Maps::new(self, weights);
+            let layers = 0..weights.layers();
+            pictures.extend(layers.map(|layer| {
+                (format!("attention-layer-{}.svg", layer + 1), maps.layer(layer).alone())
+            }));
+        }
+        pictures
+    }
+
+    fn words(&self) -> &'a [Word] {
+        self.explanation.words()
+    }
+
+    fn tokens(&self) -> &'a [Token] {
+        self.explanation.tokens()
+    }
+
+    /// Curves that are drawn: those of a probability, of a text that has words.
+    fn curves(&self) -> &[&'a Curve] {
+        match self.probability() {
+            Some(_) if !self.words().is_empty() => &self.curves,
+            _ => &[],
+        }
+    }
+
+    /// The target's; a regression has none.
+    fn probability(&self) -> Option<f32> {
+        self.explanation.probability()
+    }
+
+    /// What is explained.
+    fn goal(&self) -> String {
+        let target = self.explanation.target();
+        match self.explanation.against() {
+            Some(against) => format!("{target} rather than {against}"),
+            None => target.to_owned(),
+        }
+    }
+
+    /// Which number of it.
+    fn objective(&self) -> &'static str {
+        let (one, difference) = match self.explanation.objective() {
+            Objective::Probability => ("probability", "difference of probabilities"),
+            Objective::Logit if self.probability().is_some() => ("logit", "difference of logits"),
+            _ => ("value", "difference of values"),
+        };
+        if self.explanation.against().is_some() { difference } else { one }
+    }
+
+    /// The relevance of a word whose shade and bar are full.
+    fn largest(&self) -> f64 {
+        let words = self.words().iter().map(|word| word.relevance);
+        words
+            .filter(|value| value.is_finite())
+            .fold(0f32, |most, value| most.max(value.abs()))
+            .into()
+    }
+
+    /// The sum of the words' relevances.
+    fn words_total(&self) -> f64 {
+        self.words().iter().map(|word| f64::from(word.relevance)).sum()
+    }
+
+    /// How many tokens stand before the words: those that the model adds, such as `[CLS]`.
+    fn special_before(&self) -> usize {
+        self.words().first().map_or(self.tokens().len(), |word| word.tokens.start)
+    }
+
+    /// Whether a token stands for no part of the text.
+    fn is_special(&self, token: usize) -> bool {
+        let end = self.words().last().map_or(0, |word| word.tokens.end);
+        token < self.special_before() || token >= end
+    }
+
+    /// Tokens that stand for no part of the text.
+    fn special(&self) -> impl Iterator<Item = &'a Token> {
+        let tokens = self.tokens().iter().enumerate();
+        tokens.filter(|(at, _)| self.is_special(*at)).map(|(_, token)| token)
+    }
+}

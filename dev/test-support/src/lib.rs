@@ -1,0 +1,116 @@
+//! Goldens, generated models, and helpers that the tests and benchmarks of all crates share.
+
+#![allow(missing_docs, reason = "for tests only")]
+
+pub mod counting;
+pub mod cuda;
+pub mod generator;
+pub mod reading;
+#[cfg(target_os = "linux")]
+pub mod stand_in;
+
+use std::path::{Path, PathBuf};
+
+use distilbert::{InstructionSet, TokenBatch};
+use serde_json::Value;
+
+/// The largest error that a logit in `f32` may have against float64.
+pub const TOLERANCE: f64 = 2e-5;
+
+/// How far int8 on the portable path may be from the other sets, which fuse multiplications with
+/// additions: now and then a different rounding moves an input to the next of its 256 steps.
+pub const PORTABLE_TOLERANCE: f64 = 0.1;
+
+/// The one instruction set to test, where `EXPECT_ISA` names it: runs on an emulated processor have this
+/// one alone, and fewer cases where all would take minutes.
+pub fn expected_set() -> Option<InstructionSet> {
+    let name = std::env::var("EXPECT_ISA").ok()?;
+    Some(name.parse().unwrap_or_else(|error| panic!("EXPECT_ISA: {error}")))
+}
+
+/// The sets to test: all that this machine has, or the expected one, which it must have.
+pub fn sets() -> Vec<InstructionSet> {
+    let detected = InstructionSet::detected();
+    match expected_set() {
+        Some(set) => {
+            assert!(detected.contains(&set), "this machine lacks {set}");
+            vec![set]
+        }
+        None => {
+            let lacks = |set: &InstructionSet| !detected.contains(set);
+            InstructionSet::ALL.into_iter().filter(lacks).for_each(|set| println!("skipped {set}"));
+            detected
+        }
+    }
+}
+
+/// The root of the repository.
+pub fn root() -> &'static Path {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    folder.expect("this package is two folders below the root")
+}
+
+pub fn bundled_model() -> PathBuf {
+    root().join("models/emotion")
+}
+
+/// A file of `tests/reference`.
+pub fn golden(name: &str) -> Value {
+    let path = root().join("tests/reference").join(name);
+    let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&text).unwrap()
+}
+
+pub fn list(value: &Value) -> &[Value] {
+    value.as_array().unwrap()
+}
+
+pub fn ids(value: &Value) -> Vec<u32> {
+    list(value).iter().map(|id| u32::try_from(id.as_u64().unwrap()).unwrap()).collect()
+}
+
+pub fn numbers(value: &Value) -> Vec<f64> {
+    list(value).iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+/// The batch of a golden, and its logits row after row.
+pub fn padded_batch(batch: &Value) -> (TokenBatch, Vec<f64>) {
+    let len = list(&batch["input_ids"][0]).len();
+    let flat = |field: &str| list(&batch[field]).iter().flat_map(ids).collect::<Vec<u32>>();
+    let tokens = TokenBatch::from_padded(&flat("input_ids"), &flat("attention_mask"), len);
+    (tokens.unwrap(), list(&batch["logits"]).iter().flat_map(numbers).collect())
+}
+
+/// The largest difference between what was found and what was expected.
+pub fn largest_error(found: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let errors = found.iter().zip(expected).map(|(&found, &expected)| {
+        let error = (f64::from(found) - expected).abs();
+        assert!(!error.is_nan(), "found {found}, expected {expected}");
+        error
+    });
+    errors.fold(0.0, f64::max)
+}
+
+/// The texts of `tests/reference/tokens.json` with their ids.
+pub fn token_goldens() -> Vec<(String, Vec<u32>)> {
+    let goldens = golden("tokens.json");
+    let pair = |pair: &Value| (pair[0].as_str().unwrap().to_owned(), ids(&pair[1]));
+    list(&goldens["texts"]).iter().map(pair).collect()
+}
+
+/// A small deterministic source of numbers.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(generator::GOLDEN_GAMMA);
+        (generator::finalise(self.0) % limit as u64) as usize
+    }
+
+    pub fn shuffle<T>(&mut self, values: &mut [T]) {
+        for last in (1..values.len()).rev() {
+            values.swap(last, self.below(last + 1));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! When operations run, and in which order.
+
+use super::*;
+
+#[test]
+fn nothing_runs_before_something_waits() {
+    on_stand_in("driver::streams::nothing_runs_before_something_waits", &[], || {
+        let context = context();
+        let stream = context.new_stream().unwrap();
+        let (mut from, mut to) = (pinned(&context, 1), pinned(&context, 1));
+        let mut device = room(&stream, 1);
+        let mut host = [1];
+        stream.memcpy_htod(&host, &mut device).unwrap();
+        host[0] = 2;
+        stream.memcpy_dtoh(&device, &mut to).unwrap();
+        assert_eq!((to.as_slice().unwrap(), host), (&[FRESH][..], [2]));
+        stream.synchronize().unwrap();
+        assert_eq!(to.as_slice().unwrap(), [1], "what was there when the copy was asked for");
+
+        from.as_mut_slice().unwrap()[0] = 3;
+        stream.memcpy_htod(&from, &mut device).unwrap();
+        from.as_mut_slice().unwrap()[0] = 4;
+        assert_eq!(stream.clone_dtoh(&device).unwrap(), [4], "what is there when the copy runs");
+    });
+}
+
+/// Another stream finds nothing, unless it waits.
+#[test]
+fn streams_meet_by_events() {
+    on_stand_in("driver::streams::streams_meet_by_events", &[], || {
+        let context = context();
+        let [first, second] = [(); 2].map(|()| context.new_stream().unwrap());
+        let mut gather = Gather::new(&first);
+        second.wait(&first.record_event(None).unwrap()).unwrap();
+        gather.launch(&second);
+        let event = second.record_event(None).unwrap();
+        assert_eq!(event.try_is_complete(), Ok(false));
+        let polls = (0..100).take_while(|_| !event.is_complete()).count();
+        assert!(polls < 100, "asking again and again is waiting");
+        first.wait(&event).unwrap();
+        assert_eq!(gather.found(&first), Gather::FIRST_ROWS);
+
+        // What an event was recorded as before counts.
+        let (event, later) = (first.record_event(None).unwrap(), pinned(&context, 1));
+        second.wait(&event).unwrap();
+        first.memcpy_htod(&later, &mut gather.rows).unwrap();
+        event.record(&first).unwrap();
+        gather.launch(&second);
+        assert_eq!(gather.found(&second), Gather::FIRST_ROWS);
+        event.synchronize().unwrap();
+        gather.launch(&second);
+        assert_eq!(gather.found(&second), [FRESH, 12, 13]);
+    });
+}
+
+#[test]
+fn streams_do_not_meet_otherwise() {
+    on_stand_in("driver::streams::streams_do_not_meet_otherwise", &[], || {
+        let context = context();
+        let [first, second] = [(); 2].map(|()| context.new_stream().unwrap());
+        let mut gather = Gather::new(&first);
+        gather.launch(&second);
+        assert_eq!(code(context.synchronize()), CUDA_ERROR_LAUNCH_FAILED);
+        assert!(log().iter().any(|line| line.contains("never written")));
+    });
+}
+
+#[test]
+fn the_default_stream_waits_for_none() {
+    on_stand_in("driver::streams::the_default_stream_waits_for_none", &[], || {
+        let context = context();
+        let data = context.default_stream().clone_htod(&[1u64]).unwrap();
+        let stream = context.new_stream().unwrap();
+        assert_eq!(code(stream.clone_dtoh(&data)), CUDA_ERROR_LAUNCH_FAILED);
+    });
+}
+
+/// With its own order of streams: cudarc's, by events.
+#[test]
+fn tracked_slices_are_safe_between_streams() {
+    on_stand_in("driver::streams::tracked_slices_are_safe_between_streams", &[], || {
+        let context = CudaContext::new(0).unwrap();
+        let [first, second] = [(); 2].map(|()| context.new_stream().unwrap());
+        let mut gather = Gather::new(&first);
+        gather.launch(&second);
+        let mut host = pinned(&context, 3);
+        first.memcpy_dtoh(&gather.first_rows, &mut host).unwrap();
+        assert_eq!(host.as_slice().unwrap(), Gather::FIRST_ROWS);
+        drop(gather);
+        context.synchronize().unwrap();
+    });
+}
+
+#[test]
+fn memory_is_freed_in_the_streams_order() {
+    on_stand_in("driver::streams::memory_is_freed_in_the_streams_order", &[], || {
+        let context = context();
+        let stream = context.new_stream().unwrap();
+        let mut gather = Gather::new(&stream);
+        gather.launch(&stream);
+        let old = std::mem::replace(&mut gather.rows, room(&stream, 5));
+        drop(old);
+        assert_eq!(gather.found(&stream), Gather::FIRST_ROWS);
+
+        // What is not freed in a stream's order is freed after all that is queued.
+        gather.rows = stream.clone_htod(&Gather::ROWS).unwrap();
+        gather.launch(&stream);
+        let old = std::mem::replace(&mut gather.rows, room(&stream, 5)).leak();
+        // SAFETY: freed once, and not used after.
+        unsafe { result::free_sync(old) }.unwrap();
+        assert_eq!(gather.found(&stream), Gather::FIRST_ROWS);
+
+        let mut host = pinned(&context, 3);
+        stream.memcpy_dtoh(&gather.first_rows, &mut host).unwrap();
+        drop(host);
+        assert_eq!(code(stream.synchronize()), CUDA_ERROR_ILLEGAL_ADDRESS, "it is not waited for");
+    });
+}

@@ -1,0 +1,261 @@
+//! The CUDA engine on the stand-in for the driver's library, which runs the kernels in software.
+
+use std::path::Path;
+use std::thread;
+
+use distilbert::{Classifier, CudaDevice, Device, Error, Precision, TokenBatch, quantize};
+use serde_json::Value;
+use tempfile::TempDir;
+use test_support::counting::{Counting, allocations};
+use test_support::cuda::{
+    self, TOLERANCE, assert_close, assert_rounded_alike, best, builder, cpu, gpu, logits,
+    small_model,
+};
+use test_support::stand_in::{log, on_stand_in};
+use test_support::{bundled_model, golden, ids, list};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const STAND_IN: Device = Device::Cuda(0);
+
+/// Real texts of 3 to 40 tokens, in no order of their lengths.
+fn texts() -> Vec<Vec<u32>> {
+    let goldens = golden("bundled.json");
+    let rows = list(&goldens["cases"]).iter().map(|case| ids(&case["ids"]));
+    let rows: Vec<_> = rows.filter(|ids| ids.len() <= 40).step_by(7).take(24).collect();
+    assert!(rows.len() >= 20, "only {} texts", rows.len());
+    rows
+}
+
+#[test]
+fn the_bundled_model_gives_the_logits_of_the_cpu() {
+    on_stand_in("host::the_bundled_model_gives_the_logits_of_the_cpu", &[], || {
+        let (model, rows) = (bundled_model(), texts());
+        let expected = logits(&cpu(&model, Precision::F32), &rows);
+        // Halves are what a GPU takes by itself.
+        let gpu = builder(&model, STAND_IN).build().unwrap();
+        assert_eq!((gpu.info().precision, gpu.info().device), (Precision::F16, STAND_IN));
+        let together = logits(&gpu, &rows);
+        assert_close(&together, &expected, TOLERANCE);
+        let labels = gpu.labels().len();
+        assert_eq!(best(&together, labels), best(&expected, labels));
+        let alone: Vec<f32> = rows.iter().flat_map(|row| logits(&gpu, &[row])).collect();
+        assert_eq!(alone, together, "a text depends on its batch");
+    });
+}
+
+#[test]
+fn the_bundled_model_in_8_bits_is_as_exact_as_on_the_cpu() {
+    on_stand_in("host::the_bundled_model_in_8_bits_is_as_exact_as_on_the_cpu", &[], || {
+        let (model, rows) = (bundled_model(), texts());
+        let expected = logits(&cpu(&model, Precision::Int8), &rows);
+        let gpu = gpu(&model, STAND_IN, Precision::Int8);
+        let together = logits(&gpu, &rows);
+        let labels = gpu.labels().len();
+        let exact = logits(&cpu(&model, Precision::F32), &rows);
+        assert_rounded_alike(&together, &expected, &exact);
+        assert_eq!(best(&together, labels), best(&expected, labels));
+        let alone: Vec<f32> = rows.iter().flat_map(|row| logits(&gpu, &[row])).collect();
+        assert_eq!(alone, together, "a text depends on its batch");
+
+        // The integers of a stored checkpoint are those that the CPU multiplies with.
+        let stored = TempDir::new().unwrap();
+        let folder = stored.path().join("int8");
+        quantize(&model, &folder).unwrap();
+        let stored = builder(&folder, STAND_IN).build().unwrap();
+        assert_eq!(stored.info().precision, Precision::Int8);
+        assert_eq!(logits(&stored, &rows[..4]), together[..4 * labels]);
+    });
+}
+
+macro_rules! on_stand_in {
+    ($($check:ident)*) => {
+        $(#[test]
+        fn $check() {
+            on_stand_in(concat!("host::", stringify!($check)), &[], || cuda::$check(STAND_IN));
+        })*
+    };
+}
+on_stand_in! {
+    models_of_all_head_sizes_give_the_logits_of_the_cpu
+    a_graph_serves_other_batches_of_its_shape
+    batches_of_any_size_give_what_their_rows_give_alone
+    tokens_keep_their_positions_where_others_are_masked
+    callers_at_the_same_time_do_not_disturb_each_other
+}
+
+#[test]
+fn a_warm_call_launches_one_graph_and_allocates_nothing() {
+    on_stand_in("host::a_warm_call_launches_one_graph_and_allocates_nothing", &[], || {
+        let folder = small_model(&[]);
+        let gpu = gpu(folder.path(), STAND_IN, Precision::F16);
+        let batches = [vec![7, 8, 9], vec![17, 18, 19, 20]];
+        let [first, second] = batches.map(|row| TokenBatch::from_rows(&[row]).unwrap());
+        let mut logits = Vec::new();
+        let cold = allocations();
+        gpu.logits_into(&first, &mut logits).unwrap();
+        assert!(allocations() > cold, "the counter counts");
+        let before = log().len();
+        let warm = allocations();
+        gpu.logits_into(&second, &mut logits).unwrap();
+        // The stand-in is a library with an allocator of its own, so these are the host's.
+        assert_eq!(allocations() - warm, 0);
+        let warm = log().split_off(before);
+        let kernels = [
+            "embeddings_f16 16x1x1",
+            // The layers but the last.
+            "linear_f16_bias_16x32 6x1x1",
+            "attention_32 1x2x1",
+            "linear_f16_bias_residual_16x32 2x1x1",
+            "layer_norm 16x1x1",
+            "linear_f16_bias_gelu_16x32 4x1x1",
+            "linear_f16_bias_residual_16x32 2x1x1",
+            "layer_norm 16x1x1",
+            // Keys and values of all tokens, and the rest for the first alone.
+            "linear_f16_bias_16x32 4x1x1",
+            "gather_first_rows 1x1x1",
+            "linear_f16_bias_16x32 2x1x1",
+            "attention_first_32 1x2x1",
+            "linear_f16_bias_residual_16x32 2x1x1",
+            "layer_norm 1x1x1",
+            "linear_f16_bias_gelu_16x32 4x1x1",
+            "linear_f16_bias_residual_16x32 2x1x1",
+            "layer_norm 1x1x1",
+            // The head.
+            "linear_f16_bias_relu_16x32 2x1x1",
+            "classifier_f16 2x1x1",
+        ];
+        let mut expected = vec!["synchronize_stream".to_owned(), "copy_to_device 132".to_owned()];
+        expected.push(format!("graph {}", kernels.len()));
+        expected.extend(kernels.map(|kernel| format!("  kernel {kernel}")));
+        expected.push("copy_to_host 28".to_owned());
+        assert_eq!(warm, expected);
+    });
+}
+
+#[test]
+fn devices_are_listed() {
+    let settings = [("STAND_IN_DEVICES", "2"), ("STAND_IN_CAPABILITY", "8.6")];
+    on_stand_in("host::devices_are_listed", &settings, || {
+        let devices = CudaDevice::list().unwrap();
+        let found: Vec<_> =
+            devices.iter().map(|device| (device.ordinal, device.compute_capability)).collect();
+        assert_eq!(found, [(0, (8, 6)), (1, (8, 6))]);
+        let folder = small_model(&[]);
+        let second = Classifier::builder(folder.path()).device(Device::Cuda(1)).build().unwrap();
+        assert_eq!(second.info().device, Device::Cuda(1));
+        let missing =
+            Classifier::builder(folder.path()).device(Device::Cuda(2)).build().err().unwrap();
+        assert!(matches!(missing, Error::NoCudaDevice { ordinal: 2, count: 2 }), "{missing}");
+    });
+}
+
+/// Checks the error of a GPU that cannot be used, and that the CPU takes over where it may.
+#[track_caller]
+fn refused(model: &Path, is_expected: impl Fn(&Error) -> bool) {
+    let error = builder(model, STAND_IN).build().err().unwrap();
+    assert!(is_expected(&error), "{error}");
+    let automatic = Classifier::builder(model).device(Device::Auto).build().unwrap();
+    assert_eq!(automatic.info().device, Device::Cpu);
+    assert_eq!(automatic.info().precision, Precision::F32);
+}
+
+#[test]
+fn no_device() {
+    on_stand_in("host::no_device", &[("STAND_IN_DEVICES", "0")], || {
+        assert_eq!(CudaDevice::list().unwrap(), []);
+        refused(small_model(&[]).path(), |error| {
+            matches!(error, Error::NoCudaDevice { ordinal: 0, count: 0 })
+        });
+    });
+}
+
+#[test]
+fn too_old_a_device() {
+    on_stand_in("host::too_old_a_device", &[("STAND_IN_CAPABILITY", "7.5")], || {
+        assert_eq!(CudaDevice::list().unwrap()[0].compute_capability, (7, 5));
+        refused(small_model(&[]).path(), |error| {
+            matches!(error, Error::CudaCapability { found: (7, 5), needed: (8, 0), .. })
+        });
+    });
+}
+
+#[test]
+fn too_old_a_driver() {
+    on_stand_in("host::too_old_a_driver", &[("STAND_IN_DRIVER_VERSION", "11080")], || {
+        refused(
+            small_model(&[]).path(),
+            |error| matches!(error, Error::CudaDriver { reason } if reason.contains("11.8")),
+        );
+    });
+}
+
+#[test]
+fn too_little_memory() {
+    on_stand_in("host::too_little_memory", &[("STAND_IN_MEMORY", "1000000")], || {
+        refused(
+            small_model(&[]).path(),
+            |error| matches!(error, Error::CudaMemory { needed, free } if needed > free && *free < 1_000_000),
+        );
+    });
+}
+
+/// Where memory is left for one lane alone, callers take turns.
+#[test]
+fn memory_for_few_lanes() {
+    on_stand_in("host::memory_for_few_lanes", &[("STAND_IN_MEMORY", "16000000")], || {
+        let folder = small_model(&[]);
+        let gpu = &gpu(folder.path(), STAND_IN, Precision::F16);
+        let expected = &logits(gpu, &[[7, 8, 9]]);
+        thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(move || assert_eq!(&logits(gpu, &[[7, 8, 9]]), expected));
+            }
+        });
+    });
+}
+
+#[test]
+fn a_model_or_precision_without_kernels() {
+    on_stand_in("host::a_model_or_precision_without_kernels", &[], || {
+        let fields: [(&[(&str, Value)], &str); 3] = [
+            (&[("dim", 36.into())], "dim"),
+            (&[("hidden_dim", 100.into())], "hidden_dim"),
+            (&[("n_heads", 8.into())], "dim / n_heads"),
+        ];
+        for (changes, named) in fields {
+            refused(
+                small_model(changes).path(),
+                |error| matches!(error, Error::CudaModel { field, .. } if *field == named),
+            );
+        }
+        // Only rounding to bytes has a limit.
+        let wide = small_model(&[("hidden_dim", 4160.into())]);
+        let error =
+            builder(wide.path(), STAND_IN).precision(Precision::Int8).build().err().unwrap();
+        assert!(matches!(error, Error::CudaModel { field: "hidden_dim", .. }), "{error}");
+        let expected = logits(&cpu(wide.path(), Precision::F32), &[[7, 8, 9]]);
+        let found = logits(&gpu(wide.path(), STAND_IN, Precision::F16), &[[7, 8, 9]]);
+        assert_close(&found, &expected, TOLERANCE);
+
+        let folder = small_model(&[]);
+        let error =
+            builder(folder.path(), STAND_IN).precision(Precision::F32).build().err().unwrap();
+        assert!(matches!(error, Error::CudaPrecision { requested: Precision::F32 }), "{error}");
+        let automatic = Classifier::builder(folder.path()).device(Device::Auto);
+        assert_eq!(automatic.clone().build().unwrap().info().device, Device::Cuda(0));
+        let exact = automatic.precision(Precision::F32).build().unwrap();
+        assert_eq!(exact.info().device, Device::Cpu);
+    });
+}
+
+/// Without the stand-in. A machine that has the driver has nothing to show here.
+#[test]
+fn no_driver() {
+    if CudaDevice::list().is_ok() {
+        println!("skipped: this machine has an NVIDIA driver");
+        return;
+    }
+    refused(small_model(&[]).path(), |error| matches!(error, Error::CudaDriver { .. }));
+}

@@ -1,0 +1,146 @@
+//! The bundled model is as good as its card says, measured by this engine.
+//!
+//! Needs GoEmotions, which is not part of the project: set `GOEMOTIONS` to a folder with `dev.tsv`
+//! and `labels.txt` of the Ekman grouping.
+
+#![cfg(feature = "text")]
+
+use std::path::Path;
+
+use distilbert::{Classifier, Precision, Prediction};
+use test_support::bundled_model;
+
+/// Texts with exactly one label, with that label's id.
+fn single_label_rows(folder: &Path) -> Vec<(String, usize)> {
+    let rows = std::fs::read_to_string(folder.join("dev.tsv")).unwrap();
+    let row = |line: &str| {
+        let mut fields = line.split('\t');
+        let text = fields.next()?.to_owned();
+        Some((text, fields.next()?.parse().ok()?))
+    };
+    rows.lines().filter_map(row).collect()
+}
+
+/// Precision, recall, F1 and support of one class.
+struct Class {
+    precision: f64,
+    recall: f64,
+    f1: f64,
+    support: usize,
+}
+
+fn class(id: usize, truth: &[usize], found: &[usize]) -> Class {
+    let pairs = || truth.iter().zip(found);
+    let count = |of: &dyn Fn(&(&usize, &usize)) -> bool| pairs().filter(|pair| of(pair)).count();
+    let hits = count(&|(truth, found)| **truth == id && **found == id) as f64;
+    let support = count(&|(truth, _)| **truth == id);
+    let claimed = count(&|(_, found)| **found == id).max(1) as f64;
+    let (precision, recall) = (hits / claimed, hits / support.max(1) as f64);
+    let f1 = 2.0 * precision * recall / (precision + recall).max(f64::MIN_POSITIVE);
+    Class { precision, recall, f1, support }
+}
+
+/// How well labels are found, and how often as in `f32`.
+struct Quality {
+    accuracy: f64,
+    macro_f1: f64,
+    classes: Vec<Class>,
+    agreement: f64,
+}
+
+/// The development rows with one label, and what `f32` makes of them.
+struct Goemotions {
+    texts: Vec<String>,
+    truth: Vec<usize>,
+    labels: Vec<String>,
+    predictions: Vec<Prediction>,
+}
+
+impl Goemotions {
+    /// None where the data set is not at hand.
+    fn load() -> Option<Self> {
+        let Some(folder) = std::env::var_os("GOEMOTIONS") else {
+            println!("skipped: GOEMOTIONS names no folder with the data set");
+            return None;
+        };
+        let folder = Path::new(&folder);
+        let classifier = classifier(Precision::F32);
+        let names =
+            std::fs::read_to_string(folder.join("labels.txt")).unwrap().replace("joy", "happiness");
+        assert!(names.lines().eq(classifier.labels()), "the data set has other labels");
+        let (texts, truth): (Vec<_>, Vec<_>) = single_label_rows(folder).into_iter().unzip();
+        assert_eq!(texts.len(), 4946);
+        let predictions = classifier.classify_batch(&texts).unwrap();
+        Some(Self { texts, truth, labels: classifier.labels().to_vec(), predictions })
+    }
+
+    fn label(&self, prediction: &Prediction) -> usize {
+        self.labels.iter().position(|label| label == prediction.label()).unwrap()
+    }
+
+    fn quality(&self, predictions: &[Prediction]) -> Quality {
+        let found: Vec<usize> = predictions.iter().map(|found| self.label(found)).collect();
+        let share = |expected: &[usize]| {
+            let same = expected.iter().zip(&found).filter(|(expected, found)| expected == found);
+            same.count() as f64 / found.len() as f64
+        };
+        let classes: Vec<Class> =
+            (0..self.labels.len()).map(|id| class(id, &self.truth, &found)).collect();
+        let macro_f1 = classes.iter().map(|class| class.f1).sum::<f64>() / classes.len() as f64;
+        let in_f32: Vec<usize> = self.predictions.iter().map(|found| self.label(found)).collect();
+        Quality { accuracy: share(&self.truth), macro_f1, classes, agreement: share(&in_f32) }
+    }
+}
+
+fn classifier(precision: Precision) -> Classifier {
+    Classifier::builder(bundled_model()).precision(precision).build().unwrap()
+}
+
+#[test]
+fn accuracy_and_macro_f1_are_those_of_the_card() {
+    let Some(data) = Goemotions::load() else { return };
+    let card = std::fs::read_to_string(bundled_model().join("README.md")).unwrap();
+    let quality = data.quality(&data.predictions);
+    let Quality { accuracy, macro_f1, .. } = quality;
+    println!("accuracy {accuracy:.4}, macro-F1 {macro_f1:.4}");
+    assert!(accuracy >= 0.71 && macro_f1 >= 0.64, "accuracy {accuracy}, macro-F1 {macro_f1}");
+    for figure in [format!("{accuracy:.4}"), format!("{macro_f1:.4}")] {
+        assert!(card.contains(&figure), "the card does not say {figure}");
+    }
+    for (label, class) in data.labels.iter().zip(&quality.classes) {
+        let Class { precision, recall, f1, support } = class;
+        let row = format!("| {label} | {precision:.3} | {recall:.3} | {f1:.3} | {support} |");
+        assert!(card.contains(&row), "the card does not have the row {row}");
+    }
+}
+
+#[test]
+fn smaller_weights_cost_what_the_card_says_and_no_more() {
+    let Some(data) = Goemotions::load() else { return };
+    let read = |page: &str| std::fs::read_to_string(page).unwrap();
+    let pages = ["README.md", "models/emotion/README.md"].map(|page| (page, read(page)));
+    let exact = data.quality(&data.predictions);
+    for precision in Precision::ALL {
+        let predictions = classifier(precision).classify_batch(&data.texts).unwrap();
+        let found = data.quality(&predictions);
+        let row = format!(
+            "| {precision} | {:.2} | {:.2} | {:.2} |",
+            100.0 * found.accuracy,
+            100.0 * found.macro_f1,
+            100.0 * found.agreement
+        );
+        println!("{row}");
+        match precision {
+            Precision::Int8 => {
+                assert!(found.agreement >= 0.99, "only {} of labels agree", found.agreement);
+                assert!((found.accuracy - exact.accuracy).abs() <= 0.002, "{}", found.accuracy);
+                assert!((found.macro_f1 - exact.macro_f1).abs() <= 0.005, "{}", found.macro_f1);
+            }
+            // The checkpoint holds halves, so nothing is lost.
+            _ => assert_eq!(found.agreement, 1.0),
+        }
+        for (page, text) in &pages {
+            assert!(text.contains(&row), "{page} does not have the row {row}");
+        }
+    }
+}

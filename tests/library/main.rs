@@ -1,0 +1,9 @@
+//! The library through its public API.
+
+mod bad_input;
+mod bundled_model;
+mod explain;
+mod int8;
+mod invariance;
+mod parity;
+mod perturb;

@@ -4,15 +4,17 @@
 //! Before anything is timed, logits are compared with the goldens in float64 and with the CPU's, and those of
 //! each batch with those of its rows alone, bit for bit.
 
+mod support;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use criterion::Criterion;
 use distilbert::{Classifier, Precision};
+use support::{Batch, Model, batches, time_batches};
 use test_support::cuda::{
     TOLERANCE, assert_close, assert_rounded_alike, cpu, gpu, hardware, logits,
 };
-use test_support::{Batch, Model, batches, time_batches};
 
 fn main() {
     let Some(device) = hardware() else { return };

@@ -4,14 +4,16 @@
 //! Before anything is timed, an explanation must have the logits of the forward pass, bit for bit, and
 //! its books must balance. What a method costs in forward passes comes from rounds in which all have a turn.
 
+mod support;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use distilbert::explain::{Explain, Method};
 use distilbert::{Classifier, Precision, TokenBatch};
+use support::{Model, row, thread_counts};
 use test_support::bundled_model;
-use test_support::{Model, row, thread_counts};
 
 const TOKENS: usize = 128;
 const ROUNDS: usize = 21;

@@ -3,11 +3,13 @@
 //!
 //! Each loaded model's first logits are compared with those of one that has been checked against float64.
 
+mod support;
+
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode};
 use distilbert::{Classifier, Precision, TokenBatch};
-use test_support::{Model, row, thread_counts};
+use support::{Model, row, thread_counts};
 
 fn main() {
     let model = Model::generate();

@@ -5,13 +5,15 @@
 //! those of its rows alone, bit for bit. For a text of 8 tokens, which is bound by memory, it says what share
 //! of the memory's speed, measured a moment before, the weights were read at.
 
+mod support;
+
 use std::hint::black_box;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use distilbert::{Classifier, Precision, TokenBatch};
-use test_support::{Model, batches, row, thread_counts, time_batches};
+use support::{Model, batches, row, thread_counts, time_batches};
 
 fn main() {
     let model = Model::generate();

@@ -1,8 +1,6 @@
 //! Checkpoints in other forms than `model.safetensors`: what TensorFlow and PyTorch have written, and what
 //! `convert` makes of a checkpoint.
 
-
-mod program;
 #[cfg(feature = "tensorflow")]
 mod tensorflow;
 
@@ -11,10 +9,10 @@ use std::path::{Path, PathBuf};
 use distilbert::{Classifier, Error, Precision, TokenBatch, convert, quantize};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use test_support::counting::Counting;
 use test_support::generator::{GeneratedModel, Tensor};
 use test_support::{bundled_model, ids, list};
-use tempfile::TempDir;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;

@@ -8,9 +8,9 @@ use hdf5_pure::FileBuilder;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::{cases, config, copy_companions, logits, of_tensorflow, twin, weights};
 use test_support::counting::peak;
 use test_support::{Dice, TOLERANCE, largest_error, list, numbers};
-use crate::{cases, config, copy_companions, logits, of_tensorflow, twin, weights};
 
 /// What a hostile file of 100 kB may make the loader allocate.
 const MOST_MEMORY: usize = 64 << 20;

@@ -17,7 +17,7 @@ use half::f16;
 use ptx_machine::{Argument, Counts, Error, Launch, Memory, Module};
 
 /// The module that an operation's kernels are in.
-pub fn module(operation: &str) -> Module {
+pub(crate) fn module(operation: &str) -> Module {
     read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels/ptx"), operation)
 }
 
@@ -30,13 +30,13 @@ fn read(folder: &Path, operation: &str) -> Module {
 }
 
 /// A device with memory of its own and one module.
-pub struct Device<'a> {
+pub(crate) struct Device<'a> {
     module: &'a Module,
     memory: Memory,
 }
 
 /// Numbers as the device holds them.
-pub trait Element: Copy {
+pub(crate) trait Element: Copy {
     fn bytes(self) -> Vec<u8>;
     fn of(bytes: &[u8]) -> Self;
     const SIZE: usize = size_of::<Self>();
@@ -57,27 +57,27 @@ macro_rules! element {
 element!(f16 f32 u8 i8 i32 u32);
 
 impl<'a> Device<'a> {
-    pub fn new(module: &'a Module) -> Self {
+    pub(crate) fn new(module: &'a Module) -> Self {
         Self { module, memory: Memory::new() }
     }
 
     /// Memory that holds these values.
-    pub fn upload<T: Element>(&mut self, values: &[T]) -> u64 {
+    pub(crate) fn upload<T: Element>(&mut self, values: &[T]) -> u64 {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.bytes()).collect();
         self.memory.allocate_with(&bytes)
     }
 
     /// Memory for so many values, to be written by a kernel.
-    pub fn room<T: Element>(&mut self, len: usize) -> u64 {
+    pub(crate) fn room<T: Element>(&mut self, len: usize) -> u64 {
         self.memory.allocate(len * T::SIZE)
     }
 
-    pub fn download<T: Element>(&self, address: u64, len: usize) -> Vec<T> {
+    pub(crate) fn download<T: Element>(&self, address: u64, len: usize) -> Vec<T> {
         let bytes = self.memory.read(address, len * T::SIZE).unwrap();
         bytes.chunks_exact(T::SIZE).map(T::of).collect()
     }
 
-    pub fn try_launch(
+    pub(crate) fn try_launch(
         &mut self,
         kernel: &str,
         grid: [u32; 3],
@@ -90,7 +90,7 @@ impl<'a> Device<'a> {
     }
 
     #[track_caller]
-    pub fn launch(
+    pub(crate) fn launch(
         &mut self,
         kernel: &str,
         grid: [u32; 3],
@@ -108,7 +108,7 @@ macro_rules! arguments {
 use arguments;
 
 /// `len` halves in [−scale, scale), the same for the same seed.
-pub fn random(seed: u64, len: usize, scale: f32) -> Vec<f16> {
+pub(crate) fn random(seed: u64, len: usize, scale: f32) -> Vec<f16> {
     let mut state = seed;
     (0..len)
         .map(|_| {
@@ -122,13 +122,13 @@ pub fn random(seed: u64, len: usize, scale: f32) -> Vec<f16> {
         .collect()
 }
 
-pub fn floats(halves: &[f16]) -> Vec<f32> {
+pub(crate) fn floats(halves: &[f16]) -> Vec<f32> {
     halves.iter().map(|half| half.to_f32()).collect()
 }
 
 /// Half a unit in the last place of a half, and so much besides.
 #[track_caller]
-pub fn assert_half_close(found: f16, expected: f64, besides: f64) {
+pub(crate) fn assert_half_close(found: f16, expected: f64, besides: f64) {
     let error = (found.to_f64() - expected).abs();
     let limit = expected.abs() / 2048.0 + besides;
     // Written so that a result that is no number fails too.
@@ -136,7 +136,7 @@ pub fn assert_half_close(found: f16, expected: f64, besides: f64) {
 }
 
 /// A row's scale and zero point, and its bytes, rounded as in `src/cpu/quantise.rs`.
-pub fn quantised(row: &[f32]) -> ([f32; 2], Vec<u8>) {
+pub(crate) fn quantised(row: &[f32]) -> ([f32; 2], Vec<u8>) {
     let least = row.iter().fold(0f32, |least, &value| least.min(value));
     let largest = row.iter().fold(0f32, |largest, &value| largest.max(value));
     let step = (largest - least) / 255.0;

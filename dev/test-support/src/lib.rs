@@ -4,6 +4,7 @@
 
 pub mod counting;
 pub mod cuda;
+mod dice;
 pub mod generator;
 pub mod reading;
 #[cfg(target_os = "linux")]
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use distilbert::{InstructionSet, TokenBatch};
 use serde_json::Value;
+
+pub use self::dice::Dice;
 
 /// The largest error that a logit in `f32` may have against float64.
 pub const TOLERANCE: f64 = 2e-5;
@@ -97,20 +100,4 @@ pub fn token_goldens() -> Vec<(String, Vec<u32>)> {
     let goldens = golden("tokens.json");
     let pair = |pair: &Value| (pair[0].as_str().unwrap().to_owned(), ids(&pair[1]));
     list(&goldens["texts"]).iter().map(pair).collect()
-}
-
-/// A small deterministic source of numbers.
-pub struct Dice(pub u64);
-
-impl Dice {
-    pub fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(generator::GOLDEN_GAMMA);
-        (generator::finalise(self.0) % limit as u64) as usize
-    }
-
-    pub fn shuffle<T>(&mut self, values: &mut [T]) {
-        for last in (1..values.len()).rev() {
-            values.swap(last, self.below(last + 1));
-        }
-    }
 }

@@ -10,8 +10,6 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::mem::transmute_copy;
 
-use test_support::Dice;
-
 /// How often each kind is tried.
 const ROUNDS: usize = 200;
 
@@ -39,60 +37,6 @@ impl Battery {
         let bits =
             |values: [f32; N]| values.map(|x| if x.is_nan() { f32::NAN } else { x }.to_bits());
         self.check(kind, bits(found), bits(expected));
-    }
-}
-
-#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), expect(dead_code))]
-impl Dice {
-    /// 32 bits, whole or a small number.
-    fn bits(&mut self) -> u32 {
-        self.below(1 << 32) as u32
-    }
-
-    /// Bytes, the ends of the ranges of both kinds more often than the rest.
-    fn bytes<const N: usize>(&mut self) -> [u8; N] {
-        std::array::from_fn(|_| match self.below(16) {
-            0 => 0,
-            1 => 255,
-            2 => 128,
-            3 => 127,
-            _ => self.below(256) as u8,
-        })
-    }
-
-    fn signed_bytes<const N: usize>(&mut self) -> [i8; N] {
-        self.bytes().map(|byte| byte as i8)
-    }
-
-    /// Integers of every size.
-    fn integers<const N: usize>(&mut self) -> [i32; N] {
-        std::array::from_fn(|_| {
-            let bits = self.bits() as i32;
-            bits >> self.below(32)
-        })
-    }
-
-    fn shorts<const N: usize>(&mut self) -> [i16; N] {
-        self.integers().map(|value| value as i16)
-    }
-
-    /// Numbers of every size, and those that are none.
-    fn floats<const N: usize>(&mut self) -> [f32; N] {
-        std::array::from_fn(|_| match self.below(16) {
-            0 => 0.0,
-            1 => -0.0,
-            2 => f32::INFINITY,
-            3 => 1e-41,
-            4 => f32::NAN,
-            5 => f32::MAX,
-            6 => 1.5,
-            _ => self.bits() as i32 as f32 * 2f32.powi(self.below(60) as i32 - 50),
-        })
-    }
-
-    /// Numbers that fit an integer, halves among them.
-    fn small_floats<const N: usize>(&mut self) -> [f32; N] {
-        std::array::from_fn(|_| (self.below(2000) as f32 - 1000.0) / 2.0)
     }
 }
 

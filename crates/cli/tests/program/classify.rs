@@ -1,7 +1,5 @@
 //! The built program, run as a user runs it.
 
-mod machine;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

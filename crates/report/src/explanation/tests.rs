@@ -11,7 +11,7 @@ use distilbert::explain::sample::{
 use distilbert::explain::{Method, Objective, Order, Point, Replacement, Target};
 use test_support::reading::{all, content, length, one, parse};
 
-fn page(sample: &Sample) -> Page<'_> {
+fn page_of(sample: &Sample) -> Page<'_> {
     Page::new(&sample.explanation)
         .curve(&sample.most)
         .curve(&sample.least)
@@ -19,7 +19,7 @@ fn page(sample: &Sample) -> Page<'_> {
 }
 
 fn html(sample: &Sample) -> String {
-    page(sample).html()
+    page_of(sample).html()
 }
 
 /// A number as the page prints it.
@@ -141,7 +141,7 @@ fn a_regression_has_a_value_and_no_curves() {
     assert_eq!(content(one(document.root(), "lead")), "value +4.250");
     assert!(content(one(document.root(), "ledger")).starts_with("value +4.250 = words "));
     assert!(all(document.root(), "lines").is_empty());
-    assert!(page(&sample).pictures().iter().all(|(name, _)| name != "confidence.svg"));
+    assert!(page_of(&sample).pictures().iter().all(|(name, _)| name != "confidence.svg"));
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn every_kind_of_curve_has_a_line_and_a_name() {
     let smallest = curve(Order::SmallestFirst, vec![0, 1], &[0.9, 0.5, 0.1]);
     let smallest = with_replacement(smallest, Replacement::Delete);
     let random = curve(Order::Random { seed: 7 }, vec![1, 0], &[0.8, 0.4, 0.2]);
-    let page = self::page(&sample).curve(&smallest).curve(&random).html();
+    let page = page_of(&sample).curve(&smallest).curve(&random).html();
     let document = parse(&page);
     let picture = one(document.root(), "lines");
     check_line(picture, "smallest", smallest.points());
@@ -178,7 +178,7 @@ fn nothing_runs_and_nothing_is_loaded() {
     let kind = ProblemType::SingleLabelClassification;
     sample.set_goal(&Target::against(HOSTILE, TARGET), Objective::Logit, kind);
     sample.set_token_texts(HOSTILE);
-    let page = self::page(&sample).setting(HOSTILE, HOSTILE).html();
+    let page = page_of(&sample).setting(HOSTILE, HOSTILE).html();
     let document = parse(&page);
     const HTML: &str = "html head meta title style body main h1 h2 p span div figure figcaption fieldset \
                         legend input label section dl dt dd";
@@ -230,7 +230,7 @@ fn those_who_do_not_see_the_page_are_told() {
 #[test]
 fn pictures_stand_alone() {
     let sample = Sample::new(HOSTILE);
-    let pictures = page(&sample).pictures();
+    let pictures = page_of(&sample).pictures();
     let names: Vec<&str> = pictures.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,

@@ -2,7 +2,7 @@
 """Writes evaluate.json: labelled predictions, and what scikit-learn makes of them.
 
     pip install scikit-learn==1.9.1 numpy==2.4.6
-    cargo build --release --features cli
+    cargo build --release
     GOEMOTIONS=path/to/goemotions python3 tests/reference/evaluate.py [--program PATH]
 
 Three data sets: the development rows of GoEmotions that have one label, through the bundled model (their

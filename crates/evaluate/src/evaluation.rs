@@ -70,7 +70,7 @@ pub struct Row<'a> {
 
 impl<'a> Row<'a> {
     /// True labels by their ids, of which there is one for a single-label model, and the probability of each
-    /// label, in label order: [`Prediction::scores`](crate::Prediction::scores).
+    /// label, in label order: [`Prediction::scores`].
     pub fn new(truth: &'a [usize], scores: &'a [f32]) -> Self {
         Self { truth, scores, number: None, tokens: None, text: None }
     }
@@ -82,7 +82,7 @@ impl<'a> Row<'a> {
         self
     }
 
-    /// The length of its text: [`Prediction::tokens`](crate::Prediction::tokens). Rows without one count in no
+    /// The length of its text: [`Prediction::tokens`]. Rows without one count in no
     /// [`Report::lengths`].
     pub fn tokens(mut self, tokens: usize) -> Self {
         self.tokens = Some(tokens);

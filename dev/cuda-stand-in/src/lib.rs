@@ -8,7 +8,7 @@
 //! It is stricter than the driver, so that a mistake of the host shows always and not just sometimes.
 //! An operation on a stream runs at the latest time that it may: when something waits for it. Streams
 //! meet by events alone, the default stream's too. Memory has no values until something writes them.
-//! Fresh pinned memory is full of [`host::FRESH`].
+//! Fresh pinned memory is full of `host::FRESH`.
 //!
 //! A kernel's fault is told on standard error, with the line of the PTX, before the host gets its code.
 

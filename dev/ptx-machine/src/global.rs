@@ -34,6 +34,12 @@ const FIRST_ADDRESS: u64 = 0x7000_0000_0000;
 const ALIGNMENT: u64 = 256;
 const GAP: u64 = 1 << 20;
 
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Memory {
     pub fn new() -> Self {
         Self::starting_at(FIRST_ADDRESS)

@@ -8,8 +8,8 @@ use half::{bf16, f16};
 use crate::error::{Error, Result};
 use crate::model::checkpoint::Region;
 
-/// Bytes that a [`RowReader`] reads at once: enough to make system calls cheap, and little enough to stay in L2
-/// until the rows are converted.
+/// Bytes read at once: enough to make system calls cheap, and few enough to stay in L2 until they are
+/// converted.
 const READ_BLOCK: usize = 64 * 1024;
 
 /// Halves widened at once, so that the copy in between stays in L1.
@@ -77,7 +77,7 @@ impl<'a> Matrix<'a> {
         while row < rows.end {
             let (part, part_row) = self.part(row);
             let count = match part.data {
-                Data::F32(_) => rows.end.min(self.part_end(row)) - row,
+                Data::F32(_) => self.block(row, rows.end, size_of::<f32>()).len(),
                 _ => 1,
             };
             let (values, rest) = to.split_at_mut(count * self.inputs);
@@ -103,9 +103,12 @@ impl<'a> Matrix<'a> {
         (&self.parts[row / part_rows], row % part_rows)
     }
 
-    /// Returns the first row past the tensor that stores `row`.
-    fn part_end(&self, row: usize) -> usize {
-        row - self.part(row).1 + self.outputs / self.parts.len()
+    /// Returns the rows from `row` on that are read at once: those before `end` that are in the same tensor and
+    /// fill a block.
+    fn block(&self, row: usize, end: usize, value_size: usize) -> Range<usize> {
+        let part_end = row - self.part(row).1 + self.outputs / self.parts.len();
+        let block_rows = (READ_BLOCK / (self.inputs * value_size).max(1)).max(1);
+        row..end.min(part_end).min(row + block_rows)
     }
 
     /// Returns an error that names the first value of `values` that is not finite; they begin at row `row`.
@@ -224,12 +227,12 @@ impl<'a> RowReader<'a> {
         let row_bytes = self.matrix.inputs * value_size;
         if !self.buffered.contains(&row) {
             let (part, part_row) = self.matrix.part(row);
-            let block = (READ_BLOCK / row_bytes.max(1)).max(1);
-            let end = self.end.min(self.matrix.part_end(row)).min(row + block);
+            let block = self.matrix.block(row, self.end, value_size);
+            // A failed read leaves nothing to find.
             self.buffered = 0..0;
-            self.buffer.resize((end - row) * row_bytes, 0);
+            self.buffer.resize(block.len() * row_bytes, 0);
             region.read(&part.name, part_row * row_bytes, &mut self.buffer)?;
-            self.buffered = row..end;
+            self.buffered = block;
         }
         Ok(&self.buffer[(row - self.buffered.start) * row_bytes..][..row_bytes])
     }
@@ -285,5 +288,108 @@ fn widen<H: Copy + Default>(
             *half = from_le_bytes(bytes);
         }
         convert(block, wide);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::model::checkpoint::Source;
+
+    const ROWS: usize = 40;
+    const INPUTS: usize = 700;
+
+    /// Returns the same values, all of them exact in every type, as stored in `F32`, `F16`, `BF16` and `I8`.
+    fn sources() -> [Source; 4] {
+        let values = || (0..ROWS * INPUTS).map(|index| (index * 7 % 255) as f32 - 127.0);
+        let source = |bytes| Source::from_bytes(Path::new("weights"), bytes);
+        [
+            source(values().flat_map(f32::to_le_bytes).collect()),
+            source(values().flat_map(|value| f16::from_f32(value).to_le_bytes()).collect()),
+            source(values().flat_map(|value| bf16::from_f32(value).to_le_bytes()).collect()),
+            source(values().map(|value| value as i8 as u8).collect()),
+        ]
+    }
+
+    fn part(source: &Source, dtype: usize) -> Values<'_> {
+        let region = Region { source, offset: 0, len: usize::try_from(source.len()).unwrap() };
+        let data = match dtype {
+            0 => Data::F32(region),
+            1 => Data::F16(region),
+            2 => Data::Bf16(region),
+            _ => Data::Int8 { region, scales: vec![1.0; ROWS] },
+        };
+        Values { name: format!("part {dtype}"), data }
+    }
+
+    #[test]
+    fn reads_rows_of_every_type_in_any_order() {
+        let sources = sources();
+        let parts = sources.iter().enumerate().map(|(dtype, source)| part(source, dtype));
+        let matrix = Matrix::stack(ROWS, INPUTS, parts.collect());
+        assert_eq!(matrix.outputs, 4 * ROWS);
+        let expected = |row: usize| {
+            let indices = row % ROWS * INPUTS..(row % ROWS + 1) * INPUTS;
+            indices.map(|index| (index * 7 % 255) as f32 - 127.0).collect::<Vec<_>>()
+        };
+        let mut reader = matrix.reader(0..matrix.outputs);
+        let mut row_values = vec![0.0; INPUTS];
+        for row in (0..matrix.outputs).chain((0..matrix.outputs).rev().step_by(3)) {
+            reader.read_row(row, &mut row_values).unwrap();
+            assert_eq!(row_values, expected(row), "row {row}");
+        }
+        let rows = ROWS / 2..matrix.outputs - 1;
+        let mut values = vec![0.0; rows.len() * INPUTS];
+        matrix.read_rows(rows.clone(), &mut values).unwrap();
+        assert_eq!(values, rows.flat_map(expected).collect::<Vec<_>>());
+        let int8 = 3 * ROWS..4 * ROWS;
+        assert!(
+            (0..matrix.outputs)
+                .all(|row| { reader.int8_row(row).unwrap().is_some() == int8.contains(&row) })
+        );
+    }
+
+    #[test]
+    fn transposes() {
+        let source = &sources()[1];
+        let stored = Matrix::stack(ROWS, INPUTS, vec![part(source, 1)]);
+        let transposed = part(source, 1).transposed(INPUTS, ROWS).unwrap();
+        let transposed = Matrix::stack(INPUTS, ROWS, vec![transposed]);
+        let [from, to] = [stored, transposed].map(|matrix| {
+            let mut values = vec![0.0; ROWS * INPUTS];
+            matrix.read_rows(0..matrix.outputs, &mut values).unwrap();
+            values
+        });
+        for row in 0..ROWS {
+            for column in 0..INPUTS {
+                assert_eq!(from[row * INPUTS + column], to[column * ROWS + row]);
+            }
+        }
+    }
+
+    #[test]
+    fn errors_name_the_tensor_and_the_index_within_it() {
+        let mut values = vec![0.0; 6];
+        values[4] = f32::INFINITY;
+        let part =
+            |name: &str, values| Values { name: name.to_owned(), data: Data::Computed(values) };
+        let parts = vec![part("good", vec![0.0; 6]), part("bad", values)];
+        let matrix = Matrix::stack(2, 3, parts);
+        match matrix.read_rows(0..4, &mut [0.0; 12]).unwrap_err() {
+            Error::NotFinite { name, index: 4, found } => {
+                assert_eq!((name.as_str(), found), ("bad", f32::INFINITY));
+            }
+            other => panic!("{other}"),
+        }
+        let source = Source::from_bytes(Path::new("weights"), vec![0; 10]);
+        let region = Region { source: &source, offset: 0, len: 12 };
+        let values = Values { name: "short".to_owned(), data: Data::F32(region) };
+        let matrix = Matrix::stack(1, 3, vec![values]);
+        match matrix.reader(0..1).read_row(0, &mut [0.0; 3]).unwrap_err() {
+            Error::FileChanged { reason, .. } => assert!(reason.contains("`short`"), "{reason}"),
+            other => panic!("{other}"),
+        }
     }
 }

@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 pub(crate) use self::source::Region;
+#[cfg(test)]
+pub(crate) use self::source::Source;
 pub(crate) use self::weight_file::Dtype;
 use self::weight_file::{StoredTensor, WeightFile};
 use crate::error::{Error, Result};

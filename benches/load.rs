@@ -1,7 +1,7 @@
-//! From opening a model of DistilBERT-base's size to its first logits, with the files in memory:
+//! Time from opening a model of DistilBERT-base's size to its first logits, with the files in the page cache:
 //! `cargo bench --no-default-features --bench load`. With default features the tokenizer is loaded as well.
 //!
-//! Each loaded model's first logits are compared with those of one that has been checked against float64.
+//! The first logits of each loaded model are compared with those of a model that was checked against float64.
 
 mod support;
 

@@ -147,8 +147,9 @@ impl ClassifierBuilder {
     /// Loads the model.
     ///
     /// # Errors
-    /// [`Error::NoModel`] if the folder is not there; otherwise an error that names the file, field
-    /// or tensor at fault, or the instruction set or GPU that cannot be used.
+    /// [`Error::NoModel`] if the folder is not there; [`Error::FileChanged`] if a weight file is truncated or
+    /// written to meanwhile; otherwise an error that names the file, field or tensor at fault, or the instruction
+    /// set or GPU that cannot be used.
     pub fn build(self) -> Result<Classifier> {
         if !self.folder.is_dir() {
             return Err(Error::NoModel { path: self.folder });
@@ -233,9 +234,7 @@ struct Loaded {
 
 impl Classifier {
     /// Starts from a model folder in Hugging Face's layout: `config.json`, `model.safetensors` and
-    /// `tokenizer.json` or `vocab.txt`. The files must not change while [`build`] reads them.
-    ///
-    /// [`build`]: ClassifierBuilder::build
+    /// `tokenizer.json` or `vocab.txt`.
     pub fn builder(folder: impl AsRef<Path>) -> ClassifierBuilder {
         ClassifierBuilder {
             folder: folder.as_ref().to_owned(),

@@ -70,6 +70,15 @@ pub enum Error {
         reason: String,
     },
 
+    /// A weight file was truncated or written to while it was being read.
+    #[error("{} changed while it was being read: {reason}; load the model again", path.display())]
+    FileChanged {
+        /// The weight file.
+        path: PathBuf,
+        /// What was expected and what was found.
+        reason: String,
+    },
+
     /// The weights are TensorFlow's, and the crate was built without what reads them.
     #[error(
         "{} holds weights of TensorFlow, which this build cannot read: build it with the feature `tensorflow`",

@@ -1,19 +1,18 @@
-//! A checkpoint's weights in 32 or 16 bits.
+//! Conversion of a checkpoint's weights to 32 or 16 bits.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use half::f16;
-use safetensors::Dtype;
+use safetensors::Dtype as StoredDtype;
 
-use super::folder::Tensor;
+use super::folder::{Content, Tensor};
 use crate::error::Result;
-use crate::model::checkpoint::{Checkpoint, ENCODER_PREFIX, ValueKind};
-use crate::model::matrix::{Matrix, Values};
-use crate::model::weights::bad_weight;
+use crate::model::checkpoint::{Checkpoint, Dtype, ENCODER_PREFIX};
+use crate::model::matrix::{Data, Matrix};
 use crate::precision::Precision;
 
-/// The weights and biases of a checkpoint as floats, by their names in a classification checkpoint.
+/// Returns the weights and biases of a checkpoint as floats, by their names in a classification checkpoint.
+/// Without a `dtype` each tensor keeps its type.
 pub(super) fn float_tensors(
     checkpoint: &Checkpoint,
     dtype: Option<Precision>,
@@ -38,43 +37,44 @@ fn float_tensor<'a>(
         [rows, len] => (rows, checkpoint.matrix(name, rows, len)?),
         _ => (1, checkpoint.floats(name, &shape)?),
     };
-    let in_halves = match dtype {
+    let to_halves = match dtype {
         Some(dtype) => dtype == Precision::F16,
-        None => checkpoint.kind(name) == Some(&ValueKind::F16),
+        None => checkpoint.dtype(name) == Some(&Dtype::F16),
     };
-    let (dtype, bytes) = match values {
-        Values::F32(bytes) if !in_halves => (Dtype::F32, Cow::Borrowed(bytes)),
-        Values::F16(bytes) if in_halves => (Dtype::F16, Cow::Borrowed(bytes)),
-        Values::Bf16(bytes) if dtype.is_none() => (Dtype::BF16, Cow::Borrowed(bytes)),
-        values => {
+    let copied = |region| Content::Stored { name: name.to_owned(), region };
+    let (dtype, content) = match values.data {
+        Data::F32(region) if !to_halves => (StoredDtype::F32, copied(region)),
+        Data::F16(region) if to_halves => (StoredDtype::F16, copied(region)),
+        Data::Bf16(region) if dtype.is_none() => (StoredDtype::BF16, copied(region)),
+        _ => {
             let len = shape.iter().product::<usize>() / rows.max(1);
-            let matrix = Matrix { outputs: rows, inputs: len, parts: vec![values] };
-            if in_halves {
-                (Dtype::F16, Cow::Owned(halves(&matrix, name)?))
+            let matrix = Matrix::stack(rows, len, vec![values]);
+            if to_halves {
+                (StoredDtype::F16, Content::Bytes(halves(&matrix)?))
             } else {
-                (Dtype::F32, Cow::Owned(floats(&matrix, name)?))
+                (StoredDtype::F32, Content::Bytes(floats(&matrix)?))
             }
         }
     };
-    Ok(Tensor { dtype, shape, bytes })
+    Ok(Tensor { dtype, shape, content })
 }
 
-fn floats(matrix: &Matrix<'_>, name: &str) -> Result<Vec<u8>> {
+fn floats(matrix: &Matrix<'_>) -> Result<Vec<u8>> {
     let (mut row, mut bytes) = (vec![0.0; matrix.inputs], Vec::new());
+    let mut reader = matrix.reader(0..matrix.outputs);
     for index in 0..matrix.outputs {
-        let read = matrix.read_row(index, &mut row);
-        read.map_err(|bad| bad_weight(name.to_owned(), bad))?;
+        reader.read_row(index, &mut row)?;
         bytes.extend(row.iter().flat_map(|value| value.to_le_bytes()));
     }
     Ok(bytes)
 }
 
-fn halves(matrix: &Matrix<'_>, name: &str) -> Result<Vec<u8>> {
-    let (mut wide, mut row) = (vec![0.0; matrix.inputs], vec![f16::ZERO; matrix.inputs]);
+fn halves(matrix: &Matrix<'_>) -> Result<Vec<u8>> {
+    let (mut floats, mut row) = (vec![0.0; matrix.inputs], vec![f16::ZERO; matrix.inputs]);
     let mut bytes = Vec::new();
+    let mut reader = matrix.reader(0..matrix.outputs);
     for index in 0..matrix.outputs {
-        let read = matrix.read_halves(index, &mut wide, &mut row);
-        read.map_err(|bad| bad_weight(name.to_owned(), bad))?;
+        reader.read_halves(index, &mut floats, &mut row)?;
         bytes.extend(row.iter().flat_map(|value| value.to_le_bytes()));
     }
     Ok(bytes)

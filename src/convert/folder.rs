@@ -1,6 +1,7 @@
-//! A model folder as it is written.
+//! Writing of a model folder, each file under a temporary name until it is complete.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -8,15 +9,15 @@ use std::{fs, io};
 use safetensors::{Dtype, View};
 
 use crate::error::{Error, Result};
-use crate::model::checkpoint::WEIGHTS;
+use crate::model::checkpoint::{Checkpoint, Region, WEIGHTS};
 
 pub(super) const CONFIG: &str = "config.json";
 
-/// What a folder has besides its weights and its configuration, as far as it is there.
+/// Optional files of a folder, copied if they exist.
 const COMPANIONS: [&str; 4] =
     ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"];
 
-/// A folder to be written.
+/// Contents of a folder to write.
 pub(super) struct Folder<'a> {
     pub config: Vec<u8>,
     pub tensors: BTreeMap<String, Tensor<'a>>,
@@ -24,9 +25,13 @@ pub(super) struct Folder<'a> {
 }
 
 impl Folder<'_> {
-    /// Writes the folder, with the tokenizer of `from`. A file has its name only once it is whole, and the
-    /// weights come last.
-    pub fn write(self, from: &Path, to: &Path) -> Result<()> {
+    /// Writes the folder, with the tokenizer of `from`. Files get their names once all weights are written, the
+    /// weights last.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] if a file would be overwritten; [`Error::Write`]; [`Error::FileChanged`] or [`Error::Io`] if
+    /// the weights of `checkpoint` could not be read again.
+    pub fn write(self, checkpoint: &Checkpoint, from: &Path, to: &Path) -> Result<()> {
         let companions: Vec<_> =
             COMPANIONS.into_iter().filter(|name| from.join(name).exists()).collect();
         for name in [WEIGHTS, CONFIG].iter().chain(&companions) {
@@ -37,53 +42,126 @@ impl Folder<'_> {
         }
         let write_error = |source| Error::Write { path: to.to_owned(), source };
         fs::create_dir_all(to).map_err(write_error)?;
+        let weights = PartialFile::new(to.join(WEIGHTS));
+        write_tensors(&weights, self.tensors, self.metadata)?;
+        checkpoint.check_unchanged()?;
         for name in companions {
-            whole(&to.join(name), |partial| fs::copy(from.join(name), partial).map(drop))?;
+            let file = PartialFile::new(to.join(name));
+            file.write(|partial| fs::copy(from.join(name), partial).map(drop))?;
+            file.rename()?;
         }
-        whole(&to.join(CONFIG), |partial| fs::write(partial, &self.config))?;
-        let (key, value) = self.metadata;
-        let metadata = HashMap::from([(key.to_owned(), value.to_owned())]);
-        whole(&to.join(WEIGHTS), |partial| {
-            safetensors::serialize_to_file(self.tensors, Some(metadata), partial)
-                .map_err(io::Error::other)
-        })
+        let config = PartialFile::new(to.join(CONFIG));
+        config.write(|partial| fs::write(partial, &self.config))?;
+        config.rename()?;
+        weights.rename()
     }
 }
 
-/// Lets `write` write a file under another name and then gives it its own.
-fn whole(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let written = write(&partial).and_then(|()| fs::rename(&partial, path));
-    written.map_err(|source| {
-        // What is left of a failure is of no use, and a disk that is full needs the room.
-        let _ = fs::remove_file(&partial);
-        Error::Write { path: path.to_owned(), source }
-    })
+fn write_tensors(
+    file: &PartialFile,
+    tensors: BTreeMap<String, Tensor<'_>>,
+    (key, value): (&str, &str),
+) -> Result<()> {
+    let metadata = HashMap::from([(key.to_owned(), value.to_owned())]);
+    let failure = OnceCell::new();
+    let views =
+        tensors.iter().map(|(name, tensor)| (name, TensorView { tensor, failure: &failure }));
+    let written = file.write(|partial| {
+        safetensors::serialize_to_file(views, Some(metadata), partial).map_err(io::Error::other)
+    });
+    match failure.into_inner() {
+        Some(error) => Err(error),
+        None => written,
+    }
 }
 
-/// A tensor as it is written.
+/// File that is written under a temporary name. Unless it is renamed, it is removed when dropped: an incomplete
+/// file is of no use, and a full disk needs the space.
+struct PartialFile {
+    partial: PathBuf,
+    path: PathBuf,
+}
+
+impl PartialFile {
+    fn new(path: PathBuf) -> Self {
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        Self { partial: partial.into(), path }
+    }
+
+    /// Calls `write` with the temporary name.
+    fn write(&self, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
+        write(&self.partial).map_err(|source| self.write_error(source))
+    }
+
+    /// Gives the file its name.
+    fn rename(self) -> Result<()> {
+        fs::rename(&self.partial, &self.path).map_err(|source| self.write_error(source))
+    }
+
+    fn write_error(&self, source: io::Error) -> Error {
+        Error::Write { path: self.path.clone(), source }
+    }
+}
+
+impl Drop for PartialFile {
+    fn drop(&mut self) {
+        // After a rename there is nothing left to remove.
+        let _ = fs::remove_file(&self.partial);
+    }
+}
+
+/// Tensor to write.
 pub(super) struct Tensor<'a> {
     pub dtype: Dtype,
     pub shape: Vec<usize>,
-    pub bytes: Cow<'a, [u8]>,
+    pub content: Content<'a>,
 }
 
-impl View for Tensor<'_> {
+/// Bytes of a tensor to write.
+pub(super) enum Content<'a> {
+    Bytes(Vec<u8>),
+    /// Bytes that are copied from a weight file when their turn comes, so that only one tensor is in memory.
+    Stored {
+        name: String,
+        region: Region<'a>,
+    },
+}
+
+/// Tensor for the `safetensors` crate, whose trait has no errors: `failure` takes the first one.
+struct TensorView<'a> {
+    tensor: &'a Tensor<'a>,
+    failure: &'a OnceCell<Error>,
+}
+
+impl View for TensorView<'_> {
     fn dtype(&self) -> Dtype {
-        self.dtype
+        self.tensor.dtype
     }
 
     fn shape(&self) -> &[usize] {
-        &self.shape
+        &self.tensor.shape
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
+        match &self.tensor.content {
+            Content::Bytes(bytes) => Cow::Borrowed(bytes),
+            Content::Stored { name, region } => {
+                let mut bytes = vec![0; region.len];
+                if self.failure.get().is_none()
+                    && let Err(error) = region.read(name, 0, &mut bytes)
+                {
+                    let _ = self.failure.set(error);
+                }
+                Cow::Owned(bytes)
+            }
+        }
     }
 
     fn data_len(&self) -> usize {
-        self.bytes.len()
+        match &self.tensor.content {
+            Content::Bytes(bytes) => bytes.len(),
+            Content::Stored { region, .. } => region.len,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! A model folder → one in Hugging Face's layout, with its weights in the type asked for.
+//! Conversion of a model folder to Hugging Face's layout and another weight type.
 
 mod floats;
 mod folder;
@@ -13,19 +13,21 @@ use self::floats::float_tensors;
 use self::folder::{CONFIG, Folder};
 use self::int8::int8_tensors;
 use crate::error::{Error, Result};
-use crate::model::checkpoint::{Checkpoint, ValueKind};
+use crate::model::checkpoint::{Checkpoint, Dtype};
 use crate::model::config::{Config, read_json_object};
-use crate::model::matrix::{BadWeight, Matrix};
-use crate::model::weights::{Hold, Model};
+use crate::model::matrix::Matrix;
+use crate::model::weights::{Model, WeightStore};
 use crate::precision::Precision;
 
 /// Writes a model folder in Hugging Face's layout: `config.json`, `model.safetensors` and the tokenizer's
-/// files. `from` may be any folder that loads, so that this makes safetensors of TensorFlow's
-/// `tf_model.h5` (feature `tensorflow`) and one file of shards.
+/// files. `from` may be any folder that loads, so this also converts TensorFlow's `tf_model.h5` (feature
+/// `tensorflow`) and merges shards.
 ///
 /// The weights become F32, F16 or what [`quantize`] writes; without a `dtype` each tensor keeps its type.
-/// F32 and F16 load in Transformers: tensors have the names that they have in
-/// `DistilBertForSequenceClassification`, and `config.json` names that class and the type.
+/// F32 and F16 load in Transformers: tensors are named as in `DistilBertForSequenceClassification`, and
+/// `config.json` names that class and the type.
+///
+/// Files get their names once they are complete, and existing files are never overwritten.
 ///
 /// ```no_run
 /// use distilbert::{Precision, convert};
@@ -36,9 +38,9 @@ use crate::precision::Precision;
 /// ```
 ///
 /// # Errors
-/// As for [`ClassifierBuilder::build`](crate::ClassifierBuilder::build) if `from` cannot be loaded;
-/// [`Error::OutOfRange`] if a weight is too large for F16; [`Error::Exists`] if `to` has a file that would
-/// be written; [`Error::Write`] if it cannot be written.
+/// Those of [`ClassifierBuilder::build`](crate::ClassifierBuilder::build) if `from` cannot be loaded;
+/// [`Error::OutOfRange`] if a weight is too large for F16; [`Error::Exists`] if `to` already has one of the
+/// files; [`Error::Write`] if a file cannot be written.
 pub fn convert(
     from: impl AsRef<Path>,
     to: impl AsRef<Path>,
@@ -50,38 +52,39 @@ pub fn convert(
     }
     let checkpoint = Checkpoint::open(from)?;
     let config = from.join(CONFIG);
-    let model = Model::load(Config::from_file(&config)?, &checkpoint, &Checking)?;
+    let model = Model::load(Config::from_file(&config)?, &checkpoint, &Validation)?;
     let stored = checkpoint.is_int8().then_some(Precision::Int8);
 
+    let tensors = match dtype.or(stored) {
+        Some(Precision::Int8) => int8_tensors(&checkpoint),
+        floats => float_tensors(&checkpoint, floats),
+    };
+    checkpoint.check_unchanged()?;
+    let tensors = tensors?;
     let folder = match dtype.or(stored) {
         Some(Precision::Int8) => Folder {
             config: fs::read(&config).map_err(|source| Error::Io { path: config, source })?,
-            tensors: int8_tensors(&checkpoint)?,
+            tensors,
             metadata: ("quantization", "int8"),
         },
-        floats => Folder {
-            config: classifier_config(
-                read_json_object(&config)?,
-                &model.config,
-                &checkpoint,
-                floats,
-            ),
-            tensors: float_tensors(&checkpoint, floats)?,
-            metadata: ("format", "pt"),
-        },
+        floats => {
+            let json = read_json_object(&config)?;
+            let config = classifier_config(json, &model.config, &checkpoint, floats);
+            Folder { config, tensors, metadata: ("format", "pt") }
+        }
     };
-    folder.write(from, to)
+    folder.write(&checkpoint, from, to)
 }
 
-/// Writes a model folder whose weights and embeddings are stored in 8 bits: about a quarter of the
-/// size of an F32 checkpoint. It loads without the original, as
-/// [`Precision::Int8`](crate::Precision::Int8) unless asked otherwise, and gives the logits that the
-/// original gives as `Int8`, bit for bit.
+/// Writes a model folder whose weights and embeddings are stored in 8 bits, about a quarter of the
+/// size of an F32 checkpoint. It loads without the original, by default as
+/// [`Precision::Int8`](crate::Precision::Int8), and gives the same logits as the original loaded as `Int8`,
+/// bit for bit.
 ///
 /// # Layout
-/// `model.safetensors` has the original's tensors by the same names. A matrix or table
-/// `<name>.weight` of shape `[rows, columns]` is of type `I8`, and beside it is `<name>.weight_scale`,
-/// `F32` of shape `[rows]`: the value at row `r` and column `c` is
+/// `model.safetensors` has the original's tensors under the same names. A matrix or table
+/// `<name>.weight` of shape `[rows, columns]` has type `I8`, and `<name>.weight_scale` has its scales,
+/// type `F32` and shape `[rows]`: the value at row `r` and column `c` is
 /// `weight[r, c] · weight_scale[r]`. Matrices of linear layers use −63 to 63, embeddings −127 to 127.
 /// Biases and layer norms stay `F32`. The metadata has `"quantization": "int8"`. `config.json` and the
 /// tokenizer's files are copied.
@@ -92,46 +95,47 @@ pub fn convert(
 /// ```
 ///
 /// # Errors
-/// As for [`convert`].
+/// Those of [`convert`].
 pub fn quantize(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
     convert(from, to, Precision::Int8)
 }
 
-/// Holds nothing: loading is the check.
-struct Checking;
+/// Weight store that keeps nothing: loading into it validates a checkpoint.
+struct Validation;
 
-impl Hold for Checking {
+impl WeightStore for Validation {
     type Matrix = ();
     type Table = ();
 
-    fn matrix(&self, matrix: Matrix<'_>) -> Result<(), BadWeight> {
+    fn matrix(&self, matrix: Matrix<'_>) -> Result<()> {
         let mut row = vec![0.0; matrix.inputs];
-        (0..matrix.outputs).try_for_each(|index| matrix.read_row(index, &mut row))
+        let mut reader = matrix.reader(0..matrix.outputs);
+        (0..matrix.outputs).try_for_each(|index| reader.read_row(index, &mut row))
     }
 
-    fn table(&self, matrix: Matrix<'_>) -> Result<(), BadWeight> {
+    fn table(&self, matrix: Matrix<'_>) -> Result<()> {
         self.matrix(matrix)
     }
 }
 
-/// The configuration with what Transformers needs to load the weights by it.
+/// Returns `config.json` with the fields that Transformers needs to load the weights.
 fn classifier_config(
     mut json: Map<String, Value>,
     config: &Config,
     checkpoint: &Checkpoint,
     dtype: Option<Precision>,
 ) -> Vec<u8> {
-    let dtype = match (dtype, checkpoint.embeddings_kind()) {
-        (Some(Precision::F16), _) | (None, Some(ValueKind::F16)) => "float16",
-        (None, Some(ValueKind::Bf16)) => "bfloat16",
+    let dtype = match (dtype, checkpoint.embeddings_dtype()) {
+        (Some(Precision::F16), _) | (None, Some(Dtype::F16)) => "float16",
+        (None, Some(Dtype::Bf16)) => "bfloat16",
         _ => "float32",
     };
     json.insert("architectures".to_owned(), json!(["DistilBertForSequenceClassification"]));
     json.insert("model_type".to_owned(), json!("distilbert"));
-    // Its name since Transformers 4.56, and before.
+    // Transformers 4.56 renamed `torch_dtype` to `dtype`.
     json.insert("dtype".to_owned(), json!(dtype));
     json.insert("torch_dtype".to_owned(), json!(dtype));
-    // Without labels, Transformers takes the head to have two.
+    // Without labels, Transformers assumes that the head has two.
     if !["id2label", "num_labels"]
         .iter()
         .any(|field| json.get(*field).is_some_and(|value| !value.is_null()))

@@ -4,7 +4,8 @@ use super::isa::Isa;
 use super::layer_norm::normalise_rows_with;
 use super::pages::Pages;
 use super::team::{Parts, Team};
-use crate::model::matrix::{BadWeight, Matrix};
+use crate::error::Result;
+use crate::model::matrix::{Matrix, RowReader};
 use crate::model::weights::Embeddings;
 use crate::quantization::{LARGEST_EMBEDDING, read_row};
 
@@ -13,30 +14,33 @@ const TASK_ROWS: usize = 256;
 
 /// A table of vectors.
 pub(crate) trait Table: Sized + Send + Sync {
-    fn from_matrix(team: &Team, matrix: Matrix<'_>) -> Result<Self, BadWeight>;
+    fn from_matrix(team: &Team, matrix: Matrix<'_>) -> Result<Self>;
 
     /// Adds row `index` of the table to a vector.
     fn add_to(&self, index: usize, vector: &mut [f32]);
 }
 
-/// Reads all rows, each with the function, which may use a row of floats, into `values` and `scales`.
+/// Reads all rows into `values` and their scales into `scales`, each with `read`, which gets a row of floats as
+/// scratch space.
 fn read_rows<T: Send>(
     team: &Team,
     matrix: &Matrix<'_>,
     values: &mut [T],
     scales: &mut [f32],
-    read: impl Fn(usize, &mut [f32], &mut [T]) -> Result<f32, BadWeight> + Sync,
-) -> Result<(), BadWeight> {
+    read: impl Fn(&mut RowReader<'_>, usize, &mut [f32], &mut [T]) -> Result<f32> + Sync,
+) -> Result<()> {
     let (values, scales) = (Parts::new(values), Parts::new(scales));
     let inputs = matrix.inputs;
     team.try_for_each(matrix.outputs.div_ceil(TASK_ROWS), |_, task| {
         let mut floats = vec![0.0; inputs];
-        for row in task * TASK_ROWS..matrix.outputs.min((task + 1) * TASK_ROWS) {
+        let rows = task * TASK_ROWS..matrix.outputs.min((task + 1) * TASK_ROWS);
+        let mut reader = matrix.reader(rows.clone());
+        for row in rows {
             // SAFETY: each task takes the parts of its own rows.
             let (values, scale) = unsafe {
                 (values.part(row * inputs..(row + 1) * inputs), scales.part(row..row + 1))
             };
-            scale[0] = read(row, &mut floats, values)?;
+            scale[0] = read(&mut reader, row, &mut floats, values)?;
         }
         Ok(())
     })
@@ -46,11 +50,14 @@ fn read_rows<T: Send>(
 pub(crate) struct FloatTable(Pages<f32>);
 
 impl Table for FloatTable {
-    fn from_matrix(team: &Team, matrix: Matrix<'_>) -> Result<Self, BadWeight> {
+    fn from_matrix(team: &Team, matrix: Matrix<'_>) -> Result<Self> {
         let mut values = Pages::zeroed(matrix.outputs * matrix.inputs);
-        let mut scales = vec![0.0; matrix.outputs];
-        read_rows(team, &matrix, &mut values, &mut scales, |row, _, to| {
-            matrix.read_row(row, to).map(|()| 1.0)
+        let (parts, inputs) = (Parts::new(&mut values), matrix.inputs);
+        team.try_for_each(matrix.outputs.div_ceil(TASK_ROWS), |_, task| {
+            let rows = task * TASK_ROWS..matrix.outputs.min((task + 1) * TASK_ROWS);
+            // SAFETY: each task takes the parts of its own rows.
+            let values = unsafe { parts.part(rows.start * inputs..rows.end * inputs) };
+            matrix.read_rows(rows, values)
         })?;
         Ok(Self(values))
     }
@@ -70,11 +77,11 @@ pub(crate) struct Int8Table {
 }
 
 impl Table for Int8Table {
-    fn from_matrix(team: &Team, matrix: Matrix<'_>) -> Result<Self, BadWeight> {
+    fn from_matrix(team: &Team, matrix: Matrix<'_>) -> Result<Self> {
         let mut values = Pages::zeroed(matrix.outputs * matrix.inputs);
         let mut scales = vec![0.0; matrix.outputs];
-        read_rows(team, &matrix, &mut values, &mut scales, |row, floats, to| {
-            read_row(&matrix, row, LARGEST_EMBEDDING, floats, to)
+        read_rows(team, &matrix, &mut values, &mut scales, |reader, row, floats, to| {
+            read_row(reader, row, LARGEST_EMBEDDING, floats, to)
         })?;
         Ok(Self { values, scales })
     }

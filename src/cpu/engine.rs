@@ -19,8 +19,8 @@ use crate::error::Result;
 use crate::input::batch::TokenBatch;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::config::{Activation, Config};
-use crate::model::matrix::{BadWeight, Matrix};
-use crate::model::weights::{Head, Hold, Layer, LayerNorm, Linear, Model};
+use crate::model::matrix::Matrix;
+use crate::model::weights::{Head, Layer, LayerNorm, Linear, Model, WeightStore};
 
 /// Tokens that go through the layers together: enough for full speed, and a bound on the scratch.
 /// Rows are never cut, so a longer row still goes through alone.
@@ -36,15 +36,15 @@ struct Packing<'a, I, W> {
     weight: PhantomData<W>,
 }
 
-impl<I: Isa, W: Weight> Hold for Packing<'_, I, W> {
+impl<I: Isa, W: Weight> WeightStore for Packing<'_, I, W> {
     type Matrix = PackedMatrix<W>;
     type Table = W::Table;
 
-    fn matrix(&self, matrix: Matrix<'_>) -> Result<PackedMatrix<W>, BadWeight> {
+    fn matrix(&self, matrix: Matrix<'_>) -> Result<PackedMatrix<W>> {
         PackedMatrix::pack(self.isa, self.team, &matrix)
     }
 
-    fn table(&self, matrix: Matrix<'_>) -> Result<W::Table, BadWeight> {
+    fn table(&self, matrix: Matrix<'_>) -> Result<W::Table> {
         W::Table::from_matrix(self.team, matrix)
     }
 }

@@ -37,7 +37,7 @@ use super::quantise::QuantisedRows;
 use super::softmax::exponentials;
 use super::threads::Threads;
 use super::weight::{Weight, rows};
-use crate::model::matrix::{Matrix, Values};
+use crate::model::matrix::Matrix;
 use crate::model::weights::{LayerNorm, Linear};
 use crate::precision::Precision;
 
@@ -68,7 +68,7 @@ pub fn linear(
         fn run<I: Isa>(self, isa: I) -> Run {
             let Self { epilogue, input, weights, inputs, .. } = self;
             let outputs = weights.len() / inputs;
-            let matrix = Matrix { outputs, inputs, parts: vec![Values::Computed(weights)] };
+            let matrix = Matrix::from_values(outputs, inputs, weights);
             let weight = Threads::Caller
                 .run(|team| PackedMatrix::<W>::pack(isa, team, &matrix))
                 .expect("the weights of a benchmark are finite");

@@ -12,7 +12,8 @@ use super::quantise::QuantisedRows;
 use super::team::{Parts, Team};
 use super::weight::{FloatWeight, Rows, Weight};
 use crate::attribution::ActivationRule;
-use crate::model::matrix::{BadWeight, Matrix};
+use crate::error;
+use crate::model::matrix::Matrix;
 use crate::model::weights::Linear;
 
 /// Multiply-accumulates that make a task worth handing to a thread: some 5 µs.
@@ -37,19 +38,26 @@ pub(crate) struct PackedMatrix<W: Weight> {
 
 impl<W: Weight> PackedMatrix<W> {
     /// Packs a matrix, whose weights must be in `W`'s range.
-    pub fn pack<I: Isa>(_: I, team: &Team, matrix: &Matrix<'_>) -> Result<Self, BadWeight> {
-        Self::from_rows::<I, _>(team, matrix.outputs, matrix.inputs, |row, floats, weights| {
-            W::read_row(matrix, row, floats, weights)
+    pub fn pack<I: Isa>(_: I, team: &Team, matrix: &Matrix<'_>) -> error::Result<Self> {
+        Self::from_rows::<I, _, _>(team, matrix.outputs, matrix.inputs, |rows| {
+            let mut reader = matrix.reader(rows);
+            move |row, floats: &mut [f32], weights: &mut [W]| {
+                W::read_row(&mut reader, row, floats, weights)
+            }
         })
     }
 
-    /// Packs rows of `inputs` weights, each written by `read`, which gets room for as many floats.
-    fn from_rows<I: Isa, E: Send>(
+    /// Packs rows of `inputs` weights. `open` is called for the rows of each panel and returns the function that
+    /// writes one of them, which gets a row of floats as scratch space.
+    fn from_rows<I: Isa, E: Send, R>(
         team: &Team,
         outputs: usize,
         inputs: usize,
-        read: impl Fn(usize, &mut [f32], &mut [W]) -> Result<W::Column, E> + Sync,
-    ) -> Result<Self, E> {
+        open: impl Fn(Range<usize>) -> R + Sync,
+    ) -> Result<Self, E>
+    where
+        R: FnMut(usize, &mut [f32], &mut [W]) -> Result<W::Column, E>,
+    {
         let depth = inputs.next_multiple_of(W::group::<I>());
         let columns = outputs.next_multiple_of(I::PANEL);
         let mut panels = Pages::zeroed(columns * depth);
@@ -59,6 +67,7 @@ impl<W: Weight> PackedMatrix<W> {
             let rows = panel * I::PANEL..outputs.min((panel + 1) * I::PANEL);
             let mut weights = vec![W::default(); I::PANEL * depth];
             let mut floats = vec![0.0; inputs];
+            let mut read = open(rows.clone());
             for (row, weights) in rows.clone().zip(weights.chunks_exact_mut(depth)) {
                 // SAFETY: each task takes the parts of its own panel.
                 let [column] = (unsafe { column_parts.part(row..row + 1) }) else { unreachable!() };
@@ -91,7 +100,7 @@ impl<W: Weight> PackedMatrix<W> {
             }
             Ok::<_, Infallible>(())
         };
-        let Ok(transposed) = Self::from_rows::<I, _>(team, self.inputs, outputs.len(), read);
+        let Ok(transposed) = Self::from_rows::<I, _, _>(team, self.inputs, outputs.len(), |_| read);
         transposed
     }
 
@@ -398,8 +407,7 @@ mod tests {
     use super::*;
     use crate::cpu::isa::on_every_set;
     use crate::cpu::threads::Threads;
-    use crate::model::matrix::Values;
-    use crate::quantization::{LARGEST_WEIGHT, quantise_row};
+    use crate::quantization::{LARGEST_WEIGHT, quantize_row};
     use crate::testing::{assert_close, random, sizes};
 
     #[derive(Clone, Copy)]
@@ -425,7 +433,7 @@ mod tests {
             let int8_weights = |values: &[f32], inputs: usize| {
                 let mut weights = vec![0; inputs];
                 let round = |row: &[f32]| {
-                    let scale = quantise_row(row, LARGEST_WEIGHT, &mut weights);
+                    let scale = quantize_row(row, LARGEST_WEIGHT, &mut weights);
                     weights.iter().map(|&weight| f32::from(weight) * scale).collect::<Vec<_>>()
                 };
                 values.chunks(inputs).flat_map(round).collect()
@@ -454,7 +462,7 @@ mod tests {
             let input = random(3, self.rows * input_stride);
             let before = random(4, self.rows * output_stride);
             let mut output = before.clone();
-            let matrix = Matrix { outputs, inputs, parts: vec![Values::Computed(values)] };
+            let matrix = Matrix::from_values(outputs, inputs, values);
             let linear = Linear {
                 weight: self
                     .threads

@@ -5,7 +5,8 @@ use super::embeddings::Int8Table;
 use super::isa::{Ahead, Isa, Kernel, TileOutput, TileRows};
 use super::team::{Parts, Team};
 use super::weight::{Rows, Weight};
-use crate::model::matrix::{BadWeight, Matrix};
+use crate::error::Result;
+use crate::model::matrix::RowReader;
 use crate::quantization::{LARGEST_WEIGHT, inverse, read_row, step};
 
 /// Values of one task: some microseconds.
@@ -157,12 +158,12 @@ impl Weight for i8 {
     type Table = Int8Table;
 
     fn read_row(
-        matrix: &Matrix<'_>,
+        reader: &mut RowReader<'_>,
         row: usize,
         floats: &mut [f32],
         to: &mut [i8],
-    ) -> Result<Int8Column, BadWeight> {
-        let scale = read_row(matrix, row, LARGEST_WEIGHT, floats, to)?;
+    ) -> Result<Int8Column> {
+        let scale = read_row(reader, row, LARGEST_WEIGHT, floats, to)?;
         Ok(Int8Column { scale, sum: to.iter().copied().map(i32::from).sum() })
     }
 

@@ -7,7 +7,8 @@ use super::embeddings::{FloatTable, Table};
 use super::isa::{Ahead, FLOAT_DEPTH_BLOCK, Isa, TileOutput, TileRows};
 use super::quantise::QuantisedRows;
 use super::team::Team;
-use crate::model::matrix::{BadWeight, Matrix};
+use crate::error::Result;
+use crate::model::matrix::RowReader;
 
 /// Rows of a row-major buffer, `stride` apart.
 #[derive(Clone, Copy)]
@@ -44,13 +45,13 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
     /// Embeddings of a model with such weights.
     type Table: Table;
 
-    /// Reads a row of a matrix, by way of `floats` if need be; both have room for it.
+    /// Reads a row of a matrix; `floats` is scratch space for a row.
     fn read_row(
-        matrix: &Matrix<'_>,
+        reader: &mut RowReader<'_>,
         row: usize,
         floats: &mut [f32],
         to: &mut [Self],
-    ) -> Result<Self::Column, BadWeight>;
+    ) -> Result<Self::Column>;
 
     /// Rows as they are multiplied; `quantised` has room for them.
     fn from_rows<'a, I: Isa>(
@@ -122,12 +123,12 @@ impl Weight for f32 {
     type Table = FloatTable;
 
     fn read_row(
-        matrix: &Matrix<'_>,
+        reader: &mut RowReader<'_>,
         row: usize,
         _: &mut [f32],
         to: &mut [f32],
-    ) -> Result<(), BadWeight> {
-        matrix.read_row(row, to)
+    ) -> Result<()> {
+        reader.read_row(row, to)
     }
 
     fn from_rows<'a, I: Isa>(
@@ -175,12 +176,12 @@ impl Weight for f16 {
     type Table = FloatTable;
 
     fn read_row(
-        matrix: &Matrix<'_>,
+        reader: &mut RowReader<'_>,
         row: usize,
         floats: &mut [f32],
         to: &mut [f16],
-    ) -> Result<(), BadWeight> {
-        matrix.read_halves(row, floats, to)
+    ) -> Result<()> {
+        reader.read_halves(row, floats, to)
     }
 
     fn from_rows<'a, I: Isa>(

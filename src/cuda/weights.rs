@@ -10,8 +10,8 @@ use super::memory::{Address, Buffer};
 use crate::error::Result;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::config::Config;
-use crate::model::matrix::{BadWeight, Matrix};
-use crate::model::weights::{Hold, Layer, LayerNorm, Linear, Model};
+use crate::model::matrix::{Matrix, RowReader};
+use crate::model::weights::{Layer, LayerNorm, Linear, Model, WeightStore};
 use crate::quantization::{LARGEST_EMBEDDING, LARGEST_WEIGHT, read_row};
 
 /// Whether matrices are held in 8 bits; else as halves.
@@ -32,6 +32,14 @@ pub struct HostMatrix {
     inputs: usize,
 }
 
+/// Reader and scratch space of a task that reads rows.
+struct Scratch<'a> {
+    reader: RowReader<'a>,
+    floats: Vec<f32>,
+    bytes: Vec<i8>,
+    halves: Vec<f16>,
+}
+
 /// What a row in 8 bits needs besides its values.
 #[derive(Clone, Copy, Default)]
 struct HostRow {
@@ -40,35 +48,40 @@ struct HostRow {
     sum: i32,
 }
 
-impl Hold for InBytes {
+impl WeightStore for InBytes {
     type Matrix = HostMatrix;
     type Table = HostMatrix;
 
-    fn matrix(&self, matrix: Matrix<'_>) -> Result<HostMatrix, BadWeight> {
+    fn matrix(&self, matrix: Matrix<'_>) -> Result<HostMatrix> {
         self.read(&matrix, LARGEST_WEIGHT)
     }
 
-    fn table(&self, matrix: Matrix<'_>) -> Result<HostMatrix, BadWeight> {
+    fn table(&self, matrix: Matrix<'_>) -> Result<HostMatrix> {
         self.read(&matrix, LARGEST_EMBEDDING)
     }
 }
 
 impl InBytes {
     /// Reads all rows; of 8 bits, `largest` is the largest value.
-    fn read(self, matrix: &Matrix<'_>, largest: i8) -> Result<HostMatrix, BadWeight> {
+    fn read(self, matrix: &Matrix<'_>, largest: i8) -> Result<HostMatrix> {
         let inputs = matrix.inputs;
         let mut bytes = vec![0; matrix.outputs * inputs * self.size()];
-        let scratch = || (vec![0.0; inputs], vec![0i8; inputs], vec![f16::ZERO; inputs]);
-        let read = |(floats, bytes, halves): &mut (Vec<f32>, Vec<i8>, Vec<f16>),
-                    (row, to): (usize, &mut [u8])| {
+        let scratch = || Scratch {
+            reader: matrix.reader(0..matrix.outputs),
+            floats: vec![0.0; inputs],
+            bytes: vec![0; inputs],
+            halves: vec![f16::ZERO; inputs],
+        };
+        let read = |scratch: &mut Scratch<'_>, (row, to): (usize, &mut [u8])| {
+            let Scratch { reader, floats, bytes, halves } = scratch;
             if self.0 {
-                let scale = read_row(matrix, row, largest, floats, bytes)?;
+                let scale = read_row(reader, row, largest, floats, bytes)?;
                 for (to, &value) in to.iter_mut().zip(&*bytes) {
                     *to = value as u8;
                 }
                 Ok(HostRow { scale, sum: bytes.iter().copied().map(i32::from).sum() })
             } else {
-                matrix.read_halves(row, floats, halves)?;
+                reader.read_halves(row, floats, halves)?;
                 for (to, value) in to.as_chunks_mut().0.iter_mut().zip(&*halves) {
                     *to = value.to_le_bytes();
                 }
@@ -78,7 +91,7 @@ impl InBytes {
         let rows = bytes.par_chunks_mut(inputs * self.size()).enumerate();
         let rows: Vec<_> = rows.map_init(scratch, read).collect();
         // Of several rows with bad weights, the first is told of.
-        let rows = rows.into_iter().collect::<Result<_, _>>()?;
+        let rows = rows.into_iter().collect::<Result<_>>()?;
         Ok(HostMatrix { bytes, rows, inputs })
     }
 }

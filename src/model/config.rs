@@ -1,4 +1,4 @@
-//! `config.json` → [`Config`], validated.
+//! Parsing and validation of `config.json`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// No size in a configuration may exceed this; it keeps products of two of them within `usize`.
+/// Largest size in a configuration; products of two sizes fit in 64 bits.
 const LARGEST_SIZE: usize = 1 << 24;
 
-/// The activation between the two layers of the feed-forward network.
+/// Activation between the two layers of the feed-forward network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// `x · Φ(x)` with the exact error function.
@@ -19,19 +19,19 @@ pub enum Activation {
     Relu,
 }
 
-/// What the head's outputs mean, Hugging Face's `problem_type`.
+/// Meaning of the head's outputs, Hugging Face's `problem_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemType {
-    /// One label of several: softmax.
+    /// Exactly one label, by softmax.
     SingleLabelClassification,
-    /// Any number of labels: a sigmoid for each.
+    /// Any number of labels, each by a sigmoid.
     MultiLabelClassification,
-    /// Values, taken as they are.
+    /// Values without an activation.
     Regression,
 }
 
 impl ProblemType {
-    /// Hugging Face's name.
+    /// Returns Hugging Face's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SingleLabelClassification => "single_label_classification",
@@ -41,9 +41,9 @@ impl ProblemType {
     }
 }
 
-/// What `DistilBertConfig` means for inference, in Hugging Face's names.
+/// Settings of `DistilBertConfig` that matter for inference, under Hugging Face's names.
 ///
-/// Fields that `config.json` leaves out have Hugging Face's defaults.
+/// Fields missing from `config.json` have Hugging Face's defaults.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
@@ -53,21 +53,21 @@ pub struct Config {
     pub hidden_dim: usize,
     /// Number of transformer layers.
     pub n_layers: usize,
-    /// Attention heads per layer; divides `dim`.
+    /// Attention heads per layer, a divisor of `dim`.
     pub n_heads: usize,
     /// Rows of the word embedding table.
     pub vocab_size: usize,
-    /// Rows of the position table: the longest text in tokens, special ones included.
+    /// Rows of the position table, the most tokens that a text may have including special ones.
     pub max_position_embeddings: usize,
-    /// Positions are sines and cosines, which a checkpoint may leave out.
+    /// `true` if positions are sines and cosines, which a checkpoint may leave out.
     pub sinusoidal_pos_embds: bool,
     /// Activation of the feed-forward network.
     pub activation: Activation,
-    /// The id of `[PAD]`.
+    /// Token id of `[PAD]`.
     pub pad_token_id: u32,
     /// Names of the head's outputs in order; empty if `config.json` has none.
     pub id2label: Vec<String>,
-    /// What the head's outputs mean, where `config.json` says it.
+    /// Meaning of the head's outputs, if `config.json` states it.
     pub problem_type: Option<ProblemType>,
 }
 
@@ -110,13 +110,13 @@ impl Config {
         Ok(config)
     }
 
-    /// Width of one attention head.
+    /// Returns the width of one attention head.
     pub fn head_size(&self) -> usize {
         self.dim / self.n_heads
     }
 
-    /// What the head's outputs mean: as stated, else regression for one output and a single label
-    /// for more, as Hugging Face decides it.
+    /// Returns the stated problem type, or Hugging Face's default: regression for one output, a single label
+    /// for more.
     pub(crate) fn problem_type_for(&self, outputs: usize) -> ProblemType {
         self.problem_type.unwrap_or(if outputs == 1 {
             ProblemType::Regression
@@ -198,7 +198,7 @@ fn problem_type(json: &Map<String, Value>) -> Result<Option<ProblemType>> {
     })
 }
 
-/// The labels in the order of their ids; `LABEL_0`… for a bare `num_labels`; none if neither is there.
+/// Returns the labels in the order of their ids, `LABEL_0` and so on for a bare `num_labels`, or none.
 fn labels(json: &Map<String, Value>) -> Result<Vec<String>> {
     let labels = match json.get("id2label").filter(|value| !value.is_null()) {
         Some(value) => labels_by_id(value)?,
@@ -218,7 +218,7 @@ fn labels(json: &Map<String, Value>) -> Result<Vec<String>> {
     Ok(labels)
 }
 
-/// Hugging Face's names for outputs without a name.
+/// Returns Hugging Face's default names of outputs.
 pub(crate) fn generic_labels(count: usize) -> Vec<String> {
     (0..count).map(|id| format!("LABEL_{id}")).collect()
 }
@@ -238,7 +238,7 @@ fn labels_by_id(value: &Value) -> Result<Vec<String>> {
     Ok(by_id.into_values().collect())
 }
 
-/// `label2id` must be the inverse of `id2label`, as far as it goes.
+/// Checks that the entries of `label2id` agree with `id2label`.
 fn check_label2id(value: &Value, labels: &[String]) -> Result<()> {
     let agrees = value.as_object().is_some_and(|map| {
         map.iter().all(|(label, id)| {
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_config_has_the_defaults_of_hugging_face() {
+    fn empty_config_has_hugging_face_defaults() {
         let config = parse("{}").unwrap();
         assert_eq!((config.dim, config.hidden_dim), (768, 3072));
         assert_eq!((config.n_layers, config.n_heads), (6, 12));
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_come_in_the_order_of_their_ids() {
+    fn labels_are_in_the_order_of_their_ids() {
         let ids: Vec<String> = (0..12).rev().map(|id| format!("\"{id}\": \"l{id}\"")).collect();
         let config = parse(&format!("{{\"id2label\": {{{}}}}}", ids.join(","))).unwrap();
         assert_eq!(config.id2label[2], "l2");
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_values_name_their_field() {
+    fn errors_name_the_field() {
         for (json, field) in [
             (r#"{"n_layers": 0}"#, "n_layers"),
             (r#"{"dim": 100, "n_heads": 12}"#, "n_heads"),

@@ -1,123 +1,207 @@
-//! Matrices as a checkpoint has them: rows of a memory-mapped file, widened as they are read.
+//! Matrices as a checkpoint stores them, read row by row and widened to `f32`.
+
+use std::ops::Range;
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-/// Halves are widened in blocks of this many, so that the copy in between stays in L1.
+use crate::error::{Error, Result};
+use crate::model::checkpoint::Region;
+
+/// Bytes read at once: enough to make system calls cheap, and few enough to stay in L2 until they are
+/// converted.
+const READ_BLOCK: usize = 64 * 1024;
+
+/// Halves widened at once, so that the copy in between stays in L1.
 const WIDEN_BLOCK: usize = 2048;
 
-/// Columns are read so many at a time, so that what they become part of is written in runs.
+/// Columns transposed at once, so that the rows of the result are written in runs.
 const TRANSPOSE_BLOCK: usize = 32;
 
-/// A weight matrix or a table of embeddings: `outputs` rows of `inputs` values.
+/// A weight matrix or an embedding table: `outputs` rows of `inputs` values.
 pub(crate) struct Matrix<'a> {
     pub outputs: usize,
     pub inputs: usize,
-    /// Matrices of the same size, one below the other.
-    pub parts: Vec<Values<'a>>,
+    /// Tensors of equally many rows, one below the other.
+    parts: Vec<Values<'a>>,
 }
 
-/// Row-major little-endian values.
-pub(crate) enum Values<'a> {
-    F32(&'a [u8]),
-    F16(&'a [u8]),
-    Bf16(&'a [u8]),
-    /// With one scale for each row.
+/// Row-major values of a named tensor.
+pub(crate) struct Values<'a> {
+    /// Name of the tensor in the checkpoint.
+    pub name: String,
+    pub data: Data<'a>,
+}
+
+/// Location and type of values. Stored ones are little-endian.
+pub(crate) enum Data<'a> {
+    F32(Region<'a>),
+    F16(Region<'a>),
+    Bf16(Region<'a>),
+    /// 8-bit integers with one scale per row.
     Int8 {
-        bytes: &'a [u8],
+        region: Region<'a>,
         scales: Vec<f32>,
     },
-    /// Not from a file.
+    /// Values that were computed, or that could not be used in their stored order.
     Computed(Vec<f32>),
 }
 
-/// A weight that is no number, or that the form in which it is to be held cannot express.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BadWeight {
-    /// Row-major index.
-    pub index: usize,
-    pub found: f32,
-}
-
 impl<'a> Matrix<'a> {
-    /// The part that has a row, and the row's place in it.
-    fn part(&self, row: usize) -> (&Values<'a>, usize) {
-        let rows = self.outputs / self.parts.len();
-        (&self.parts[row / rows], row % rows)
+    /// Stacks tensors of `part_rows` rows each.
+    pub fn stack(part_rows: usize, inputs: usize, parts: Vec<Values<'a>>) -> Self {
+        Self { outputs: part_rows * parts.len(), inputs, parts }
     }
 
-    /// Reads a row as `f32`; gives its first value that is not finite as an error.
-    pub fn read_row(&self, row: usize, to: &mut [f32]) -> Result<(), BadWeight> {
-        let (part, part_row) = self.part(row);
-        part.read(part_row * self.inputs, part_row, &mut to[..self.inputs]);
-        // Without a way out of the loop, so that it is vectorised.
-        if to.iter().fold(true, |all, value| all & value.is_finite()) {
+    /// Wraps row-major values.
+    #[cfg(any(test, feature = "kernels"))]
+    pub fn from_values(outputs: usize, inputs: usize, values: Vec<f32>) -> Self {
+        assert_eq!(values.len(), outputs * inputs, "one value per row and column");
+        let name = String::new();
+        Self::stack(outputs, inputs, vec![Values { name, data: Data::Computed(values) }])
+    }
+
+    /// Returns a reader of some rows.
+    pub fn reader(&self, rows: Range<usize>) -> RowReader<'_> {
+        RowReader { matrix: self, end: rows.end, buffer: Vec::new(), buffered: 0..0 }
+    }
+
+    /// Reads rows as `f32`, straight into `to` if that is how they are stored.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] with the first value that is not finite; those of [`Region::read`].
+    pub fn read_rows(&self, rows: Range<usize>, to: &mut [f32]) -> Result<()> {
+        let mut reader = self.reader(rows.clone());
+        let mut row = rows.start;
+        let mut to = &mut to[..rows.len() * self.inputs];
+        while row < rows.end {
+            let (part, part_row) = self.part(row);
+            let count = match part.data {
+                Data::F32(_) => self.block(row, rows.end, size_of::<f32>()).len(),
+                _ => 1,
+            };
+            let (values, rest) = to.split_at_mut(count * self.inputs);
+            match part.data {
+                Data::F32(region) => {
+                    let start = part_row * self.inputs * size_of::<f32>();
+                    region.read(&part.name, start, bytes_of(values))?;
+                    values
+                        .iter_mut()
+                        .for_each(|value| *value = f32::from_bits(u32::from_le(value.to_bits())));
+                }
+                _ => reader.load_row(row, values)?,
+            }
+            self.check_finite(row, values)?;
+            (row, to) = (row + count, rest);
+        }
+        Ok(())
+    }
+
+    /// Returns the tensor that stores a row, and the row's index in it.
+    fn part(&self, row: usize) -> (&Values<'a>, usize) {
+        let part_rows = self.outputs / self.parts.len();
+        (&self.parts[row / part_rows], row % part_rows)
+    }
+
+    /// Returns the rows from `row` on that are read at once: those before `end` that are in the same tensor and
+    /// fill a block.
+    fn block(&self, row: usize, end: usize, value_size: usize) -> Range<usize> {
+        let part_end = row - self.part(row).1 + self.outputs / self.parts.len();
+        let block_rows = (READ_BLOCK / (self.inputs * value_size).max(1)).max(1);
+        row..end.min(part_end).min(row + block_rows)
+    }
+
+    /// Returns an error that names the first value of `values` that is not finite; they begin at row `row`.
+    fn check_finite(&self, row: usize, values: &[f32]) -> Result<()> {
+        // Without an early exit, so that the loop is vectorized.
+        if values.iter().fold(true, |all, value| all & value.is_finite()) {
             return Ok(());
         }
-        let column = to.iter().position(|value| !value.is_finite()).unwrap_or(0);
-        Err(BadWeight { index: row * self.inputs + column, found: to[column] })
+        let index = values.iter().position(|value| !value.is_finite()).unwrap_or(0);
+        Err(self.bad_value(row, index, values[index]))
     }
 
-    /// Reads a row as halves, by way of `floats`, which has room for it; gives its first value that is too
-    /// large for one as an error.
-    pub fn read_halves(
-        &self,
-        row: usize,
-        floats: &mut [f32],
-        to: &mut [f16],
-    ) -> Result<(), BadWeight> {
+    /// Creates the error of a value that is not finite, or that the precision cannot express. Its index is
+    /// counted from the first value of row `row`.
+    pub fn bad_value(&self, row: usize, index: usize, found: f32) -> Error {
+        let (part, part_row) = self.part(row);
+        let (name, index) = (part.name.clone(), part_row * self.inputs + index);
+        if found.is_finite() {
+            Error::OutOfRange { name, index, found }
+        } else {
+            Error::NotFinite { name, index, found }
+        }
+    }
+}
+
+/// Reader of a matrix's rows with a buffer of its own, so that threads share nothing.
+///
+/// Rows may be read in any order; ascending is what is fast.
+pub(crate) struct RowReader<'a> {
+    matrix: &'a Matrix<'a>,
+    /// First row that will not be read.
+    end: usize,
+    buffer: Vec<u8>,
+    /// Rows whose bytes are in `buffer`.
+    buffered: Range<usize>,
+}
+
+impl<'a> RowReader<'a> {
+    pub fn matrix(&self) -> &'a Matrix<'a> {
+        self.matrix
+    }
+
+    /// Reads a row as `f32`.
+    ///
+    /// # Errors
+    /// Those of [`Matrix::read_rows`].
+    pub fn read_row(&mut self, row: usize, to: &mut [f32]) -> Result<()> {
+        self.load_row(row, to)?;
+        self.matrix.check_finite(row, to)
+    }
+
+    /// Reads a row as halves; `floats` is scratch space of the same length.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] with the first value that is too large for a half; those of
+    /// [`read_row`](Self::read_row).
+    pub fn read_halves(&mut self, row: usize, floats: &mut [f32], to: &mut [f16]) -> Result<()> {
         self.read_row(row, floats)?;
         to.convert_from_f32_slice(floats);
         match to.iter().position(|half| half.is_infinite()) {
             None => Ok(()),
-            Some(column) => {
-                Err(BadWeight { index: row * self.inputs + column, found: floats[column] })
-            }
+            Some(column) => Err(self.matrix.bad_value(row, column, floats[column])),
         }
     }
 
-    /// A row in 8 bits with its scale, if it is stored so.
-    pub fn int8_row(&self, row: usize) -> Option<(&'a [u8], f32)> {
-        let (Values::Int8 { bytes, scales }, row) = self.part(row) else { return None };
-        Some((&bytes[row * self.inputs..][..self.inputs], scales[row]))
-    }
-}
-
-impl Values<'_> {
-    /// The matrix of `rows` rows of `len` whose transpose these are, as `f32`.
-    pub fn transposed(&self, rows: usize, len: usize) -> Self {
-        let mut stored = vec![0.0; TRANSPOSE_BLOCK * rows];
-        let mut values = vec![0.0; rows * len];
-        for start in (0..len).step_by(TRANSPOSE_BLOCK) {
-            let columns = start..len.min(start + TRANSPOSE_BLOCK);
-            let stored = &mut stored[..columns.len() * rows];
-            self.read(start * rows, 0, stored);
-            for row in 0..rows {
-                let values = &mut values[row * len..][columns.clone()];
-                for (value, column) in values.iter_mut().zip(stored.chunks_exact(rows)) {
-                    *value = column[row];
-                }
-            }
-        }
-        Self::Computed(values)
+    /// Returns an 8-bit row with its scale, or `None` if the matrix is stored in another type.
+    ///
+    /// # Errors
+    /// Those of [`Region::read`].
+    pub fn int8_row(&mut self, row: usize) -> Result<Option<(&[u8], f32)>> {
+        let (part, part_row) = self.matrix.part(row);
+        let Data::Int8 { region, scales } = &part.data else { return Ok(None) };
+        let bytes = self.stored_row(row, *region, 1)?;
+        Ok(Some((bytes, scales[part_row])))
     }
 
-    /// Reads values of a row from an index on.
-    fn read(&self, start: usize, row: usize, to: &mut [f32]) {
-        let end = start + to.len();
-        match self {
-            Self::F32(bytes) => {
-                let values = &bytes.as_chunks().0[start..end];
+    /// Reads a row without a check of its values.
+    fn load_row(&mut self, row: usize, to: &mut [f32]) -> Result<()> {
+        let (part, part_row) = self.matrix.part(row);
+        let to = &mut to[..self.matrix.inputs];
+        match &part.data {
+            Data::F32(region) => {
+                let values = self.stored_row(row, *region, 4)?.as_chunks().0;
                 for (to, &bytes) in to.iter_mut().zip(values) {
                     *to = f32::from_le_bytes(bytes);
                 }
             }
-            Self::F16(bytes) => {
-                let halves = &bytes.as_chunks().0[start..end];
+            Data::F16(region) => {
+                let halves = self.stored_row(row, *region, 2)?.as_chunks().0;
                 widen(halves, f16::from_le_bytes, |half, wide| half.convert_to_f32_slice(wide), to);
             }
-            Self::Bf16(bytes) => {
-                let halves = &bytes.as_chunks().0[start..end];
+            Data::Bf16(region) => {
+                let halves = self.stored_row(row, *region, 2)?.as_chunks().0;
                 widen(
                     halves,
                     bf16::from_le_bytes,
@@ -125,17 +209,72 @@ impl Values<'_> {
                     to,
                 );
             }
-            Self::Int8 { bytes, scales } => {
-                for (to, &byte) in to.iter_mut().zip(&bytes[start..end]) {
-                    *to = f32::from(byte as i8) * scales[row];
+            Data::Int8 { region, scales } => {
+                let scale = scales[part_row];
+                for (to, &byte) in to.iter_mut().zip(self.stored_row(row, *region, 1)?) {
+                    *to = f32::from(byte as i8) * scale;
                 }
             }
-            Self::Computed(values) => to.copy_from_slice(&values[start..end]),
+            Data::Computed(values) => {
+                to.copy_from_slice(&values[part_row * to.len()..][..to.len()]);
+            }
         }
+        Ok(())
+    }
+
+    /// Returns the bytes of a row, read along with as many of the rows that follow as fill a block.
+    fn stored_row(&mut self, row: usize, region: Region<'_>, value_size: usize) -> Result<&[u8]> {
+        let row_bytes = self.matrix.inputs * value_size;
+        if !self.buffered.contains(&row) {
+            let (part, part_row) = self.matrix.part(row);
+            let block = self.matrix.block(row, self.end, value_size);
+            // A failed read leaves nothing to find.
+            self.buffered = 0..0;
+            self.buffer.resize(block.len() * row_bytes, 0);
+            region.read(&part.name, part_row * row_bytes, &mut self.buffer)?;
+            self.buffered = block;
+        }
+        Ok(&self.buffer[(row - self.buffered.start) * row_bytes..][..row_bytes])
     }
 }
 
-/// Widens little-endian halves a block at a time with the crate's vectorised conversion.
+impl Values<'_> {
+    /// Returns the transpose, a matrix of `rows` rows of `len` values, as `f32`.
+    ///
+    /// # Errors
+    /// Those of [`Region::read`]; values are not checked.
+    pub fn transposed(self, rows: usize, len: usize) -> Result<Self> {
+        let name = self.name.clone();
+        let stored = Matrix::stack(len, rows, vec![self]);
+        let mut reader = stored.reader(0..len);
+        let mut block = vec![0.0; TRANSPOSE_BLOCK.min(len) * rows];
+        let mut values = vec![0.0; rows * len];
+        for start in (0..len).step_by(TRANSPOSE_BLOCK) {
+            let columns = start..len.min(start + TRANSPOSE_BLOCK);
+            let block = &mut block[..columns.len() * rows];
+            for (column, to) in columns.clone().zip(block.chunks_exact_mut(rows)) {
+                reader.load_row(column, to)?;
+            }
+            for row in 0..rows {
+                let values = &mut values[row * len..][columns.clone()];
+                for (value, column) in values.iter_mut().zip(block.chunks_exact(rows)) {
+                    *value = column[row];
+                }
+            }
+        }
+        Ok(Values { name, data: Data::Computed(values) })
+    }
+}
+
+/// Returns the memory of floats as bytes.
+fn bytes_of(values: &mut [f32]) -> &mut [u8] {
+    let len = size_of_val(values);
+    // SAFETY: the bytes are exactly those of `values`, which stays mutably borrowed as long as they are. A byte
+    // needs no alignment, and every pattern of bits is an `f32`.
+    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), len) }
+}
+
+/// Widens little-endian halves a block at a time with the `half` crate's vectorized conversion.
 fn widen<H: Copy + Default>(
     halves: &[[u8; 2]],
     from_le_bytes: fn([u8; 2]) -> H,
@@ -149,5 +288,108 @@ fn widen<H: Copy + Default>(
             *half = from_le_bytes(bytes);
         }
         convert(block, wide);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::model::checkpoint::Source;
+
+    const ROWS: usize = 40;
+    const INPUTS: usize = 700;
+
+    /// Returns the same values, all of them exact in every type, as stored in `F32`, `F16`, `BF16` and `I8`.
+    fn sources() -> [Source; 4] {
+        let values = || (0..ROWS * INPUTS).map(|index| (index * 7 % 255) as f32 - 127.0);
+        let source = |bytes| Source::from_bytes(Path::new("weights"), bytes);
+        [
+            source(values().flat_map(f32::to_le_bytes).collect()),
+            source(values().flat_map(|value| f16::from_f32(value).to_le_bytes()).collect()),
+            source(values().flat_map(|value| bf16::from_f32(value).to_le_bytes()).collect()),
+            source(values().map(|value| value as i8 as u8).collect()),
+        ]
+    }
+
+    fn part(source: &Source, dtype: usize) -> Values<'_> {
+        let region = Region { source, offset: 0, len: usize::try_from(source.len()).unwrap() };
+        let data = match dtype {
+            0 => Data::F32(region),
+            1 => Data::F16(region),
+            2 => Data::Bf16(region),
+            _ => Data::Int8 { region, scales: vec![1.0; ROWS] },
+        };
+        Values { name: format!("part {dtype}"), data }
+    }
+
+    #[test]
+    fn reads_rows_of_every_type_in_any_order() {
+        let sources = sources();
+        let parts = sources.iter().enumerate().map(|(dtype, source)| part(source, dtype));
+        let matrix = Matrix::stack(ROWS, INPUTS, parts.collect());
+        assert_eq!(matrix.outputs, 4 * ROWS);
+        let expected = |row: usize| {
+            let indices = row % ROWS * INPUTS..(row % ROWS + 1) * INPUTS;
+            indices.map(|index| (index * 7 % 255) as f32 - 127.0).collect::<Vec<_>>()
+        };
+        let mut reader = matrix.reader(0..matrix.outputs);
+        let mut row_values = vec![0.0; INPUTS];
+        for row in (0..matrix.outputs).chain((0..matrix.outputs).rev().step_by(3)) {
+            reader.read_row(row, &mut row_values).unwrap();
+            assert_eq!(row_values, expected(row), "row {row}");
+        }
+        let rows = ROWS / 2..matrix.outputs - 1;
+        let mut values = vec![0.0; rows.len() * INPUTS];
+        matrix.read_rows(rows.clone(), &mut values).unwrap();
+        assert_eq!(values, rows.flat_map(expected).collect::<Vec<_>>());
+        let int8 = 3 * ROWS..4 * ROWS;
+        assert!(
+            (0..matrix.outputs)
+                .all(|row| { reader.int8_row(row).unwrap().is_some() == int8.contains(&row) })
+        );
+    }
+
+    #[test]
+    fn transposes() {
+        let source = &sources()[1];
+        let stored = Matrix::stack(ROWS, INPUTS, vec![part(source, 1)]);
+        let transposed = part(source, 1).transposed(INPUTS, ROWS).unwrap();
+        let transposed = Matrix::stack(INPUTS, ROWS, vec![transposed]);
+        let [from, to] = [stored, transposed].map(|matrix| {
+            let mut values = vec![0.0; ROWS * INPUTS];
+            matrix.read_rows(0..matrix.outputs, &mut values).unwrap();
+            values
+        });
+        for row in 0..ROWS {
+            for column in 0..INPUTS {
+                assert_eq!(from[row * INPUTS + column], to[column * ROWS + row]);
+            }
+        }
+    }
+
+    #[test]
+    fn errors_name_the_tensor_and_the_index_within_it() {
+        let mut values = vec![0.0; 6];
+        values[4] = f32::INFINITY;
+        let part =
+            |name: &str, values| Values { name: name.to_owned(), data: Data::Computed(values) };
+        let parts = vec![part("good", vec![0.0; 6]), part("bad", values)];
+        let matrix = Matrix::stack(2, 3, parts);
+        match matrix.read_rows(0..4, &mut [0.0; 12]).unwrap_err() {
+            Error::NotFinite { name, index: 4, found } => {
+                assert_eq!((name.as_str(), found), ("bad", f32::INFINITY));
+            }
+            other => panic!("{other}"),
+        }
+        let source = Source::from_bytes(Path::new("weights"), vec![0; 10]);
+        let region = Region { source: &source, offset: 0, len: 12 };
+        let values = Values { name: "short".to_owned(), data: Data::F32(region) };
+        let matrix = Matrix::stack(1, 3, vec![values]);
+        match matrix.reader(0..1).read_row(0, &mut [0.0; 3]).unwrap_err() {
+            Error::FileChanged { reason, .. } => assert!(reason.contains("`short`"), "{reason}"),
+            other => panic!("{other}"),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! A checkpoint's configuration and named tensors, and the weights of a model made of them.
+//! Configuration, named tensors and weights of a model, independent of any backend.
 
 pub(crate) mod checkpoint;
 pub(crate) mod config;

@@ -1,25 +1,25 @@
-//! The architecture as data: embeddings, layers and head, generic over how a matrix is held.
+//! The architecture as data: embeddings, layers and head, generic over how a backend stores a matrix.
 //!
-//! A backend says how it wants a [`Matrix`] (packed, halved, quantised, on a device) and gets the
-//! whole model with every matrix in that form; small vectors stay `f32`.
+//! A backend implements [`WeightStore`], which turns a [`Matrix`] into its own form (packed, halved, quantized,
+//! on a device), and gets the whole model with every matrix in that form. Small vectors stay `f32`.
 
 use crate::error::{Error, Result};
 use crate::model::checkpoint::Checkpoint;
 use crate::model::config::{Config, generic_labels};
-use crate::model::matrix::{BadWeight, Matrix, Values};
+use crate::model::matrix::{Data, Matrix, Values};
 
-/// DistilBERT's own value: its configuration has no field for it.
+/// Epsilon of DistilBERT's layer norms, for which `config.json` has no field.
 const LAYER_NORM_EPS: f32 = 1e-12;
 
-/// How a backend holds weights.
-pub(crate) trait Hold {
-    /// A matrix of a linear layer.
+/// Form in which a backend stores weights.
+pub(crate) trait WeightStore {
+    /// Matrix of a linear layer.
     type Matrix;
-    /// A table of embeddings.
+    /// Table of embeddings.
     type Table;
 
-    fn matrix(&self, matrix: Matrix<'_>) -> Result<Self::Matrix, BadWeight>;
-    fn table(&self, matrix: Matrix<'_>) -> Result<Self::Table, BadWeight>;
+    fn matrix(&self, matrix: Matrix<'_>) -> Result<Self::Matrix>;
+    fn table(&self, matrix: Matrix<'_>) -> Result<Self::Table>;
 }
 
 /// `y = W x + b`.
@@ -70,33 +70,45 @@ pub(crate) struct Model<M, T> {
 }
 
 impl<M, T> Model<M, T> {
-    /// Loads tensor after tensor, and lets go of each layer's file pages before the next, so that at no time
-    /// two copies of the weights are in memory.
+    /// Loads tensor after tensor, each read once and straight into the form that `store` gives it.
     ///
-    /// The configuration's labels are completed with `LABEL_0`… where it has none.
+    /// A configuration without labels gets `LABEL_0`, `LABEL_1` and so on.
+    ///
+    /// # Errors
+    /// [`Error::FileChanged`] if a weight file was written to meanwhile; otherwise an error that names the tensor
+    /// or file at fault.
     pub fn load(
+        config: Config,
+        checkpoint: &Checkpoint,
+        store: &impl WeightStore<Matrix = M, Table = T>,
+    ) -> Result<Self> {
+        let model = Self::load_tensors(config, checkpoint, store);
+        // A change explains whatever else seems wrong with the tensors.
+        checkpoint.check_unchanged()?;
+        model
+    }
+
+    fn load_tensors(
         mut config: Config,
         checkpoint: &Checkpoint,
-        hold: &impl Hold<Matrix = M, Table = T>,
+        store: &impl WeightStore<Matrix = M, Table = T>,
     ) -> Result<Self> {
-        let loader = Loader { checkpoint, hold };
+        let loader = Loader { checkpoint, store };
         let outputs = head_outputs(checkpoint, &config)?;
         if config.id2label.is_empty() {
             config.id2label = generic_labels(outputs);
         }
         let embeddings = loader.embeddings(&config)?;
-        checkpoint.release();
         let mut layers = Vec::new();
         for index in 0..config.n_layers {
             layers.push(loader.layer(&config, index)?);
-            checkpoint.release();
         }
         let head = loader.head(&config, outputs)?;
         Ok(Self { config, embeddings, layers, head })
     }
 }
 
-/// Rows of `classifier.weight`, which must agree with the labels where there are any.
+/// Returns the rows of `classifier.weight`, which must match the labels if there are any.
 fn head_outputs(checkpoint: &Checkpoint, config: &Config) -> Result<usize> {
     let labels = config.id2label.len();
     match checkpoint.shape("classifier.weight") {
@@ -116,37 +128,35 @@ fn head_outputs(checkpoint: &Checkpoint, config: &Config) -> Result<usize> {
     }
 }
 
-struct Loader<'a, H> {
+struct Loader<'a, S> {
     checkpoint: &'a Checkpoint,
-    hold: &'a H,
+    store: &'a S,
 }
 
-impl<H: Hold> Loader<'_, H> {
-    fn embeddings(&self, config: &Config) -> Result<Embeddings<H::Table>> {
+impl<S: WeightStore> Loader<'_, S> {
+    fn embeddings(&self, config: &Config) -> Result<Embeddings<S::Table>> {
         const WORDS: &str = "embeddings.word_embeddings.weight";
         const POSITIONS: &str = "embeddings.position_embeddings.weight";
         let (words, positions, dim) =
             (config.vocab_size, config.max_position_embeddings, config.dim);
         let word = self.checkpoint.encoder_matrix(WORDS, words, dim)?;
-        // The table is a weight in Hugging Face too; the formula only fills in for an absent one.
+        // Hugging Face treats the table as a weight too; the formula only replaces a missing one.
         let position =
             if config.sinusoidal_pos_embds && !self.checkpoint.has_encoder_tensor(POSITIONS) {
-                Values::Computed(sinusoidal_positions(positions, dim))
+                let table = sinusoidal_positions(positions, dim)?;
+                Values { name: POSITIONS.to_owned(), data: Data::Computed(table) }
             } else {
                 self.checkpoint.encoder_matrix(POSITIONS, positions, dim)?
             };
-        let table = |name: &str, rows, values| {
-            let matrix = Matrix { outputs: rows, inputs: dim, parts: vec![values] };
-            self.hold.table(matrix).map_err(|bad| bad_weight(name.to_owned(), bad))
-        };
+        let table = |rows, values| self.store.table(Matrix::stack(rows, dim, vec![values]));
         Ok(Embeddings {
-            word: table(WORDS, words, word)?,
-            position: table(POSITIONS, positions, position)?,
+            word: table(words, word)?,
+            position: table(positions, position)?,
             layer_norm: self.layer_norm("embeddings.LayerNorm", dim)?,
         })
     }
 
-    fn layer(&self, config: &Config, index: usize) -> Result<Layer<H::Matrix>> {
+    fn layer(&self, config: &Config, index: usize) -> Result<Layer<S::Matrix>> {
         let (dim, hidden_dim) = (config.dim, config.hidden_dim);
         let name = |part: &str| format!("transformer.layer.{index}.{part}");
         let attention = |part: &str| name(&format!("attention.{part}"));
@@ -164,7 +174,7 @@ impl<H: Hold> Loader<'_, H> {
         })
     }
 
-    fn head(&self, config: &Config, outputs: usize) -> Result<Head<H::Matrix>> {
+    fn head(&self, config: &Config, outputs: usize) -> Result<Head<S::Matrix>> {
         let dim = config.dim;
         Ok(Head {
             pre_classifier: self.head_linear("pre_classifier", dim, dim)?,
@@ -181,61 +191,42 @@ impl<H: Hold> Loader<'_, H> {
         })
     }
 
-    /// One linear layer out of several of `outputs` each, stacked in the order of `names`.
+    /// Loads several linear layers of `outputs` each as one, stacked in the order of `names`.
     fn encoder_linear(
         &self,
         names: &[String],
         outputs: usize,
         inputs: usize,
-    ) -> Result<Linear<H::Matrix>> {
+    ) -> Result<Linear<S::Matrix>> {
         let mut parts = Vec::new();
         let mut bias = Vec::new();
         for name in names {
-            parts.push(self.checkpoint.encoder_matrix(
-                &format!("{name}.weight"),
-                outputs,
-                inputs,
-            )?);
+            let weight = format!("{name}.weight");
+            parts.push(self.checkpoint.encoder_matrix(&weight, outputs, inputs)?);
             bias.extend(self.checkpoint.encoder_tensor(&format!("{name}.bias"), &[outputs])?);
         }
-        self.linear(names, Matrix { outputs: outputs * names.len(), inputs, parts }, bias)
+        let weight = self.store.matrix(Matrix::stack(outputs, inputs, parts))?;
+        Ok(Linear { weight, bias })
     }
 
-    fn head_linear(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear<H::Matrix>> {
+    fn head_linear(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear<S::Matrix>> {
         let values = self.checkpoint.matrix(&format!("{name}.weight"), outputs, inputs)?;
         let bias = self.checkpoint.tensor(&format!("{name}.bias"), &[outputs])?;
-        self.linear(&[name.to_owned()], Matrix { outputs, inputs, parts: vec![values] }, bias)
-    }
-
-    /// Hands the matrix, stacked of the matrices of `names`, to the backend.
-    fn linear(
-        &self,
-        names: &[String],
-        matrix: Matrix<'_>,
-        bias: Vec<f32>,
-    ) -> Result<Linear<H::Matrix>> {
-        let part = matrix.outputs * matrix.inputs / names.len();
-        let weight = self.hold.matrix(matrix).map_err(|BadWeight { index, found }| {
-            let name = format!("{}.weight", names[index / part]);
-            bad_weight(name, BadWeight { index: index % part, found })
-        })?;
+        let weight = self.store.matrix(Matrix::stack(outputs, inputs, vec![values]))?;
         Ok(Linear { weight, bias })
     }
 }
 
-/// The error of a weight that is no number, or too large for the form in which it is to be held.
-pub(crate) fn bad_weight(name: String, BadWeight { index, found }: BadWeight) -> Error {
-    if found.is_finite() {
-        Error::OutOfRange { name, index, found }
-    } else {
-        Error::NotFinite { name, index, found }
-    }
-}
-
-/// Hugging Face's `create_sinusoidal_embeddings`: column `j` of row `p` is the sine (even `j`) or
+/// Computes Hugging Face's `create_sinusoidal_embeddings`: column `j` of row `p` is the sine (even `j`) or
 /// the cosine (odd `j`) of `p / 10000^(2·⌊j/2⌋/dim)`, in `f64`, rounded once.
-fn sinusoidal_positions(positions: usize, dim: usize) -> Vec<f32> {
-    let mut table = Vec::with_capacity(positions * dim);
+fn sinusoidal_positions(positions: usize, dim: usize) -> Result<Vec<f32>> {
+    let mut table = Vec::new();
+    let len = positions.checked_mul(dim).unwrap_or(usize::MAX);
+    table.try_reserve_exact(len).map_err(|_| Error::Config {
+        field: "max_position_embeddings",
+        expected: "a number of positions that fit in memory".to_owned(),
+        found: positions.to_string(),
+    })?;
     for position in 0..positions {
         for column in 0..dim {
             let exponent = (2 * (column / 2)) as f64 / dim as f64;
@@ -244,5 +235,5 @@ fn sinusoidal_positions(positions: usize, dim: usize) -> Vec<f32> {
             table.push(value as f32);
         }
     }
-    table
+    Ok(table)
 }

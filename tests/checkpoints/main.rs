@@ -1,6 +1,7 @@
-//! Checkpoints in other forms than `model.safetensors`: what TensorFlow and PyTorch have written, and what
-//! `convert` makes of a checkpoint.
+//! Checkpoints in other formats than `model.safetensors`, conversion, and files that change while being read.
 
+#[cfg(unix)]
+mod changing;
 #[cfg(feature = "tensorflow")]
 mod tensorflow;
 
@@ -17,24 +18,24 @@ use test_support::{bundled_model, ids, list};
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// A model that TensorFlow has saved.
-fn of_tensorflow() -> PathBuf {
+/// Returns the folder of a model saved by TensorFlow.
+fn tensorflow_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/tf_model")
 }
 
-/// Copies all of that folder but the weights.
+/// Copies everything in that folder except the weights.
 fn copy_companions(to: &Path) {
     for file in ["config.json", "vocab.txt"] {
-        std::fs::copy(of_tensorflow().join(file), to.join(file)).unwrap();
+        std::fs::copy(tensorflow_model().join(file), to.join(file)).unwrap();
     }
 }
 
-/// The same model as Transformers has converted it to PyTorch, and the rows of its goldens.
+/// Returns a folder with the same model as converted to PyTorch by Transformers.
 fn twin() -> TempDir {
     let folder = TempDir::new().unwrap();
     copy_companions(folder.path());
     std::fs::copy(
-        of_tensorflow().join("twin.safetensors"),
+        tensorflow_model().join("twin.safetensors"),
         folder.path().join("model.safetensors"),
     )
     .unwrap();
@@ -67,7 +68,7 @@ fn config(folder: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(folder.join("config.json")).unwrap()).unwrap()
 }
 
-/// Writes a model and what `convert` makes of it, and returns both folders.
+/// Writes a model, converts it, and returns both folders.
 fn converted(
     model: &GeneratedModel,
     dtype: impl Into<Option<Precision>>,
@@ -85,12 +86,12 @@ fn error_of(model: &GeneratedModel, dtype: Precision) -> Error {
     model.write(folder.path());
     let out = folder.path().join("out");
     let error = convert(folder.path(), &out, dtype).unwrap_err();
-    assert!(!out.exists(), "something was written in spite of: {error}");
+    assert!(!out.exists(), "something was written despite: {error}");
     error
 }
 
 #[test]
-fn what_is_converted_gives_the_same_bits() {
+fn converted_model_gives_the_same_bits() {
     let batch = small_batch();
     for model in [GeneratedModel::small(), GeneratedModel::small().prefixed()] {
         for dtype in [None, Some(Precision::F32)] {
@@ -100,7 +101,7 @@ fn what_is_converted_gives_the_same_bits() {
                 assert_eq!(logits(&to, precision, &batch), expected, "{precision}");
             }
         }
-        // Weights are rounded as `Precision::F16` rounds them, but embeddings and biases are as well.
+        // `Precision::F16` rounds weights the same way, but not embeddings and biases.
         let (_folder, _, halves) = converted(&model, Precision::F16);
         let rounded = model.clone().stored_as(Dtype::F16).stored_as(Dtype::F32);
         let (_other, from, _) = converted(&rounded, None);
@@ -110,7 +111,7 @@ fn what_is_converted_gives_the_same_bits() {
 }
 
 #[test]
-fn what_is_written_has_the_layout_of_transformers() {
+fn converted_folder_has_the_layout_of_transformers() {
     let model = GeneratedModel::small();
     for (dtype, stored, name) in [
         (None, Dtype::F32, "float32"),
@@ -146,10 +147,10 @@ fn what_is_written_has_the_layout_of_transformers() {
 }
 
 #[test]
-fn labels_that_the_configuration_lacks_are_written() {
+fn writes_labels_missing_from_the_configuration() {
     let mut model = GeneratedModel::small();
     model.config.as_object_mut().unwrap().remove("id2label");
-    // As the generator makes the head without labels.
+    // The generator needs the labels for the size of the head.
     *model.tensor("classifier.bias") = Tensor::new(Dtype::F32, &[3], &[0.5; 3]);
     *model.tensor("classifier.weight") = Tensor::new(Dtype::F32, &[3, 32], &[0.25; 96]);
     model.config.as_object_mut().unwrap().remove("model_type");
@@ -161,7 +162,7 @@ fn labels_that_the_configuration_lacks_are_written() {
 }
 
 #[test]
-fn there_and_back_gives_the_same_file() {
+fn round_trip_gives_the_same_file() {
     let (_folder, from, halves) =
         converted(&GeneratedModel::small().stored_as(Dtype::F16).prefixed(), None);
     assert!(Tensor::read_all(&from).values().all(|tensor| tensor.dtype == Dtype::F16));
@@ -173,7 +174,7 @@ fn there_and_back_gives_the_same_file() {
 }
 
 #[test]
-fn tensors_keep_their_type_if_none_is_asked_for() {
+fn tensors_keep_their_type_by_default() {
     let mut model = GeneratedModel::small().stored_as(Dtype::BF16).prefixed();
     let mixed = model.tensor("classifier.weight").values();
     *model.tensor("classifier.weight") = Tensor::new(Dtype::F16, &[7, 32], &mixed);
@@ -188,7 +189,7 @@ fn tensors_keep_their_type_if_none_is_asked_for() {
 }
 
 #[test]
-fn shards_become_one_file() {
+fn merges_shards_into_one_file() {
     let folder = TempDir::new().unwrap();
     let [shards, single, from, to] =
         ["shards", "single", "from", "to"].map(|name| folder.path().join(name));
@@ -201,20 +202,20 @@ fn shards_become_one_file() {
     convert(&single, &to, None).unwrap();
     assert!(weights(&from) == weights(&to));
     assert!(!from.join("model.safetensors.index.json").exists());
-    // Into the folder itself, where it would overwrite what it reads.
+    // Converting a folder into itself would overwrite the source.
     let error = convert(&shards, &shards, None).unwrap_err();
     assert!(matches!(error, Error::Exists { .. }), "{error}");
     assert_eq!(config(&shards), model.config);
 }
 
 #[test]
-fn in_8_bits_it_is_what_quantize_writes() {
+fn converting_to_int8_equals_quantize() {
     let folder = TempDir::new().unwrap();
     let [quantized, int8, again, wide] =
         ["quantized", "int8", "again", "wide"].map(|name| folder.path().join(name));
     quantize(bundled_model(), &quantized).unwrap();
     convert(bundled_model(), &int8, Precision::Int8).unwrap();
-    // A model in 8 bits stays so.
+    // An int8 model stays int8.
     convert(&int8, &again, None).unwrap();
     for entry in std::fs::read_dir(&quantized).unwrap() {
         let name = entry.unwrap().file_name();
@@ -229,7 +230,7 @@ fn in_8_bits_it_is_what_quantize_writes() {
 }
 
 #[test]
-fn a_weight_too_large_for_halves_is_named() {
+fn names_weight_too_large_for_f16() {
     const NAME: &str = "transformer.layer.1.ffn.lin1.weight";
     let mut model = GeneratedModel::small();
     let mut values = model.tensor(NAME).values();
@@ -240,7 +241,7 @@ fn a_weight_too_large_for_halves_is_named() {
         other => panic!("{other}"),
     }
     converted(&model, Precision::F32);
-    // A tensor of another head is not read by the model, but written.
+    // The model does not read a tensor of another head, but the conversion writes it.
     let mut model = GeneratedModel::small();
     let extra = Tensor::new(Dtype::F32, &[2, 2], &[1.0, 2.0, f32::NAN, 4.0]);
     model.tensors.insert("vocab_projector.weight".to_owned(), extra);
@@ -253,7 +254,7 @@ fn a_weight_too_large_for_halves_is_named() {
 }
 
 #[test]
-fn what_cannot_be_loaded_is_refused_before_anything_is_written() {
+fn rejects_unloadable_source_before_writing() {
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("out");
     let refused = |from: &Path| {
@@ -278,7 +279,7 @@ fn what_cannot_be_loaded_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn what_is_there_already_stays() {
+fn never_overwrites_existing_files() {
     let folder = TempDir::new().unwrap();
     let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
     std::fs::create_dir(&from).unwrap();
@@ -300,14 +301,13 @@ fn what_is_there_already_stays() {
     assert!(matches!(error, Error::Write { .. }), "{error}");
 }
 
-/// A folder where a file cannot be written leaves no part of it under its name.
 #[test]
-fn a_file_has_its_name_only_once_it_is_whole() {
+fn incomplete_files_never_get_their_names() {
     let folder = TempDir::new().unwrap();
     let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
     std::fs::create_dir(&from).unwrap();
     GeneratedModel::small().write(&from);
-    // What the weights would be written to is taken.
+    // The temporary name of the weights is taken by a folder.
     std::fs::create_dir_all(to.join("model.safetensors.partial")).unwrap();
     let error = convert(&from, &to, None).unwrap_err();
     assert!(
@@ -318,7 +318,7 @@ fn a_file_has_its_name_only_once_it_is_whole() {
 }
 
 #[test]
-fn a_pickle_is_refused_with_the_way_out() {
+fn rejects_pickle_with_a_command_that_converts_it() {
     for file in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
         let folder = TempDir::new().unwrap();
         GeneratedModel::small().write_config(folder.path());
@@ -327,7 +327,7 @@ fn a_pickle_is_refused_with_the_way_out() {
         let message = error.to_string();
         assert!(matches!(&error, Error::Pickle { path } if path.ends_with(file)), "{message}");
         assert!(!message.contains('\n') && message.contains("save_pretrained"), "{message}");
-        // Safetensors beside it are taken.
+        // Safetensors beside it take precedence.
         GeneratedModel::small().write(folder.path());
         assert!(Classifier::builder(folder.path()).build().is_ok());
     }
@@ -335,8 +335,8 @@ fn a_pickle_is_refused_with_the_way_out() {
 
 #[cfg(not(feature = "tensorflow"))]
 #[test]
-fn without_the_feature_weights_of_tensorflow_name_it() {
-    let error = Classifier::builder(of_tensorflow()).build().err().unwrap();
+fn tensorflow_weights_name_the_missing_feature() {
+    let error = Classifier::builder(tensorflow_model()).build().err().unwrap();
     let message = error.to_string();
     assert!(matches!(&error, Error::TensorflowNotBuilt { path } if path.ends_with("tf_model.h5")));
     assert!(message.contains("`tensorflow`"), "{message}");

@@ -1,4 +1,4 @@
-//! `tf_model.h5`: the model that TensorFlow has saved is its twin, and damaged files are errors.
+//! `tf_model.h5`: a model saved by TensorFlow equals its PyTorch twin, and damaged files are errors.
 
 use std::ops::Range;
 use std::path::Path;
@@ -8,20 +8,20 @@ use hdf5_pure::FileBuilder;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{cases, config, copy_companions, logits, of_tensorflow, twin, weights};
+use crate::{cases, config, copy_companions, logits, tensorflow_model, twin, weights};
 use test_support::counting::peak;
 use test_support::{Dice, TOLERANCE, largest_error, list, numbers};
 
-/// What a hostile file of 100 kB may make the loader allocate.
+/// Most bytes that a hostile file of 100 kB may make the loader allocate.
 const MOST_MEMORY: usize = 64 << 20;
 
 const WORDS: &str = "distilbert.embeddings.word_embeddings.weight";
 
 fn original() -> Vec<u8> {
-    std::fs::read(of_tensorflow().join("tf_model.h5")).unwrap()
+    std::fs::read(tensorflow_model().join("tf_model.h5")).unwrap()
 }
 
-/// A folder with this for its weights.
+/// Writes a model folder with these weights.
 fn folder_of(file: &[u8]) -> TempDir {
     let folder = TempDir::new().unwrap();
     copy_companions(folder.path());
@@ -38,7 +38,7 @@ fn error_of(file: &[u8]) -> Error {
     open(folder_of(file).path()).err().expect("the file should be refused")
 }
 
-/// The reason why a file is refused as damaged.
+/// Returns the reason for which a file is refused as damaged.
 #[track_caller]
 fn damage(file: &[u8]) -> String {
     match error_of(file) {
@@ -50,14 +50,14 @@ fn damage(file: &[u8]) -> String {
     }
 }
 
-/// Where a file has these bytes.
+/// Returns the ranges of a file that equal `bytes`.
 fn places(file: &[u8], bytes: &[u8]) -> Vec<Range<usize>> {
     let starts = 0..file.len() + 1 - bytes.len();
     let at = |start: usize| start..start + bytes.len();
     starts.map(at).filter(|place| &file[place.clone()] == bytes).collect()
 }
 
-/// The original with some bytes replaced wherever they are.
+/// Returns the original with every occurrence of `bytes` replaced.
 fn with(bytes: &[u8], by: &[u8]) -> Vec<u8> {
     let mut file = original();
     let places = places(&file, bytes);
@@ -69,19 +69,19 @@ fn with(bytes: &[u8], by: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn it_gives_the_bits_of_its_twin() {
+fn matches_twin_bit_for_bit() {
     let (batch, _) = cases();
     let twin = twin();
     for precision in Precision::ALL {
         let expected = logits(twin.path(), precision, &batch);
-        assert_eq!(logits(&of_tensorflow(), precision, &batch), expected, "{precision}");
+        assert_eq!(logits(&tensorflow_model(), precision, &batch), expected, "{precision}");
     }
 }
 
 #[test]
-fn it_gives_the_logits_of_tensorflow_and_of_pytorch() {
+fn matches_logits_tensorflow_model_and_pytorch() {
     let (batch, goldens) = cases();
-    let found = logits(&of_tensorflow(), Precision::F32, &batch);
+    let found = logits(&tensorflow_model(), Precision::F32, &batch);
     for reference in ["tensorflow", "logits"] {
         let rows = list(&goldens["cases"]).iter();
         let expected: Vec<f64> = rows.flat_map(|case: &Value| numbers(&case[reference])).collect();
@@ -91,33 +91,33 @@ fn it_gives_the_logits_of_tensorflow_and_of_pytorch() {
 }
 
 #[test]
-fn what_is_said_of_it_is_what_is_said_of_its_twin() {
+fn model_info_matches_twin() {
     let twin = twin();
-    let [found, expected] =
-        [of_tensorflow().as_path(), twin.path()].map(|folder| open(folder).unwrap().info().clone());
+    let [found, expected] = [tensorflow_model().as_path(), twin.path()]
+        .map(|folder| open(folder).unwrap().info().clone());
     assert_eq!(found.dtypes, ["F32"]);
     assert_eq!((found.dtypes, found.parameters), (expected.dtypes, expected.parameters));
     assert_eq!(found.checkpoint_bytes, original().len());
 }
 
 #[test]
-fn it_is_converted_to_the_file_that_transformers_writes() {
+fn converts_to_the_file_that_transformers_writes() {
     let folder = TempDir::new().unwrap();
     let (twin, out) = (twin(), folder.path().join("out"));
-    convert(of_tensorflow(), &out, None).unwrap();
+    convert(tensorflow_model(), &out, None).unwrap();
     assert!(weights(&out) == weights(twin.path()));
     assert_eq!(config(&out)["torch_dtype"], "float32");
     for dtype in [Precision::F16, Precision::Int8] {
         let [found, expected] =
             ["found", "expected"].map(|name| folder.path().join(format!("{name}-{dtype}")));
-        convert(of_tensorflow(), &found, dtype).unwrap();
+        convert(tensorflow_model(), &found, dtype).unwrap();
         convert(&twin, &expected, dtype).unwrap();
         assert!(weights(&found) == weights(&expected), "{dtype}");
     }
 }
 
 #[test]
-fn safetensors_beside_it_are_taken() {
+fn safetensors_beside_it_take_precedence() {
     let twin = twin();
     std::fs::write(twin.path().join("tf_model.h5"), "no HDF5").unwrap();
     assert!(open(twin.path()).is_ok());
@@ -126,7 +126,7 @@ fn safetensors_beside_it_are_taken() {
 }
 
 #[test]
-fn a_truncated_file_is_refused() {
+fn rejects_truncated_file() {
     let whole = original();
     let lengths = (0..whole.len()).step_by(251).chain(whole.len() - 20..whole.len());
     for len in lengths {
@@ -135,9 +135,9 @@ fn a_truncated_file_is_refused() {
 }
 
 #[test]
-fn a_damaged_file_gives_an_answer_or_an_error() {
+fn damaged_files_load_or_give_an_error() {
     let whole = original();
-    // Most of the file is values; the structure is what its signatures begin.
+    // Most of the file is values; these signatures begin the structure.
     let structure: Vec<usize> = [b"TREE", b"SNOD", b"HEAP", b"\x89HDF"]
         .into_iter()
         .flat_map(|signature| places(&whole, signature))
@@ -157,7 +157,7 @@ fn a_damaged_file_gives_an_answer_or_an_error() {
                     0 => file[place] ^= 1 << dice.below(8),
                     1 => file[place] = dice.below(256) as u8,
                     2 => file[place] = 0xFF,
-                    // An address: of any place, or of none.
+                    // An address within the file or past its end.
                     _ => {
                         let start = (place & !7).min(file.len() - 8);
                         let end = if dice.below(2) == 0 { file.len() } else { usize::MAX };
@@ -179,9 +179,9 @@ fn a_damaged_file_gives_an_answer_or_an_error() {
     assert!(most < MOST_MEMORY, "{most} bytes");
 }
 
-/// A tree each of whose nodes has the next one 32 times: 32 to the power of 40 ways to its end.
+/// Builds a tree in which every node lists the next one 32 times, which makes 32^40 paths.
 #[test]
-fn a_tree_that_widens_without_end_is_refused() {
+fn rejects_tree_with_exponentially_many_paths() {
     const CHILDREN: u16 = 32;
     let mut file = original();
     let root = places(&file, b"TREE")[0].start;
@@ -214,7 +214,7 @@ fn a_tree_that_widens_without_end_is_refused() {
 }
 
 #[test]
-fn a_file_without_the_signature_is_refused() {
+fn rejects_file_without_signature() {
     for file in [b"".as_slice(), b"no HDF5", &[0; 4096]] {
         damage(file);
     }
@@ -228,7 +228,7 @@ fn dataset(build: impl FnOnce(&mut FileBuilder)) -> Vec<u8> {
 }
 
 #[test]
-fn values_in_chunks_are_refused() {
+fn rejects_chunked_values() {
     let chunked = dataset(|file| {
         file.create_dataset("kernel:0")
             .with_f32_data(&[1.0; 64])
@@ -240,7 +240,7 @@ fn values_in_chunks_are_refused() {
 }
 
 #[test]
-fn two_tensors_of_one_name_are_refused() {
+fn rejects_two_tensors_of_one_name() {
     let twice = dataset(|file| {
         file.create_dataset("kernel:0").with_f32_data(&[1.0; 4]).with_shape(&[4]);
         file.create_dataset("gamma:0").with_f32_data(&[1.0; 4]).with_shape(&[4]);
@@ -250,7 +250,7 @@ fn two_tensors_of_one_name_are_refused() {
 }
 
 #[test]
-fn a_file_of_another_model_lacks_a_tensor() {
+fn names_tensor_missing_from_another_model() {
     let other = dataset(|file| {
         file.create_dataset("kernel:0").with_f32_data(&[1.0; 4]).with_shape(&[4]);
     });
@@ -261,7 +261,7 @@ fn a_file_of_another_model_lacks_a_tensor() {
 }
 
 #[test]
-fn shapes_and_tensors_that_the_configuration_does_not_have_are_named() {
+fn names_tensors_that_disagree_with_the_configuration() {
     let error_with = |field: &str, value: usize| {
         let folder = folder_of(&original());
         let mut config = config(folder.path());
@@ -275,7 +275,7 @@ fn shapes_and_tensors_that_the_configuration_does_not_have_are_named() {
         }
         other => panic!("{other}"),
     }
-    // A kernel is stored as 24 rows of 40, and named with the shape that it has in PyTorch.
+    // The file stores 24 rows of 40; the error gives PyTorch's shape.
     match error_with("hidden_dim", 41) {
         Error::TensorShape { name, expected, found } => {
             assert!(name.ends_with("layer.0.ffn.lin1.weight"), "{name}");
@@ -292,11 +292,11 @@ fn shapes_and_tensors_that_the_configuration_does_not_have_are_named() {
 }
 
 #[test]
-fn values_that_are_no_numbers_are_named() {
+fn names_tensor_with_nan() {
     const KERNEL: &str = "distilbert.transformer.layer.1.ffn.lin1.weight";
     let (twin, nan) = (twin(), f32::NAN.to_le_bytes());
     let tensors = test_support::generator::Tensor::read_all(twin.path());
-    // One value of the twin, wherever TensorFlow has put it.
+    // A value of the twin, wherever TensorFlow stores it.
     for (tensor, index) in [(WORDS, 100), (KERNEL, 3 * 24 + 5)] {
         let value = &tensors[tensor].bytes[4 * index..][..4];
         match error_of(&with(value, &nan)) {
@@ -310,8 +310,8 @@ fn values_that_are_no_numbers_are_named() {
 }
 
 #[test]
-fn types_that_weights_cannot_have_are_named() {
-    // IEEE 754's 32 bits as HDF5 says it: class, byte order, places and widths, and at last the bias.
+fn names_tensor_of_unsupported_type() {
+    // HDF5's description of binary32: class, byte order, positions and widths, and last the exponent bias.
     let float = [0x11, 0x20, 0x1F, 0, 4, 0, 0, 0, 0, 0, 32, 0, 23, 8, 0, 23, 127, 0, 0, 0];
     let mut big_endian = float;
     big_endian[1] |= 1;

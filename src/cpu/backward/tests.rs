@@ -15,7 +15,7 @@ use crate::cpu::linear::{Epilogue, LinearScratch, PackedMatrix, Product};
 use crate::cpu::threads::Threads;
 use crate::cpu::weight::{Rows, rows};
 use crate::model::config::Activation;
-use crate::model::matrix::{Matrix, Values};
+use crate::model::matrix::Matrix;
 use crate::model::weights::{LayerNorm, Linear};
 use crate::testing::{assert_all_close, random, sequences, sizes};
 
@@ -168,8 +168,7 @@ impl Kernel for Activated {
         scratch.resize(1);
         Threads::Caller.run(|team| {
             let identity = (0..width * width).map(|at| f32::from(at % (width + 1) == 0)).collect();
-            let identity =
-                Matrix { outputs: width, inputs: width, parts: vec![Values::Computed(identity)] };
+            let identity = Matrix::from_values(width, width, identity);
             let linear = Linear {
                 weight: PackedMatrix::<f32>::pack(isa, team, &identity).unwrap(),
                 bias: vec![0.0; width],

@@ -1,26 +1,27 @@
-//! `tf_model.h5`: where in the HDF5 file each tensor lies, and what PyTorch calls it.
+//! The structure of `tf_model.h5`, which locates each tensor, and the names that PyTorch gives them.
 //!
-//! The library parses the file's structure alone. The values stay where they are, in one run for each
-//! tensor, as Keras writes them.
+//! The HDF5 library parses the structure alone, through bounded positioned reads. Keras writes the values
+//! of a tensor as one contiguous run, which is read when the tensor is asked for.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hdf5_pure::{
     Dataset, Datatype, DatatypeByteOrder, File, FloatingPointLayout, FormatError, Group, Layout,
-    ReadSeekSource, Source,
 };
 
-use super::weight_file::{StoredTensor, ValueKind};
+use super::source::Source;
+use super::weight_file::{Dtype, StoredTensor};
+use crate::error::Result as LoadResult;
 
-/// Groups within groups; Transformers' files have 8.
-const DEEPEST: usize = 32;
+/// Deepest nesting of groups; Transformers writes 8 levels.
+const MAX_DEPTH: usize = 32;
 
-/// Bytes of structure that are read of a file, be it as large as it may: a layer takes 24 kB.
-const MOST_STRUCTURE: u64 = 16 << 20;
+/// Most bytes of structure that are read of a file; a transformer layer takes 24 kB.
+const MAX_STRUCTURE: u64 = 16 << 20;
 
-/// What PyTorch calls the parts of the model, at which its names of tensors begin.
+/// Parts of the model at which PyTorch's tensor names begin.
 const PARTS: [&str; 3] = ["distilbert", "pre_classifier", "classifier"];
 
 const HALF: FloatingPointLayout = FloatingPointLayout {
@@ -33,48 +34,62 @@ const HALF: FloatingPointLayout = FloatingPointLayout {
     exponent_bias: 15,
 };
 
-/// The tensors of a file by their names in PyTorch, or what is wrong with it.
-pub(super) fn tensors(file: &fs::File) -> Result<BTreeMap<String, StoredTensor>, String> {
-    let handle = file.try_clone().map_err(|error| error.to_string())?;
-    let source = ReadSeekSource::new(handle).map_err(|error| error.to_string())?;
-    let limited = Limited { source, left: AtomicU64::new(MOST_STRUCTURE) };
-    let file = File::from_source(limited).map_err(|error| error.to_string())?;
-    let mut tensors = BTreeMap::new();
-    collect(&file.root(), &mut Vec::new(), &mut tensors)?;
-    Ok(tensors)
+/// Returns the tensors of a file by their PyTorch names.
+///
+/// # Errors
+/// [`Error::Checkpoint`](crate::Error::Checkpoint) if the file is damaged.
+pub(super) fn tensors(source: &Arc<Source>) -> LoadResult<BTreeMap<String, StoredTensor>> {
+    let structure = Structure { source: source.clone(), left: AtomicU64::new(MAX_STRUCTURE) };
+    let read = || {
+        let file = File::from_source(structure).map_err(|error| error.to_string())?;
+        let mut tensors = BTreeMap::new();
+        collect(&file.root(), &mut Vec::new(), &mut tensors)?;
+        Ok(tensors)
+    };
+    read().map_err(|reason| source.damaged(reason))
 }
 
-/// Hands out so many bytes and then no more. In a hostile file each node of a tree can have the next one as
-/// all its children, so that a reader finds more of them than its memory holds.
-struct Limited<S> {
-    source: S,
+/// Source that serves at most `left` more bytes.
+///
+/// In a hostile file every node of a tree can name the next one as each of its children, so that a reader
+/// finds more nodes than fit in memory.
+struct Structure {
+    source: Arc<Source>,
     left: AtomicU64,
 }
 
-impl<S: Source> Source for Limited<S> {
+impl hdf5_pure::Source for Structure {
     fn len(&self) -> u64 {
         self.source.len()
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FormatError> {
-        let taken = |left: u64| left.checked_sub(buffer.len() as u64);
-        match self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken) {
-            Ok(_) => self.source.read_at(offset, buffer),
-            Err(_) => Err(FormatError::Source(format!(
-                "its structure takes more than {MOST_STRUCTURE} bytes"
-            ))),
+        let len = buffer.len() as u64;
+        let take = |left: u64| left.checked_sub(len);
+        if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
+            let reason = format!("its structure takes more than {MAX_STRUCTURE} bytes");
+            return Err(FormatError::Source(reason));
         }
+        let end =
+            offset.checked_add(len).ok_or(FormatError::OffsetOverflow { offset, length: len })?;
+        if end > self.source.len() {
+            let [expected, available] =
+                [end, self.source.len()].map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+            return Err(FormatError::UnexpectedEof { expected, available });
+        }
+        let read = self.source.read("its structure", offset, buffer);
+        read.map_err(|error| FormatError::Source(error.to_string()))
     }
 }
 
-/// Adds the tensors of a group, which lies at a path, and of the groups in it.
+/// Adds the tensors of the group at `path` and of its subgroups.
 fn collect(
     group: &Group,
     path: &mut Vec<String>,
     tensors: &mut BTreeMap<String, StoredTensor>,
 ) -> Result<(), String> {
-    if path.len() > DEEPEST {
-        return Err(format!("it has groups more than {DEEPEST} deep"));
+    if path.len() > MAX_DEPTH {
+        return Err(format!("it has groups more than {MAX_DEPTH} deep"));
     }
     for (name, dataset) in group.iter_datasets().map_err(|error| error.to_string())? {
         path.push(name);
@@ -95,9 +110,11 @@ fn collect(
     Ok(())
 }
 
-/// What PyTorch calls the tensor at a path, and whether it has it transposed, as Transformers says it
-/// (`modeling_tf_pytorch_utils.py`). In `classifier/tf_distil_bert_…_1/classifier/kernel:0` the first
-/// two name a layer of Keras and the model, whose name depends on its class and on how many were made.
+/// Returns PyTorch's name for the tensor at a path, and `true` if PyTorch stores it transposed.
+///
+/// The rules are those of Transformers' `modeling_tf_pytorch_utils.py`. In
+/// `classifier/tf_distil_bert_…_1/classifier/kernel:0` the first two parts are a Keras layer and the model, whose
+/// name depends on its class and on how many models the process had created.
 fn pytorch_name(path: &[String]) -> (String, bool) {
     let start = path.iter().rposition(|part| PARTS.contains(&part.as_str())).unwrap_or(0);
     let path = path[start..].join("/").replace("_._", "/");
@@ -114,10 +131,11 @@ fn pytorch_name(path: &[String]) -> (String, bool) {
     (parts.join("."), transposed)
 }
 
+/// Checks a dataset's layout and returns the location of its values.
 fn stored(dataset: &Dataset, transposed: bool) -> Result<StoredTensor, String> {
     let damaged = |error: hdf5_pure::Error| error.to_string();
     let datatype = dataset.datatype().map_err(damaged)?;
-    let (start, len) = match dataset.layout().map_err(damaged)? {
+    let (offset, len) = match dataset.layout().map_err(damaged)? {
         Layout::Contiguous { address: Some(address), size } => (address, size),
         Layout::Contiguous { address: None, .. } => return Err("it has no values".to_owned()),
         _ => return Err("its values are not in one run".to_owned()),
@@ -132,38 +150,35 @@ fn stored(dataset: &Dataset, transposed: bool) -> Result<StoredTensor, String> {
         .map_err(|_| too_large())?;
     let values = shape.iter().try_fold(1, |values: usize, &size| values.checked_mul(size));
     let needed = values
-        .and_then(|values| values.checked_mul(datatype.type_size() as usize))
+        .and_then(|values| values.checked_mul(usize::try_from(datatype.type_size()).ok()?))
         .ok_or_else(too_large)?;
-    let (Ok(start), Ok(len)) = (usize::try_from(start), usize::try_from(len)) else {
-        return Err(too_large());
-    };
+    let len = usize::try_from(len).map_err(|_| too_large())?;
     if len != needed {
         return Err(format!("its shape {shape:?} takes {needed} bytes, found {len}"));
     }
     if len == 0 {
         return Err(format!("its shape {shape:?} leaves no values"));
     }
-    let end = start.checked_add(len).ok_or_else(too_large)?;
     let transposed = transposed && shape.len() == 2;
     if transposed {
         shape.reverse();
     }
-    Ok(StoredTensor { kind: kind(&datatype), shape, transposed, bytes: start..end })
+    Ok(StoredTensor { dtype: dtype(&datatype), shape, transposed, offset, len })
 }
 
-fn kind(datatype: &Datatype) -> ValueKind {
+fn dtype(datatype: &Datatype) -> Dtype {
     match datatype {
         Datatype::FloatingPoint {
             size: 4,
             byte_order: DatatypeByteOrder::LittleEndian,
             layout,
-        } if *layout == FloatingPointLayout::IEEE754_BINARY32 => ValueKind::F32,
+        } if *layout == FloatingPointLayout::IEEE754_BINARY32 => Dtype::F32,
         Datatype::FloatingPoint {
             size: 2,
             byte_order: DatatypeByteOrder::LittleEndian,
             layout,
-        } if *layout == HALF => ValueKind::F16,
-        other => ValueKind::Other(other.to_string()),
+        } if *layout == HALF => Dtype::F16,
+        other => Dtype::Other(other.to_string()),
     }
 }
 
@@ -172,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_of_tensorflow_have_their_names_in_pytorch() {
+    fn translates_tensorflow_paths_to_pytorch_names() {
         const MODEL: &str = "tf_distil_bert_for_sequence_classification";
         for (path, name, transposed) in [
             (

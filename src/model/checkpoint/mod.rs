@@ -1,63 +1,66 @@
-//! Weight files → named tensors.
+//! Weight files and their named tensors.
 //!
-//! A checkpoint is a Hugging Face folder: `model.safetensors`, or its shards with
-//! `model.safetensors.index.json`, or `tf_model.h5` of TensorFlow. Tensors stay in the memory-mapped
-//! files until they are asked for by PyTorch's name, and every one is checked for its shape, its type
-//! and its values on the way out.
+//! A checkpoint is a Hugging Face folder with `model.safetensors`, with the shards that
+//! `model.safetensors.index.json` lists, or with TensorFlow's `tf_model.h5`. Tensors stay in the files
+//! until they are asked for by PyTorch's name. Their shape, type and values are then checked. Files are read
+//! with positioned reads ([`Source`](source::Source)), so a file that changes meanwhile is an error.
 
 #[cfg(feature = "tensorflow")]
 mod hdf5;
 mod safetensors;
+mod source;
 mod weight_file;
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-pub(crate) use self::weight_file::ValueKind;
+pub(crate) use self::source::Region;
+#[cfg(test)]
+pub(crate) use self::source::Source;
+pub(crate) use self::weight_file::Dtype;
 use self::weight_file::{StoredTensor, WeightFile};
 use crate::error::{Error, Result};
 use crate::model::config::read_json_object;
-use crate::model::matrix::{BadWeight, Matrix, Values};
+use crate::model::matrix::{Data, Matrix, Values};
 
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 const SHARD_INDEX: &str = "model.safetensors.index.json";
 const TENSORFLOW_WEIGHTS: &str = "tf_model.h5";
-/// What PyTorch pickles, whole or in shards.
+/// PyTorch's pickled weights, whole or in shards.
 const PICKLES: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
 
-/// The scales of a matrix in 8 bits are a tensor of its name with this suffix.
+/// Suffix that turns the name of an 8-bit matrix into that of its scales.
 pub(crate) const SCALE_SUFFIX: &str = "_scale";
 
-/// The encoder's tensors bear this prefix in a classification checkpoint, and none in a bare
-/// `DistilBertModel`.
+/// Prefix of the encoder's tensors in a classification checkpoint; a bare `DistilBertModel` has none.
 pub(crate) const ENCODER_PREFIX: &str = "distilbert.";
 
 /// The named tensors of a model folder.
 pub struct Checkpoint {
     files: Vec<WeightFile>,
-    /// Tensor name → which of `files` holds it.
+    /// Index in `files` of each tensor's file.
     tensors: BTreeMap<String, usize>,
 }
 
 impl Checkpoint {
-    /// Opens `model.safetensors`; without it the shards that `model.safetensors.index.json` lists;
-    /// without them `tf_model.h5`, as Transformers writes it with TensorFlow.
+    /// Opens `model.safetensors`, or else the shards that `model.safetensors.index.json` lists, or else
+    /// TensorFlow's `tf_model.h5`.
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be read, [`Error::Checkpoint`] if it is damaged;
-    /// [`Error::TensorflowNotBuilt`] or [`Error::Pickle`] if there are weights in no form that is read.
+    /// [`Error::TensorflowNotBuilt`] or [`Error::Pickle`] if the folder has weights in another format.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
-        let there = |name: &str| folder.join(name).exists();
-        let files = if there(WEIGHTS) {
+        let exists = |name: &str| folder.join(name).exists();
+        let files = if exists(WEIGHTS) {
             vec![WeightFile::safetensors(&folder.join(WEIGHTS))?]
-        } else if there(SHARD_INDEX) {
+        } else if exists(SHARD_INDEX) {
             let names = shards(&folder.join(SHARD_INDEX))?;
             let open = |name: &String| WeightFile::safetensors(&folder.join(name));
             names.iter().map(open).collect::<Result<_>>()?
-        } else if there(TENSORFLOW_WEIGHTS) {
+        } else if exists(TENSORFLOW_WEIGHTS) {
             vec![tensorflow_file(folder.join(TENSORFLOW_WEIGHTS))?]
-        } else if let Some(pickle) = PICKLES.into_iter().find(|name| there(name)) {
+        } else if let Some(pickle) = PICKLES.into_iter().find(|name| exists(name)) {
             return Err(Error::Pickle { path: folder.join(pickle) });
         } else {
             vec![WeightFile::safetensors(&folder.join(WEIGHTS))?]
@@ -70,22 +73,30 @@ impl Checkpoint {
         Ok(Self { files, tensors })
     }
 
-    /// A tensor of the encoder, such as `embeddings.word_embeddings.weight`, with or without the
-    /// prefix `distilbert.`, as row-major `f32`.
+    /// Checks that nobody has written to the files since they were opened.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::TensorShape`], [`Error::TensorDtype`] or
-    /// [`Error::NotFinite`], each with the tensor's name.
+    /// [`Error::FileChanged`], or [`Error::Io`].
+    pub fn check_unchanged(&self) -> Result<()> {
+        self.files.iter().try_for_each(WeightFile::check_unchanged)
+    }
+
+    /// Reads a tensor of the encoder, such as `embeddings.word_embeddings.weight`, as row-major `f32`. The
+    /// checkpoint's name for it may have the prefix `distilbert.`.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`], [`Error::TensorShape`], [`Error::TensorDtype`] or [`Error::NotFinite`], each
+    /// with the tensor's name; [`Error::Io`] or [`Error::FileChanged`] with the file's.
     pub fn encoder_tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         self.tensor(&self.encoder_name(name), shape)
     }
 
-    /// A matrix of the encoder, as [`matrix`](Self::matrix) gives it, with or without the prefix.
+    /// Locates a matrix of the encoder like [`matrix`](Self::matrix), with or without the prefix.
     pub(crate) fn encoder_matrix(&self, name: &str, rows: usize, len: usize) -> Result<Values<'_>> {
         self.matrix(&self.encoder_name(name), rows, len)
     }
 
-    /// The name under which the checkpoint has a tensor of the encoder.
+    /// Returns the checkpoint's name for a tensor of the encoder.
     fn encoder_name(&self, name: &str) -> String {
         let prefixed = format!("{ENCODER_PREFIX}{name}");
         if self.tensors.contains_key(&prefixed) || !self.tensors.contains_key(name) {
@@ -95,69 +106,60 @@ impl Checkpoint {
         }
     }
 
-    /// Whether the encoder has a tensor of this name, with or without the prefix.
+    /// Returns `true` if the encoder has a tensor of this name, with or without the prefix.
     pub fn has_encoder_tensor(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
             || self.tensors.contains_key(&format!("{ENCODER_PREFIX}{name}"))
     }
 
-    /// A tensor by its full name, as row-major `f32`.
+    /// Reads a tensor by its full name as row-major `f32`.
     ///
     /// # Errors
-    /// As for [`encoder_tensor`](Self::encoder_tensor).
+    /// Those of [`encoder_tensor`](Self::encoder_tensor).
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let values = self.floats(name, shape)?;
+        // The shape is the stored one, whose size in bytes is within the file.
         let len = shape.iter().product();
-        let row = Matrix { outputs: 1, inputs: len, parts: vec![self.floats(name, shape)?] };
-        let mut values = vec![0.0; len];
-        row.read_row(0, &mut values).map_err(|BadWeight { index, found }| Error::NotFinite {
-            name: name.to_owned(),
-            index,
-            found,
-        })?;
-        Ok(values)
+        let mut floats = vec![0.0; len];
+        Matrix::stack(1, len, vec![values]).read_rows(0..1, &mut floats)?;
+        Ok(floats)
     }
 
-    /// A matrix by its full name, as it is stored: `I8` with its rows' scales in the tensor
-    /// `<name>_scale`, or of floats.
+    /// Locates a matrix by its full name: floats, or `I8` with the rows' scales in the tensor `<name>_scale`.
     ///
     /// # Errors
-    /// As for [`encoder_tensor`](Self::encoder_tensor), but values are not looked at.
+    /// Those of [`encoder_tensor`](Self::encoder_tensor), except that values are not checked.
     pub(crate) fn matrix(&self, name: &str, rows: usize, len: usize) -> Result<Values<'_>> {
-        let (stored, bytes) = self.file(name, &[rows, len])?.tensor(name, &[rows, len])?;
-        if stored.kind != ValueKind::Int8 {
+        let (stored, region) = self.file(name, &[rows, len])?.tensor(name, &[rows, len])?;
+        if stored.dtype != Dtype::Int8 {
             return self.floats(name, &[rows, len]);
         }
         let scales = self.tensor(&format!("{name}{SCALE_SUFFIX}"), &[rows])?;
-        Ok(Values::Int8 { bytes, scales })
+        Ok(Values { name: name.to_owned(), data: Data::Int8 { region, scales } })
     }
 
-    /// A tensor of floats by its full name, as it is stored; values are not looked at.
+    /// Locates a tensor of floats by its full name.
     ///
     /// # Errors
-    /// As for [`matrix`](Self::matrix).
+    /// Those of [`matrix`](Self::matrix).
     pub(crate) fn floats(&self, name: &str, shape: &[usize]) -> Result<Values<'_>> {
-        let (stored, bytes) = self.file(name, shape)?.tensor(name, shape)?;
-        let values = match &stored.kind {
-            ValueKind::F32 => Values::F32(bytes),
-            ValueKind::F16 => Values::F16(bytes),
-            ValueKind::Bf16 => Values::Bf16(bytes),
+        let (stored, region) = self.file(name, shape)?.tensor(name, shape)?;
+        let data = match &stored.dtype {
+            Dtype::F32 => Data::F32(region),
+            Dtype::F16 => Data::F16(region),
+            Dtype::Bf16 => Data::Bf16(region),
             other => {
                 return Err(Error::TensorDtype { name: name.to_owned(), found: other.to_string() });
             }
         };
+        let values = Values { name: name.to_owned(), data };
         match *shape {
-            [rows, len] if stored.transposed => Ok(values.transposed(rows, len)),
+            [rows, len] if stored.transposed => values.transposed(rows, len),
             _ => Ok(values),
         }
     }
 
-    /// Lets the system take back the memory of what has been read so far: a loaded model has it in a form
-    /// of its own, and both together would be two copies.
-    pub(crate) fn release(&self) {
-        self.files.iter().for_each(WeightFile::release);
-    }
-
-    /// The file that holds a tensor.
+    /// Returns the file that stores a tensor.
     fn file(&self, name: &str, shape: &[usize]) -> Result<&WeightFile> {
         match self.tensors.get(name) {
             Some(&file) => Ok(&self.files[file]),
@@ -165,14 +167,14 @@ impl Checkpoint {
         }
     }
 
-    /// The shape of a tensor by its full name, if there is such a tensor.
+    /// Returns the shape of a tensor by its full name, if there is such a tensor.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
         Some(self.stored(name)?.shape.as_slice())
     }
 
-    /// The type of a tensor's values by its full name, if there is such a tensor.
-    pub(crate) fn kind(&self, name: &str) -> Option<&ValueKind> {
-        Some(&self.stored(name)?.kind)
+    /// Returns the type of a tensor's values by its full name, if there is such a tensor.
+    pub(crate) fn dtype(&self, name: &str) -> Option<&Dtype> {
+        Some(&self.stored(name)?.dtype)
     }
 
     fn stored(&self, name: &str) -> Option<&StoredTensor> {
@@ -180,38 +182,39 @@ impl Checkpoint {
         self.files[file].stored(name)
     }
 
-    /// The full names of all weights and biases, sorted: not of scales, nor of buffers.
+    /// Returns the full names of all weights and biases, sorted, without scales and buffers.
     pub(crate) fn weights_and_biases(&self) -> impl Iterator<Item = &str> {
         let names = self.tensors.keys().map(String::as_str);
         names.filter(|name| name.ends_with(".weight") || name.ends_with(".bias"))
     }
 
-    /// The type of the word embeddings, by far the largest tensor.
-    pub(crate) fn embeddings_kind(&self) -> Option<&ValueKind> {
-        self.kind(&self.encoder_name("embeddings.word_embeddings.weight"))
+    /// Returns the type of the word embeddings, by far the largest tensor.
+    pub(crate) fn embeddings_dtype(&self) -> Option<&Dtype> {
+        self.dtype(&self.encoder_name("embeddings.word_embeddings.weight"))
     }
 
-    /// Whether the word embeddings are stored in 8 bits.
+    /// Returns `true` if the word embeddings are stored in 8 bits.
     pub(crate) fn is_int8(&self) -> bool {
-        self.embeddings_kind() == Some(&ValueKind::Int8)
+        self.embeddings_dtype() == Some(&Dtype::Int8)
     }
 
-    /// The types in which the weights are stored, such as `["F16"]`, sorted.
+    /// Returns the types in which the weights are stored, such as `["F16"]`, sorted.
     pub fn dtypes(&self) -> Vec<String> {
-        let mut dtypes: Vec<String> = self.files.iter().flat_map(WeightFile::kinds).collect();
+        let mut dtypes: Vec<String> = self.files.iter().flat_map(WeightFile::dtypes).collect();
         dtypes.sort();
         dtypes.dedup();
         dtypes
     }
 
-    /// Number of weights in all tensors; the scales of those in 8 bits do not count.
+    /// Returns the number of weights in all tensors; scales of 8-bit matrices don't count.
     pub fn parameters(&self) -> usize {
-        self.files.iter().map(WeightFile::parameters).sum()
+        self.files.iter().map(WeightFile::parameters).fold(0, usize::saturating_add)
     }
 
-    /// Size of the weight files in bytes.
+    /// Returns the size of the weight files in bytes.
     pub fn bytes(&self) -> usize {
-        self.files.iter().map(WeightFile::bytes).sum()
+        let bytes = self.files.iter().map(WeightFile::bytes).fold(0, u64::saturating_add);
+        usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 }
 
@@ -225,7 +228,7 @@ fn tensorflow_file(path: PathBuf) -> Result<WeightFile> {
     Err(Error::TensorflowNotBuilt { path })
 }
 
-/// The file names that a shard index mentions, each once.
+/// Returns the distinct file names that a shard index lists.
 fn shards(index: &Path) -> Result<Vec<String>> {
     let invalid = |reason: String| Error::Json { path: index.to_owned(), reason };
     let json = read_json_object(index)?;
@@ -235,7 +238,7 @@ fn shards(index: &Path) -> Result<Vec<String>> {
         .ok_or_else(|| invalid("`weight_map` should be an object".to_owned()))?;
     let mut names = Vec::new();
     for (tensor, file) in map {
-        // A shard lies beside its index: a name that leads elsewhere is not one.
+        // A shard lies beside its index; a name that leads elsewhere is refused.
         let name = file
             .as_str()
             .filter(|name| {

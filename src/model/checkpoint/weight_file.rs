@@ -1,45 +1,45 @@
-//! One memory-mapped weight file, and where in it each tensor lies.
+//! One weight file and the tensors that it stores.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
-use memmap2::Mmap;
-
+use super::source::{Region, Source};
 use super::{SCALE_SUFFIX, safetensors};
 use crate::error::{Error, Result};
 
 pub(super) struct WeightFile {
-    map: Mmap,
+    source: Arc<Source>,
     tensors: BTreeMap<String, StoredTensor>,
 }
 
-/// A tensor as a weight file has it.
+/// Type, shape and location of a tensor in a weight file.
 #[derive(Debug)]
 pub(super) struct StoredTensor {
-    pub kind: ValueKind,
-    /// As PyTorch has it, however it is stored.
+    pub dtype: Dtype,
+    /// Shape that PyTorch gives the tensor, however it is stored.
     pub shape: Vec<usize>,
-    /// A matrix whose columns are stored as rows.
+    /// `true` if the columns of the matrix are stored as rows.
     pub transposed: bool,
-    /// Where its little-endian values are in the file.
-    pub bytes: Range<usize>,
+    /// First byte of the little-endian values in the file.
+    pub offset: u64,
+    /// Length of the values in bytes.
+    pub len: usize,
 }
 
-/// The type of stored values.
+/// Type of stored values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ValueKind {
+pub(crate) enum Dtype {
     F32,
     F16,
     Bf16,
     Int8,
-    /// One that weights cannot have.
+    /// Type that weights cannot have.
     Other(String),
 }
 
-impl fmt::Display for ValueKind {
+impl fmt::Display for Dtype {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::F32 => "F32",
@@ -52,68 +52,63 @@ impl fmt::Display for ValueKind {
 }
 
 impl WeightFile {
-    /// Maps a `.safetensors` file and checks that its header describes exactly the bytes that follow it.
+    /// Opens a `.safetensors` file and checks that its header describes exactly the bytes that follow it.
     pub fn safetensors(path: &Path) -> Result<Self> {
-        Self::open(path, |_, map| safetensors::tensors(map))
+        Self::open(path, |source| safetensors::tensors(source))
     }
 
-    /// Maps a file that Keras has written in HDF5.
+    /// Opens an HDF5 file written by Keras.
     #[cfg(feature = "tensorflow")]
     pub fn hdf5(path: &Path) -> Result<Self> {
-        Self::open(path, |file, _| super::hdf5::tensors(file))
+        Self::open(path, super::hdf5::tensors)
     }
 
-    /// Maps a file and lets `read` tell its tensors, or what is wrong with it.
+    /// Opens a file whose tensors `read_tensors` locates.
     fn open(
         path: &Path,
-        read: impl FnOnce(&File, &[u8]) -> Result<BTreeMap<String, StoredTensor>, String>,
+        read_tensors: impl FnOnce(&Arc<Source>) -> Result<BTreeMap<String, StoredTensor>>,
     ) -> Result<Self> {
-        let io_error = |source| Error::Io { path: path.to_owned(), source };
-        let damaged = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
-        let file = File::open(path).map_err(io_error)?;
-        if !file.metadata().map_err(io_error)?.is_file() {
-            return Err(damaged("it is not a file".to_owned()));
+        let source = Arc::new(Source::open(path)?);
+        let located = read_tensors(&source).and_then(|tensors| {
+            tensors.iter().try_for_each(|(name, tensor)| check_range(&source, name, tensor))?;
+            Ok(tensors)
+        });
+        match located {
+            Ok(tensors) => Ok(Self { source, tensors }),
+            // A file that was being written only looks damaged.
+            Err(error) => Err(source.check_unchanged().err().unwrap_or(error)),
         }
-        // SAFETY: the map is read-only and private to this value. Its bytes stay the same as long as
-        // nobody writes to the file while a model is being loaded, which no program can rule out and
-        // which the documentation of `Classifier::builder` asks of the caller.
-        let map = unsafe { Mmap::map(&file) }.map_err(io_error)?;
-        let tensors = read(&file, &map).map_err(damaged)?;
-        for (name, tensor) in &tensors {
-            if map.get(tensor.bytes.clone()).is_none() {
-                let Range { start, end } = tensor.bytes;
-                return Err(damaged(format!(
-                    "tensor `{name}` lies at bytes {start} to {end}, but the file has {}",
-                    map.len()
-                )));
-            }
-        }
-        Ok(Self { map, tensors })
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
 
-    pub fn kinds(&self) -> impl Iterator<Item = String> {
-        self.tensors.values().map(|tensor| tensor.kind.to_string())
+    pub fn dtypes(&self) -> impl Iterator<Item = String> {
+        self.tensors.values().map(|tensor| tensor.dtype.to_string())
     }
 
+    /// Returns the number of weights; scales of 8-bit matrices don't count.
     pub fn parameters(&self) -> usize {
         let weights = self.tensors.iter().filter(|(name, _)| !name.ends_with(SCALE_SUFFIX));
-        weights.map(|(_, tensor)| tensor.shape.iter().product::<usize>()).sum()
+        let sizes = weights.map(|(_, tensor)| tensor.shape.iter().product::<usize>());
+        sizes.fold(0, usize::saturating_add)
     }
 
-    pub fn bytes(&self) -> usize {
-        self.map.len()
+    /// Returns the length of the file in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.source.len()
     }
 
     pub fn stored(&self, name: &str) -> Option<&StoredTensor> {
         self.tensors.get(name)
     }
 
-    /// A tensor and its values; the caller has seen the name in [`names`](Self::names).
-    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<(&StoredTensor, &[u8])> {
+    /// Returns a tensor and the region of its values.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`] or [`Error::TensorShape`].
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<(&StoredTensor, Region<'_>)> {
         let Some(tensor) = self.tensors.get(name) else {
             return Err(Error::MissingTensor { name: name.to_owned(), expected: shape.to_owned() });
         };
@@ -124,18 +119,27 @@ impl WeightFile {
                 found: tensor.shape.clone(),
             });
         }
-        Ok((tensor, &self.map[tensor.bytes.clone()]))
+        Ok((tensor, Region { source: &self.source, offset: tensor.offset, len: tensor.len }))
     }
 
-    /// Lets the system take back the memory of what has been read so far. Reading it again is possible.
-    pub fn release(&self) {
-        #[cfg(unix)]
-        {
-            // SAFETY: the map is of a file and is never written to, so what is dropped is read from the
-            // file again, with the same bytes (see `open`).
-            let released = unsafe { self.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
-            // A system that refuses keeps the memory until the map goes.
-            let _ = released;
-        }
+    /// Checks that nobody has written to the file since it was opened.
+    ///
+    /// # Errors
+    /// [`Error::FileChanged`], or [`Error::Io`].
+    pub fn check_unchanged(&self) -> Result<()> {
+        self.source.check_unchanged()
     }
+}
+
+/// Checks that a tensor lies within its file.
+fn check_range(source: &Source, name: &str, tensor: &StoredTensor) -> Result<()> {
+    let &StoredTensor { offset, len, .. } = tensor;
+    let end = offset.checked_add(len as u64);
+    if end.is_some_and(|end| end <= source.len()) {
+        return Ok(());
+    }
+    Err(source.damaged(format!(
+        "tensor `{name}` has {len} bytes at offset {offset}, but the file has {}",
+        source.len()
+    )))
 }

@@ -1,4 +1,4 @@
-//! `distilbert convert` as a user runs it.
+//! `distilbert convert`, run as a program.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ fn weights(folder: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn convert_writes_a_model_that_classifies_alike() {
+fn converted_model_classifies_identically() {
     let folder = TempDir::new().unwrap();
     let text = "I can't believe we won!";
     let expected = run(&["classify", "--json", text]);
@@ -36,7 +36,7 @@ fn convert_writes_a_model_that_classifies_alike() {
 }
 
 #[test]
-fn convert_refuses_with_one_line() {
+fn convert_fails_with_one_line() {
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("out");
     let out = out.to_str().unwrap();

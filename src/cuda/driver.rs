@@ -30,9 +30,9 @@ pub fn open(ordinal: usize) -> Result<Arc<CudaContext>> {
         return Err(Error::CudaCapability { ordinal, name, found, needed: MIN_CAPABILITY });
     }
     let context = CudaContext::new(ordinal).map_err(failed("open"))?;
-    // Events between streams would break captures. SAFETY: memory that several streams use is written
-    // before all but one of them exist, as the documentation of `cuda` describes, so no stream has to wait
-    // for another.
+    // Events between streams would break captures.
+    // SAFETY: streams share only the weights, and `engine::load` waits until they are on the device before
+    // another stream reads them, so no stream has to wait for another.
     unsafe { context.disable_event_tracking() };
     Ok(context)
 }

@@ -1,4 +1,4 @@
-"""PTX to machine code with ptxas, and what is promised of that: no spills, budgets, instructions."""
+"""Assembles PTX with ptxas and checks the machine code: no spills, resource budgets, expected instructions."""
 
 import collections
 import fnmatch
@@ -17,29 +17,29 @@ BUDGETS = pathlib.Path(__file__).resolve().parent / "budgets.json"
 Usage = collections.namedtuple("Usage", "registers shared spilled")
 
 
-def run(command, what):
+def output_of(command, error):
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:
-        raise Failure(f"{what}:\n{(result.stderr or result.stdout).strip()}")
+        raise Failure(f"{error}:\n{(result.stderr or result.stdout).strip()}")
     return result.stdout + result.stderr
 
 
 def usages(report):
-    """Kernel → usage, from what `ptxas --verbose` says."""
+    """Returns the usage of each kernel from the report of `ptxas --verbose`."""
     found = {}
     for part in report.split("Compiling entry function '")[1:]:
         kernel = part.split("'")[0]
         registers = re.search(r"Used (\d+) registers", part)
         spills = re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", part)
         if registers is None or spills is None:
-            raise Failure(f"ptxas does not say what {kernel} uses")
+            raise Failure(f"ptxas does not report the resources of {kernel}")
         shared = re.search(r"(\d+) bytes smem", part)
         found[kernel] = Usage(int(registers[1]), int(shared[1]) if shared else 0, any(map(int, spills.groups())))
     return found
 
 
 def instructions(disassembly):
-    """Kernel → instruction, with its modifiers → how many there are."""
+    """Returns, for each kernel, the number of occurrences of each instruction with its modifiers."""
     counts, kernel = {}, None
     for line in disassembly.splitlines():
         if line.startswith(".text."):
@@ -54,25 +54,25 @@ def instructions(disassembly):
 def budget_of(kernel, budgets):
     patterns = [pattern for pattern in budgets if fnmatch.fnmatchcase(kernel, pattern)]
     if len(patterns) != 1:
-        raise Failure(f"{kernel} has {len(patterns)} budgets in {BUDGETS.name}, not one")
+        raise Failure(f"{kernel} matches {len(patterns)} budgets in {BUDGETS.name} instead of one")
     return patterns[0]
 
 
 def faults(usage, counts, budget):
-    """What a kernel does that its budget does not allow."""
+    """Yields every violation of a kernel's budget."""
     if usage.spilled:
         yield "spills registers"
     for what in ("registers", "shared"):
         if getattr(usage, what) > budget[what]:
-            yield f"takes {getattr(usage, what)} {what}, more than {budget[what]}"
+            yield f"uses {getattr(usage, what)} {what} (budget: {budget[what]})"
     for instruction, least in budget["instructions"].items():
         count = sum(n for name, n in counts.items() if fnmatch.fnmatchcase(name, instruction))
         if count < least:
-            yield f"has {instruction} {count} times, not {least}"
+            yield f"has {count} {instruction} (expected at least {least})"
 
 
 def assemble(files):
-    """Assembles PTX files for all architectures; prints what each kernel takes at most."""
+    """Assembles PTX files for all architectures and prints each kernel's largest resource usage."""
     ptxas = environment.path("nvidia-cuda-nvcc-cu12", "nvidia/cuda_nvcc/bin/ptxas")
     nvdisasm = environment.path("nvidia-cuda-nvdisasm", "nvidia/cu13/bin/nvdisasm")
     budgets = json.loads(BUDGETS.read_text())
@@ -81,15 +81,15 @@ def assemble(files):
         cubin = pathlib.Path(folder, "kernels.cubin")
         for file in files:
             for architecture in ARCHITECTURES:
-                report = run([ptxas, f"--gpu-name={architecture}", "--verbose", file, "--output-file", cubin], f"ptxas refuses {file.name} for {architecture}")
-                counts = instructions(run([nvdisasm, "--print-code", cubin], f"nvdisasm refuses {file.name} for {architecture}"))
+                report = output_of([ptxas, f"--gpu-name={architecture}", "--verbose", file, "--output-file", cubin], f"ptxas rejects {file.name} for {architecture}")
+                counts = instructions(output_of([nvdisasm, "--print-code", cubin], f"nvdisasm rejects {file.name} for {architecture}"))
                 for kernel, usage in usages(report).items():
                     pattern = budget_of(kernel, budgets)
                     used.add(pattern)
                     found += [f"{kernel} for {architecture} {fault}" for fault in faults(usage, counts[kernel], budgets[pattern])]
                     most[kernel] = Usage(*map(max, usage, most.get(kernel, usage)))
     for pattern in budgets.keys() - used:
-        found.append(f"the budget {pattern} is no kernel's")
+        found.append(f"budget {pattern} matches no kernel")
     for kernel, usage in sorted(most.items()):
         print(f"{kernel:36} {usage.registers:3} registers {usage.shared:6} bytes shared")
     if found:

@@ -1,66 +1,67 @@
-// Multi-head attention over packed rows, with an online softmax: scores stay in registers.
+// Multi-head attention over packed sequences with an online softmax; scores stay in registers.
 //
-// Kernels: attention_HEAD, in which every token asks, and attention_first_HEAD, in which the first of each sequence
-// does, for the last layer. HEAD, the size of a head, is 16, 32, 64 or 128.
+// Kernels: attention_HEAD computes all queries; attention_first_HEAD, for the last layer, computes only the query of
+// each sequence's first token. HEAD, the head size, is 16, 32, 64 or 128.
 //
-// Launch: grid (tokens of the longest sequence / 64, rounded up, and 1 where the first tokens ask; heads; sequences),
-// 128 threads, no dynamic shared memory. Blocks beyond their sequence's end return, so a grid may be too large.
+// Launch: grid (ceil(longest sequence / 64), or 1 for attention_first; heads; sequences), 128 threads, no dynamic
+// shared memory. Blocks past the end of their sequence return at once, so the grid may be larger than needed.
 //
-// Shapes: query, key and value: rows of halves, `query_stride` and `key_stride` apart, of which head `h` is the columns
-// from h · HEAD on; keys and values for each token, queries for each token or each sequence; sequence_ends
-// [sequences]: where each ends among the tokens, the next begins there; context [rows of queries, heads · HEAD].
-// Requires: strides multiples of 8; all pointers aligned to 16 bytes.
+// Shapes: query, key and value are rows of f16, `query_stride` and `key_stride` elements apart, in which head `h` is
+// the columns from h · HEAD on. There is one key and one value per token, and one query per token or per sequence.
+// sequence_ends [sequences] holds the exclusive end of each sequence among the packed tokens; the next sequence begins
+// there. context is [rows of queries, heads · HEAD].
+// Requires: strides are multiples of 8; all pointers are aligned to 16 bytes.
 //
-// A sequence's keys are taken from the first on, in tiles of one size. Its bits depend on nothing but itself, and
-// those of its first token are the same from both kernels. Keys past a sequence's end are skipped.
+// The keys of a sequence are processed in order, in tiles of a fixed size, so the result depends on no other sequence,
+// and both kernels give the first token the same bits. Keys past the end of a sequence are skipped.
 #include "ptx.cuh"
 
 constexpr int WARPS = 4, THREADS = WARPS * 32, WARP_QUERIES = 16, QUERIES = WARPS * WARP_QUERIES;
 
-// Heads of a size. With keys and values twice, so that the next tile is fetched while one is computed, shared memory
-// comes to 48 KiB at most.
+// Constants of a head size. Keys and values are double-buffered, so that the next tile is fetched during computation;
+// shared memory is at most 48 KiB.
 template <int SIZE_>
 struct Head {
   static constexpr int SIZE = SIZE_, CHUNKS = SIZE / 8;
   static constexpr int KEYS = SIZE > 64 ? 32 : 64;
-  // Blocks of a multiprocessor, for which the registers suffice without spills.
+  // Resident blocks per multiprocessor for which the registers suffice without spills.
   static constexpr int BLOCKS = SIZE <= 32 ? 4 : SIZE == 64 ? 3 : 2;
-  // log2(e) / √SIZE: the softmax is computed with powers of 2.
+  // log2(e) / √SIZE, since the softmax is computed with powers of 2.
   static constexpr float SCALE = 1.44269504f * (SIZE == 16    ? 0.25f
                                                 : SIZE == 32  ? 0.17677670f
                                                 : SIZE == 64  ? 0.125f
                                                               : 0.08838835f);
 };
 
-// A block's shared memory.
+// Shared memory of a block.
 template <typename H>
 struct Tiles {
   u8 queries[QUERIES * H::SIZE * sizeof(__half)];
   u8 keys[2][H::KEYS * H::SIZE * sizeof(__half)], values[2][H::KEYS * H::SIZE * sizeof(__half)];
 };
 
-// What a block works on: one head's part of some rows of one sequence.
+// Operands of a block: one head of up to 64 query rows of one sequence.
 struct Operands {
   const __half *query, *key, *value;
   __half* context;
   int query_stride, key_stride, context_stride;
-  // Of the block, at most 64.
+  // Number of queries of the block, at most 64.
   int queries;
-  // Of the sequence.
+  // Number of keys of the sequence.
   int keys;
 };
 
-// What a warp knows of its 16 queries. Lane `l` has, of each 16x8 tile, two neighbouring columns of the rows `l / 4`
-// and `l / 4 + 8`.
+// State of a warp's 16 queries. In each 16x8 tile, lane `l` holds two neighboring columns of rows `l / 4` and
+// `l / 4 + 8`.
 template <typename H>
 struct State {
   u32 queries[H::CHUNKS / 2][4];
   float sums[H::CHUNKS][4] = {};
-  // Of the two rows: the largest score so far, and the sum of this lane's exponentials.
+  // Largest score so far, and the sum of this lane's exponentials, for each of the two rows.
   float largest[2], total[2] = {};
 };
 
-// Combines a value of each of the four lanes that share a row.
+// Reductions over the four lanes that share a row.
 DEVICE float largest_of_row(float value) {
   value = fmaxf(value, __shfl_xor_sync(~0u, value, 1));
   return fmaxf(value, __shfl_xor_sync(~0u, value, 2));
@@ -70,7 +71,7 @@ DEVICE float sum_of_row(float value) {
   return value + __shfl_xor_sync(~0u, value, 2);
 }
 
-// The products of a warp's queries with a tile of keys.
+// Computes the scores of a warp's queries with a tile of keys.
 template <typename H>
 DEVICE void score(float (&scores)[H::KEYS / 8][4], const State<H>& state, const u8* keys) {
 #pragma unroll
@@ -79,17 +80,13 @@ DEVICE void score(float (&scores)[H::KEYS / 8][4], const State<H>& state, const 
     for (int j = 0; j < H::KEYS / 16; j++) {
       u32 b[4];
       load_b<H::CHUNKS>(b, keys, j * 16, i * 2);
-#ifdef BUG_ATTENTION_FRAGMENT_ORDER
-      mma(scores[2 * j], state.queries[i], b[1], b[0]);
-#else
       mma(scores[2 * j], state.queries[i], b[0], b[1]);
-#endif
       mma(scores[2 * j + 1], state.queries[i], b[2], b[3]);
     }
   }
 }
 
-// Scores become exponentials of their distance from the largest so far, and what was summed before is scaled to that.
+// Replaces the scores by exponentials relative to the largest score so far, and rescales the earlier sums to it.
 template <typename H>
 DEVICE void exponentials(float (&scores)[H::KEYS / 8][4], State<H>& state, int keys) {
   const float NONE = __int_as_float(0xff800000);  // Minus infinity.
@@ -99,15 +96,13 @@ DEVICE void exponentials(float (&scores)[H::KEYS / 8][4], State<H>& state, int k
   for (int j = 0; j < H::KEYS / 8; j++) {
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-#ifndef BUG_ATTENTION_NO_KEY_GUARD
       if (j * 8 + column + i % 2 >= keys) scores[j][i] = NONE;
-#endif
       largest[i / 2] = fmaxf(largest[i / 2], scores[j][i]);
     }
   }
 #pragma unroll
   for (int row = 0; row < 2; row++) {
-    // A tile has a key, so that the largest is finite from here on.
+    // Every tile has at least one key, so the largest score is finite from here on.
     largest[row] = largest_of_row(largest[row]);
     const float factor = exp2_approximate((state.largest[row] - largest[row]) * H::SCALE);
     state.largest[row] = largest[row];
@@ -129,7 +124,7 @@ DEVICE void exponentials(float (&scores)[H::KEYS / 8][4], State<H>& state, int k
   }
 }
 
-// Adds a tile's values, weighted. The sums of two 16x8 products lie in a warp as the first operand of the next does.
+// Accumulates the weighted values of a tile. Two 16x8 accumulators have the layout of the next `mma`'s first operand.
 template <typename H>
 DEVICE void add_values(State<H>& state, const float (&weights)[H::KEYS / 8][4], const u8* values) {
 #pragma unroll
@@ -147,7 +142,7 @@ DEVICE void add_values(State<H>& state, const float (&weights)[H::KEYS / 8][4], 
   }
 }
 
-// Writes a warp's rows by way of its queries' part of shared memory, for stores of 16 bytes.
+// Stores a warp's rows through the part of shared memory that held its queries, so that stores are 16 bytes wide.
 template <typename H>
 DEVICE void store(const State<H>& state, u8* tile, int first_row, const Operands& operands) {
   const int lane = threadIdx.x % 32;
@@ -166,9 +161,7 @@ DEVICE void store(const State<H>& state, u8* tile, int first_row, const Operands
 #pragma unroll
   for (int index = lane; index < WARP_QUERIES * H::CHUNKS; index += 32) {
     const int row = first_row + index / H::CHUNKS, chunk = index % H::CHUNKS;
-#ifndef BUG_ATTENTION_NO_ROW_GUARD
     if (row >= operands.queries) continue;
-#endif
     __half* to = operands.context + static_cast<size_t>(row) * operands.context_stride + chunk * 8;
     *reinterpret_cast<uint4*>(to) = *reinterpret_cast<const uint4*>(tile + swizzled<H::CHUNKS>(row, chunk));
   }
@@ -190,19 +183,13 @@ DEVICE void attention(Tiles<H>& tiles, const Operands& operands) {
 
   State<H> state;
   state.largest[0] = state.largest[1] = __int_as_float(0xff800000);
-  // The last rows of a sequence may leave warps without a query. They copy, and compute nothing.
+  // Warps past the last query of a sequence only take part in copies.
   const bool computes = first_row < operands.queries;
   int buffer = 0;
   for (int first_key = 0; first_key < operands.keys; first_key += H::KEYS, buffer ^= 1) {
-#ifdef BUG_ATTENTION_WAIT
-    cp_async_wait<1>();
-#else
     cp_async_wait<0>();
-#endif
-#ifndef BUG_ATTENTION_MISSING_BARRIER
-    // This tile is here for all threads, and none still reads the one before, whose buffer is filled again.
+    // All threads' copies of this tile have arrived, and no thread still reads the previous buffer, which is refilled.
     __syncthreads();
-#endif
     const int next_key = first_key + H::KEYS;
     if (next_key < operands.keys) load(buffer ^ 1, next_key);
     if (!computes) continue;
@@ -218,7 +205,7 @@ DEVICE void attention(Tiles<H>& tiles, const Operands& operands) {
   if (computes) store(state, tiles.queries, first_row, operands);
 }
 
-// The tokens of sequence blockIdx.z.
+// Token range of sequence blockIdx.z.
 struct Tokens {
   int start, count;
 };
@@ -227,7 +214,7 @@ DEVICE Tokens tokens_of_sequence(const int* sequence_ends) {
   return {start, sequence_ends[blockIdx.z] - start};
 }
 
-// The query, key, value and context of token `tokens.start` and row `query_row`, in head blockIdx.y.
+// Returns the operands of head blockIdx.y for the keys of `tokens` and the queries from row `query_row` on.
 template <typename H>
 DEVICE Operands operands(const __half* query, const __half* key, const __half* value, __half* context,
                          int query_stride, int key_stride, Tokens tokens, int query_row, int queries) {

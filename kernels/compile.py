@@ -1,28 +1,26 @@
 #!/usr/bin/env python3
-"""Compiles the CUDA kernels to PTX, which is committed and needs no toolkit to be used.
+"""Compiles the CUDA kernels to PTX, which is committed, so that building the crate needs no CUDA toolkit.
 
     python3 kernels/compile.py                  compiles every .cu to kernels/ptx/
-    python3 kernels/compile.py --check          fails with a diff unless that gives what is there
-    python3 kernels/compile.py --assemble       assembles what is there for sm_80, 86, 89 and 90: no spills,
-                                                no more than budgets.json allows, the instructions it expects
-    python3 kernels/compile.py --define BUG_LINEAR_WAIT --output FOLDER
-                                                compiles those files that the macro changes
+    python3 kernels/compile.py --check          fails with a diff if kernels/ptx/ is out of date
+    python3 kernels/compile.py --assemble       assembles kernels/ptx/ for sm_80, 86, 89 and 90 and checks that
+                                                nothing spills, that resources stay within budgets.json, and
+                                                that the expected instructions are there
 
-The compilers, NVRTC and ptxas, are installed into a virtual environment first, kernels/.venv
-unless --venv names another. Linux only; no GPU and no CUDA toolkit is needed.
+The script first installs the compilers, NVRTC and ptxas, into a virtual environment: kernels/.venv unless
+--venv names another. Linux only; needs neither a GPU nor a CUDA toolkit.
 """
 
 import argparse
 import difflib
 import pathlib
-import re
 import subprocess
 import sys
 
 import environment
 from assemble import assemble
 from failure import Failure
-from nvrtc import HEADERS, Nvrtc
+from nvrtc import Nvrtc
 
 HERE = pathlib.Path(__file__).resolve().parent
 SOURCES = sorted(HERE.glob("*.cu"))
@@ -33,53 +31,31 @@ DIFF_LINES = 40
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     action = parser.add_mutually_exclusive_group()
-    action.add_argument("--check", action="store_true", help="compare, and write nothing")
-    action.add_argument("--assemble", action="store_true", help="assemble what is there, and compile nothing")
-    action.add_argument("--define", action="append", default=[], metavar="MACRO", help="define a macro; needs --output")
-    parser.add_argument("--output", type=pathlib.Path, metavar="FOLDER", help="write there instead")
-    parser.add_argument("--venv", type=pathlib.Path, default=environment.DEFAULT_FOLDER, help="virtual environment to use or make")
-    arguments = parser.parse_args()
-    if arguments.define and arguments.output is None:
-        parser.error("--define needs --output: what is committed has no macros")
-    if arguments.output is not None and (arguments.check or arguments.assemble):
-        parser.error("--output goes with compiling only")
-    return arguments
-
-
-def mentions(source, macro):
-    """Whether a source or a header that it includes has the macro."""
-    text = source.read_text()
-    included = set(re.findall(r'^#include "(.*)"', text, flags=re.MULTILINE))
-    texts = [text, *(header.read_text() for header in HEADERS if header.name in included)]
-    return any(re.search(rf"\b{macro}\b", text) for text in texts)
-
-
-def sources(macros):
-    """The sources that a variant differs in: all if there are no macros."""
-    for macro in macros:
-        if not re.fullmatch(r"\w+", macro) or not any(mentions(source, macro) for source in SOURCES):
-            raise Failure(f"no kernel has the macro {macro}")
-    return [source for source in SOURCES if not macros or any(mentions(source, macro) for macro in macros)]
+    action.add_argument("--check", action="store_true", help="compare without writing anything")
+    action.add_argument("--assemble", action="store_true", help="assemble kernels/ptx/ without compiling")
+    parser.add_argument("--venv", type=pathlib.Path, default=environment.DEFAULT_FOLDER, help="virtual environment to use or create")
+    return parser.parse_args()
 
 
 def ptx_name(source):
     return f"{source.stem}.ptx"
 
 
-def compile_all(folder, macros):
+def compile_all():
+    """Compiles every source to kernels/ptx/."""
     nvrtc = Nvrtc()
-    folder.mkdir(parents=True, exist_ok=True)
-    for source in sources(macros):
-        (folder / ptx_name(source)).write_text(nvrtc.compile(source, macros))
+    PTX.mkdir(exist_ok=True)
+    for source in SOURCES:
+        (PTX / ptx_name(source)).write_text(nvrtc.compile(source))
 
 
 def check():
-    """Fails unless the committed files are what the sources compile to."""
+    """Fails unless compiling the sources gives the committed files."""
     nvrtc = Nvrtc()
     names = {ptx_name(source) for source in SOURCES}
     strays = {file.name for file in PTX.glob("*.ptx")} - names
     if strays:
-        raise Failure(f"no source compiles to {', '.join(sorted(strays))}")
+        raise Failure(f"no source for {', '.join(sorted(strays))} in kernels/ptx")
     for source in SOURCES:
         file = PTX / ptx_name(source)
         committed = file.read_text().splitlines() if file.exists() else []
@@ -87,7 +63,7 @@ def check():
         if committed != compiled:
             diff = list(difflib.unified_diff(committed, compiled, f"ptx/{file.name}", f"{source.name}, compiled", lineterm="", n=1))
             print("\n".join(diff[:DIFF_LINES]))
-            raise Failure(f"ptx/{file.name} is not what {source.name} compiles to; run compile.py")
+            raise Failure(f"ptx/{file.name} is out of date with {source.name}; run compile.py")
 
 
 def main():
@@ -98,10 +74,10 @@ def main():
     elif arguments.assemble:
         files = sorted(PTX.glob("*.ptx"))
         if not files:
-            raise Failure("there is nothing in kernels/ptx; run compile.py")
+            raise Failure("kernels/ptx is empty; run compile.py")
         assemble(files)
     else:
-        compile_all(arguments.output or PTX, arguments.define)
+        compile_all()
 
 
 if __name__ == "__main__":

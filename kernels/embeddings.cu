@@ -1,14 +1,15 @@
-// Word plus position embedding of each token, normalised.
+// Embeddings: the sum of each token's word and position embedding, layer-normalized.
 //
-// Launch: a block of 128 threads for each token, no dynamic shared memory.
-// Shapes: input_ids and positions [tokens], within the tables; word [words, dim] and position [positions, dim];
-// weight and bias [dim]; states [tokens, dim] of halves.
-// Requires: dim a multiple of 8, at most 2048; all pointers aligned to 16 bytes.
+// Launch: one block of 128 threads per token, no dynamic shared memory.
+// Shapes: input_ids and positions [tokens]; word [words, dim] and position [positions, dim]; weight and bias [dim];
+// states [tokens, dim] in f16.
+// Requires: every id is below `words` and every position below `positions`; dim is a multiple of 8 and at most 2048;
+// all pointers are aligned to 16 bytes.
 #include "row.cuh"
 
 constexpr int CHUNKS = 2;
 
-// Tables of halves.
+// Embeddings from tables in f16.
 extern "C" __global__ void __launch_bounds__(ROW_THREADS, ROW_BLOCKS)
     embeddings_f16(const u32* __restrict__ input_ids, const u32* __restrict__ positions,
                    const __half* __restrict__ word, const __half* __restrict__ position,
@@ -26,24 +27,25 @@ extern "C" __global__ void __launch_bounds__(ROW_THREADS, ROW_BLOCKS)
 #pragma unroll
     for (int i = 0; i < CHUNK_VALUES; i++) values[i] += others[i];
   });
-  normalise(row, warps, weight, bias, dim, eps);
+  normalize(row, warps, weight, bias, dim, eps);
   store_row(row, states + static_cast<size_t>(blockIdx.x) * dim, dim);
 }
 
-// Value `i` of the chunk of eight bytes.
+// Returns signed byte `i` of a chunk of eight.
 DEVICE float signed_byte(uint2 chunk, int i) {
   const u32 bytes = i < 4 ? chunk.x : chunk.y;
   return static_cast<signed char>(bytes >> (i % 4 * 8));
 }
 
-// Tables of 8-bit rows, each with its scale. Also rounds the normalised values, before they become halves, to
-// 8 bits: quantised [tokens, dim], and row_scales [tokens] of {scale, zero point}.
+// Embeddings from tables of s8 rows, each with its own scale: word_scales [words], position_scales [positions]. Also
+// quantizes the normalized f32 values, before they are rounded to f16: quantized [tokens, dim] in u8 and row_scales
+// [tokens] of {scale, zero point}.
 extern "C" __global__ void __launch_bounds__(ROW_THREADS, ROW_BLOCKS)
     embeddings_int8(const u32* __restrict__ input_ids, const u32* __restrict__ positions,
                     const signed char* __restrict__ word, const float* __restrict__ word_scales,
                     const signed char* __restrict__ position, const float* __restrict__ position_scales,
                     const float* __restrict__ weight, const float* __restrict__ bias, __half* __restrict__ states,
-                    u8* __restrict__ quantised, float2* __restrict__ row_scales, int dim, float eps) {
+                    u8* __restrict__ quantized, float2* __restrict__ row_scales, int dim, float eps) {
   const u32 word_row = input_ids[blockIdx.x], position_row = positions[blockIdx.x];
   const float word_scale = word_scales[word_row], position_scale = position_scales[position_row];
   word += static_cast<size_t>(word_row) * dim;
@@ -58,8 +60,8 @@ extern "C" __global__ void __launch_bounds__(ROW_THREADS, ROW_BLOCKS)
       row.values[chunk][i] = signed_byte(words, i) * word_scale + signed_byte(places, i) * position_scale;
     }
   });
-  normalise(row, warps, weight, bias, dim, eps);
+  normalize(row, warps, weight, bias, dim, eps);
   const size_t first = static_cast<size_t>(blockIdx.x) * dim;
   store_row(row, states + first, dim);
-  quantise(row, warps, quantised + first, row_scales + blockIdx.x, dim);
+  quantize(row, warps, quantized + first, row_scales + blockIdx.x, dim);
 }

@@ -1,4 +1,4 @@
-"""The Python environment with NVIDIA's compilers: uses the running interpreter if it has them, else makes one."""
+"""Provides NVIDIA's compilers: uses the running interpreter if it has them, or else creates a virtual environment."""
 
 import importlib.metadata
 import os
@@ -13,12 +13,12 @@ REQUIREMENTS = HERE / "requirements.txt"
 
 
 def required():
-    """Name → version of each package in requirements.txt."""
+    """Returns the version of each package in requirements.txt by name."""
     return dict(line.split("==") for line in REQUIREMENTS.read_text().split())
 
 
 def installed(name):
-    """The version installed, None if there is none."""
+    """Returns the installed version of a package, or None."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -26,8 +26,8 @@ def installed(name):
 
 
 def enter(folder):
-    """Returns in an interpreter that has every package in its exact version, for another compiler gives
-    other text; the script may start again for that."""
+    """Makes sure that the interpreter has every package in its exact version, since another compiler version
+    generates other text. May restart the script in the virtual environment."""
     missing = [f"{name}=={version}" for name, version in required().items() if installed(name) != version]
     if not missing:
         return
@@ -37,10 +37,10 @@ def enter(folder):
         subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", REQUIREMENTS], check=True)
     elif not python.exists():
         venv.create(folder, with_pip=True)
-    # In the environment's own interpreter the check is made again.
+    # The environment's interpreter repeats the check.
     os.execv(python, [python, *sys.argv])
 
 
 def path(package, name):
-    """A file or folder that a package installed."""
+    """Returns the path of a file or folder that a package installed."""
     return pathlib.Path(importlib.metadata.distribution(package).locate_file(name))

@@ -1,5 +1,5 @@
-"""An error for the user."""
+"""Errors reported to the user."""
 
 
 class Failure(Exception):
-    """What is wrong, in words that end the program."""
+    """An error whose message ends the program."""

@@ -1,15 +1,15 @@
-// What the classification head needs besides linear.cu, which computes its first layer with bias_relu: the rows of
-// the first tokens, and a layer with a handful of outputs.
+// The classification head. Its first layer is a linear_*_bias_relu kernel (linear.cu); this file gathers the rows that
+// the head reads and computes the classifier, a linear layer with a handful of outputs.
 #include "ptx.cuh"
 
 constexpr int THREADS = 128;
 
-// Gathers the row of each sequence's first token: `row_bytes` bytes each.
+// Gathers the row of each sequence's first token, `row_bytes` bytes each.
 //
-// Launch: a block of 128 threads for each sequence, no dynamic shared memory.
-// Shapes: rows: one for each token; sequence_ends [sequences]: where each ends among the tokens; first_rows: one for
-// each sequence. Those of empty sequences stay as they are.
-// Requires: row_bytes a multiple of 8; pointers aligned to 8 bytes.
+// Launch: one block of 128 threads per sequence, no dynamic shared memory.
+// Shapes: rows, one per token; sequence_ends [sequences], the exclusive end of each sequence among the packed tokens;
+// first_rows, one per sequence. The rows of empty sequences are not written.
+// Requires: row_bytes is a multiple of 8; pointers are aligned to 8 bytes.
 extern "C" __global__ void __launch_bounds__(THREADS)
     gather_first_rows(const u8* __restrict__ rows, const int* __restrict__ sequence_ends, u8* __restrict__ first_rows,
                       int row_bytes) {
@@ -27,10 +27,10 @@ DEVICE Value sum_of_warp(Value value) {
   return value;
 }
 
-// The label of this thread's warp, which has one of them.
+// Returns the label that this thread's warp computes.
 DEVICE int label_of_warp() { return blockIdx.x * (THREADS / 32) + threadIdx.x / 32; }
 
-// The sum of the products of eight halves.
+// Returns the dot product of eight f16 values.
 DEVICE float product(uint4 input, uint4 weight) {
   const u32 inputs[4] = {input.x, input.y, input.z, input.w}, weights[4] = {weight.x, weight.y, weight.z, weight.w};
   float sum = 0.f;
@@ -43,11 +43,11 @@ DEVICE float product(uint4 input, uint4 weight) {
   return sum;
 }
 
-// logits = input · weightᵀ + bias, in f32.
+// Classifier in f16: logits = input · weightᵀ + bias, accumulated in f32.
 //
-// Launch: grid (labels / 4, rounded up; rows), 128 threads, no dynamic shared memory.
-// Shapes: input [rows, inputs] and weight [labels, inputs] of halves; bias [labels]; logits [rows, labels].
-// Requires: inputs a multiple of 8; input and weight aligned to 16 bytes.
+// Launch: grid (ceil(labels / 4), rows), 128 threads, no dynamic shared memory.
+// Shapes: input [rows, inputs] and weight [labels, inputs] in f16; bias [labels] and logits [rows, labels] in f32.
+// Requires: inputs is a multiple of 8; input and weight are aligned to 16 bytes.
 extern "C" __global__ void __launch_bounds__(THREADS)
     classifier_f16(const __half* __restrict__ input, const __half* __restrict__ weight, const float* __restrict__ bias,
                    float* __restrict__ logits, int labels, int inputs) {
@@ -61,7 +61,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
   if (threadIdx.x % 32 == 0) logits[static_cast<size_t>(blockIdx.y) * labels + label] = sum + bias[label];
 }
 
-// The exact sum of the products of four bytes, unsigned in `input` and signed in `weight`.
+// Returns the exact dot product of four bytes, unsigned in `input` and signed in `weight`.
 DEVICE int product(u32 input, u32 weight) {
   int sum = 0;
 #pragma unroll
@@ -71,7 +71,7 @@ DEVICE int product(u32 input, u32 weight) {
   return sum;
 }
 
-// As in linear.cu.
+// Per-output data; the layout is that of `Column` in linear.cu.
 struct __align__(16) Column {
   float scale;
   int sum;
@@ -79,12 +79,12 @@ struct __align__(16) Column {
   int unused;
 };
 
-// The same in 8 bits.
+// Classifier in int8.
 //
-// Launch: as above.
-// Shapes: input [rows, inputs] of u8, row_scales [rows] of {scale, zero point}; weight [labels, inputs] of s8, columns
-// [labels]; logits [rows, labels].
-// Requires: inputs a multiple of 16; input, weight and columns aligned to 16 bytes.
+// Launch: as classifier_f16.
+// Shapes: input [rows, inputs] in u8, row_scales [rows] of {scale, zero point}; weight [labels, inputs] in s8, columns
+// [labels] of `Column`; logits [rows, labels] in f32.
+// Requires: inputs is a multiple of 16; input, weight and columns are aligned to 16 bytes.
 extern "C" __global__ void __launch_bounds__(THREADS)
     classifier_int8(const u8* __restrict__ input, const float2* __restrict__ row_scales,
                     const signed char* __restrict__ weight, const Column* __restrict__ columns,

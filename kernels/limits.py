@@ -1,31 +1,31 @@
 #!/usr/bin/env python3
-"""Prints, in Markdown, what the limits of some GPUs allow the kernels of a pass: arithmetic, not measurement.
+"""Prints, as Markdown tables, lower bounds for the time of a forward pass on several GPUs. Nothing is measured.
 
     python3 kernels/limits.py
 
-Of each launch it counts what has to be moved, weights, inputs and outputs once each, and the multiplications and
-additions of products and attention. The limits allow the longer of the two times.
+For each launch it counts the bytes to move (weights, inputs and outputs once each) and the multiplications and
+additions of GEMMs and attention. The bound is the larger of the two times at the GPU's peak rates.
 """
 
 import collections
 
-# DistilBERT-base. The number of heads changes nothing here.
+# DistilBERT-base. The number of heads does not affect the counts.
 DIM, LAYERS, HIDDEN, LABELS = 768, 6, 3072, 7
-# Texts x tokens: sizes that no shape rounds up.
+# Texts x tokens: sizes that are not rounded up to a larger shape.
 SIZES = [(1, 16), (1, 128), (32, 128)]
 
-# GB/s, and 10^12 operations a second of dense products in f16 and int8, from NVIDIA's data sheets.
+# Memory bandwidth in GB/s and dense f16 and int8 rates in 10^12 operations per second, from NVIDIA's data sheets.
 Gpu = collections.namedtuple("Gpu", "name memory f16 int8")
 GPUS = [Gpu("A100", 1555, 312, 624), Gpu("L4", 300, 121, 242), Gpu("H100", 3350, 989, 1979)]
 
-# `operations` are products' in the precision, or attention's, which is in f16 always.
+# `operations` run in the precision of the pass, except that attention always runs in f16.
 Launch = collections.namedtuple("Launch", "kernel bytes operations is_attention", defaults=[0, False])
 
 HALF, FLOAT, INT, ROW_SCALE, COLUMN = 2, 4, 4, 8, 16
 
 
 class Pass:
-    """The launches of one pass, as in src/cuda/pass.rs."""
+    """The launches of one forward pass, as in src/cuda/forward.rs."""
 
     def __init__(self, texts, length, in_bytes):
         self.texts, self.length, self.tokens = texts, length, texts * length
@@ -36,7 +36,7 @@ class Pass:
             self.linear("query_key_value", self.tokens, DIM, 3 * DIM)
             self.attention("attention", self.tokens)
             self.after_attention(self.tokens)
-        # The last layer: keys and values of all tokens, and the rest for the first of each text.
+        # Last layer: keys and values of all tokens, everything else for the first token of each text.
         self.linear("query_key_value", self.tokens, DIM, 2 * DIM)
         for row_bytes in [DIM * HALF] + [DIM, ROW_SCALE] * in_bytes:
             self.launch("gather_first_rows", 2 * texts * row_bytes)
@@ -44,14 +44,14 @@ class Pass:
         self.attention("attention_first", texts)
         self.after_attention(texts)
         self.linear("pre_classifier", texts, DIM, DIM)
-        self.quantise(texts, DIM)
+        self.quantize(texts, DIM)
         self.linear("classifier", texts, DIM, LABELS, output_bytes=FLOAT)
 
     def launch(self, *arguments):
         self.launches.append(Launch(*arguments))
 
     def row_bytes(self, values):
-        """Of a row as products read it."""
+        """Returns the bytes of a row as GEMMs read it."""
         return values + ROW_SCALE if self.in_bytes else values * HALF
 
     def embeddings(self):
@@ -67,36 +67,36 @@ class Pass:
 
     def attention(self, name, queries):
         keys_and_values = self.tokens * 2 * DIM * HALF
-        # Of each query with each key, and of each weight with each value.
+        # Each query with each key, and each probability with each value.
         operations = 2 * 2 * queries * self.length * DIM
         self.launch(name, keys_and_values + 2 * queries * DIM * HALF, operations, True)
 
     def after_attention(self, rows):
-        self.quantise(rows, DIM)
+        self.quantize(rows, DIM)
         self.linear("attention_output", rows, DIM, DIM, reads_output=True)
         self.layer_norm(rows)
         self.linear("feed_forward_in", rows, DIM, HIDDEN)
-        self.quantise(rows, HIDDEN)
+        self.quantize(rows, HIDDEN)
         self.linear("feed_forward_out", rows, HIDDEN, DIM, reads_output=True)
         self.layer_norm(rows)
 
     def layer_norm(self, rows):
         moved = 2 * DIM * HALF + self.row_bytes(DIM) * self.in_bytes
-        self.launch("layer_norm_quantise" if self.in_bytes else "layer_norm", rows * moved + 2 * DIM * FLOAT)
+        self.launch("layer_norm_quantize" if self.in_bytes else "layer_norm", rows * moved + 2 * DIM * FLOAT)
 
-    def quantise(self, rows, values):
+    def quantize(self, rows, values):
         if self.in_bytes:
-            self.launch("quantise", rows * (values * HALF + self.row_bytes(values)))
+            self.launch("quantize", rows * (values * HALF + self.row_bytes(values)))
 
 
 def microseconds(launch, gpu, in_bytes):
-    """The time that a GPU's limits allow a launch."""
+    """Returns the lower bound of a launch's time."""
     rate = gpu.int8 if in_bytes and not launch.is_attention else gpu.f16
     return max(launch.bytes / gpu.memory / 1e3, launch.operations / rate / 1e6)
 
 
 def digits(value):
-    """With as many digits as say something."""
+    """Formats a value with about three significant digits."""
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
@@ -119,7 +119,7 @@ def table(in_bytes):
     for kernel in kernels:
         rows = [[launch for launch in launches if launch.kernel == kernel] for launches in passes]
         yield [kernel, str(len(rows[0])), *(cell for row in rows for cell in cells(row, in_bytes))]
-    yield ["the pass", str(len(passes[0])), *(cell for launches in passes for cell in cells(launches, in_bytes))]
+    yield ["total", str(len(passes[0])), *(cell for launches in passes for cell in cells(launches, in_bytes))]
 
 
 def main():

@@ -2,34 +2,34 @@
 //
 // Kernels: linear_TYPE_EPILOGUE_SHAPE, for example linear_f16_bias_gelu_64x64.
 //
-//   TYPE       f16    halves, summed in f32
-//              int8   inputs u8 with a scale and a zero point for each row, weights s8 with a scale for each output,
-//                     summed exactly in s32
-//   EPILOGUE   bias, bias_gelu, bias_relu, or bias_residual, which adds what the output held before
-//   SHAPE      rows x outputs of a block: 16x32 (64 threads), 32x32 (128), 64x64 (128), 128x128 (256)
+//   TYPE       f16    inputs and weights in f16, accumulated in f32
+//              int8   inputs in u8 with one scale and zero point per row, weights in s8 with one scale per output,
+//                     accumulated exactly in s32
+//   EPILOGUE   bias, bias_gelu, bias_relu, or bias_residual, which adds the previous contents of the output
+//   SHAPE      tile of a block, rows x outputs: 16x32 (64 threads), 32x32 (128), 64x64 (128), 128x128 (256)
 //
-// Launch: grid (outputs / the shape's outputs, rounded up; rows / the shape's rows, rounded up), no dynamic shared
-// memory. A large tile reads less, small ones occupy more multiprocessors: take the largest whose grid still has a
-// block for each of them, 16x32 or 32x32 otherwise.
+// Launch: grid (ceil(outputs / tile outputs), ceil(rows / tile rows)), no dynamic shared memory. Large tiles read less
+// memory, small tiles occupy more multiprocessors. The host picks the larger of 64x64 and 128x128 whose grid still has
+// a block for each multiprocessor, and 16x32 or 32x32 otherwise.
 //
-// Shapes: input [rows, inputs]; weight [outputs, inputs]; output [rows, output_stride] of halves, of which the first
-// `outputs` columns are written. f16: bias [outputs] of f32. int8: row_scales [rows] of {scale, zero point}, columns
+// Shapes: input [rows, inputs]; weight [outputs, inputs]; output [rows, output_stride] in f16, of which the first
+// `outputs` columns are written. f16: bias [outputs] in f32. int8: row_scales [rows] of {scale, zero point}, columns
 // [outputs] of `Column`.
-// For a part of the outputs, pass the weight, bias or columns, and output from the first of them on.
-// Requires: inputs and outputs multiples of 64; output_stride even; all pointers aligned to 16 bytes, but the output
-// to 4.
+// To compute a range of outputs, pass weight, bias (or columns) and output offset to the first of them.
+// Requires: inputs and outputs are multiples of 64; output_stride is even; all pointers are aligned to 16 bytes, the
+// output to 4.
 //
-// Each output is summed over the inputs from the first to the last, 16 halves (32 bytes) to an instruction, in one
-// accumulator, whatever the shape and the number of rows. So a row's bits depend neither on its batch nor on the
-// shape that was chosen for it. Hence no split over the inputs.
+// Each output is accumulated over the inputs in order, 32 bytes per instruction, in a single accumulator, for every
+// tile and number of rows. A row's bits therefore depend neither on its batch nor on the chosen tile. Splitting the
+// inputs among blocks (split-K) would break this.
 #include "ptx.cuh"
 
-// Both types have one geometry: a slab is 64 bytes of each row of a block's tiles, which two instructions take.
+// Geometry shared by both types: a slab is 64 bytes of each row of a block's tiles, the input of two instructions.
 constexpr int SLAB_CHUNKS = 4, SLAB_BYTES = SLAB_CHUNKS * CHUNK_BYTES;
 
-// A block's tile, the warps' parts of it, and the slabs that are in shared memory at once: at most 48 KiB, so that
-// two blocks fit a multiprocessor of every architecture and no attribute needs to be set. Small tiles have more
-// slabs under way, since they wait for memory.
+// Tile of a block, tile of a warp, and number of slabs in shared memory. Shared memory is at most 48 KiB, so that two
+// blocks fit on a multiprocessor of every architecture and no function attribute is needed. Small tiles are bound by
+// memory latency and keep more slabs in flight.
 template <int ROWS_, int OUTPUTS_, int WARP_ROWS_, int WARP_OUTPUTS_, int STAGES_>
 struct Shape {
   static constexpr int ROWS = ROWS_, OUTPUTS = OUTPUTS_, STAGES = STAGES_;
@@ -47,7 +47,7 @@ using Shape128x128 = Shape<128, 128, 64, 32, 3>;
 
 enum class Epilogue { Bias, BiasGelu, BiasRelu, BiasResidual };
 
-// What sums in f32 need to become values.
+// Epilogue data of f16: converts f32 sums to outputs.
 struct F16 {
   using Sum = float;
   struct RowData {};
@@ -61,16 +61,16 @@ struct F16 {
   static DEVICE float value(float sum, RowData, ColumnData column) { return sum + column.bias; }
 };
 
-// What the sums of an output need to become values, in the order in which the host writes it.
+// Per-output data of int8, in the layout that the host writes (`Column` in src/cuda/kernels/linear.rs).
 struct __align__(16) Column {
   float scale;
-  // The sum of the output's weights.
+  // Sum of the output's weights.
   int sum;
   float bias;
   int unused;
 };
 
-// What sums in s32 need to become values.
+// Epilogue data of int8: converts s32 sums to outputs.
 struct Int8 {
   using Sum = int;
   struct RowData {
@@ -82,9 +82,6 @@ struct Int8 {
   const Column* columns;
 
   DEVICE RowData row(int row) const {
-#ifdef BUG_LINEAR_SCALE_INDEX
-    row -= row % 16;
-#endif
     const float2 scale = row_scales[row];
     return {scale.x, static_cast<int>(scale.y)};
   }
@@ -94,7 +91,7 @@ struct Int8 {
   }
 };
 
-// The exact GELU: x · Φ(x).
+// Exact GELU: x · Φ(x).
 DEVICE float gelu(float x) {
   constexpr float FRAC_1_SQRT_2 = 0.70710678f;
   const float half = 0.5f * x;
@@ -108,7 +105,7 @@ DEVICE float activate(float x) {
   return x;
 }
 
-// Where a block's and a warp's parts of the output begin.
+// Origin of a block's and a warp's part of the output.
 template <typename S>
 struct Place {
   const u32 block_row = blockIdx.y * S::ROWS, block_output = blockIdx.x * S::OUTPUTS;
@@ -116,14 +113,14 @@ struct Place {
   const u32 warp_row = warp / S::OUTPUT_WARPS * S::WARP_ROWS, warp_output = warp % S::OUTPUT_WARPS * S::WARP_OUTPUTS;
 };
 
-// Where a block's slabs come from.
+// Sources of a block's slabs.
 template <typename S>
 struct Slabs {
   TileSource<S::ROWS, SLAB_CHUNKS, S::THREADS> input;
   TileSource<S::OUTPUTS, SLAB_CHUNKS, S::THREADS> weight;
   int rows, outputs;
 
-  // Starts to copy the slab of this index of both operands to a stage, and ends the group.
+  // Starts copying slab `slab` of both operands to a stage, as one copy group.
   DEVICE void load(u8* stage, int slab) const {
     const size_t offset = slab * SLAB_BYTES;
     if (offset < input.row_bytes) {
@@ -134,7 +131,7 @@ struct Slabs {
   }
 };
 
-// Adds the products of a slab to a warp's sums.
+// Accumulates the products of one slab into a warp's sums.
 template <typename S, typename Sum>
 DEVICE void multiply_slab(Sum (&sums)[S::ROW_TILES][S::OUTPUT_TILES][4], const u8* stage, const Place<S>& place) {
   const u8* weights = stage + S::INPUT_SLAB_BYTES;
@@ -150,24 +147,20 @@ DEVICE void multiply_slab(Sum (&sums)[S::ROW_TILES][S::OUTPUT_TILES][4], const u
 #pragma unroll
       for (int j = 0; j < S::OUTPUT_TILES; j++) {
         const u32 first = b[j / 2][j % 2 * 2], second = b[j / 2][j % 2 * 2 + 1];
-#ifdef BUG_LINEAR_FRAGMENT_ORDER
-        mma(sums[i][j], a[i], second, first);
-#else
         mma(sums[i][j], a[i], first, second);
-#endif
       }
     }
   }
 }
 
-// Writes what becomes of a warp's sums. Lane `l` has, of each 16x8 tile, two neighbouring outputs of the rows `l / 4`
-// and `l / 4 + 8`.
+// Applies the epilogue to a warp's sums and stores the outputs. In each 16x8 tile, lane `l` holds two neighboring
+// outputs of rows `l / 4` and `l / 4 + 8`.
 template <typename S, Epilogue EPILOGUE, typename Type>
 DEVICE void store(const Type& type, const typename Type::Sum (&sums)[S::ROW_TILES][S::OUTPUT_TILES][4],
                   const Place<S>& place, __half* output, int rows, int outputs, int output_stride) {
   const int first_row = place.block_row + place.warp_row + place.lane / 4;
   const int first_output = place.block_output + place.warp_output + place.lane % 4 * 2;
-  // With outputs a multiple of 64, a warp's are all within or all beyond.
+  // `outputs` is a multiple of 64, so the outputs of a warp are either all in range or all out of range.
   if (S::OUTPUTS > 64 && first_output >= outputs) return;
   typename Type::ColumnData columns[S::OUTPUT_TILES][2];
 #pragma unroll
@@ -178,9 +171,7 @@ DEVICE void store(const Type& type, const typename Type::Sum (&sums)[S::ROW_TILE
 #pragma unroll
   for (int i = 0; i < S::ROW_TILES * 2; i++) {
     const int row = first_row + i * 8;
-#ifndef BUG_LINEAR_NO_ROW_GUARD
     if (row >= rows) return;
-#endif
     const typename Type::RowData row_data = type.row(row);
     __half* to = output + static_cast<size_t>(row) * output_stride + first_output;
 #pragma unroll
@@ -199,7 +190,7 @@ DEVICE void store(const Type& type, const typename Type::Sum (&sums)[S::ROW_TILE
   }
 }
 
-// A block's tile of the output; rows of the input and of the weights have `row_bytes` bytes.
+// Computes a block's tile of the output. Rows of the input and of the weights have `row_bytes` bytes.
 template <typename S, Epilogue EPILOGUE, typename Type>
 DEVICE void linear(const Type& type, const void* input, const void* weight, __half* output, int rows, int outputs,
                    size_t row_bytes, int output_stride) {
@@ -216,15 +207,9 @@ DEVICE void linear(const Type& type, const void* input, const void* weight, __ha
   const int count = row_bytes / SLAB_BYTES;
   int stage = 0, free_stage = S::STAGES - 1;
   for (int slab = 0; slab < count; slab++) {
-#ifdef BUG_LINEAR_WAIT
-    cp_async_wait<S::STAGES - 1>();
-#else
     cp_async_wait<S::STAGES - 2>();
-#endif
-#ifndef BUG_LINEAR_MISSING_BARRIER
-    // This slab is here for all threads, and none still reads the one before, whose stage is filled again.
+    // All threads' copies of this slab have arrived, and no thread still reads the previous stage, which is refilled.
     __syncthreads();
-#endif
     slabs.load(stages[free_stage], slab + S::STAGES - 1);
     multiply_slab<S>(sums, stages[stage], place);
     free_stage = stage;

@@ -1,19 +1,15 @@
-"""CUDA C++ to PTX with NVRTC, as text that does not depend on where it is compiled."""
+"""Compiles CUDA C++ to PTX with NVRTC; the text does not depend on where it is compiled."""
 
 import ctypes
-import pathlib
 import re
 
 import environment
 from failure import Failure
 
-HERE = pathlib.Path(__file__).resolve().parent
-HEADERS = sorted(HERE.glob("*.cuh"))
-
-# No --use_fast_math: divisions and square roots are rounded correctly and denormals are kept, as on the CPU.
+# No --use_fast_math: divisions and square roots are correctly rounded and subnormals are preserved, as on the CPU.
 OPTIONS = ["--gpu-architecture=compute_80", "--std=c++17", "--generate-line-info"]
 
-# What drivers from CUDA 12.0 on accept. Nothing in the kernels is newer than that.
+# The newest version that every driver since CUDA 12.0 accepts. The kernels use nothing newer.
 PTX_VERSION = "8.0"
 
 
@@ -22,10 +18,10 @@ def c_strings(texts):
 
 
 class Nvrtc:
-    """The library."""
+    """The NVRTC library."""
 
     def __init__(self):
-        # It finds the library of built-in functions beside itself.
+        # NVRTC finds its library of built-in functions in its own folder.
         self.library = ctypes.CDLL(environment.path("nvidia-cuda-nvrtc-cu12", "nvidia/cuda_nvrtc/lib/libnvrtc.so.12"))
         self.library.nvrtcGetErrorString.restype = ctypes.c_char_p
         self.include = environment.path("nvidia-cuda-runtime-cu12", "nvidia/cuda_runtime/include")
@@ -36,44 +32,44 @@ class Nvrtc:
             raise Failure(f"{function}: {self.library.nvrtcGetErrorString(status).decode()}")
 
     def text(self, program, what):
-        """The program's `ProgramLog` or `PTX`."""
+        """Returns the `ProgramLog` or `PTX` of a program."""
         size = ctypes.c_size_t()
         self.call(f"nvrtcGet{what}Size", program, ctypes.byref(size))
         buffer = ctypes.create_string_buffer(size.value)
         self.call(f"nvrtcGet{what}", program, buffer)
         return buffer.value.decode()
 
-    def compile(self, source, defines=()):
-        """The PTX of a .cu file."""
+    def compile(self, source):
+        """Returns the PTX of a .cu file, which may include the .cuh files in its folder."""
         program = ctypes.c_void_p()
-        names = c_strings([header.name.encode() for header in HEADERS])
-        headers = c_strings([header.read_bytes() for header in HEADERS])
-        self.call("nvrtcCreateProgram", ctypes.byref(program), source.read_bytes(), source.name.encode(), len(HEADERS), headers, names)
+        files = sorted(source.parent.glob("*.cuh"))
+        names = c_strings([file.name.encode() for file in files])
+        headers = c_strings([file.read_bytes() for file in files])
+        self.call("nvrtcCreateProgram", ctypes.byref(program), source.read_bytes(), source.name.encode(), len(files), headers, names)
         try:
-            options = [*OPTIONS, f"--include-path={self.include}", *(f"--define-macro={name}" for name in defines)]
+            options = [*OPTIONS, f"--include-path={self.include}"]
             status = self.library.nvrtcCompileProgram(program, len(options), c_strings([option.encode() for option in options]))
             if status != 0:
                 raise Failure(f"{source.name} does not compile:\n{self.text(program, 'ProgramLog').strip()}")
-            return normalise(self.text(program, "PTX"))
+            return normalize(self.text(program, "PTX"))
         finally:
             self.library.nvrtcDestroyProgram(ctypes.byref(program))
 
 
-def normalise(ptx):
-    """Lowers the version, and leaves out what depends on the place of compilation or is never used."""
+def normalize(ptx):
+    """Lowers the version and removes whatever is unused or depends on where the kernels were compiled."""
     ptx, count = re.subn(r"^\.version .*$", f".version {PTX_VERSION}", ptx, flags=re.MULTILINE)
     if count != 1:
-        raise Failure("the PTX has not one line with its version")
+        raise Failure(f"expected one .version line in the PTX, found {count}")
     ptx = re.sub(r'^(\t\.file\t\d+ )".*?([^/"]+)".*$', r'\1"\2"', ptx, flags=re.MULTILINE)
-    # Lines of the source stay, for reports of where a kernel fails. By which calls each was inlined takes half of
-    # the text.
+    # Source lines stay, so that faults can be located. The inlining history of each would take half of the text.
     ptx = re.sub(r"^(\t\.loc\t\d+ \d+ \d+), .*$", r"\1", ptx, flags=re.MULTILINE)
     ptx = re.sub(r"^\t\.section\t\.debug_str\n\t\{.*?\n\t\}\n", "", ptx, flags=re.MULTILINE | re.DOTALL)
     return "\n".join(without_repeated_lines(without_unused_constants(ptx).splitlines())) + "\n"
 
 
 def without_unused_constants(ptx):
-    """NVRTC makes a variable of each `constexpr` value, which no kernel reads."""
+    """Removes the variables that NVRTC emits for `constexpr` values and that no kernel reads."""
     for name in re.findall(r"^\.global .*?(\w+)(?:\[\d*\])?(?: = .*)?;$", ptx, flags=re.MULTILINE):
         if len(re.findall(rf"\b{name}\b", ptx)) == 1:
             ptx = re.sub(rf"^\.global .*\b{name}\b.*\n", "", ptx, flags=re.MULTILINE)
@@ -81,7 +77,7 @@ def without_unused_constants(ptx):
 
 
 def without_repeated_lines(lines):
-    """Leaves out `.loc` where it says what the last one said, or another follows, and runs of empty lines."""
+    """Removes `.loc` lines that repeat the last one or are followed by another, and repeated empty lines."""
     kept, location = [], None
     for line in (line.rstrip() for line in lines):
         if line.startswith("\t.loc"):
@@ -91,7 +87,7 @@ def without_repeated_lines(lines):
             if kept and kept[-1].startswith("\t.loc"):
                 kept.pop()
         elif line.endswith(":"):
-            # Code may come here from elsewhere.
+            # Execution may reach a label from elsewhere.
             location = None
         elif not line and kept and not kept[-1]:
             continue

@@ -1,22 +1,22 @@
-// What the kernels share that give a block one row: its values in registers, sums over the block, layer
-// normalisation and rounding to 8 bits.
+// Building blocks of the kernels that process one row per block: row values in registers, reductions over the block,
+// layer normalization and quantization.
 //
-// A block has 128 threads. Each holds chunks of eight values, which are 16 bytes of halves, at distances of 128
-// chunks, so that neighbouring threads read neighbouring chunks. Sums run in one order, whatever else is computed.
+// A block has 128 threads. Each thread holds chunks of eight values (16 bytes of f16), 128 chunks apart, so that
+// neighboring threads read neighboring chunks. Every reduction has a fixed order.
 #pragma once
 #include "ptx.cuh"
 
 constexpr int ROW_THREADS = 128, CHUNK_VALUES = 8;
-// Blocks of a multiprocessor: 64 registers for each thread, which suffice without spills.
+// Resident blocks per multiprocessor. This leaves 64 registers per thread, which is enough to avoid spills.
 constexpr int ROW_BLOCKS = 8;
 
-// A thread's part of a row.
+// The part of a row that one thread holds.
 template <int CHUNKS>
 struct Row {
   float values[CHUNKS][CHUNK_VALUES];
 };
 
-// Calls `function(chunk, column)` for the thread's chunks, of which `column` is the first value.
+// Calls `function(chunk, column)` for each of the thread's chunks; `column` is the index of its first value.
 template <int CHUNKS, typename Function>
 DEVICE void for_each_chunk(int dim, Function function) {
 #pragma unroll
@@ -36,7 +36,7 @@ struct Largest {
   DEVICE float operator()(float a, float b) const { return fmaxf(a, b); }
 };
 
-// Combines a value of each thread of the block, by way of shared memory: one value of each warp.
+// Reduces one value per thread over the block, through one shared value per warp.
 template <typename Combine>
 DEVICE float over_block(float value, float (&warps)[4], Combine combine) {
   static_assert(ROW_THREADS == 4 * 32, "four warps");
@@ -47,16 +47,14 @@ DEVICE float over_block(float value, float (&warps)[4], Combine combine) {
   if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = value;
   __syncthreads();
   value = combine(combine(warps[0], warps[1]), combine(warps[2], warps[3]));
-#ifndef BUG_LAYER_NORM_MISSING_BARRIER
-  __syncthreads();  // The next reduction writes there again.
-#endif
+  __syncthreads();  // The next reduction overwrites `warps`.
   return value;
 }
 
-// Normalises a row: (x − mean) / √(variance + eps) · weight + bias. The variance is summed from deviations: the
-// difference of two large sums would lose digits.
+// Layer-normalizes a row: (x − mean) / √(variance + eps) · weight + bias. The variance is the mean of squared
+// deviations, because E[x²] − E[x]² would lose digits.
 template <int CHUNKS>
-DEVICE void normalise(Row<CHUNKS>& row, float (&warps)[4], const float* __restrict__ weight,
+DEVICE void normalize(Row<CHUNKS>& row, float (&warps)[4], const float* __restrict__ weight,
                       const float* __restrict__ bias, int dim, float eps) {
   float sum = 0.f;
   for_each_chunk<CHUNKS>(dim, [&](int chunk, int) {
@@ -114,12 +112,12 @@ DEVICE void store_row(const Row<CHUNKS>& row, __half* to, int dim) {
   });
 }
 
-// Rounds a row to 8 bits: value `i` is then (to[i] − zero point) · scale, and `row_scale` becomes {scale, zero
-// point}. The range from the least to the largest value, zero included, becomes 0 to 255, so that zero is
-// expressed exactly. Every step is rounded as in src/cpu/quantise.rs, for the same integers: no product is fused
-// with a sum.
+// Quantizes a row to 8 bits: value `i` is approximated by (to[i] − zero point) · scale, and `row_scale` receives {scale,
+// zero point}. The range of the values, extended to include zero, maps to 0..=255, so that zero is represented
+// exactly. Every step rounds as in src/cpu/ops/quantize.rs and no product is fused with a sum, so both backends
+// produce the same integers.
 template <int CHUNKS>
-DEVICE void quantise(const Row<CHUNKS>& row, float (&warps)[4], u8* to, float2* row_scale, int dim) {
+DEVICE void quantize(const Row<CHUNKS>& row, float (&warps)[4], u8* to, float2* row_scale, int dim) {
   constexpr float END = 255.f, SMALLEST_NORMAL = 1.17549435e-38f;
   float least = 0.f, largest = 0.f;
   for_each_chunk<CHUNKS>(dim, [&](int chunk, int) {
@@ -132,7 +130,7 @@ DEVICE void quantise(const Row<CHUNKS>& row, float (&warps)[4], u8* to, float2* 
   least = over_block(least, warps, Least());
   largest = over_block(largest, warps, Largest());
   const float step = __fdiv_rn(__fsub_rn(largest, least), END);
-  // Steps too small to divide by count as none: all values become zero.
+  // A subnormal step would overflow the reciprocal, so it counts as zero and all values become zero.
   const float scale = step >= SMALLEST_NORMAL ? step : 0.f;
   const float inverse = scale > 0.f ? __frcp_rn(scale) : 0.f;
   const float zero_point = fminf(rintf(__fmul_rn(-least, inverse)), END);

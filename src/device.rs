@@ -1,23 +1,22 @@
-//! [`Device`]: where a model is computed.
+//! [`Device`]: the processor or GPU that runs a model.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
 
-/// Where a model is computed.
+/// Device that runs a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Device {
-    /// On the processor.
+    /// The processor.
     #[default]
     Cpu,
-    /// On the NVIDIA GPU of this number, counted from 0 as the driver does. It needs the feature `cuda` and
-    /// compute capability 8.0, and computes in [`F16`](crate::Precision::F16) or
+    /// The NVIDIA GPU with this index, in the driver's order. Requires the feature `cuda` and compute
+    /// capability 8.0 or higher, and computes in [`F16`](crate::Precision::F16) or
     /// [`Int8`](crate::Precision::Int8).
     Cuda(usize),
-    /// On the first GPU if it can compute the model in the precision asked for, and on the processor
-    /// otherwise.
+    /// The first GPU if it can run the model in the requested precision, and the processor otherwise.
     Auto,
 }
 
@@ -34,7 +33,7 @@ impl fmt::Display for Device {
 impl FromStr for Device {
     type Err = Error;
 
-    /// Reads `cpu`, `cuda` (the first GPU), `cuda:1` or `auto`.
+    /// Parses `cpu`, `cuda` (the first GPU), `cuda:N` or `auto`.
     fn from_str(name: &str) -> Result<Self> {
         let ordinal = |name: &str| name.strip_prefix("cuda:")?.parse().ok();
         match name {
@@ -48,22 +47,22 @@ impl FromStr for Device {
     }
 }
 
-/// An NVIDIA GPU of this machine.
+/// NVIDIA GPU of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CudaDevice {
-    /// The number for [`Device::Cuda`].
+    /// Index for [`Device::Cuda`].
     pub ordinal: usize,
-    /// The name that the driver gives.
+    /// Name that the driver reports.
     pub name: String,
-    /// The compute capability, major and minor.
+    /// Compute capability, major and minor.
     pub compute_capability: (u32, u32),
-    /// Its memory in bytes.
+    /// Memory in bytes.
     pub memory_bytes: usize,
 }
 
 impl CudaDevice {
-    /// The GPUs that the NVIDIA driver shows, also those that are too old to compute on.
+    /// Lists the GPUs that the NVIDIA driver reports, including those that are too old to run a model.
     ///
     /// ```
     /// match distilbert::CudaDevice::list() {
@@ -88,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_devices_go_both_ways() {
+    fn display_and_from_str_round_trip() {
         for device in [Device::Cpu, Device::Cuda(0), Device::Cuda(11), Device::Auto] {
             assert_eq!(device.to_string().parse::<Device>().unwrap(), device);
         }

@@ -1,4 +1,4 @@
-//! The NVIDIA driver: whether there is one, and which GPUs it shows.
+//! Access to the NVIDIA driver: finds it, lists GPUs, opens one, and converts errors.
 
 use std::sync::Arc;
 
@@ -8,50 +8,52 @@ use cudarc::driver::{CudaContext, DriverError, result};
 use crate::device::CudaDevice;
 use crate::error::{Error, Result};
 
-/// What the kernels are compiled for: `mma`, `ldmatrix` and `cp.async` came with it.
-const LEAST_CAPABILITY: (u32, u32) = (8, 0);
+/// Lowest compute capability of the kernels, which use `mma`, `ldmatrix` and `cp.async`.
+const MIN_CAPABILITY: (u32, u32) = (8, 0);
 
-/// The first CUDA version whose drivers take the kernels' PTX, as the driver counts.
-const LEAST_DRIVER: i32 = 12_000;
+/// First CUDA version whose drivers accept the kernels' PTX, in the driver's encoding.
+const MIN_DRIVER: i32 = 12_000;
 
-/// The GPUs that the driver shows.
+/// Lists the GPUs that the driver reports.
 pub(crate) fn devices() -> Result<Vec<CudaDevice>> {
     (0..count()?).map(device).collect()
 }
 
-/// Opens a GPU that the kernels run on.
+/// Opens a GPU on which the kernels can run.
 pub fn open(ordinal: usize) -> Result<Arc<CudaContext>> {
     let count = count()?;
     if ordinal >= count {
         return Err(Error::NoCudaDevice { ordinal, count });
     }
     let CudaDevice { name, compute_capability: found, .. } = device(ordinal)?;
-    if found < LEAST_CAPABILITY {
-        return Err(Error::CudaCapability { ordinal, name, found, needed: LEAST_CAPABILITY });
+    if found < MIN_CAPABILITY {
+        return Err(Error::CudaCapability { ordinal, name, found, needed: MIN_CAPABILITY });
     }
     let context = CudaContext::new(ordinal).map_err(failed("open"))?;
-    // SAFETY: streams are ordered by hand, as `cuda/mod.rs` says. Events would break captures.
+    // Events between streams would break captures.
+    // SAFETY: streams share only the weights, and `engine::load` waits until they are on the device before
+    // another stream reads them, so no stream has to wait for another.
     unsafe { context.disable_event_tracking() };
     Ok(context)
 }
 
-/// Looks for the driver and counts its GPUs.
+/// Initializes the driver and returns the number of GPUs.
 fn count() -> Result<usize> {
     let missing = |reason: &str| Error::CudaDriver { reason: reason.to_owned() };
-    // The driver's library is loaded by name; without it, every other call would panic.
-    // SAFETY: loading NVIDIA's library runs nothing but its own set-up.
+    // Without the library, every other call would panic.
+    // SAFETY: loading NVIDIA's library runs only its own initialization.
     if !unsafe { sys::is_culib_present() } {
-        return Err(missing("its library (libcuda.so or nvcuda.dll) is not there"));
+        return Err(missing("its library (libcuda.so or nvcuda.dll) was not found"));
     }
     let mut version = 0;
-    // SAFETY: the pointer is to a live integer.
+    // SAFETY: the pointer is valid for writes of an `i32`.
     let status = unsafe { sys::cuDriverGetVersion(&raw mut version) };
     if status != sys::CUresult::CUDA_SUCCESS {
         return Err(missing(&reason(DriverError(status))));
     }
-    if version < LEAST_DRIVER {
+    if version < MIN_DRIVER {
         let found = format!("{}.{}", version / 1000, version % 1000 / 10);
-        return Err(missing(&format!("it is for CUDA {found}, but 12.0 or newer is needed")));
+        return Err(missing(&format!("it supports CUDA {found}, but 12.0 or newer is required")));
     }
     match result::init() {
         Ok(()) => {}
@@ -62,11 +64,13 @@ fn count() -> Result<usize> {
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
-/// What the driver says of a GPU, which is one of [`count`].
+/// Returns the properties of a GPU; `ordinal` is below [`count`].
 fn device(ordinal: usize) -> Result<CudaDevice> {
     let read = || {
-        let device = result::device::get(ordinal as i32)?;
-        // SAFETY: the driver has just given the handle.
+        let ordinal_of_driver = i32::try_from(ordinal)
+            .map_err(|_| DriverError(sys::CUresult::CUDA_ERROR_INVALID_DEVICE))?;
+        let device = result::device::get(ordinal_of_driver)?;
+        // SAFETY: the driver has returned this handle.
         let attribute = |which| unsafe { result::device::get_attribute(device, which) };
         let major = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
         let minor = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
@@ -74,19 +78,19 @@ fn device(ordinal: usize) -> Result<CudaDevice> {
             ordinal,
             name: result::device::get_name(device)?,
             compute_capability: (major as u32, minor as u32),
-            // SAFETY: as above.
+            // SAFETY: the driver has returned this handle.
             memory_bytes: unsafe { result::device::total_mem(device) }?,
         })
     };
-    read().map_err(failed("describe itself"))
+    read().map_err(failed("report its properties"))
 }
 
-/// Makes the driver's error one of what the GPU was to do.
+/// Converts the driver's error when the GPU failed to do `operation`.
 pub fn failed(operation: &'static str) -> impl Fn(DriverError) -> Error {
     move |error| Error::Cuda { operation, reason: reason(error) }
 }
 
-/// What the driver says of an error.
+/// Describes an error in the driver's words.
 fn reason(error: DriverError) -> String {
     let name = match error.error_name() {
         Ok(name) => name.to_string_lossy().into_owned(),

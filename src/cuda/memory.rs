@@ -1,76 +1,233 @@
-//! Memory of the GPU.
+//! Device memory: typed buffers that know their length, and the slices of them that kernels take.
 
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::slice;
 use std::sync::Arc;
 
 use cudarc::driver::sys::CUresult;
-use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DriverError};
-
+use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DriverError, PinnedHostSlice};
 use half::f16;
 
 use super::driver::failed;
 use crate::error::{Error, Result};
 
-/// Bytes of a half.
-pub const HALF: usize = size_of::<f16>();
+/// Type of the values in a buffer.
+///
+/// # Safety
+/// The type has the same layout on the device, no padding, and no invalid bit patterns.
+pub unsafe trait Element: Copy + Default + Send + Sync + 'static {}
 
-/// Bytes of a row's scale and zero point.
-pub const ROW_SCALE: usize = 2 * size_of::<f32>();
+macro_rules! elements {
+    ($($element:ty)*) => {
+        // SAFETY: these are numbers, or `repr(C)` structs of 32-bit numbers without padding.
+        $(unsafe impl Element for $element {})*
+    };
+}
+elements!(f16 f32 i8 u8 u32 RowScale Column);
 
-/// A place in the GPU's memory, as kernels take it.
-#[derive(Clone, Copy, Debug)]
-pub struct Address(pub u64);
-
-impl Address {
-    /// So many bytes further.
-    pub fn plus(self, bytes: usize) -> Self {
-        Self(self.0 + bytes as u64)
-    }
+/// Scale and zero point of a row of 8-bit activations: `float2` in the kernels.
+#[derive(Clone, Copy, Default)]
+#[repr(C, align(8))]
+pub struct RowScale {
+    scale: f32,
+    zero_point: f32,
 }
 
-/// Allocated bytes.
-pub struct Buffer {
-    pub bytes: CudaSlice<u8>,
-    pub start: Address,
+/// Per-output data of an int8 linear layer: `Column` in `kernels/linear.cu` and `kernels/head.cu`.
+#[derive(Clone, Copy, Default)]
+#[repr(C, align(16))]
+pub struct Column {
+    pub scale: f32,
+    /// Sum of the output's weights.
+    pub sum: i32,
+    pub bias: f32,
+    pub unused: i32,
 }
 
-impl Buffer {
-    /// Allocates bytes that must be written before they are read.
-    pub fn new(stream: &Arc<CudaStream>, bytes: usize) -> Result<Self> {
-        // SAFETY: the callers write bytes before anything reads them.
+/// Allocation on the device.
+pub struct DeviceBuffer<T> {
+    bytes: CudaSlice<u8>,
+    address: u64,
+    len: usize,
+    elements: PhantomData<T>,
+}
+
+impl<T: Element> DeviceBuffer<T> {
+    /// Allocates memory whose contents are unspecified.
+    pub fn new(stream: &Arc<CudaStream>, len: usize) -> Result<Self> {
+        // The driver refuses to allocate nothing.
+        let size = byte_size::<T>(len)?.max(1);
+        // SAFETY: `u8` is valid for any contents.
         let bytes =
-            unsafe { stream.alloc::<u8>(bytes) }.map_err(|error| full(stream, error, bytes))?;
-        let start = Address(bytes.device_ptr(stream).0);
-        Ok(Self { bytes, start })
+            unsafe { stream.alloc::<u8>(size) }.map_err(|error| allocation(stream, error, size))?;
+        let address = bytes.device_ptr(stream).0;
+        Ok(Self { bytes, address, len, elements: PhantomData })
     }
 
-    /// Allocates bytes that are zero for what comes later on the stream.
-    pub fn zeroed(stream: &Arc<CudaStream>, bytes: usize) -> Result<Self> {
-        let mut buffer = Self::new(stream, bytes)?;
+    /// Allocates memory that is zero for everything enqueued on the stream afterwards.
+    pub fn zeroed(stream: &Arc<CudaStream>, len: usize) -> Result<Self> {
+        let mut buffer = Self::new(stream, len)?;
         stream.memset_zeros(&mut buffer.bytes).map_err(failed("clear memory"))?;
         Ok(buffer)
     }
 
-    /// Copies bytes to the device, for what comes later on the stream.
-    pub fn upload(stream: &Arc<CudaStream>, bytes: &[u8]) -> Result<Self> {
-        let mut buffer = Self::new(stream, bytes.len())?;
-        stream.memcpy_htod(bytes, &mut buffer.bytes).map_err(failed("receive weights"))?;
+    /// Allocates a copy of `values`.
+    pub fn upload(stream: &Arc<CudaStream>, values: &[T]) -> Result<Self> {
+        let mut buffer = Self::new(stream, values.len())?;
+        buffer.copy_from(stream, values).map_err(failed("receive weights"))?;
         Ok(buffer)
     }
 
-    /// As [`upload`](Self::upload).
-    pub fn upload_floats(stream: &Arc<CudaStream>, values: &[f32]) -> Result<Self> {
-        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self::upload(stream, &bytes)
+    /// Enqueues a copy of `values` to the beginning of the buffer, which must be long enough.
+    pub fn copy_from(&mut self, stream: &Arc<CudaStream>, values: &[T]) -> Result<(), DriverError> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        // cudarc checks the length.
+        stream.memcpy_htod(bytes_of(values), &mut self.bytes)
+    }
+
+    /// Enqueues a copy of the first values of the buffer to the host, as their bits.
+    pub fn copy_to(&self, stream: &Arc<CudaStream>, to: &mut [u32]) -> Result<(), DriverError> {
+        let bytes = size_of_val(to);
+        // SAFETY: `u32` has no padding and no invalid bit patterns, and `u8` has no alignment.
+        let to = unsafe { slice::from_raw_parts_mut(to.as_mut_ptr().cast::<u8>(), bytes) };
+        // cudarc checks the length.
+        stream.memcpy_dtoh(&self.bytes.slice(..bytes), to)
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn as_slice(&self) -> DeviceSlice<'_, T> {
+        DeviceSlice { address: self.address, len: self.len, memory: PhantomData }
+    }
+
+    /// Returns a range of the buffer.
+    pub fn slice(&self, range: Range<usize>) -> Result<DeviceSlice<'_, T>> {
+        self.as_slice().slice(range)
     }
 }
 
-/// The error of an allocation of so many bytes.
-pub fn full(stream: &CudaStream, error: DriverError, needed: usize) -> Error {
+/// Part of a [`DeviceBuffer`]. As a kernel's parameter it is the address, so this is the first field.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct DeviceSlice<'m, T> {
+    address: u64,
+    len: usize,
+    memory: PhantomData<&'m DeviceBuffer<T>>,
+}
+
+impl<'m, T: Element> DeviceSlice<'m, T> {
+    pub fn len(self) -> usize {
+        self.len
+    }
+
+    /// Returns a range of the slice.
+    pub fn slice(self, range: Range<usize>) -> Result<Self> {
+        if range.start > range.end || range.end > self.len {
+            let reason = format!("elements {range:?} of a device buffer of {}", self.len);
+            return Err(Error::Cuda { operation: "address memory", reason });
+        }
+        let address = self.address + (range.start * size_of::<T>()) as u64;
+        Ok(Self { address, len: range.len(), memory: PhantomData })
+    }
+
+    /// Returns the slice as bytes.
+    pub fn bytes(self) -> DeviceSlice<'m, u8> {
+        let len = self.len * size_of::<T>();
+        DeviceSlice { address: self.address, len, memory: PhantomData }
+    }
+
+    pub fn is_aligned_to(self, bytes: u64) -> bool {
+        self.address.is_multiple_of(bytes)
+    }
+
+    /// Returns `true` if the slice contains `rows` rows of `width` elements.
+    pub fn has_rows(self, rows: usize, width: usize) -> bool {
+        self.has_strided_rows(rows, width, width)
+    }
+
+    /// Returns `true` if the slice contains `rows` rows of `width` elements that begin `stride` elements
+    /// apart.
+    pub fn has_strided_rows(self, rows: usize, stride: usize, width: usize) -> bool {
+        let Some(last) = rows.checked_sub(1) else { return true };
+        let end = last.checked_mul(stride).and_then(|start| start.checked_add(width));
+        end.is_some_and(|end| end <= self.len)
+    }
+}
+
+/// Returns the size of an allocation, or an error if it cannot be expressed.
+fn byte_size<T>(len: usize) -> Result<usize> {
+    let bytes = len.checked_mul(size_of::<T>()).filter(|&bytes| isize::try_from(bytes).is_ok());
+    bytes.ok_or_else(|| Error::Cuda {
+        operation: "allocate memory",
+        reason: format!("{len} elements of {} bytes exceed the address space", size_of::<T>()),
+    })
+}
+
+fn bytes_of<T: Element>(values: &[T]) -> &[u8] {
+    // SAFETY: an `Element` has no padding, so all of its bytes are initialized; `u8` has no alignment.
+    unsafe { slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}
+
+/// Allocates zeroed, page-locked host memory.
+pub fn pinned(
+    context: &Arc<CudaContext>,
+    stream: &CudaStream,
+    len: usize,
+) -> Result<PinnedHostSlice<u32>> {
+    let size = byte_size::<u32>(len)?;
+    // No flags: the host reads this memory, which is slow if it is write-combined.
+    // SAFETY: the memory is cleared below, before anything reads it.
+    let memory = unsafe { context.alloc_pinned_with_flags::<u32>(len, 0) };
+    let mut memory = memory.map_err(|error| allocation(stream, error, size))?;
+    let start = memory.as_mut_ptr().map_err(failed("allocate memory"))?;
+    // SAFETY: the allocation has `len` elements and nothing else uses it yet.
+    unsafe { start.write_bytes(0, len) };
+    Ok(memory)
+}
+
+/// Returns the error of an allocation of `needed` bytes.
+fn allocation(stream: &CudaStream, error: DriverError, needed: usize) -> Error {
     match error {
         DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY) => {
             let free = stream.context().mem_get_info().map_or(0, |(free, _)| free);
             Error::CudaMemory { needed, free }
         }
         error => failed("allocate memory")(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(len: usize) -> DeviceSlice<'static, f16> {
+        DeviceSlice { address: 256, len, memory: PhantomData }
+    }
+
+    #[test]
+    fn slices_stay_within_their_buffer() {
+        let part = slice(10).slice(2..6).unwrap();
+        assert_eq!((part.address, part.len()), (260, 4));
+        assert_eq!((part.bytes().address, part.bytes().len()), (260, 8));
+        assert!(slice(10).slice(2..11).is_err());
+        #[expect(clippy::reversed_empty_ranges, reason = "this is what is tested")]
+        let reversed = slice(10).slice(6..2);
+        assert!(reversed.is_err());
+    }
+
+    #[test]
+    fn row_checks_do_not_overflow() {
+        assert!(slice(10).has_rows(2, 5));
+        assert!(!slice(10).has_rows(3, 5));
+        assert!(slice(10).has_strided_rows(3, 4, 2));
+        assert!(!slice(10).has_strided_rows(3, 4, 3));
+        assert!(slice(0).has_rows(0, usize::MAX));
+        assert!(!slice(10).has_rows(usize::MAX, usize::MAX));
+        assert!(byte_size::<f32>(usize::MAX / 2).is_err());
     }
 }

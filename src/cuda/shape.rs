@@ -1,17 +1,16 @@
-//! What a graph is captured for.
+//! Shapes: the sizes for which graphs are captured.
 
-/// Queries that a block of the attention kernel takes.
-const BLOCK_QUERIES: usize = 64;
+use super::kernels::attention::BLOCK_QUERIES;
 
-/// Kernels that give a block some rows take at least so many.
-const LEAST_STEP: usize = 16;
+/// Granularity of token counts: the rows of the smallest GEMM tile.
+const MIN_STEP: usize = 16;
 
-/// The size of a packed batch, as far as launches depend on it.
+/// Size of a sub-batch, as far as launches depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
     pub tokens: usize,
     pub sequences: usize,
-    /// Blocks of queries of the longest sequence.
+    /// Number of attention query blocks of the longest sequence.
     pub query_blocks: usize,
 }
 
@@ -20,10 +19,11 @@ impl Shape {
         Self { tokens, sequences, query_blocks: longest.div_ceil(BLOCK_QUERIES) }
     }
 
-    /// The shape that is computed for it, so that batches of about the same size share a graph. Up to 128
-    /// tokens come in steps of 16, more in eighths of the next power of two: fewer than a quarter as many
-    /// again are computed in vain. Of a sequence without tokens, attention's blocks return at once, and the
-    /// last layer and the head compute one row.
+    /// Rounds the shape up, so that batches of similar size share a graph.
+    ///
+    /// Token counts are rounded to multiples of 16 up to 128 tokens, and to eighths of the next power of
+    /// two above. This adds less than a quarter. For an added sequence, which has no tokens, attention
+    /// returns at once, and the last layer and the head compute one row.
     pub fn rounded(self) -> Self {
         Self {
             tokens: rounded_tokens(self.tokens),
@@ -33,8 +33,9 @@ impl Shape {
     }
 }
 
+/// Rounds a token count as [`Shape::rounded`] does.
 pub fn rounded_tokens(tokens: usize) -> usize {
-    let step = (tokens.next_power_of_two() / 8).max(LEAST_STEP);
+    let step = (tokens.next_power_of_two() / 8).max(MIN_STEP);
     tokens.next_multiple_of(step)
 }
 
@@ -43,17 +44,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn little_is_computed_in_vain() {
+    fn rounding_adds_less_than_a_quarter() {
         for tokens in 1..5000 {
             let rounded = rounded_tokens(tokens);
-            assert!(rounded >= tokens && rounded.is_multiple_of(LEAST_STEP));
-            assert!(rounded - tokens < LEAST_STEP.max(tokens / 4), "{tokens} became {rounded}");
+            assert!(rounded >= tokens && rounded.is_multiple_of(MIN_STEP));
+            assert!(rounded - tokens < MIN_STEP.max(tokens / 4), "{tokens} became {rounded}");
             assert_eq!(rounded_tokens(rounded), rounded);
         }
     }
 
     #[test]
-    fn sizes_share_shapes() {
+    fn similar_sizes_share_a_shape() {
         let mut tokens: Vec<_> = (1..=4096).map(rounded_tokens).collect();
         tokens.dedup();
         assert!(tokens.len() < 40, "{tokens:?}");

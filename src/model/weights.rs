@@ -23,50 +23,50 @@ pub(crate) trait WeightStore {
 }
 
 /// `y = W x + b`.
-pub(crate) struct Linear<M> {
+pub(crate) struct Linear<M, B = Vec<f32>> {
     pub weight: M,
-    pub bias: Vec<f32>,
+    pub bias: B,
 }
 
 /// `y = (x − mean) / √(variance + eps) · weight + bias` over a token's vector.
 #[cfg_attr(test, derive(Clone))]
-pub(crate) struct LayerNorm {
-    pub weight: Vec<f32>,
-    pub bias: Vec<f32>,
+pub(crate) struct LayerNorm<V = Vec<f32>> {
+    pub weight: V,
+    pub bias: V,
     pub eps: f32,
 }
 
-pub(crate) struct Embeddings<T> {
+pub(crate) struct Embeddings<T, V = Vec<f32>> {
     /// `[vocab_size, dim]`
     pub word: T,
     /// `[max_position_embeddings, dim]`
     pub position: T,
-    pub layer_norm: LayerNorm,
+    pub layer_norm: LayerNorm<V>,
 }
 
-pub(crate) struct Layer<M> {
+pub(crate) struct Layer<M, B = Vec<f32>, V = Vec<f32>> {
     /// Query, key and value as one matrix of `3·dim` outputs, in this order.
-    pub query_key_value: Linear<M>,
-    pub attention_output: Linear<M>,
-    pub attention_norm: LayerNorm,
-    pub feed_forward_in: Linear<M>,
-    pub feed_forward_out: Linear<M>,
-    pub feed_forward_norm: LayerNorm,
+    pub query_key_value: Linear<M, B>,
+    pub attention_output: Linear<M, B>,
+    pub attention_norm: LayerNorm<V>,
+    pub feed_forward_in: Linear<M, B>,
+    pub feed_forward_out: Linear<M, B>,
+    pub feed_forward_norm: LayerNorm<V>,
 }
 
 /// The classification head: `classifier(relu(pre_classifier(cls)))`.
-pub(crate) struct Head<M> {
-    pub pre_classifier: Linear<M>,
-    pub classifier: Linear<M>,
+pub(crate) struct Head<M, B = Vec<f32>> {
+    pub pre_classifier: Linear<M, B>,
+    pub classifier: Linear<M, B>,
     /// Outputs of `classifier`.
     pub outputs: usize,
 }
 
-pub(crate) struct Model<M, T> {
+pub(crate) struct Model<M, T, B = Vec<f32>, V = Vec<f32>> {
     pub config: Config,
-    pub embeddings: Embeddings<T>,
-    pub layers: Vec<Layer<M>>,
-    pub head: Head<M>,
+    pub embeddings: Embeddings<T, V>,
+    pub layers: Vec<Layer<M, B, V>>,
+    pub head: Head<M, B>,
 }
 
 impl<M, T> Model<M, T> {

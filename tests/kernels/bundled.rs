@@ -21,7 +21,7 @@ fn products_with_the_bundled_weights_have_the_integers_of_the_cpu() {
     let (floats, bytes) = (Tensor::read_all(&bundled_model()), Tensor::read_all(&stored));
     let words = floats["distilbert.embeddings.word_embeddings.weight"].values();
     let linear_module = module("linear");
-    let quantise_module = module("quantise");
+    let quantise_module = module("quantize");
     let set = *InstructionSet::detected().last().unwrap();
     let mut compared = 0;
     for (name, tensor) in &bytes {
@@ -40,7 +40,7 @@ fn products_with_the_bundled_weights_have_the_integers_of_the_cpu() {
         let from = device.upload(&rows);
         let (to, scales) = (device.room::<u8>(rows.len()), device.room::<f32>(2 * ROWS));
         let arguments = arguments![from, to, scales, inputs as u32];
-        device.launch("quantise", [ROWS as u32, 1, 1], 128, arguments);
+        device.launch("quantize", [ROWS as u32, 1, 1], 128, arguments);
         let quantised: Vec<u8> = device.download(to, rows.len());
         let row_scales: Vec<f32> = device.download(scales, 2 * ROWS);
 

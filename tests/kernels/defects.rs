@@ -1,7 +1,7 @@
 //! Seeded defects, each of which the machine or a comparison must catch for its own reason.
 //!
-//! `CUDA_DEFECTS` names a folder with what `kernels/compile.py --define BUG_… --output` made of each, in a
-//! folder of its name; without it there is nothing to catch.
+//! `CUDA_DEFECTS` names the folder in which `dev/defects/seed.py kernels` compiled them, one folder per
+//! defect; without it, the tests are skipped.
 
 use std::path::PathBuf;
 
@@ -31,18 +31,18 @@ const SIZE: Size = Size { rows: 70, outputs: 128, inputs: 512 };
 
 #[test]
 fn missing_barriers_are_races() {
-    let defect = "BUG_LAYER_NORM_MISSING_BARRIER";
+    let defect = "layer_norm_missing_barrier";
     if let Some(module) = module(defect, "layer_norm") {
         caught(defect, layer_norm::Case::new(2, 768).run(&module), &["a race"]);
     }
-    let defect = "BUG_LINEAR_MISSING_BARRIER";
+    let defect = "linear_missing_barrier";
     if let Some(module) = module(defect, "linear") {
         for shape in SHAPES {
             caught(defect, Halves::new(SIZE).run(&module, shape, "bias"), &["a race", "in flight"]);
             caught(defect, Bytes::new(SIZE).run(&module, shape, "bias"), &["a race", "in flight"]);
         }
     }
-    let defect = "BUG_ATTENTION_MISSING_BARRIER";
+    let defect = "attention_missing_barrier";
     if let Some(module) = module(defect, "attention") {
         caught(defect, attention::Case::new(2, 64, &[150]).run(&module), &["a race", "in flight"]);
     }
@@ -50,13 +50,13 @@ fn missing_barriers_are_races() {
 
 #[test]
 fn a_wait_one_group_short_reads_what_is_not_there() {
-    let defect = "BUG_LINEAR_WAIT";
+    let defect = "linear_wait";
     if let Some(module) = module(defect, "linear") {
         for shape in SHAPES {
             caught(defect, Halves::new(SIZE).run(&module, shape, "bias"), &["in flight"]);
         }
     }
-    let defect = "BUG_ATTENTION_WAIT";
+    let defect = "attention_wait";
     if let Some(module) = module(defect, "attention") {
         caught(defect, attention::Case::new(2, 64, &[150]).run(&module), &["in flight"]);
     }
@@ -64,7 +64,7 @@ fn a_wait_one_group_short_reads_what_is_not_there() {
 
 #[test]
 fn missing_row_guards_reach_past_the_output() {
-    let defect = "BUG_LINEAR_NO_ROW_GUARD";
+    let defect = "linear_no_row_guard";
     if let Some(module) = module(defect, "linear") {
         for shape in SHAPES {
             caught(
@@ -74,7 +74,7 @@ fn missing_row_guards_reach_past_the_output() {
             );
         }
     }
-    let defect = "BUG_ATTENTION_NO_ROW_GUARD";
+    let defect = "attention_no_row_guard";
     if let Some(module) = module(defect, "attention") {
         let case = attention::Case::new(2, 64, &[70]);
         caught(defect, case.run(&module), &["outside global memory"]);
@@ -85,7 +85,7 @@ fn missing_row_guards_reach_past_the_output() {
 #[test]
 fn wrong_fragments_keys_and_scales_give_wrong_values() {
     let far = |found: f64, expected: f64| (found - expected).abs() > 0.05;
-    let defect = "BUG_LINEAR_FRAGMENT_ORDER";
+    let defect = "linear_fragment_order";
     if let Some(module) = module(defect, "linear") {
         let layer = Halves::new(SIZE);
         let (found, _) = layer.run(&module, SHAPES[2], "bias").unwrap();
@@ -94,7 +94,7 @@ fn wrong_fragments_keys_and_scales_give_wrong_values() {
         };
         assert!(found.iter().enumerate().any(is_far), "{defect} was not caught");
     }
-    let defect = "BUG_LINEAR_SCALE_INDEX";
+    let defect = "linear_scale_index";
     if let Some(module) = module(defect, "linear") {
         let layer = Bytes::new(SIZE);
         let (found, _) = layer.run(&module, SHAPES[2], "bias").unwrap();
@@ -103,7 +103,7 @@ fn wrong_fragments_keys_and_scales_give_wrong_values() {
         };
         assert!(found.iter().enumerate().any(is_far), "{defect} was not caught");
     }
-    for defect in ["BUG_ATTENTION_FRAGMENT_ORDER", "BUG_ATTENTION_NO_KEY_GUARD"] {
+    for defect in ["attention_fragment_order", "attention_no_key_guard"] {
         if let Some(module) = module(defect, "attention") {
             let case = attention::Case::new(2, 64, &[70]);
             let found = case.run(&module).unwrap();

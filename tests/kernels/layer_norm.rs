@@ -81,7 +81,7 @@ fn rows_are_normalised_and_rounded_to_bytes() {
         let bytes = device.room::<u8>(3 * dim);
         let scales = device.room::<f32>(3 * 2);
         device.launch(
-            "layer_norm_quantise",
+            "layer_norm_quantize",
             [3, 1, 1],
             THREADS,
             arguments![states, weight, bias, bytes, scales, dim as u32, EPS],

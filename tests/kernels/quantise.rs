@@ -1,4 +1,4 @@
-//! `kernels/quantise.cu`: rows to 8 bits, with the CPU's integers.
+//! `kernels/quantize.cu`: rows to 8 bits, with the CPU's integers.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use half::f16;
 use super::{Argument, Device, arguments, floats, module, quantised, random};
 use ptx_machine::Module;
 
-static MODULE: LazyLock<Module> = LazyLock::new(|| module("quantise"));
+static MODULE: LazyLock<Module> = LazyLock::new(|| module("quantize"));
 
 #[test]
 fn rows_become_the_integers_that_the_cpu_makes_of_them() {
@@ -22,7 +22,7 @@ fn rows_become_the_integers_that_the_cpu_makes_of_them() {
         let bytes = device.room::<u8>(row.len());
         let scales = device.room::<f32>(2);
         let arguments = arguments![values, bytes, scales, row.len() as u32];
-        device.launch("quantise", [1, 1, 1], 128, arguments);
+        device.launch("quantize", [1, 1, 1], 128, arguments);
         let (expected_scales, expected) = quantised(&floats(&row));
         assert_eq!(device.download::<f32>(scales, 2), expected_scales);
         assert_eq!(device.download::<u8>(bytes, row.len()), expected);

@@ -464,13 +464,6 @@ pub enum Error {
         heads: usize,
     },
 
-    /// There is no such precision.
-    #[error("there is no precision `{requested}`; the names are f32, f16, int8")]
-    Precision {
-        /// The name as given.
-        requested: String,
-    },
-
     /// There is no such device.
     #[error(
         "there is no device `{requested}`; the names are cpu, cuda, cuda:N for the Nth GPU, auto"

@@ -6,7 +6,7 @@
 mod support;
 
 use distilbert::explain::{
-    CompareMethods, Explain, Faithfulness, Method, MethodComparison, Objective, Ranking,
+    CompareMethods, ExplainOptions, Faithfulness, Method, MethodComparison, Objective, Ranking,
     Replacement,
 };
 use distilbert::{Classifier, Error, Estimate, Precision, Truncation};
@@ -62,7 +62,8 @@ fn means_are_those_of_the_texts_alone() {
         let comparison = classifier.compare_methods(&texts, &options).unwrap();
 
         let explanations = |method| {
-            let explain = Explain::default().method(method).objective(objective).attention(true);
+            let explain =
+                ExplainOptions::default().method(method).objective(objective).attention(true);
             let explanations = texts.iter().map(move |text| (text, explain.clone()));
             let explanations = explanations.map(|(text, e)| classifier.explain(text, &e).unwrap());
             explanations.filter(|explanation| explanation.words().len() > 1)
@@ -94,7 +95,7 @@ fn means_are_those_of_the_texts_alone() {
 fn chance_is_the_mean_over_orders() {
     let classifier = classifier();
     let text = "I miss him";
-    let explanation = classifier.explain(text, &Explain::default()).unwrap();
+    let explanation = classifier.explain(text, &ExplainOptions::default()).unwrap();
     let orders = [[1.0, 2.0, 3.0], [1.0, 3.0, 2.0], [2.0, 1.0, 3.0]];
     let orders = orders.iter().flat_map(|order| [*order, [order[2], order[1], order[0]]]);
     let all: Vec<Faithfulness> = orders

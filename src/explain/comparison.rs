@@ -6,9 +6,10 @@ use super::explanation::Explanation;
 use super::faithfulness::{Faithfulness, Trial};
 use super::method::Method;
 use super::objective::Objective;
+use super::options::ExplainOptions;
 use super::perturb::Order;
+use super::row::Row;
 use super::variants::{Replacement, Variants};
-use super::{Described, Explain};
 use crate::bootstrap::{Bootstrap, Estimate};
 use crate::classifier::Classifier;
 use crate::error::{Error, Result};
@@ -235,19 +236,6 @@ impl MethodComparison {
     }
 }
 
-impl<T> Faithfulness<T> {
-    /// Made measure by measure, given what takes it from the numbers of a text.
-    fn by_measure(mut make: impl FnMut(fn(&Faithfulness) -> f64) -> T) -> Self {
-        Self {
-            auac: make(|found| found.auac),
-            most_relevant_first: make(|found| found.most_relevant_first),
-            au_mse: make(|found| found.au_mse),
-            comprehensiveness: make(|found| found.comprehensiveness),
-            sufficiency: make(|found| found.sufficiency),
-        }
-    }
-}
-
 impl Classifier {
     /// Compares methods of explanation with each other, with attention rollout and with chance: the mean
     /// [faithfulness](Self::faithfulness) of their relevances for the predicted labels over many texts,
@@ -300,7 +288,7 @@ impl Classifier {
         };
         for text in texts {
             let row = comparison.seen();
-            let described = self.describe(row, text.as_ref())?;
+            let described = self.explainable_row(row, text.as_ref(), None)?;
             match described.words.len() {
                 0 => comparison.without_words += 1,
                 1 => comparison.of_one_word += 1,
@@ -320,7 +308,7 @@ impl Classifier {
     /// all as one packed batch.
     fn try_rankings(
         &self,
-        described: &Described,
+        described: &Row,
         options: &CompareMethods,
         random: &mut SplitMix64,
     ) -> Result<Vec<Faithfulness>> {
@@ -336,7 +324,7 @@ impl Classifier {
         let mut explanations: Vec<Explanation> = Vec::new();
         for method in methods {
             let attention = explanations.is_empty() && rankings.contains(&Ranking::Rollout);
-            let explain = Explain::default().method(method).objective(options.objective);
+            let explain = ExplainOptions::default().method(method).objective(options.objective);
             let explain = explain.attention(attention);
             explanations.append(&mut self.explain_rows(
                 &batch,

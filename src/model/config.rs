@@ -6,21 +6,23 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::names::impl_names;
 
 /// No size in a configuration may exceed this; it keeps products of two of them within `usize`.
 const LARGEST_SIZE: usize = 1 << 24;
 
 /// The activation between the two layers of the feed-forward network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// `x · Φ(x)` with the exact error function.
+    #[default]
     Gelu,
     /// `max(x, 0)`.
     Relu,
 }
 
 /// What the head's outputs mean, Hugging Face's `problem_type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProblemType {
     /// One label of several: softmax.
     SingleLabelClassification,
@@ -30,14 +32,18 @@ pub enum ProblemType {
     Regression,
 }
 
+impl_names!(Activation, "activation", { Gelu => "gelu", Relu => "relu" });
+
+impl_names!(ProblemType, "problem type", {
+    SingleLabelClassification => "single_label_classification",
+    MultiLabelClassification => "multi_label_classification",
+    Regression => "regression",
+});
+
 impl ProblemType {
     /// Hugging Face's name.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SingleLabelClassification => "single_label_classification",
-            Self::MultiLabelClassification => "multi_label_classification",
-            Self::Regression => "regression",
-        }
+        self.name()
     }
 }
 

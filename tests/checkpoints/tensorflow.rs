@@ -72,7 +72,7 @@ fn with(bytes: &[u8], by: &[u8]) -> Vec<u8> {
 fn it_gives_the_bits_of_its_twin() {
     let (batch, _) = cases();
     let twin = twin();
-    for precision in Precision::ALL {
+    for &precision in Precision::ALL {
         let expected = logits(twin.path(), precision, &batch);
         assert_eq!(logits(&of_tensorflow(), precision, &batch), expected, "{precision}");
     }

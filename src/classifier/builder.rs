@@ -152,7 +152,7 @@ impl ClassifierBuilder {
             Device::Cpu => self.load_on_cpu(config, &checkpoint, set)?,
             Device::Cuda(ordinal) => self.load_on_gpu(config, &checkpoint, ordinal)?,
             Device::Auto => match self.load_on_gpu(config.clone(), &checkpoint, 0) {
-                Err(error) if error.is_of_gpu() => self.load_on_cpu(config, &checkpoint, set)?,
+                Err(error) if error.is_gpu_error() => self.load_on_cpu(config, &checkpoint, set)?,
                 loaded => loaded?,
             },
         };

@@ -11,7 +11,8 @@ use crate::input::truncation::Truncation;
 /// let options = ClassifyOptions::default().truncation(Truncation::Windows { stride: 64 });
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[must_use]
 pub struct ClassifyOptions {
     pub(super) truncation: Option<Truncation>,

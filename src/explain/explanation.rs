@@ -224,3 +224,50 @@ mod serialize {
         }
     }
 }
+
+#[cfg(all(test, feature = "serde", feature = "text"))]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::Classifier;
+    use crate::explain::{ExplainOptions, Method, Objective, PerturbOptions, Target};
+
+    #[test]
+    fn serializes_accessors_and_options() {
+        let classifier = Classifier::builder("models/emotion").build().unwrap();
+        let options = json!({
+            "method": "integrated-gradients:3",
+            "target": { "against": { "label": "surprise", "other": "happiness" } },
+            "objective": "probability",
+        });
+        let options: ExplainOptions = serde_json::from_value(options).unwrap();
+        let expected = ExplainOptions::default()
+            .method(Method::IntegratedGradients { steps: 3 })
+            .target(Target::against("surprise", "happiness"))
+            .objective(Objective::Probability);
+        assert_eq!(options, expected);
+        assert!(serde_json::from_str::<ExplainOptions>(r#"{"metod":"lrp"}"#).is_err());
+
+        let explanation = classifier.explain("We won!", &options).unwrap();
+        let text = serde_json::to_string(&explanation).unwrap();
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["method"], "integrated-gradients");
+        assert_eq!(value["steps"], 3);
+        assert_eq!(value["target"], "surprise");
+        assert_eq!(value["against"], "happiness");
+        assert_eq!(value["value"], explanation.value());
+        assert_eq!(value["ledger"]["baseline"], explanation.ledger().baseline);
+        assert_eq!(value["words"][1]["text"], "won");
+        assert_eq!(value["words"][1]["bytes"], json!({ "start": 3, "end": 6 }));
+        assert!(value.get("attention").is_none());
+
+        let curve = classifier.perturb(&explanation, &PerturbOptions::default()).unwrap();
+        let value = serde_json::to_value(&curve).unwrap();
+        assert_eq!(value["ordered_by"], "most-relevant-first");
+        assert_eq!(value["replacement"], "pad");
+        assert_eq!(value["points"].as_array().unwrap().len(), 4);
+        let info = serde_json::to_value(classifier.info()).unwrap();
+        assert_eq!(info["folder"], "models/emotion");
+        assert_eq!(info["device"], "cpu");
+    }
+}

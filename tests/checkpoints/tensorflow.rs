@@ -35,7 +35,7 @@ fn open(folder: &Path) -> Result<Classifier, Error> {
 
 #[track_caller]
 fn error_of(file: &[u8]) -> Error {
-    open(folder_of(file).path()).err().expect("the file should be refused")
+    open(folder_of(file).path()).expect_err("the file should be refused")
 }
 
 /// The reason why a file is refused as damaged.

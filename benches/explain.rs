@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use distilbert::explain::{Explain, Method};
+use distilbert::explain::{ExplainOptions, Method};
 use distilbert::{Classifier, Precision, TokenBatch};
 use support::{Model, row, thread_counts};
 use test_support::bundled_model;
@@ -63,12 +63,12 @@ impl Text {
     }
 
     fn explain(&self, method: Method) {
-        let options = Explain::default().method(method);
+        let options = ExplainOptions::default().method(method);
         black_box(self.classifier.explain_tokens(&self.batch, &options).unwrap());
     }
 
     fn check(&self, method: Method) {
-        let options = Explain::default().method(method);
+        let options = ExplainOptions::default().method(method);
         let explanation = self.classifier.explain_tokens(&self.batch, &options).unwrap().remove(0);
         let logits = self.classifier.logits(&self.batch).unwrap();
         assert_eq!(explanation.prediction().logits(), logits, "{method}: other logits");

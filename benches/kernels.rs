@@ -54,7 +54,7 @@ fn main() {
                 | InstructionSet::Dotprod
                 | InstructionSet::I8mm
         );
-        for precision in Precision::ALL {
+        for &precision in Precision::ALL {
             if precision == Precision::Int8 || has_own_floats {
                 linear_layers(&mut criterion, set, precision);
             }

@@ -21,7 +21,7 @@ fn main() {
     let batch = TokenBatch::from_rows(&[row(8)]).unwrap();
     let mut group = criterion.benchmark_group("load");
     group.sampling_mode(SamplingMode::Flat);
-    for precision in Precision::ALL {
+    for &precision in Precision::ALL {
         for threads in thread_counts(&model) {
             let open = || {
                 let builder = Classifier::builder(model.folder(precision));

@@ -25,7 +25,7 @@ fn main() {
         .measurement_time(Duration::from_secs(1))
         .configure_from_args();
     for threads in thread_counts(&model) {
-        for precision in Precision::ALL {
+        for &precision in Precision::ALL {
             let classifier = Classifier::builder(model.folder(precision))
                 .precision(precision)
                 .threads(threads)

@@ -1,72 +1,73 @@
-//! The one error type: every variant names the thing, what was expected and what was found.
+//! [`Error`]: every variant names the thing at fault, what was expected and what was found.
 
 use std::path::{Path, PathBuf};
 
 use crate::device::Device;
+use crate::names::ParseNameError;
 use crate::precision::Precision;
 
-/// What can go wrong between a folder of weights and a prediction.
+/// Error of loading, converting or running a model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file or folder could not be read.
     #[error("cannot read {}: {source}", path.display())]
     Io {
-        /// The file or folder.
+        /// File or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
 
     /// A file or folder could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
-        /// The file or folder.
+        /// File or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
 
-    /// A file that would be written is there already.
-    #[error("{} is there already: name another folder", path.display())]
+    /// A file that would be written already exists.
+    #[error("{} already exists", path.display())]
     Exists {
-        /// The file.
+        /// File.
         path: PathBuf,
     },
 
-    /// The model folder is not there, or it is not a folder.
+    /// The model folder does not exist or is not a folder.
     #[error("no model folder at {}: expected a folder with config.json and model.safetensors", path.display())]
     NoModel {
-        /// The path as given.
+        /// Path of the model folder.
         path: PathBuf,
     },
 
-    /// A JSON file of the model could not be understood.
+    /// A JSON file of the model could not be parsed.
     #[error("{} is not valid: {reason}", path.display())]
     Json {
-        /// The file.
+        /// File.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Defect that was found.
         reason: String,
     },
 
-    /// A field of `config.json` has a value that no model can have.
+    /// A field of `config.json` has an invalid value.
     #[error("config.json: `{field}` should be {expected}, found {found}")]
     Config {
-        /// The field's name.
+        /// Name of the field.
         field: &'static str,
-        /// What it should be.
+        /// Description of valid values.
         expected: String,
-        /// What it is.
+        /// Value in the file.
         found: String,
     },
 
-    /// A weight file is damaged: truncated, or its header does not describe its data.
-    #[error("{} is damaged: {reason}; copy or download it again", path.display())]
+    /// A weight file is damaged: it is truncated, or its header does not describe its data.
+    #[error("{} is damaged: {reason}", path.display())]
     Checkpoint {
-        /// The weight file.
+        /// Weight file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Defect that was found.
         reason: String,
     },
 
@@ -79,326 +80,314 @@ pub enum Error {
         reason: String,
     },
 
-    /// The weights are TensorFlow's, and the crate was built without what reads them.
+    /// The weights are in TensorFlow's format, and the crate was built without the feature `tensorflow`.
     #[error(
-        "{} holds weights of TensorFlow, which this build cannot read: build it with the feature `tensorflow`",
+        "{} holds TensorFlow weights, but distilbert was built without the feature `tensorflow`",
         path.display()
     )]
     TensorflowNotBuilt {
-        /// The weight file.
+        /// Weight file.
         path: PathBuf,
     },
 
-    /// The weights are pickled, as older versions of PyTorch's Transformers wrote them: a program that
-    /// whoever reads it runs.
+    /// The weights are pickled, as older versions of Transformers wrote them. Unpickling can run arbitrary code.
     #[error(
-        "{} is a pickle, which is not read; to write model.safetensors beside it, run: {}",
+        "{} is a pickle, which is not supported because unpickling can run arbitrary code; to write model.safetensors beside it, run: {}",
         path.display(), conversion(path)
     )]
     Pickle {
-        /// The weight file.
+        /// Weight file.
         path: PathBuf,
     },
 
-    /// A tensor that the configuration calls for is not in the checkpoint.
+    /// A tensor required by the configuration is missing from the checkpoint.
     #[error("tensor `{name}` of shape {expected:?} is missing from the checkpoint")]
     MissingTensor {
-        /// The tensor's name.
+        /// Name of the tensor.
         name: String,
-        /// The shape it should have.
+        /// Shape that `config.json` implies.
         expected: Vec<usize>,
     },
 
-    /// A tensor's shape disagrees with the configuration.
+    /// A tensor's shape does not match the configuration.
     #[error("tensor `{name}` should have shape {expected:?}, found {found:?}")]
     TensorShape {
-        /// The tensor's name.
+        /// Name of the tensor.
         name: String,
-        /// The shape that `config.json` implies.
+        /// Shape that `config.json` implies.
         expected: Vec<usize>,
-        /// The shape in the file.
+        /// Shape in the file.
         found: Vec<usize>,
     },
 
-    /// A tensor is stored in a type that weights cannot have.
+    /// A tensor is stored in an unsupported number format.
     #[error("tensor `{name}` should be F32, F16 or BF16, found {found}")]
     TensorDtype {
-        /// The tensor's name.
+        /// Name of the tensor.
         name: String,
-        /// The type in the file.
+        /// Number format in the file.
         found: String,
     },
 
-    /// A weight is NaN or infinite, so that every result would be.
+    /// A weight is NaN or infinite.
     #[error("tensor `{name}` should hold finite numbers, found {found} at element {index}")]
     NotFinite {
-        /// The tensor's name.
+        /// Name of the tensor.
         name: String,
         /// Row-major index of the first such element.
         index: usize,
-        /// Its value.
+        /// Value of the element.
         found: f32,
     },
 
-    /// A weight is too large for the precision asked for.
+    /// A weight is out of the range of the requested precision.
     #[error(
-        "tensor `{name}` holds {found} at element {index}, which the precision asked for cannot express: use Precision::F32"
+        "tensor `{name}` holds {found} at element {index}, which is out of the range of the requested precision"
     )]
     OutOfRange {
-        /// The tensor's name.
+        /// Name of the tensor.
         name: String,
         /// Row-major index of the first such element.
         index: usize,
-        /// Its value.
+        /// Value of the element.
         found: f32,
     },
 
-    /// `id2label` and the classification head disagree.
-    #[error(
-        "config.json names {labels} labels, but `classifier.weight` has {rows} rows: each row of the head needs one label"
-    )]
+    /// The number of labels does not match the classification head.
+    #[error("config.json names {labels} labels, but `classifier.weight` has {rows} rows")]
     LabelCount {
-        /// Labels in `id2label`, or `num_labels`.
+        /// Number of labels by `id2label` or `num_labels`.
         labels: usize,
-        /// Rows of `classifier.weight`.
+        /// Number of rows of `classifier.weight`.
         rows: usize,
     },
 
     /// The tokenizer's files are missing or damaged.
-    #[error("cannot make the tokenizer from {}: {reason}", path.display())]
+    #[error("cannot load the tokenizer from {}: {reason}", path.display())]
     Tokenizer {
-        /// The file or the model folder.
+        /// File, or the model folder.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Defect that was found.
         reason: String,
     },
 
     /// The tokenizer failed on a text.
-    #[error("cannot split the text into tokens: {0}")]
+    #[error("cannot tokenize the text: {0}")]
     Encode(String),
 
-    /// There is nothing to classify.
-    #[error("the batch is empty: give at least one row")]
+    /// A batch has no rows.
+    #[error("the batch is empty, expected at least 1 row")]
     EmptyBatch,
 
-    /// A row has no token at all.
-    #[error("row {row} is empty: give at least one token")]
+    /// A row has no tokens.
+    #[error("row {row} is empty, expected at least 1 token")]
     EmptyRow {
-        /// The row, counted from 0.
+        /// Index of the row.
         row: usize,
     },
 
-    /// Padded ids and mask do not have the shape that was declared.
+    /// Padded ids and mask differ in length or do not form whole rows.
     #[error(
-        "input_ids ({ids} values) and attention_mask ({mask} values) should both hold whole rows of {len}"
+        "input_ids and attention_mask should hold the same number of rows of {len}, found {ids} and {mask} values"
     )]
     PaddedShape {
         /// Number of ids.
         ids: usize,
         /// Number of mask values.
         mask: usize,
-        /// Declared length of a row.
+        /// Row length as given.
         len: usize,
     },
 
     /// A mask value is neither 0 nor 1.
     #[error("attention_mask of row {row} should be 0 or 1, found {found} at position {position}")]
     MaskValue {
-        /// The row, counted from 0.
+        /// Index of the row.
         row: usize,
-        /// The position in the row, counted from 0.
+        /// Position in the row.
         position: usize,
-        /// The value.
+        /// Value at that position.
         found: u32,
     },
 
-    /// The first token of a row is masked, but the model classifies by it.
+    /// The first token of a row, which the classification head reads, is masked.
     #[error(
-        "row {row} has its first token masked: the model reads its answer there, so pad on the right"
+        "the first token of row {row} is masked, but the classification head reads it; padding belongs on the right"
     )]
     MaskedFirstToken {
-        /// The row, counted from 0.
+        /// Index of the row.
         row: usize,
     },
 
     /// Every token of a row is masked.
-    #[error("row {row} is masked from end to end: give at least one token")]
+    #[error("every token of row {row} is masked, expected at least 1 unmasked token")]
     MaskedRow {
-        /// The row, counted from 0.
+        /// Index of the row.
         row: usize,
     },
 
     /// A token id is not in the model's vocabulary.
     #[error("token id {id} in row {row} should be below the vocabulary size {vocab_size}")]
     TokenId {
-        /// The row, counted from 0.
+        /// Index of the row.
         row: usize,
-        /// The id.
+        /// Token id.
         id: u32,
-        /// The model's vocabulary size.
+        /// Vocabulary size of the model.
         vocab_size: usize,
     },
 
-    /// A row is longer than the model's position table.
-    #[error("row {row} has {tokens} tokens, but the model takes {limit} at most")]
+    /// A row has more tokens than the model's position table has rows.
+    #[error("row {row} has {tokens} tokens, but the model takes at most {limit}")]
     TooManyTokens {
-        /// The row, counted from 0.
+        /// Index of the row.
         row: usize,
-        /// Its tokens, special ones and masked ones included.
+        /// Number of tokens, special and masked tokens included.
         tokens: usize,
-        /// The model's `max_position_embeddings`.
+        /// `max_position_embeddings` of the model.
         limit: usize,
     },
 
-    /// The overlap of [`Truncation::Windows`](crate::Truncation::Windows) leaves no room to advance.
-    #[error("the windows' stride should be below {limit}, found {stride}")]
+    /// The stride of [`Truncation::Windows`](crate::Truncation::Windows) leaves no room to advance.
+    #[error("the stride of windows should be below {limit}, found {stride}")]
     Stride {
-        /// The overlap asked for.
+        /// Requested stride: the overlap of neighboring windows.
         stride: usize,
-        /// Tokens of text that one window holds.
+        /// Number of text tokens in one window.
         limit: usize,
     },
 
-    /// The instruction set asked for is unknown, or this machine lacks it.
+    /// The requested instruction set is unknown or not supported by the CPU.
     #[error("instruction set `{requested}` cannot be used: {reason}")]
     InstructionSet {
-        /// The name as given to the builder or in `DISTILBERT_ISA`.
+        /// Name given to the builder or in `DISTILBERT_ISA`.
         requested: String,
-        /// Why not, and what can be used.
+        /// Reason, with the instruction sets that can be used.
         reason: String,
     },
 
-    /// An explanation needs a backward pass, which there is for floating point on the processor alone.
+    /// The model has no backward pass, which explanations need.
     #[error("explanations need a model in f32 or f16 on the cpu, found {found} on {device}")]
     NoBackwardPass {
-        /// The precision that the model was loaded with.
+        /// Precision of the model.
         found: Precision,
-        /// Where it is computed.
+        /// Device of the model.
         device: Device,
     },
 
     /// The model has no such label.
     #[error("there is no label `{requested}`; the labels are {}", labels.join(", "))]
     UnknownLabel {
-        /// The label as given.
+        /// Requested label.
         requested: String,
-        /// The model's labels.
+        /// Labels of the model.
         labels: Vec<String>,
     },
 
-    /// A label cannot be explained against itself.
-    #[error("`{label}` against itself explains nothing: name two labels")]
+    /// A label was to be explained against itself.
+    #[error("label `{label}` cannot be explained against itself")]
     SameLabel {
-        /// The label given twice.
+        /// Label that was given twice.
         label: String,
     },
 
-    /// A regression has values, of which none is a probability.
-    #[error("a regression has no probability: explain Objective::Logit, which is its value")]
+    /// The probability of a regression was to be explained.
+    #[error("a regression has no probability, its value is the logit")]
     NoProbability,
 
-    /// Integrated gradients, or a perturbation, were asked for without steps.
+    /// Integrated gradients or a perturbation were requested with 0 steps.
     #[error("at least 1 step is needed, found 0")]
     NoSteps,
 
-    /// A replacement for words is not in the vocabulary.
-    #[error("the vocabulary lacks {token}: choose another replacement")]
+    /// The token of a [`Replacement`](crate::explain::Replacement) is not in the vocabulary.
+    #[error("the vocabulary lacks the token {token}")]
     NoToken {
-        /// The token's spelling.
+        /// Text of the token.
         token: String,
     },
 
-    /// Values of tokens are not one for each.
+    /// The number of values does not match the tokens of an explanation.
     #[error("the explanation has {expected} tokens, found {found} values")]
     TokenValueCount {
-        /// Tokens of the explanation.
+        /// Number of tokens of the explanation.
         expected: usize,
-        /// Values given.
+        /// Number of values given.
         found: usize,
     },
 
-    /// Values to order words by are not one for each.
-    #[error("the explanation has {expected} words, found {found} values to order them by")]
+    /// The number of relevances does not match the words of an explanation.
+    #[error("the explanation has {expected} words, found {found} relevances")]
     RelevanceCount {
-        /// Words of the explanation.
+        /// Number of words of the explanation.
         expected: usize,
-        /// Values given.
+        /// Number of values given.
         found: usize,
     },
 
     /// An explanation is of a model with other labels.
     #[error(
-        "the explanation is of a model with the labels {}, found {}: ask the model that made it",
+        "the explanation is of a model with the labels {}, found a model with the labels {}",
         expected.join(", "), found.join(", ")
     )]
     OtherModel {
-        /// The labels of the explanation's model.
+        /// Labels of the explained model.
         expected: Vec<String>,
-        /// The labels of the model that was asked.
+        /// Labels of the model that was used.
         found: Vec<String>,
     },
 
-    /// A text takes several windows, each of which has reasons of its own.
-    #[error(
-        "text {row} has {tokens} tokens, which take several windows of {limit}: explain a part of it, or use Truncation::Right"
-    )]
+    /// A text to explain would be split into several windows.
+    #[error("text {row} has {tokens} tokens, but only a single window of {limit} can be explained")]
     ManyWindows {
-        /// The text, counted from 0.
+        /// Index of the text.
         row: usize,
-        /// Its tokens, special ones included.
+        /// Number of tokens, special tokens included.
         tokens: usize,
-        /// The model's `max_position_embeddings`.
+        /// `max_position_embeddings` of the model.
         limit: usize,
     },
 
-    /// The model has no such layer, or its layers no such head.
+    /// The model has no such attention head.
     #[error(
-        "there is no attention head {head} in layer {layer}: the model has {layers} layers of {heads} heads, counted from 0"
+        "there is no attention head {head} in layer {layer}: the model has {layers} layers of {heads} heads"
     )]
     NoAttentionHead {
-        /// The layer asked for.
+        /// Requested layer, counted from 0.
         layer: usize,
-        /// The head asked for.
+        /// Requested head, counted from 0.
         head: usize,
-        /// The model's layers.
+        /// Number of layers of the model.
         layers: usize,
-        /// Heads of each.
+        /// Number of heads per layer.
         heads: usize,
     },
 
-    /// There is no such precision.
-    #[error("there is no precision `{requested}`; the names are f32, f16, int8")]
-    Precision {
-        /// The name as given.
-        requested: String,
-    },
-
-    /// There is no such device.
+    /// A name is not the name of a device.
     #[error(
         "there is no device `{requested}`; the names are cpu, cuda, cuda:N for the Nth GPU, auto"
     )]
     Device {
-        /// The name as given.
+        /// Name as given.
         requested: String,
     },
 
-    /// The crate was built without its CUDA engine.
-    #[error("this build cannot use GPUs: build it with the feature `cuda`")]
+    /// A GPU was requested, but the crate was built without the feature `cuda`.
+    #[error("GPUs cannot be used: distilbert was built without the feature `cuda`")]
     CudaNotBuilt,
 
-    /// There is no NVIDIA driver, or none that can be used.
-    #[error("no NVIDIA driver to compute with: {reason}")]
+    /// No usable NVIDIA driver was found.
+    #[error("no usable NVIDIA driver: {reason}")]
     CudaDriver {
-        /// What was looked for and found.
+        /// Reason, with what was looked for and found.
         reason: String,
     },
 
-    /// There is no GPU of this number.
+    /// There is no GPU with this number.
     #[error("there is no GPU {ordinal}: the NVIDIA driver shows {count}, counted from 0")]
     NoCudaDevice {
-        /// The number asked for.
+        /// Requested number.
         ordinal: usize,
-        /// How many there are.
+        /// Number of GPUs.
         count: usize,
     },
 
@@ -408,69 +397,69 @@ pub enum Error {
         found.0, found.1, needed.0, needed.1
     )]
     CudaCapability {
-        /// The GPU's number.
+        /// Number of the GPU.
         ordinal: usize,
-        /// Its name.
+        /// Name of the GPU.
         name: String,
-        /// Its compute capability.
+        /// Compute capability of the GPU, major and minor.
         found: (u32, u32),
-        /// The least that will do.
+        /// Lowest compute capability that the kernels support.
         needed: (u32, u32),
     },
 
-    /// The GPU has too little memory left.
-    #[error("the GPU has {free} bytes of memory free, but {needed} are needed")]
+    /// The GPU has too little free memory.
+    #[error("the GPU has {free} bytes of free memory, but {needed} are needed")]
     CudaMemory {
-        /// Bytes that were to be allocated.
+        /// Number of bytes to allocate.
         needed: usize,
-        /// Bytes that are free.
+        /// Number of free bytes.
         free: usize,
     },
 
-    /// The model is of a shape for which there are no CUDA kernels.
-    #[error(
-        "the CUDA kernels need `{field}` to be {expected}, but config.json gives {found}: use Device::Cpu"
-    )]
+    /// The CUDA kernels do not support the model's sizes.
+    #[error("the CUDA kernels need `{field}` to be {expected}, but config.json gives {found}")]
     CudaModel {
-        /// The field of `config.json`, or what follows from it.
+        /// Field of `config.json`, or a quantity derived from it.
         field: &'static str,
-        /// What the kernels can compute.
+        /// Description of supported values.
         expected: &'static str,
-        /// What the model has.
+        /// Value of the model.
         found: usize,
     },
 
-    /// There are no CUDA kernels for this precision.
-    #[error(
-        "GPUs compute in f16 or int8, not in {requested}: use Precision::F16, Precision::Int8 or Device::Cpu"
-    )]
+    /// There are no CUDA kernels for the requested precision.
+    #[error("GPUs compute in f16 or int8, not in {requested}")]
     CudaPrecision {
-        /// The precision asked for.
+        /// Requested precision.
         requested: Precision,
     },
 
     /// The NVIDIA driver failed.
     #[error("the GPU failed to {operation}: {reason}")]
     Cuda {
-        /// What it was to do.
+        /// Operation that failed.
         operation: &'static str,
-        /// What the driver said.
+        /// Error reported by the driver.
         reason: String,
     },
 
-    /// The threads could not be started.
+    /// A string is not the name of any value of an option.
+    #[error(transparent)]
+    Name(#[from] ParseNameError),
+
+    /// Threads could not be started.
     #[error("cannot start {threads} threads: {reason}")]
     Threads {
-        /// How many were asked for.
+        /// Requested number of threads.
         threads: usize,
-        /// What the system said.
+        /// Error reported by the operating system.
         reason: String,
     },
 }
 
 impl Error {
-    /// Whether it is the GPU, or its engine, that cannot be used.
-    pub(crate) fn is_of_gpu(&self) -> bool {
+    /// Returns `true` if the error is that a GPU or the CUDA backend cannot be used.
+    pub(crate) fn is_gpu_error(&self) -> bool {
         matches!(
             self,
             Self::CudaNotBuilt
@@ -485,7 +474,7 @@ impl Error {
     }
 }
 
-/// The command that makes safetensors of a pickle.
+/// Returns the command that converts a pickle to safetensors.
 fn conversion(pickle: &Path) -> String {
     let folder = pickle.parent().unwrap_or(pickle).display();
     format!(
@@ -493,5 +482,5 @@ fn conversion(pickle: &Path) -> String {
     )
 }
 
-/// `Result` with this crate's [`Error`].
+/// [`Result`](std::result::Result) with this crate's [`Error`] by default.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

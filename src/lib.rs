@@ -1,6 +1,5 @@
-//! A hand-written inference engine for DistilBERT sequence classification: text in, labelled
-//! probabilities out, equal to Hugging Face's, and nothing between the caller and the silicon but
-//! this crate.
+//! A hand-written inference engine for DistilBERT sequence classification: text in, labelled probabilities out, with
+//! the results of Hugging Face Transformers and no native dependencies.
 //!
 //! ```
 //! # #[cfg(feature = "text")] {
@@ -16,15 +15,29 @@
 //! # Ok::<(), distilbert::Error>(())
 //! ```
 //!
-//! Without the default feature `text` there is no tokenizer: make a [`TokenBatch`] of token ids and
-//! ask for [`Classifier::logits`] or [`Classifier::classify_tokens`].
+//! # Overview
 //!
-//! With the feature `cuda`, [`Device::Cuda`] computes on an NVIDIA GPU. With the feature `tensorflow`, weights are
-//! read from `tf_model.h5` as well.
+//! - [`Classifier::builder`] loads a model folder in the layout of Hugging Face Transformers. [`Precision`],
+//!   [`Device`], [`InstructionSet`] and the number of threads can be set; the defaults suit the machine and the
+//!   checkpoint.
+//! - [`Classifier::classify`] and [`Classifier::classify_batch`] turn texts into [`Prediction`]s. Texts longer than the
+//!   model's limit are truncated, rejected or split into windows, see [`Truncation`].
+//! - [`Classifier::logits`] and [`Classifier::classify_tokens`] take a [`TokenBatch`] of token ids.
+//! - [`Classifier::explain`] tells which words a prediction is based on, see the module [`explain`].
+//! - [`convert`](convert()) and [`quantize`] write checkpoints.
 //!
-//! Data goes one way: text, `tokenizer`, `batch`, the engine in `cpu` or `cuda`, `prediction`; and weight files,
-//! `checkpoint`, `model`, packed weights of the engine.
+//! A classifier is `Send + Sync`, and all its methods take `&self`. A text gives the same bits alone and in any batch,
+//! on any number of threads.
+//!
+//! # Features
+//!
+//! - `text` (default): the tokenizer. Without it, make a [`TokenBatch`] of token ids.
+//! - `cuda`: [`Device::Cuda`], which computes on an NVIDIA GPU. Building needs no CUDA toolkit, and running only the
+//!   NVIDIA driver.
+//! - `tensorflow`: weights are read from `tf_model.h5` as well.
+//! - `serde`: predictions, explanations and options implement `Serialize`; options also implement `Deserialize`.
 
+#![deny(missing_debug_implementations)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod attribution;
@@ -39,6 +52,7 @@ mod error;
 pub mod explain;
 mod input;
 mod model;
+mod names;
 mod precision;
 mod prediction;
 mod quantization;
@@ -47,6 +61,8 @@ pub mod random;
 #[cfg(test)]
 mod testing;
 
+#[cfg(feature = "text")]
+pub use self::classifier::ClassifyOptions;
 pub use self::classifier::{Classifier, ClassifierBuilder, ModelInfo};
 pub use self::convert::{convert, quantize};
 pub use self::cpu::isa::InstructionSet;
@@ -57,7 +73,10 @@ pub use self::device::{CudaDevice, Device};
 pub use self::error::{Error, Result};
 pub use self::input::batch::TokenBatch;
 #[cfg(feature = "text")]
-pub use self::input::tokenizer::{Encoding, Tokenizer, Truncation};
+pub use self::input::tokenizer::{Encoding, Tokenizer};
+#[cfg(feature = "text")]
+pub use self::input::truncation::Truncation;
 pub use self::model::config::{Activation, Config, ProblemType};
+pub use self::names::ParseNameError;
 pub use self::precision::Precision;
 pub use self::prediction::Prediction;

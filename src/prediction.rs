@@ -1,10 +1,27 @@
-//! What the classifier says of a text.
+//! [`Prediction`]: the labels, logits and scores of one text.
 
 use std::sync::Arc;
 
 use crate::model::config::ProblemType;
 
-/// The labels and logits of one text, with the probabilities that follow from them.
+/// Labels, logits and scores of one text.
+///
+/// A score is a probability, or the value itself if the model is a regression. With the feature `serde`, a prediction
+/// serializes as an object with the fields `label`, `score`, `scores` (an object from label to score), `logits`,
+/// `tokens` and `dropped_tokens`.
+///
+/// ```
+/// # #[cfg(feature = "text")] {
+/// use distilbert::Classifier;
+///
+/// let classifier = Classifier::builder("models/emotion").build()?;
+/// let prediction = classifier.classify("I can't believe we won!")?;
+/// assert_eq!(prediction.label(), classifier.labels()[prediction.index()]);
+/// assert_eq!(prediction.score(), prediction.scores()[prediction.index()]);
+/// assert_eq!(prediction.top_k(1), [(prediction.label(), prediction.score())]);
+/// # }
+/// # Ok::<(), distilbert::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
     labels: Arc<[String]>,
@@ -15,9 +32,10 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// Probability from which a label of a multi-label model counts as predicted.
+    /// Probability from which a label of a multi-label model is usually taken to apply.
     pub const THRESHOLD: f32 = 0.5;
 
+    // Public for the tests of other crates of the workspace.
     #[doc(hidden)]
     pub fn new(
         labels: Arc<[String]>,
@@ -29,12 +47,12 @@ impl Prediction {
         Self { labels, logits, scores, tokens: 0, dropped_tokens }
     }
 
-    /// The same, of so many tokens.
-    pub(crate) fn of_tokens(self, tokens: usize) -> Self {
+    /// Sets the token count.
+    pub(crate) fn with_tokens(self, tokens: usize) -> Self {
         Self { tokens, ..self }
     }
 
-    /// Averages predictions of the same model, weighted by `weights`, which are not all zero.
+    /// Averages predictions of the same model, weighted by `weights`, at least one of which is not zero.
     #[cfg(feature = "text")]
     pub(crate) fn average(parts: &[Self], weights: &[usize]) -> Self {
         let total: usize = weights.iter().sum();
@@ -56,68 +74,108 @@ impl Prediction {
         }
     }
 
-    /// Index of the label with the highest score, the first of several.
+    /// Returns the index of the label with the highest score; the first one if several are equal.
+    ///
+    /// It indexes [`labels`](Self::labels), [`scores`](Self::scores) and [`logits`](Self::logits).
     pub fn index(&self) -> usize {
-        let mut best = 0;
-        for (index, score) in self.scores.iter().enumerate() {
-            if *score > self.scores[best] {
-                best = index;
-            }
-        }
-        best
+        argmax(&self.scores)
     }
 
-    /// The label with the highest score.
+    /// Returns the label with the highest score.
     pub fn label(&self) -> &str {
         &self.labels[self.index()]
     }
 
-    /// The highest score: a probability, or the value itself of a regression.
+    /// Returns the highest score.
     pub fn score(&self) -> f32 {
         self.scores[self.index()]
     }
 
-    /// The model's labels, in the order of [`scores`](Self::scores) and [`logits`](Self::logits).
+    /// Returns the model's labels, in the order of [`scores`](Self::scores) and [`logits`](Self::logits).
     pub fn labels(&self) -> &[String] {
         &self.labels
     }
 
-    /// A score for each label, in label order: softmax of the logits for a single-label model, their
-    /// sigmoids for a multi-label model, the logits themselves for a regression.
+    /// Returns one score per label, in label order: the softmax of the logits for a single-label model, their sigmoids
+    /// for a multi-label model, the logits themselves for a regression.
     pub fn scores(&self) -> &[f32] {
         &self.scores
     }
 
-    /// The `k` labels with the highest scores, best first, with their scores.
-    pub fn top_k(&self, k: usize) -> Vec<(&str, f32)> {
-        let mut order: Vec<usize> = (0..self.scores.len()).collect();
-        // Stable, so that equal scores stay in label order.
-        order.sort_by(|&a, &b| self.scores[b].total_cmp(&self.scores[a]));
-        order.truncate(k);
-        order.into_iter().map(|id| (self.labels[id].as_str(), self.scores[id])).collect()
-    }
-
-    /// The head's outputs, in label order.
+    /// Returns the head's outputs, in label order.
     pub fn logits(&self) -> &[f32] {
         &self.logits
     }
 
-    /// Tokens of the text with the special ones around it, seen by the model or not.
+    /// Returns the `k` labels with the highest scores, best first, with their scores.
+    ///
+    /// Labels with equal scores stay in label order. There are fewer than `k` if the model has fewer labels.
+    pub fn top_k(&self, k: usize) -> Vec<(&str, f32)> {
+        let mut ranking = self.ranking();
+        ranking.truncate(k);
+        ranking
+    }
+
+    /// Returns the labels whose score is at least `threshold`, best first, with their scores.
+    ///
+    /// This is how a multi-label model decides which labels apply; the list may be empty.
+    /// [`THRESHOLD`](Self::THRESHOLD) is the usual choice, and a threshold tuned on held-out data often
+    /// a better one.
+    ///
+    /// ```
+    /// # #[cfg(feature = "text")] {
+    /// use distilbert::{Classifier, Prediction};
+    ///
+    /// let classifier = Classifier::builder("models/emotion").build()?;
+    /// let prediction = classifier.classify("I can't believe we won!")?;
+    /// let labels = prediction.labels_above(Prediction::THRESHOLD);
+    /// assert_eq!(labels.len(), 1);
+    /// assert_eq!(labels[0].0, "happiness");
+    /// # }
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
+    pub fn labels_above(&self, threshold: f32) -> Vec<(&str, f32)> {
+        let mut ranking = self.ranking();
+        ranking.retain(|&(_, score)| score >= threshold);
+        ranking
+    }
+
+    /// Returns the number of tokens of the text, special tokens and dropped tokens included.
     pub fn tokens(&self) -> usize {
         self.tokens
     }
 
-    /// Tokens at the end of the text that the model did not see.
+    /// Returns the number of tokens that were cut off at the end of the text and that the model did not see.
     pub fn dropped_tokens(&self) -> usize {
         self.dropped_tokens
     }
 
-    /// Whether the text was longer than the model takes.
+    /// Returns `true` if tokens were [dropped](Self::dropped_tokens) because the text exceeded the model's limit.
     pub fn truncated(&self) -> bool {
         self.dropped_tokens > 0
     }
+
+    /// Returns all labels and scores, best first; equal scores stay in label order.
+    fn ranking(&self) -> Vec<(&str, f32)> {
+        let labels = self.labels.iter().map(String::as_str);
+        let mut ranking: Vec<_> = labels.zip(self.scores.iter().copied()).collect();
+        ranking.sort_by(|a, b| b.1.total_cmp(&a.1));
+        ranking
+    }
 }
 
+/// Returns the index of the first of the highest scores.
+pub(crate) fn argmax(scores: &[f32]) -> usize {
+    let mut best = 0;
+    for (index, score) in scores.iter().enumerate() {
+        if *score > scores[best] {
+            best = index;
+        }
+    }
+    best
+}
+
+/// Turns logits into scores, in `f64` so that a score depends on its logits alone and not on the instruction set.
 fn scores(logits: &[f32], problem_type: ProblemType) -> Vec<f32> {
     match problem_type {
         ProblemType::Regression => logits.to_vec(),
@@ -126,10 +184,51 @@ fn scores(logits: &[f32], problem_type: ProblemType) -> Vec<f32> {
         }
         ProblemType::SingleLabelClassification => {
             let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let weights: Vec<f64> =
+            let exponentials: Vec<f64> =
                 logits.iter().map(|&logit| (f64::from(logit) - f64::from(largest)).exp()).collect();
-            let sum: f64 = weights.iter().sum();
-            weights.into_iter().map(|weight| (weight / sum) as f32).collect()
+            let sum: f64 = exponentials.iter().sum();
+            exponentials.into_iter().map(|exponential| (exponential / sum) as f32).collect()
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+mod serialize {
+    use serde::ser::{Serialize, Serializer};
+
+    use super::Prediction;
+
+    #[derive(serde::Serialize)]
+    #[serde(rename = "Prediction")]
+    struct View<'a> {
+        label: &'a str,
+        score: f32,
+        scores: Scores<'a>,
+        logits: &'a [f32],
+        tokens: usize,
+        dropped_tokens: usize,
+    }
+
+    /// Serializes as an object from label to score, in label order.
+    struct Scores<'a>(&'a Prediction);
+
+    impl Serialize for Scores<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_map(self.0.labels().iter().zip(self.0.scores()))
+        }
+    }
+
+    impl Serialize for Prediction {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let view = View {
+                label: self.label(),
+                score: self.score(),
+                scores: Scores(self),
+                logits: self.logits(),
+                tokens: self.tokens(),
+                dropped_tokens: self.dropped_tokens(),
+            };
+            view.serialize(serializer)
         }
     }
 }
@@ -144,10 +243,11 @@ mod tests {
     }
 
     #[test]
-    fn a_single_label_model_shares_out_one_probability() {
+    fn single_label_scores_sum_to_one() {
         let single = prediction(&[1.0, 3.0, 3.0, -1000.0], ProblemType::SingleLabelClassification);
         assert!((single.scores().iter().sum::<f32>() - 1.0).abs() < 1e-6);
         assert_eq!(single.label(), "LABEL_1");
+        assert_eq!(single.index(), 1);
         assert_eq!(
             single.top_k(2).iter().map(|top| top.0).collect::<Vec<_>>(),
             ["LABEL_1", "LABEL_2"]
@@ -157,23 +257,44 @@ mod tests {
     }
 
     #[test]
-    fn a_multi_label_model_has_a_probability_for_each() {
+    fn multi_label_scores_are_independent() {
         let multi = prediction(&[0.0, 200.0, -200.0], ProblemType::MultiLabelClassification);
         assert_eq!(multi.scores(), [0.5, 1.0, 0.0]);
     }
 
     #[test]
-    fn a_regression_gives_its_value() {
+    fn regression_score_is_the_logit() {
         assert_eq!(prediction(&[-2.5], ProblemType::Regression).score(), -2.5);
     }
 
     #[test]
     #[cfg(feature = "text")]
-    fn averages_weigh_by_tokens() {
+    fn average_is_weighted() {
         let parts = [
             prediction(&[0.0, 8.0], ProblemType::Regression),
             prediction(&[4.0, 0.0], ProblemType::Regression),
         ];
         assert_eq!(Prediction::average(&parts, &[1, 3]).scores(), [3.0, 2.0]);
+    }
+
+    #[test]
+    fn labels_above_includes_the_threshold() {
+        let multi = prediction(&[0.0, 200.0, -200.0], ProblemType::MultiLabelClassification);
+        let labels = multi.labels_above(Prediction::THRESHOLD);
+        assert_eq!(labels, [("LABEL_1", 1.0), ("LABEL_0", 0.5)]);
+        assert_eq!(multi.labels_above(1.5), []);
+    }
+
+    #[test]
+    #[cfg(feature = "serde")]
+    fn serializes_scores_by_label() {
+        let text = serde_json::to_string(&prediction(&[-0.2, 0.7], ProblemType::Regression));
+        assert_eq!(
+            text.unwrap(),
+            concat!(
+                r#"{"label":"LABEL_1","score":0.7,"scores":{"LABEL_0":-0.2,"LABEL_1":0.7},"#,
+                r#""logits":[-0.2,0.7],"tokens":0,"dropped_tokens":0}"#
+            )
+        );
     }
 }

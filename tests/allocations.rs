@@ -25,7 +25,7 @@ fn batches() -> Vec<TokenBatch> {
 #[test]
 fn a_thousand_warm_calls_of_mixed_lengths_allocate_nothing() {
     let batches = batches();
-    for precision in Precision::ALL {
+    for &precision in Precision::ALL {
         for threads in [1, 2] {
             let classifier = Classifier::builder(bundled_model())
                 .precision(precision)

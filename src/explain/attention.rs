@@ -1,11 +1,15 @@
-//! [`AttentionWeights`]: who looks at whom.
+//! [`AttentionWeights`]: the attention probabilities of a text.
 
 use std::fmt;
 
 use crate::error::{Error, Result};
 
-/// The weights of attention in every layer and head, for one text.
+/// Attention probabilities (softmax outputs) of one text in every layer and head.
+///
+/// With the feature `serde`, they serialize as an object with `layers`, `heads`, `tokens` and `weights`, the latter
+/// row-major `[layers, heads, tokens, tokens]`.
 #[derive(Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct AttentionWeights {
     layers: usize,
     heads: usize,
@@ -19,26 +23,25 @@ impl AttentionWeights {
         Self { layers, heads, tokens, weights }
     }
 
-    /// Number of layers.
+    /// Returns the number of layers.
     pub fn layers(&self) -> usize {
         self.layers
     }
 
-    /// Number of heads in each layer.
+    /// Returns the number of heads per layer.
     pub fn heads(&self) -> usize {
         self.heads
     }
 
-    /// Number of tokens, special ones included.
+    /// Returns the number of tokens, special tokens included.
     pub fn tokens(&self) -> usize {
         self.tokens
     }
 
-    /// The weights of one head, row-major `[tokens, tokens]`: a row says how much its token takes of
-    /// each, and sums to 1.
+    /// Returns the probabilities of one head, row-major `[query tokens, key tokens]`. Each row sums to 1.
     ///
     /// # Errors
-    /// [`Error::NoAttentionHead`].
+    /// [`Error::NoAttentionHead`] if there is no such layer or head.
     pub fn head(&self, layer: usize, head: usize) -> Result<&[f32]> {
         let &Self { layers, heads, tokens, .. } = self;
         if layer >= layers || head >= heads {
@@ -48,10 +51,10 @@ impl AttentionWeights {
         Ok(&self.weights[(layer * heads + head) * size..][..size])
     }
 
-    /// The mean over a layer's heads, row-major `[tokens, tokens]`.
+    /// Computes the mean over the heads of a layer, row-major `[query tokens, key tokens]`.
     ///
     /// # Errors
-    /// [`Error::NoAttentionHead`].
+    /// [`Error::NoAttentionHead`] if there is no such layer.
     pub fn mean(&self, layer: usize) -> Result<Vec<f32>> {
         let mut sums = vec![0f64; self.tokens * self.tokens];
         for head in 0..self.heads {
@@ -62,9 +65,10 @@ impl AttentionWeights {
         Ok(sums.into_iter().map(|sum| (sum / self.heads as f64) as f32).collect())
     }
 
-    /// Attention rollout (Abnar and Zuidema 2020, arXiv 2005.00928): how much of each token reaches
-    /// `[CLS]` if every layer mixes half of what it had with half of what the mean of its heads takes.
-    /// The shares sum to 1; they know of no label.
+    /// Computes attention rollout (Abnar and Zuidema 2020, arXiv 2005.00928): the share of each token that reaches
+    /// `[CLS]` if each layer outputs `(x + A·x) / 2`, where `A` is the mean of its heads.
+    ///
+    /// There is one share per token; they sum to 1 and do not depend on any label.
     pub fn rollout(&self) -> Vec<f32> {
         let size = self.tokens * self.tokens;
         let mut reached = vec![0f64; self.tokens];
@@ -88,7 +92,11 @@ impl AttentionWeights {
 
 impl fmt::Debug for AttentionWeights {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { layers, heads, tokens, .. } = self;
-        write!(formatter, "AttentionWeights({layers} layers, {heads} heads, {tokens} tokens)")
+        formatter
+            .debug_struct("AttentionWeights")
+            .field("layers", &self.layers)
+            .field("heads", &self.heads)
+            .field("tokens", &self.tokens)
+            .finish_non_exhaustive()
     }
 }

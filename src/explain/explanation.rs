@@ -1,4 +1,4 @@
-//! [`Explanation`]: what each token and word has to do with a prediction.
+//! [`Explanation`]: the relevance of each token and word for a prediction.
 
 use std::ops::Range;
 
@@ -9,46 +9,52 @@ use super::objective::{Objective, TextGoal};
 use crate::error::{Error, Result};
 use crate::prediction::Prediction;
 
-/// A token with its relevance.
+/// Token with its relevance.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Token {
-    /// Its id.
+    /// Token id.
     pub id: u32,
-    /// The vocabulary's spelling, such as `##ing` or `[CLS]`.
+    /// Vocabulary entry, such as `##ing` or `[CLS]`.
     pub text: String,
-    /// Where it begins in the text, in characters; 0, as the end, for special tokens.
+    /// Start in the text, in characters (Unicode scalar values); 0 for special tokens.
     pub start: usize,
-    /// Where it ends, in characters.
+    /// End in the text, in characters, exclusive; 0 for special tokens.
     pub end: usize,
-    /// The same in bytes, to slice the text by.
+    /// Range in the text, in bytes.
     pub bytes: Range<usize>,
-    /// What it contributes to what is explained: above 0 it speaks for it, below 0 against it.
+    /// Contribution to the explained number, in its unit; negative if the token is evidence against the target.
     pub relevance: f32,
 }
 
-/// A word with the relevance of its pieces.
+/// Word with the relevance of its tokens.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Word {
-    /// As it stands in the text.
+    /// Word as written in the text.
     pub text: String,
-    /// Where it begins in the text, in characters.
+    /// Start in the text, in characters (Unicode scalar values).
     pub start: usize,
-    /// Where it ends, in characters.
+    /// End in the text, in characters, exclusive.
     pub end: usize,
-    /// The same in bytes, to slice the text by.
+    /// Range in the text, in bytes.
     pub bytes: Range<usize>,
-    /// Its pieces among the tokens.
+    /// Range in [`Explanation::tokens`].
     pub tokens: Range<usize>,
-    /// The sum of its pieces' relevances.
+    /// Sum of the relevances of its tokens.
     pub relevance: f32,
 }
 
-/// Why a text got its prediction.
+/// Explanation of one prediction, from [`Classifier::explain`](crate::Classifier::explain).
 ///
-/// The value that is explained is the sum of the tokens' relevances, the [`ledger`](Self::ledger) and
-/// what is [`unexplained`](Self::unexplained), which is rounding.
+/// The explained [`value`](Self::value) is the sum of the tokens' relevances, the [`ledger`](Self::ledger) and what is
+/// left [`unexplained`](Self::unexplained).
+///
+/// With the feature `serde`, an explanation serializes as an object with the fields `text`, `label`, `method` (its
+/// [`name`](Method::name)), `steps` (for integrated gradients), `target`, `against`, `objective`, `logit`, `score`,
+/// `value`, `tokens`, `words`, `ledger`, `unexplained`, `dropped_tokens` and, if requested, `attention`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
     pub(super) text: String,
@@ -56,7 +62,7 @@ pub struct Explanation {
     pub(super) method: Method,
     pub(super) goal: TextGoal,
     pub(super) tokens: Vec<Token>,
-    /// The tokens' positions.
+    /// Positions of the tokens in the row.
     pub(super) positions: Vec<u32>,
     pub(super) words: Vec<Word>,
     pub(super) ledger: Ledger,
@@ -64,64 +70,64 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// The text that is explained, or the ids of its words where no text was given.
+    /// Returns the explained text; if token ids were given, the ids of its words, separated by spaces.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What the classifier says of the text: the same, bit for bit, as
+    /// Returns the prediction for the text, bit-identical to that of
     /// [`classify`](crate::Classifier::classify).
     pub fn prediction(&self) -> &Prediction {
         &self.prediction
     }
 
-    /// How relevance was shared out.
+    /// Returns the attribution method.
     pub fn method(&self) -> Method {
         self.method
     }
 
-    /// The label that is explained.
+    /// Returns the explained label.
     pub fn target(&self) -> &str {
         &self.prediction.labels()[self.goal.label]
     }
 
-    /// The label that the target is explained against, if there is one.
+    /// Returns the label against which the target is explained, if any.
     pub fn against(&self) -> Option<&str> {
         self.goal.other.map(|other| self.prediction.labels()[other].as_str())
     }
 
-    /// Which of the target's numbers is explained.
+    /// Returns the kind of number that is explained.
     pub fn objective(&self) -> Objective {
         self.goal.objective
     }
 
-    /// The target's logit.
+    /// Returns the target's logit.
     pub fn logit(&self) -> f32 {
         self.prediction.logits()[self.goal.label]
     }
 
-    /// The target's score: its probability, or the value of a regression.
+    /// Returns the target's score: its probability, or the value of a regression.
     pub fn score(&self) -> f32 {
         self.prediction.scores()[self.goal.label]
     }
 
-    /// The target's probability; `None` for a regression.
+    /// Returns the target's probability; `None` for a regression.
     pub fn probability(&self) -> Option<f32> {
         self.goal.has_probability().then(|| self.score())
     }
 
-    /// What is explained: a logit or a probability, or the difference of two.
+    /// Returns the explained number: a logit or a probability, or the difference of two.
     pub fn value(&self) -> f64 {
         self.goal.value(self.prediction.logits())
     }
 
-    /// The tokens in order, special ones included.
+    /// Returns the tokens in order, special tokens included.
     pub fn tokens(&self) -> &[Token] {
         &self.tokens
     }
 
-    /// The words in order: what stands between spaces, with punctuation apart. An apostrophe within a
-    /// word is part of it.
+    /// Returns the words in order. Words are separated by whitespace, and each punctuation character is a word of its
+    /// own, except an apostrophe within a word.
     pub fn words(&self) -> &[Word] {
         &self.words
     }
@@ -131,33 +137,137 @@ impl Explanation {
         self.words.iter().map(|word| word.relevance).collect()
     }
 
-    /// What of the value is not the tokens'.
+    /// Returns the part of the value that the tokens do not account for.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// The value, less the relevance of all tokens and the ledger: rounding, and with
-    /// [`Method::IntegratedGradients`] also what the steps have missed of the way.
+    /// Returns the value minus the relevances of all tokens and the ledger: the rounding error and, with
+    /// [`Method::IntegratedGradients`], the quadrature error.
     pub fn unexplained(&self) -> f64 {
         let relevance: f64 = self.tokens.iter().map(|token| f64::from(token.relevance)).sum();
         self.value() - relevance - self.ledger.total()
     }
 
-    /// The weights of attention, if they were [asked for](super::Explain::attention).
+    /// Returns the attention probabilities, if they were [requested](super::ExplainOptions::attention).
     pub fn attention(&self) -> Option<&AttentionWeights> {
         self.attention.as_ref()
     }
 
-    /// The sum of each word's share of a value for each token, such as
-    /// [`rollout`](AttentionWeights::rollout).
+    /// Sums one value per token, such as [`rollout`](AttentionWeights::rollout), to one value per word.
     ///
     /// # Errors
-    /// [`Error::TokenValueCount`] for values that are not one for each of the [`tokens`](Self::tokens).
+    /// [`Error::TokenValueCount`] if there is not one value per [token](Self::tokens).
     pub fn by_word(&self, values: &[f32]) -> Result<Vec<f32>> {
         if values.len() != self.tokens.len() {
             let (expected, found) = (self.tokens.len(), values.len());
             return Err(Error::TokenValueCount { expected, found });
         }
         Ok(self.words.iter().map(|word| values[word.tokens.clone()].iter().sum()).collect())
+    }
+}
+
+#[cfg(feature = "serde")]
+mod serialize {
+    use serde::ser::{Serialize, Serializer};
+
+    use super::{AttentionWeights, Explanation, Ledger, Method, Objective, Token, Word};
+
+    #[derive(serde::Serialize)]
+    #[serde(rename = "Explanation")]
+    struct View<'a> {
+        text: &'a str,
+        label: &'a str,
+        method: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        steps: Option<usize>,
+        target: &'a str,
+        against: Option<&'a str>,
+        objective: Objective,
+        logit: f32,
+        score: f32,
+        value: f64,
+        tokens: &'a [Token],
+        words: &'a [Word],
+        ledger: &'a Ledger,
+        unexplained: f64,
+        dropped_tokens: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        attention: Option<&'a AttentionWeights>,
+    }
+
+    impl Serialize for Explanation {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let steps = match self.method() {
+                Method::IntegratedGradients { steps } => Some(steps),
+                _ => None,
+            };
+            let view = View {
+                text: self.text(),
+                label: self.prediction().label(),
+                method: self.method().name(),
+                steps,
+                target: self.target(),
+                against: self.against(),
+                objective: self.objective(),
+                logit: self.logit(),
+                score: self.score(),
+                value: self.value(),
+                tokens: self.tokens(),
+                words: self.words(),
+                ledger: self.ledger(),
+                unexplained: self.unexplained(),
+                dropped_tokens: self.prediction().dropped_tokens(),
+                attention: self.attention(),
+            };
+            view.serialize(serializer)
+        }
+    }
+}
+
+#[cfg(all(test, feature = "serde", feature = "text"))]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::Classifier;
+    use crate::explain::{ExplainOptions, Method, Objective, PerturbOptions, Target};
+
+    #[test]
+    fn serializes_accessors_and_options() {
+        let classifier = Classifier::builder("models/emotion").build().unwrap();
+        let options = json!({
+            "method": "integrated-gradients:3",
+            "target": { "against": { "label": "surprise", "other": "happiness" } },
+            "objective": "probability",
+        });
+        let options: ExplainOptions = serde_json::from_value(options).unwrap();
+        let expected = ExplainOptions::default()
+            .method(Method::IntegratedGradients { steps: 3 })
+            .target(Target::against("surprise", "happiness"))
+            .objective(Objective::Probability);
+        assert_eq!(options, expected);
+        assert!(serde_json::from_str::<ExplainOptions>(r#"{"metod":"lrp"}"#).is_err());
+
+        let explanation = classifier.explain("We won!", &options).unwrap();
+        let text = serde_json::to_string(&explanation).unwrap();
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["method"], "integrated-gradients");
+        assert_eq!(value["steps"], 3);
+        assert_eq!(value["target"], "surprise");
+        assert_eq!(value["against"], "happiness");
+        assert_eq!(value["value"], explanation.value());
+        assert_eq!(value["ledger"]["baseline"], explanation.ledger().baseline);
+        assert_eq!(value["words"][1]["text"], "won");
+        assert_eq!(value["words"][1]["bytes"], json!({ "start": 3, "end": 6 }));
+        assert!(value.get("attention").is_none());
+
+        let curve = classifier.perturb(&explanation, &PerturbOptions::default()).unwrap();
+        let value = serde_json::to_value(&curve).unwrap();
+        assert_eq!(value["ordered_by"], "most-relevant-first");
+        assert_eq!(value["replacement"], "pad");
+        assert_eq!(value["points"].as_array().unwrap().len(), 4);
+        let info = serde_json::to_value(classifier.info()).unwrap();
+        assert_eq!(info["folder"], "models/emotion");
+        assert_eq!(info["device"], "cpu");
     }
 }

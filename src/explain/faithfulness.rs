@@ -1,4 +1,4 @@
-//! [`Classifier::faithfulness`]: whether relevances tell what the model goes by, in numbers.
+//! [`Classifier::faithfulness`]: measures of how well relevances predict the effect of removing words.
 
 use super::explanation::Explanation;
 use super::perturb::{Order, relevances, trapezoids};
@@ -7,28 +7,31 @@ use crate::classifier::Classifier;
 use crate::error::{Error, Result};
 use crate::prediction::Prediction;
 
-/// Steps from none of the words to all.
+/// Number of steps from none of the words to all of them.
 const STEPS: usize = 10;
 
-/// Percents of the words that comprehensiveness and sufficiency are means over.
+/// Percentages of the words over which comprehensiveness and sufficiency are averaged.
 const PERCENTS: [usize; 5] = [1, 5, 10, 20, 50];
 
-/// How well relevances tell which words a prediction hangs on, in numbers of the type `T`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Measures of how well relevances identify the words that a prediction depends on, of type `T`.
+///
+/// "Removed" words are replaced by a [`Replacement`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Faithfulness<T = f64> {
-    /// The area under the target's score while the words come, the most relevant first, from none to
-    /// all: the area under the activation curve (Ali et al. 2022). Higher is better.
+    /// Area under the target's score while words are added to a text without words, the most relevant first: the area
+    /// under the activation curve (Ali et al. 2022, arXiv 2202.07304). Higher is better.
     pub auac: T,
-    /// The area under the target's score while the words go, the most relevant first. Lower is better.
+    /// Area under the target's score while words are removed, the most relevant first. Lower is better.
     pub most_relevant_first: T,
-    /// The area under the logits' squared distance from those of the whole text while the words go, those
-    /// with relevance nearest to zero first (Ali et al. 2022). Lower is better.
+    /// Area under the squared distance of the logits from those of the whole text while words are removed, those with
+    /// the relevance nearest to zero first (Ali et al. 2022). Lower is better.
     pub au_mse: T,
-    /// By how much the target's score falls without the most relevant words, the mean for 1, 5, 10, 20
-    /// and 50 % of them (DeYoung et al. 2020). Higher is better.
+    /// Decrease of the target's score if the most relevant words are removed, averaged over 1, 5, 10, 20 and 50 % of
+    /// the words (DeYoung et al. 2020, arXiv 1911.03429). Higher is better.
     pub comprehensiveness: T,
-    /// By how much the target's score falls with them alone, the same mean. Lower is better.
+    /// Decrease of the target's score if all other words are removed, averaged in the same way. Lower is better.
     pub sufficiency: T,
 }
 
@@ -46,20 +49,20 @@ impl<T> Faithfulness<T> {
 }
 
 impl Classifier {
-    /// Measures how well values, one for each word of an explained text, tell which words its prediction
-    /// hangs on: the explanation's own relevances if none are given.
+    /// Measures how well values, one per word of an explained text, identify the words that its prediction depends on.
+    /// Without values, the explanation's own relevances are measured.
     ///
-    /// Curves have 10 steps of a tenth of the words, rounded up; areas are by trapezoids from 0 to 1. All
-    /// variants of the text run as one packed batch.
+    /// Curves have 10 steps of a tenth of the words, rounded up; areas are computed by the trapezoidal rule over the
+    /// fraction of words, from 0 to 1. All variants of the text run as one packed batch.
     ///
     /// ```
     /// # #[cfg(feature = "text")] {
     /// use distilbert::Classifier;
-    /// use distilbert::explain::{Explain, Replacement};
+    /// use distilbert::explain::{ExplainOptions, Replacement};
     ///
     /// let classifier = Classifier::builder("models/emotion").build()?;
     /// let text = "It was not bad at all, in fact I quite liked it.";
-    /// let explanation = classifier.explain(text, &Explain::default().attention(true))?;
+    /// let explanation = classifier.explain(text, &ExplainOptions::default().attention(true))?;
     /// let own = classifier.faithfulness(&explanation, None, Replacement::Pad)?;
     /// let rollout = explanation.by_word(&explanation.attention().unwrap().rollout())?;
     /// let rollout = classifier.faithfulness(&explanation, Some(&rollout), Replacement::Pad)?;
@@ -69,7 +72,7 @@ impl Classifier {
     /// ```
     ///
     /// # Errors
-    /// As for [`perturb`](Self::perturb).
+    /// Fails like [`perturb`](Self::perturb).
     pub fn faithfulness(
         &self,
         explanation: &Explanation,
@@ -81,14 +84,13 @@ impl Classifier {
         found.pop().ok_or(Error::EmptyBatch)
     }
 
-    /// Measures the [faithfulness](Self::faithfulness) of several rankings of one text's words, in their order.
-    /// Each ranking is one value per word.
+    /// Measures the [faithfulness](Self::faithfulness) of several rankings of one text's words, in their order. Each
+    /// ranking is one value per word.
     ///
-    /// Variants of the text that several rankings share are computed once, and all variants run as one packed
-    /// batch.
+    /// Variants of the text that several rankings share are computed once, and all variants run as one packed batch.
     ///
     /// # Errors
-    /// As for [`perturb`](Self::perturb).
+    /// Fails like [`perturb`](Self::perturb).
     pub fn faithfulness_of_each<R: AsRef<[f32]>>(
         &self,
         explanation: &Explanation,
@@ -107,18 +109,23 @@ impl Classifier {
     }
 }
 
-/// The variants of a text that relevances are measured by, by their places among the predictions.
+/// Variants of a text that one ranking is measured by, as indices of their predictions.
 pub(super) struct Trial {
     whole: usize,
-    coming: [usize; STEPS + 1],
-    going: [usize; STEPS + 1],
+    /// Words added, the most relevant first.
+    added: [usize; STEPS + 1],
+    /// Words removed, the most relevant first.
+    removed: [usize; STEPS + 1],
+    /// Words removed, those with the relevance nearest to zero first.
     pruned: [usize; STEPS + 1],
-    lost: [usize; PERCENTS.len()],
-    alone: [usize; PERCENTS.len()],
+    /// Text without the most relevant words.
+    without_top: [usize; PERCENTS.len()],
+    /// The most relevant words alone.
+    only_top: [usize; PERCENTS.len()],
 }
 
 impl Trial {
-    /// For relevances of all words.
+    /// Adds the variants for one relevance per word.
     pub fn new(relevances: &[f32], variants: &mut Variants<'_>) -> Self {
         let [most, least, smallest] =
             [Order::MostRelevantFirst, Order::LeastRelevantFirst, Order::SmallestFirst]
@@ -126,18 +133,18 @@ impl Trial {
         let words = relevances.len();
         let tenths: [usize; STEPS + 1] = std::array::from_fn(|step| (step * words).div_ceil(STEPS));
         let parts = PERCENTS.map(|percent| (percent * words).div_ceil(100));
-        // Words come, or are alone, where all others are gone.
+        // Adding the most relevant words means removing fewer and fewer of the least relevant ones.
         Self {
             whole: variants.without(&[]),
-            coming: tenths.map(|count| variants.without(&least[..words - count])),
-            going: tenths.map(|count| variants.without(&most[..count])),
+            added: tenths.map(|count| variants.without(&least[..words - count])),
+            removed: tenths.map(|count| variants.without(&most[..count])),
             pruned: tenths.map(|count| variants.without(&smallest[..count])),
-            lost: parts.map(|count| variants.without(&most[..count])),
-            alone: parts.map(|count| variants.without(&least[..words - count])),
+            without_top: parts.map(|count| variants.without(&most[..count])),
+            only_top: parts.map(|count| variants.without(&least[..words - count])),
         }
     }
 
-    /// What the predictions of the variants say of the relevances, for the label that they explain.
+    /// Computes the measures from the predictions of all variants, for the explained label.
     pub fn outcome(&self, predictions: &[Prediction], label: usize) -> Faithfulness {
         let score = |row: usize| f64::from(predictions[row].scores()[label]);
         let area = |rows: [usize; STEPS + 1], value: &dyn Fn(usize) -> f64| {
@@ -145,7 +152,7 @@ impl Trial {
             trapezoids(points.map(|(step, row)| (step as f64 / STEPS as f64, value(row))))
         };
         let whole = self.whole;
-        let fall = |rows: [usize; PERCENTS.len()]| {
+        let decrease = |rows: [usize; PERCENTS.len()]| {
             rows.map(|row| score(whole) - score(row)).iter().sum::<f64>() / rows.len() as f64
         };
         let distance = |row: usize| {
@@ -153,11 +160,11 @@ impl Trial {
             pairs.map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum()
         };
         Faithfulness {
-            auac: area(self.coming, &score),
-            most_relevant_first: area(self.going, &score),
+            auac: area(self.added, &score),
+            most_relevant_first: area(self.removed, &score),
             au_mse: area(self.pruned, &distance),
-            comprehensiveness: fall(self.lost),
-            sufficiency: fall(self.alone),
+            comprehensiveness: decrease(self.without_top),
+            sufficiency: decrease(self.only_top),
         }
     }
 }

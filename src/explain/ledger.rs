@@ -1,29 +1,30 @@
-//! [`Ledger`]: what of a logit the tokens' relevances do not account for.
+//! [`Ledger`]: the part of an explained number that tokens do not account for.
 
 use crate::attribution::Shares;
 
-/// What each kind of operation takes of the relevance: with the tokens' relevances these make up what is
-/// explained, but for rounding.
+/// Relevance absorbed by each kind of operation. Together with the tokens' relevances it adds up to the explained
+/// number, except for rounding.
 ///
-/// A linear layer gives its inputs all relevance but its bias's share. What is not linear may take more, or
-/// give some: [`Method::Lrp`](super::Method::Lrp) holds what would, so that biases alone take a share;
-/// gradients times inputs leave out whatever moves the logit without being in proportion to the input.
+/// A linear layer passes on to its inputs all relevance except its bias's share. A nonlinear operation may absorb
+/// relevance or add some: [`Method::Lrp`](super::Method::Lrp) treats the nonlinear factors as constants, so that only
+/// biases absorb relevance; gradient times input leaves out whatever is not proportional to the input.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Ledger {
-    /// The biases of linear layers and layer normalisations.
+    /// Biases of linear layers and layer normalizations.
     pub bias: f64,
-    /// The activation of the feed-forward networks.
+    /// Activation function of the feed-forward networks.
     pub gelu: f64,
-    /// The softmax of attention.
+    /// Softmax of attention.
     pub softmax: f64,
-    /// Layer normalisation, which undoes whatever scale its input has.
+    /// Layer normalization, whose output does not depend on the scale of its input.
     pub layer_norm: f64,
-    /// Attention's products, each of which would give its relevance to both factors.
+    /// Matrix products of attention, whose gradient times input counts relevance once for each factor.
     pub attention: f64,
-    /// The way from the logits to the probability, where that is explained.
+    /// Step from the logits to the probability, if a probability is explained.
     pub probability: f64,
-    /// What is explained has this value at the baseline of integrated gradients.
+    /// Value of the explained number at the baseline of integrated gradients.
     pub baseline: f64,
 }
 
@@ -33,7 +34,7 @@ impl Ledger {
         Self { bias, gelu, softmax, layer_norm, attention, ..Self::default() }
     }
 
-    /// All shares by name.
+    /// Returns all shares with their field names.
     pub fn entries(&self) -> [(&'static str, f64); 7] {
         [
             ("bias", self.bias),
@@ -46,7 +47,7 @@ impl Ledger {
         ]
     }
 
-    /// The sum of all shares.
+    /// Returns the sum of all shares.
     pub fn total(&self) -> f64 {
         self.entries().iter().map(|entry| entry.1).sum()
     }

@@ -1,38 +1,66 @@
-//! [`Method`]: how relevance is shared out.
+//! [`Method`]: attribution methods.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::attribution::{ActivationRule, AttentionRule, NormRule, Rules};
 use crate::error::{Error, Result};
+use crate::names::{ParseNameError, impl_serde_as_string, split_parameter};
 
-/// How relevance is shared out among the tokens.
+/// Method that distributes relevance over the tokens.
+///
+/// `Display` and `FromStr` use the names `gradient-x-input`, `lrp`, `attnlrp` and `integrated-gradients:STEPS`;
+/// `integrated-gradients` alone takes [`DEFAULT_STEPS`](Self::DEFAULT_STEPS).
+///
+/// ```
+/// use distilbert::explain::Method;
+///
+/// let method: Method = "integrated-gradients:20".parse()?;
+/// assert_eq!(method, Method::IntegratedGradients { steps: 20 });
+/// assert_eq!(method.name(), "integrated-gradients");
+/// # Ok::<(), distilbert::ParseNameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Method {
-    /// The gradient times the input: what a small change does, in proportion.
+    /// Gradient times input: the effect of a small change, extrapolated linearly.
     GradientXInput,
-    /// Layer-wise relevance propagation with the rules of Ali et al. (2022, arXiv 2202.07304) and the
-    /// identity rule for GELU: attention's weights, layer normalisation's deviation and GELU's quotient
-    /// of output and input are held constant, so that biases alone take relevance away.
+    /// Layer-wise relevance propagation with the rules of Ali et al. (2022, arXiv 2202.07304) and the identity rule
+    /// for GELU.
+    ///
+    /// Attention probabilities, the deviation in layer normalization and the ratio of GELU's output and input are
+    /// treated as constants, so that only biases absorb relevance.
     #[default]
     Lrp,
-    /// AttnLRP (Achtibat et al. 2024, arXiv 2402.05602): as [`Lrp`](Self::Lrp), but queries and keys get
-    /// a quarter each of attention's relevance, and values half.
+    /// AttnLRP (Achtibat et al. 2024, arXiv 2402.05602): like [`Lrp`](Self::Lrp), but queries and keys get a quarter
+    /// of attention's relevance each, and values half.
     AttnLrp,
-    /// Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) from the same text with every
-    /// token `[PAD]`, by Gauss's rule: each step is a point on the way, and costs a forward and a
-    /// backward pass. Where a unit of the head's ReLU switches on the way is found and allowed for; feed-forward
-    /// layers with ReLU have no such help.
+    /// Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365), from a baseline with `[PAD]` in place of
+    /// every text token, by Gauss–Legendre quadrature.
+    ///
+    /// Each step is a point on the path and costs a forward and a backward pass. Points where a unit of the head's
+    /// ReLU switches are located and corrected for; ReLU in the feed-forward networks is not.
     IntegratedGradients {
-        /// Points on the way, at least 1; 50 are usual, and with 100 all of the bundled model's logit but
-        /// 1e-4 was explained for each of a hundred texts.
+        /// Number of points on the path, at least 1. 50 are usual; with 100, all but 1e-4 of the bundled model's logit
+        /// was explained for each of a hundred texts.
         steps: usize,
     },
 }
 
 impl Method {
-    /// The name in papers, as `--method` takes it.
-    pub fn name(self) -> &'static str {
+    /// Steps of [`IntegratedGradients`](Self::IntegratedGradients) if the name gives none.
+    pub const DEFAULT_STEPS: usize = 50;
+
+    /// Every method, integrated gradients with the default number of steps.
+    pub const ALL: &'static [Self] = &[
+        Self::Lrp,
+        Self::AttnLrp,
+        Self::GradientXInput,
+        Self::IntegratedGradients { steps: Self::DEFAULT_STEPS },
+    ];
+
+    /// Returns the name without the number of steps, such as `integrated-gradients`.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::GradientXInput => "gradient-x-input",
             Self::Lrp => "lrp",
@@ -48,23 +76,54 @@ impl Method {
         }
     }
 
-    /// The rules of one backward pass.
+    /// Returns the rules of one backward pass.
     pub(super) fn rules(self) -> Rules {
-        let held = |attention| Rules {
+        let propagation = |attention| Rules {
             attention,
             layer_norm: NormRule::HoldDeviation,
             activation: ActivationRule::HoldQuotient,
         };
         match self {
             Self::GradientXInput | Self::IntegratedGradients { .. } => Rules::GRADIENT,
-            Self::Lrp => held(AttentionRule::HoldWeights),
-            Self::AttnLrp => held(AttentionRule::Share),
+            Self::Lrp => propagation(AttentionRule::HoldWeights),
+            Self::AttnLrp => propagation(AttentionRule::Share),
         }
     }
 }
 
 impl fmt::Display for Method {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
+        match self {
+            Self::IntegratedGradients { steps } => {
+                write!(formatter, "integrated-gradients:{steps}")
+            }
+            _ => formatter.pad(self.name()),
+        }
     }
 }
+
+impl FromStr for Method {
+    type Err = ParseNameError;
+
+    fn from_str(text: &str) -> Result<Self, ParseNameError> {
+        let integrated = |steps| Self::IntegratedGradients { steps };
+        let value = match split_parameter(text) {
+            ("gradient-x-input", None) => Some(Self::GradientXInput),
+            ("lrp", None) => Some(Self::Lrp),
+            ("attnlrp" | "attn-lrp", None) => Some(Self::AttnLrp),
+            ("integrated-gradients", None) => Some(integrated(Self::DEFAULT_STEPS)),
+            ("integrated-gradients", Some(steps)) => steps.parse().ok().map(integrated),
+            _ => None,
+        };
+        let names = &[
+            "lrp",
+            "attnlrp",
+            "gradient-x-input",
+            "integrated-gradients",
+            "integrated-gradients:STEPS",
+        ];
+        value.ok_or_else(|| ParseNameError::new("method", text, names))
+    }
+}
+
+impl_serde_as_string!(Method);

@@ -1,61 +1,56 @@
-//! What is explained: [`Target`] and [`Objective`], and both for one text.
+//! [`Target`] and [`Objective`]: the label and the number to explain.
 
 use crate::error::{Error, Result};
 use crate::model::config::ProblemType;
+use crate::names::impl_names;
 use crate::prediction::Prediction;
 
-/// The label whose score is explained.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Label to explain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Target {
-    /// The label with the highest score.
+    /// Label with the highest score.
     #[default]
     Predicted,
-    /// A label by name.
+    /// Label with this name.
     Label(String),
-    /// A label against another: what speaks for the first rather than the second.
+    /// Difference of two labels: evidence for the first one rather than the second.
     Against {
-        /// The label that relevance speaks for.
+        /// Label for which positive relevance is evidence.
         label: String,
-        /// The label that it speaks against.
+        /// Label for which negative relevance is evidence.
         other: String,
     },
 }
 
 impl Target {
-    /// A label by name.
+    /// Returns the target [`Label`](Self::Label).
     pub fn label(label: impl Into<String>) -> Self {
         Self::Label(label.into())
     }
 
-    /// A label against another.
+    /// Returns the target [`Against`](Self::Against).
     pub fn against(label: impl Into<String>, other: impl Into<String>) -> Self {
         Self::Against { label: label.into(), other: other.into() }
     }
 }
 
-/// Which of the target's numbers is explained.
+/// Number to explain of the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Objective {
-    /// Its logit, or the difference of two.
+    /// Logit, or difference of two logits; the value itself of a regression.
     #[default]
     Logit,
-    /// Its probability, or the difference of two; the value itself of a regression has none.
+    /// Probability, or difference of two probabilities; not available for a regression.
     Probability,
 }
 
-impl Objective {
-    /// The name, as `--objective` takes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Logit => "logit",
-            Self::Probability => "probability",
-        }
-    }
-}
+impl_names!(Objective, "objective", { Logit => "logit", Probability => "probability" });
 
-/// A target and an objective, checked against a model.
+/// Target and objective, checked against a model.
 #[derive(Clone, Debug)]
 pub(super) struct Goal {
     objective: Objective,
@@ -87,7 +82,7 @@ impl Goal {
         Ok(Self { objective, problem_type, label, other })
     }
 
-    /// For a text's prediction, whose label stands in where none is named.
+    /// Resolves the goal for a text; [`Target::Predicted`] becomes the label of its prediction.
     pub fn of(&self, prediction: &Prediction) -> TextGoal {
         let Self { objective, problem_type, label, other } = *self;
         let label = label.unwrap_or_else(|| prediction.index());
@@ -95,7 +90,7 @@ impl Goal {
     }
 }
 
-/// A label's place.
+/// Returns the index of a label.
 pub(super) fn find_label(labels: &[String], label: &str) -> Result<usize> {
     labels
         .iter()
@@ -103,7 +98,7 @@ pub(super) fn find_label(labels: &[String], label: &str) -> Result<usize> {
         .ok_or_else(|| Error::UnknownLabel { requested: label.to_owned(), labels: labels.to_vec() })
 }
 
-/// What is explained of one text: a function of its logits.
+/// Number that is explained of one text: a function `f` of its logits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct TextGoal {
     pub objective: Objective,
@@ -113,23 +108,23 @@ pub(super) struct TextGoal {
 }
 
 impl TextGoal {
-    /// 1 for the label, −1 for the other one.
+    /// Returns 1 for the label, −1 for the one it is explained against, else 0.
     fn sign(&self, label: usize) -> f64 {
         f64::from(u8::from(label == self.label)) - f64::from(u8::from(Some(label) == self.other))
     }
 
-    /// Whether scores are probabilities.
+    /// Returns `true` if scores are probabilities.
     pub fn has_probability(&self) -> bool {
         self.problem_type != ProblemType::Regression
     }
 
-    /// `f(logits)`
+    /// Returns `f(logits)`.
     pub fn value(&self, logits: &[f32]) -> f64 {
         let scores = self.scores(logits);
         scores.iter().enumerate().map(|(label, score)| self.sign(label) * score).sum()
     }
 
-    /// `∂f/∂logits`
+    /// Writes `∂f/∂logits`.
     pub fn gradient(&self, logits: &[f32], to: &mut [f32]) {
         let scores = self.scores(logits);
         let value = self.value(logits);
@@ -147,7 +142,7 @@ impl TextGoal {
         }
     }
 
-    /// What the value is more than the logits times their gradients: nothing unless it is a probability.
+    /// Returns `f(logits) − Σ logit · ∂f/∂logit`, which is zero unless a probability is explained.
     pub fn remainder(&self, logits: &[f32]) -> f64 {
         let mut gradient = vec![0.0; logits.len()];
         self.gradient(logits, &mut gradient);
@@ -155,7 +150,7 @@ impl TextGoal {
         self.value(logits) - products.sum::<f64>()
     }
 
-    /// The logits, or the probabilities.
+    /// Returns the logits or the probabilities, whichever are explained.
     fn scores(&self, logits: &[f32]) -> Vec<f64> {
         let logits = logits.iter().map(|&logit| f64::from(logit));
         match (self.objective, self.problem_type) {
@@ -165,9 +160,9 @@ impl TextGoal {
             }
             (Objective::Probability, ProblemType::SingleLabelClassification) => {
                 let largest = logits.clone().fold(f64::NEG_INFINITY, f64::max);
-                let weights: Vec<f64> = logits.map(|logit| (logit - largest).exp()).collect();
-                let sum: f64 = weights.iter().sum();
-                weights.into_iter().map(|weight| weight / sum).collect()
+                let exponentials: Vec<f64> = logits.map(|logit| (logit - largest).exp()).collect();
+                let sum: f64 = exponentials.iter().sum();
+                exponentials.into_iter().map(|exponential| exponential / sum).collect()
             }
         }
     }
@@ -178,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gradients_are_slopes_of_the_value() {
+    fn gradient_matches_finite_differences() {
         let logits = [0.3f32, -1.2, 2.1, 0.0];
         let labels: Vec<String> = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
         for problem_type in

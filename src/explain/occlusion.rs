@@ -1,4 +1,4 @@
-//! [`Classifier::occlusion`]: what is lost when a word alone goes.
+//! [`Classifier::occlusion`]: the effect of leaving out single words.
 
 use super::explanation::Explanation;
 use super::variants::{Replacement, Variants};
@@ -6,27 +6,29 @@ use crate::classifier::Classifier;
 use crate::error::Result;
 
 impl Classifier {
-    /// For each word of an explained text, by how much the [value](Explanation::value) that is explained
-    /// is lower without it: a check of the relevances that needs no derivative, and costs a forward pass
-    /// for each word. They run as one packed batch.
+    /// Computes, for each word of an explained text, the decrease of the explained [value](Explanation::value) if that
+    /// word is replaced.
+    ///
+    /// This checks relevances without a derivative, at the cost of one forward pass per word; all of them run as one
+    /// packed batch.
     ///
     /// ```
     /// # #[cfg(feature = "text")] {
     /// use distilbert::Classifier;
-    /// use distilbert::explain::{Explain, Replacement};
+    /// use distilbert::explain::{ExplainOptions, Replacement};
     ///
     /// let classifier = Classifier::builder("models/emotion").build()?;
-    /// let explanation = classifier.explain("I miss him.", &Explain::default())?;
+    /// let explanation = classifier.explain("I miss him.", &ExplainOptions::default())?;
     /// let lost = classifier.occlusion(&explanation, Replacement::default())?;
     /// assert_eq!(lost.len(), explanation.words().len());
-    /// assert!(lost[1] > 1.0, "sadness is in `miss`");
+    /// assert!(lost[1] > 1.0, "`miss` carries the sadness");
     /// # }
     /// # Ok::<(), distilbert::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoToken`](crate::Error::NoToken) for a replacement that is not in the vocabulary;
-    /// [`Error::OtherModel`](crate::Error::OtherModel) for an explanation with other labels.
+    /// [`Error::NoToken`](crate::Error::NoToken) if the replacement is not in the vocabulary;
+    /// [`Error::OtherModel`](crate::Error::OtherModel) if the explanation is of a model with other labels.
     pub fn occlusion(
         &self,
         explanation: &Explanation,

@@ -1,23 +1,30 @@
-//! [`Classifier::perturb`]: what the model says while word after word is taken away.
+//! [`Classifier::perturb`]: predictions while word after word is removed.
+
+use std::fmt;
+use std::str::FromStr;
 
 use super::explanation::Explanation;
 use super::variants::{Replacement, Variants};
 use crate::classifier::Classifier;
 use crate::error::{Error, Result};
+use crate::names::{ParseNameError, impl_serde_as_string, split_parameter};
 use crate::random::SplitMix64;
 
-/// In which order words are taken away.
+/// Order in which words are removed.
+///
+/// `Display` and `FromStr` use the names `most-relevant-first`, `least-relevant-first`, `smallest-first` and
+/// `random:SEED`; `random` alone has seed 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Order {
-    /// From the highest relevance down: the score should fall at once.
+    /// Descending relevance: the score should fall early.
     #[default]
     MostRelevantFirst,
-    /// From the lowest relevance up: the score should hold for long.
+    /// Ascending relevance: the score should fall late.
     LeastRelevantFirst,
-    /// From the relevance nearest to zero on: the logits should hold for long.
+    /// Ascending absolute relevance: the logits should change late.
     SmallestFirst,
-    /// By chance, the same for the same seed: what the others are to be compared with.
+    /// Random order that depends only on the seed, as a baseline for the others.
     Random {
         /// Seed of the order.
         seed: u64,
@@ -25,12 +32,20 @@ pub enum Order {
 }
 
 impl Order {
-    /// What comes first, in words.
-    pub fn name(self) -> &'static str {
+    /// Every order, the random one with seed 0.
+    pub const ALL: &'static [Self] = &[
+        Self::MostRelevantFirst,
+        Self::LeastRelevantFirst,
+        Self::SmallestFirst,
+        Self::Random { seed: 0 },
+    ];
+
+    /// Returns the name without the seed, such as `most-relevant-first`.
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::MostRelevantFirst => "most relevant first",
-            Self::LeastRelevantFirst => "least relevant first",
-            Self::SmallestFirst => "smallest first",
+            Self::MostRelevantFirst => "most-relevant-first",
+            Self::LeastRelevantFirst => "least-relevant-first",
+            Self::SmallestFirst => "smallest-first",
             Self::Random { .. } => "random",
         }
     }
@@ -56,26 +71,62 @@ impl Order {
     }
 }
 
-/// How words are taken away.
+impl fmt::Display for Order {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Random { seed } => write!(formatter, "random:{seed}"),
+            _ => formatter.pad(self.name()),
+        }
+    }
+}
+
+impl FromStr for Order {
+    type Err = ParseNameError;
+
+    fn from_str(text: &str) -> Result<Self, ParseNameError> {
+        let value = match split_parameter(text) {
+            ("most-relevant-first", None) => Some(Self::MostRelevantFirst),
+            ("least-relevant-first", None) => Some(Self::LeastRelevantFirst),
+            ("smallest-first", None) => Some(Self::SmallestFirst),
+            ("random", None) => Some(Self::Random { seed: 0 }),
+            ("random", Some(seed)) => seed.parse().ok().map(|seed| Self::Random { seed }),
+            _ => None,
+        };
+        let names = &[
+            "most-relevant-first",
+            "least-relevant-first",
+            "smallest-first",
+            "random",
+            "random:SEED",
+        ];
+        value.ok_or_else(|| ParseNameError::new("order", text, names))
+    }
+}
+
+impl_serde_as_string!(Order);
+
+/// Options of [`Classifier::perturb`].
 ///
 /// ```
-/// use distilbert::explain::{Order, Perturb, Replacement};
+/// use distilbert::explain::{Order, PerturbOptions, Replacement};
 ///
-/// let options = Perturb::default()
+/// let options = PerturbOptions::default()
 ///     .order(Order::Random { seed: 7 })
 ///     .replacement(Replacement::Delete)
 ///     .steps(10);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[must_use]
-pub struct Perturb {
+pub struct PerturbOptions {
     order: Order,
     replacement: Replacement,
     steps: usize,
     relevances: Option<Vec<f32>>,
 }
 
-impl Default for Perturb {
+impl Default for PerturbOptions {
     fn default() -> Self {
         Self {
             order: Order::default(),
@@ -86,48 +137,52 @@ impl Default for Perturb {
     }
 }
 
-impl Perturb {
-    /// The order; by default [`Order::MostRelevantFirst`].
+impl PerturbOptions {
+    /// Sets the order in which words are removed; by default [`Order::MostRelevantFirst`].
     pub fn order(mut self, order: Order) -> Self {
         self.order = order;
         self
     }
 
-    /// What stands in for a word; by default [`Replacement::Pad`].
+    /// Sets the replacement for removed words; by default [`Replacement::Pad`].
     pub fn replacement(mut self, replacement: Replacement) -> Self {
         self.replacement = replacement;
         self
     }
 
-    /// The most steps from the whole text to none of its words; by default 20. A text of fewer words
-    /// loses one at each step.
+    /// Sets the maximum number of steps from the whole text to none of its words; by default 20. A text with fewer
+    /// words loses one word per step.
     pub fn steps(mut self, steps: usize) -> Self {
         self.steps = steps;
         self
     }
 
-    /// Orders words by these values, one a word, instead of the explanation's relevances.
+    /// Orders words by these values, one per word, instead of by the explanation's relevances.
     pub fn relevances(mut self, relevances: Vec<f32>) -> Self {
         self.relevances = Some(relevances);
         self
     }
 }
 
-/// What the model says after a step.
+/// Prediction after one step of [`Classifier::perturb`].
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Point {
-    /// How many words are replaced: the first of the [`order`](Curve::order).
+    /// Number of removed words: the first ones of the [`order`](Curve::order).
     pub replaced: usize,
-    /// Their part of all words, from 0 to 1.
+    /// Fraction of removed words, from 0 to 1.
     pub fraction: f64,
-    /// The score of the explanation's target.
+    /// Score of the explained label.
     pub score: f32,
-    /// All logits.
+    /// Logits of all labels.
     pub logits: Vec<f32>,
 }
 
-/// What the model says while words are taken away.
+/// Predictions while words are removed, from [`Classifier::perturb`].
+///
+/// With the feature `serde`, a curve serializes as an object with the fields `ordered_by`, `replacement`, `area_under`,
+/// `order` and `points`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
     pub(super) ordered_by: Order,
@@ -137,27 +192,28 @@ pub struct Curve {
 }
 
 impl Curve {
-    /// What the words are ordered by.
+    /// Returns the rule by which the words are ordered.
     pub fn ordered_by(&self) -> Order {
         self.ordered_by
     }
 
-    /// What stands in for them.
+    /// Returns the replacement for removed words.
     pub fn replacement(&self) -> Replacement {
         self.replacement
     }
 
-    /// The words, as indices of [`Explanation::words`], in the order in which they go.
+    /// Returns the words, as indices of [`Explanation::words`], in the order in which they are removed.
     pub fn order(&self) -> &[usize] {
         &self.order
     }
 
-    /// The whole text first, and after each step; at last no word is left.
+    /// Returns the prediction for the whole text, then after each step. After the last step no word is left.
     pub fn points(&self) -> &[Point] {
         &self.points
     }
 
-    /// The area under the score, by trapezoids over the fraction replaced: its mean on the way.
+    /// Computes the area under the score over the fraction of removed words by the trapezoidal rule, which is the mean
+    /// score.
     pub fn area_under(&self) -> f64 {
         match self.points.as_slice() {
             [only] => f64::from(only.score),
@@ -165,19 +221,37 @@ impl Curve {
         }
     }
 
-    /// The area between the score and that of the whole text: by how much it is lower on the way.
+    /// Computes the area between the score of the whole text and the curve, which is the mean decrease of the score.
     pub fn area_over(&self) -> f64 {
         f64::from(self.points[0].score) - self.area_under()
     }
 }
 
-/// The area under points in rising order.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Curve {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(serde::Serialize)]
+        #[serde(rename = "Curve")]
+        struct View<'a> {
+            ordered_by: Order,
+            replacement: Replacement,
+            area_under: f64,
+            order: &'a [usize],
+            points: &'a [Point],
+        }
+        let &Self { ordered_by, replacement, ref order, ref points } = self;
+        let view = View { ordered_by, replacement, area_under: self.area_under(), order, points };
+        view.serialize(serializer)
+    }
+}
+
+/// Computes the area under points `(x, y)` with increasing `x`.
 pub(super) fn trapezoids(points: impl Iterator<Item = (f64, f64)> + Clone) -> f64 {
     let pairs = points.clone().zip(points.skip(1));
     pairs.map(|((x0, y0), (x1, y1))| (x1 - x0) * (y0 + y1) / 2.0).sum()
 }
 
-/// The values to order words by, checked.
+/// Returns the given values, or else the relevances of the words, after checking that there is one per word.
 pub(super) fn relevances(explanation: &Explanation, given: Option<&[f32]>) -> Result<Vec<f32>> {
     let expected = explanation.words.len();
     match given {
@@ -188,21 +262,20 @@ pub(super) fn relevances(explanation: &Explanation, given: Option<&[f32]>) -> Re
 }
 
 impl Classifier {
-    /// Takes the words of an explained text away, one after the other, and says how the score of its
-    /// target goes. If the relevances are right, it falls at once when the most relevant words go first.
+    /// Removes the words of an explained text one after the other and records the score of the explained label.
     ///
-    /// The variants run as one packed batch. Any classifier with the explanation's labels can be asked,
-    /// whatever its precision.
+    /// If the relevances are right, the score falls early when the most relevant words are removed first. All variants
+    /// run as one packed batch. Any classifier with the explanation's labels can be used, in any precision.
     ///
     /// ```
     /// # #[cfg(feature = "text")] {
     /// use distilbert::Classifier;
-    /// use distilbert::explain::{Explain, Order, Perturb};
+    /// use distilbert::explain::{ExplainOptions, Order, PerturbOptions};
     ///
     /// let classifier = Classifier::builder("models/emotion").build()?;
-    /// let explanation = classifier.explain("I can't believe we won!", &Explain::default())?;
-    /// let most = classifier.perturb(&explanation, &Perturb::default())?;
-    /// let least = Perturb::default().order(Order::LeastRelevantFirst);
+    /// let explanation = classifier.explain("I can't believe we won!", &ExplainOptions::default())?;
+    /// let most = classifier.perturb(&explanation, &PerturbOptions::default())?;
+    /// let least = PerturbOptions::default().order(Order::LeastRelevantFirst);
     /// let least = classifier.perturb(&explanation, &least)?;
     /// assert!(most.area_under() < least.area_under());
     /// # }
@@ -210,11 +283,11 @@ impl Classifier {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoSteps`]; [`Error::RelevanceCount`] for values that are not one a word;
-    /// [`Error::NoToken`] for a replacement that is not in the vocabulary; [`Error::OtherModel`] for an
-    /// explanation with other labels.
-    pub fn perturb(&self, explanation: &Explanation, options: &Perturb) -> Result<Curve> {
-        let &Perturb { order: ordered_by, replacement, steps, ref relevances } = options;
+    /// [`Error::NoSteps`] for 0 steps; [`Error::RelevanceCount`] if there is not one value per word;
+    /// [`Error::NoToken`] if the replacement is not in the vocabulary; [`Error::OtherModel`] if the explanation is of a
+    /// model with other labels; on a GPU also [`Error::Cuda`] and [`Error::CudaMemory`].
+    pub fn perturb(&self, explanation: &Explanation, options: &PerturbOptions) -> Result<Curve> {
+        let &PerturbOptions { order: ordered_by, replacement, steps, ref relevances } = options;
         if steps == 0 {
             return Err(Error::NoSteps);
         }
@@ -222,7 +295,7 @@ impl Classifier {
         let words = order.len();
         let steps = steps.min(words);
         let mut variants = Variants::new(self, explanation, replacement)?;
-        // A text without words has one point.
+        // A text without words has one point, and no step to divide by.
         let count = |step: usize| (step * words).div_ceil(steps.max(1));
         let counts: Vec<usize> = (0..=steps).map(count).collect();
         let rows: Vec<usize> =
@@ -244,7 +317,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orders_are_stable_and_seeds_decide() {
+    fn orders_are_stable_and_depend_on_the_seed() {
         let relevances = [0.5, -2.0, 0.5, 1.0, -0.1];
         assert_eq!(Order::MostRelevantFirst.of(&relevances), [3, 0, 2, 4, 1]);
         assert_eq!(Order::LeastRelevantFirst.of(&relevances), [1, 4, 2, 0, 3]);
@@ -259,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn areas_are_means_over_the_way() {
+    fn areas_are_means_over_the_fraction() {
         let point = |replaced, fraction, score| Point { replaced, fraction, score, logits: vec![] };
         let curve = |points| Curve {
             ordered_by: Order::default(),

@@ -23,6 +23,7 @@ pub const LAYERS: usize = 2;
 pub const HEADS: usize = 3;
 
 /// A text's explanation, and curves.
+#[derive(Debug)]
 pub struct Sample {
     pub explanation: Explanation,
     pub most: Curve,

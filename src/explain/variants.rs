@@ -1,4 +1,4 @@
-//! A text with some of its words replaced, in all the ways that are asked for at once.
+//! [`Variants`]: copies of a text with words replaced, computed as one batch.
 
 use std::collections::HashMap;
 
@@ -6,13 +6,14 @@ use super::explanation::Explanation;
 use crate::classifier::Classifier;
 use crate::error::{Error, Result};
 use crate::input::batch::TokenBatch;
+use crate::names::impl_names;
 use crate::prediction::Prediction;
 
-/// What stands in for a word that is taken away.
+/// Replacement for a word that is removed from a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Replacement {
-    /// `[PAD]` for each of its tokens. The model attends to it: a text keeps its length.
+    /// `[PAD]` for each of its tokens. The model attends to it, and the text keeps its length.
     #[default]
     Pad,
     /// `[UNK]` for each of its tokens.
@@ -21,24 +22,21 @@ pub enum Replacement {
     /// `[MASK]` for each of its tokens.
     #[cfg(feature = "text")]
     Mask,
-    /// Nothing: what follows moves up.
+    /// No token: later tokens move up.
     Delete,
 }
 
-impl Replacement {
-    /// The name, as `--replacement` takes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pad => "pad",
-            #[cfg(feature = "text")]
-            Self::Unk => "unk",
-            #[cfg(feature = "text")]
-            Self::Mask => "mask",
-            Self::Delete => "delete",
-        }
-    }
+impl_names!(Replacement, "replacement", {
+    Pad => "pad",
+    #[cfg(feature = "text")]
+    Unk => "unk",
+    #[cfg(feature = "text")]
+    Mask => "mask",
+    Delete => "delete",
+});
 
-    /// The id that stands in, if any does.
+impl Replacement {
+    /// Returns the id of the replacement token; `None` if tokens are deleted.
     fn id(self, classifier: &Classifier) -> Result<Option<u32>> {
         #[cfg(feature = "text")]
         let named = |token: &str| {
@@ -56,13 +54,13 @@ impl Replacement {
     }
 }
 
-/// Variants of one explanation's text. Each is computed once, all as one packed batch.
+/// Variants of one explained text. Each is computed once, and all of them as one packed batch.
 pub(super) struct Variants<'a> {
     classifier: &'a Classifier,
     explanation: &'a Explanation,
     replacement: Option<u32>,
     batch: TokenBatch,
-    /// The row of each variant, by which words are replaced in it.
+    /// Row of each variant; the key has one element per word, `true` if it is replaced.
     rows: HashMap<Vec<bool>, usize>,
 }
 
@@ -87,7 +85,7 @@ impl<'a> Variants<'a> {
         })
     }
 
-    /// The place that the variant without these words will have among the predictions.
+    /// Adds the variant without these words, unless it exists, and returns the index of its prediction.
     pub fn without(&mut self, words: &[usize]) -> usize {
         let mut is_replaced = vec![false; self.explanation.words.len()];
         words.iter().for_each(|&word| is_replaced[word] = true);
@@ -99,7 +97,7 @@ impl<'a> Variants<'a> {
         for (word, _) in words.iter().zip(&is_replaced).filter(|pair| *pair.1) {
             row[word.tokens.clone()].fill(self.replacement);
         }
-        // Where a token goes, those after it take its place.
+        // Later tokens take the positions of deleted ones.
         let kept = row.into_iter().flatten().zip(positions.iter().copied());
         self.batch.push_row(kept);
         let index = self.rows.len();
@@ -107,7 +105,7 @@ impl<'a> Variants<'a> {
         index
     }
 
-    /// The predictions of all variants.
+    /// Computes the predictions of all variants.
     pub fn predictions(self) -> Result<Vec<Prediction>> {
         self.classifier.classify_tokens(&self.batch)
     }

@@ -1,14 +1,14 @@
-//! A text's words, each the pieces that the tokenizer has made of it.
+//! Grouping of tokens into words.
 
 use std::ops::Range;
 
 use super::explanation::Word;
 use crate::input::tokenizer::Encoding;
 
-/// Bytes of a text by character.
+/// Map from the characters of a text to its bytes.
 pub(super) struct Characters<'a> {
     text: &'a str,
-    /// Where each character begins, and the end.
+    /// Byte offset of each character, and the length of the text.
     starts: Vec<usize>,
 }
 
@@ -27,15 +27,15 @@ impl<'a> Characters<'a> {
     }
 }
 
-/// Tokens that belong together, and their characters.
+/// Range of tokens that belong together, and of their characters.
 #[derive(Clone)]
 struct Group {
     tokens: Range<usize>,
     characters: Range<usize>,
 }
 
-/// The words of the first `tokens` tokens of a text, without relevance. The index of a token is that in
-/// the encoding plus `before`.
+/// Groups the first `tokens` tokens of a text into words, their relevances still zero. Token ranges are shifted by
+/// `before`, the number of special tokens before the text.
 pub(super) fn words(
     encoding: &Encoding,
     characters: &Characters<'_>,
@@ -45,7 +45,7 @@ pub(super) fn words(
     let groups = groups(encoding, tokens);
     let mut words: Vec<Group> = Vec::new();
     for (index, group) in groups.iter().enumerate() {
-        let joins = |index: usize| is_joint(&groups, index, characters);
+        let joins = |index: usize| is_inner_apostrophe(&groups, index, characters);
         match words.last_mut() {
             Some(word) if joins(index) || joins(index - 1) => {
                 word.tokens.end = group.tokens.end;
@@ -65,14 +65,14 @@ pub(super) fn words(
     words.into_iter().map(word).collect()
 }
 
-/// The tokenizer's own words: it splits at spaces and around punctuation.
+/// Groups tokens by the tokenizer's own words, which end at whitespace and around punctuation.
 fn groups(encoding: &Encoding, tokens: usize) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
     for token in 0..tokens {
         let (start, end) = encoding.offsets[token];
-        let goes_on = token > 0 && encoding.word_ids[token] == encoding.word_ids[token - 1];
+        let continues = token > 0 && encoding.word_ids[token] == encoding.word_ids[token - 1];
         match groups.last_mut() {
-            Some(group) if goes_on => {
+            Some(group) if continues => {
                 group.tokens.end = token + 1;
                 group.characters.start = group.characters.start.min(start);
                 group.characters.end = group.characters.end.max(end);
@@ -83,8 +83,8 @@ fn groups(encoding: &Encoding, tokens: usize) -> Vec<Group> {
     groups
 }
 
-/// Whether a group is an apostrophe between letters, as in `can't`.
-fn is_joint(groups: &[Group], index: usize, characters: &Characters<'_>) -> bool {
+/// Returns `true` if a group is an apostrophe between letters or digits, as in `can't`.
+fn is_inner_apostrophe(groups: &[Group], index: usize, characters: &Characters<'_>) -> bool {
     let text = |group: &Group| characters.text(group.characters.clone());
     let around = index.checked_sub(1).and_then(|before| groups.get(before..index + 2));
     let Some([before, group, after]) = around else { return false };
@@ -106,7 +106,7 @@ mod tests {
         let words = words(&encoding, &Characters::new(text), encoding.ids.len(), 1);
         let mut token = 1;
         for word in &words {
-            assert_eq!(word.tokens.start, token, "every token is in one word");
+            assert_eq!(word.tokens.start, token, "each token belongs to one word");
             assert_eq!(word.text, text[word.bytes.clone()]);
             let start = text[..word.bytes.start].chars().count();
             assert_eq!((word.start, word.end), (start, start + word.text.chars().count()));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_make_words_and_punctuation_stands_apart() {
+    fn groups_pieces_and_separates_punctuation() {
         assert_eq!(
             words_of("Unbelievably  good, isn't it?!"),
             ["Unbelievably", "good", ",", "isn't", "it", "?", "!"]

@@ -1,35 +1,52 @@
-//! [`TokenBatch`]: rows of tokens packed end to end, without padding.
+//! [`TokenBatch`]: rows of token ids, packed without padding.
 
 use std::ops::Range;
 
 use crate::error::{Error, Result};
 
-/// Rows of token ids, packed: no padding is held, and none is computed.
+/// Rows of token ids, packed end to end: padding is neither stored nor computed.
 ///
-/// Each token keeps the position that it has in its row, so that a row with holes in its mask gives
-/// what Hugging Face gives for it.
+/// Each token keeps its position within its row, so that a row with gaps in its attention mask gives the result that
+/// Hugging Face Transformers gives for it.
 ///
 /// ```
 /// use distilbert::TokenBatch;
 ///
 /// let batch = TokenBatch::from_padded(&[101, 2204, 102, 101, 102, 0], &[1, 1, 1, 1, 1, 0], 3)?;
 /// assert_eq!(batch.rows(), 2);
-/// assert_eq!(batch.tokens(), 5);
+/// assert_eq!(batch.input_ids(), [101, 2204, 102, 101, 102]);
+/// assert_eq!(batch.positions(), [0, 1, 2, 0, 1]);
+/// assert_eq!(batch.cu_seqlens(), [0, 3, 5]);
 /// # Ok::<(), distilbert::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TokenBatch {
     input_ids: Vec<u32>,
     positions: Vec<u32>,
-    /// Where each row ends in `input_ids`; it begins where the one before ends.
-    row_ends: Vec<usize>,
+    /// Row boundaries in `input_ids`, starting with 0.
+    cu_seqlens: Vec<usize>,
+}
+
+impl Default for TokenBatch {
+    /// Returns a batch without rows, which a classifier rejects.
+    fn default() -> Self {
+        Self { input_ids: Vec::new(), positions: Vec::new(), cu_seqlens: vec![0] }
+    }
 }
 
 impl TokenBatch {
-    /// Packs rows of ids, each with its special tokens, as a tokenizer gives them.
+    /// Packs rows of token ids, each with its special tokens.
+    ///
+    /// ```
+    /// use distilbert::TokenBatch;
+    ///
+    /// let batch = TokenBatch::from_rows(&[vec![101, 2307, 102], vec![101, 6659, 999, 102]])?;
+    /// assert_eq!((batch.rows(), batch.tokens()), (2, 7));
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`] without rows, [`Error::EmptyRow`] for a row without ids.
+    /// [`Error::EmptyBatch`] if there are no rows, [`Error::EmptyRow`] if a row has no ids.
     pub fn from_rows<R: AsRef<[u32]>>(rows: &[R]) -> Result<Self> {
         if rows.is_empty() {
             return Err(Error::EmptyBatch);
@@ -39,21 +56,20 @@ impl TokenBatch {
             if ids.is_empty() {
                 return Err(Error::EmptyRow { row });
             }
-            batch.input_ids.extend_from_slice(ids);
-            batch.positions.extend((0..).take(ids.len()));
-            batch.row_ends.push(batch.input_ids.len());
+            batch.push_row(ids.iter().copied().zip(0..));
         }
         Ok(batch)
     }
 
-    /// Packs padded rows of `len` ids, dropping the tokens whose mask is 0. The rest keep their
-    /// positions, wherever in the row the masked tokens are.
+    /// Packs `input_ids` and `attention_mask`, both row-major `[rows, len]`, and drops the tokens whose mask is 0.
+    ///
+    /// The other tokens keep their positions, wherever in the row the masked tokens are.
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`] without rows; [`Error::PaddedShape`] if the two slices are not the same
-    /// number of rows of `len`; [`Error::MaskValue`] for a value other than 0 and 1;
-    /// [`Error::MaskedRow`] and [`Error::MaskedFirstToken`], since the model reads its answer at the
-    /// first token.
+    /// [`Error::EmptyBatch`] if there are no rows; [`Error::PaddedShape`] if the slices differ in length or the length
+    /// is not a multiple of `len`; [`Error::MaskValue`] for a mask value other than 0 and 1; [`Error::MaskedRow`] if
+    /// every token of a row is masked; [`Error::MaskedFirstToken`] if the first one is, since the classification head
+    /// reads the first token.
     pub fn from_padded(input_ids: &[u32], attention_mask: &[u32], len: usize) -> Result<Self> {
         let whole_rows = len != 0 && input_ids.len().is_multiple_of(len);
         if input_ids.len() != attention_mask.len() || !(whole_rows || input_ids.is_empty()) {
@@ -69,102 +85,85 @@ impl TokenBatch {
         let mut batch = Self::default();
         for (row, (ids, mask)) in input_ids.chunks(len).zip(attention_mask.chunks(len)).enumerate()
         {
-            batch.push_masked(row, ids, mask)?;
+            check_mask(row, mask)?;
+            let tokens = ids.iter().copied().zip(0..).zip(mask);
+            batch.push_row(tokens.filter(|&(_, &mask)| mask == 1).map(|(token, _)| token));
         }
         Ok(batch)
     }
 
-    fn push_masked(&mut self, row: usize, ids: &[u32], mask: &[u32]) -> Result<()> {
-        if let Some(position) = mask.iter().position(|&value| value > 1) {
-            return Err(Error::MaskValue { row, position, found: mask[position] });
-        }
-        if mask.iter().all(|&value| value == 0) {
-            return Err(Error::MaskedRow { row });
-        }
-        if mask[0] == 0 {
-            return Err(Error::MaskedFirstToken { row });
-        }
-        for ((position, &id), &kept) in (0..).zip(ids).zip(mask) {
-            if kept == 1 {
-                self.input_ids.push(id);
-                self.positions.push(position);
-            }
-        }
-        self.row_ends.push(self.input_ids.len());
-        Ok(())
-    }
-
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
-        self.row_ends.len()
+        self.cu_seqlens.len() - 1
     }
 
-    /// Number of tokens of all rows.
+    /// Returns the number of tokens in all rows.
     pub fn tokens(&self) -> usize {
         self.input_ids.len()
     }
 
-    /// The ids of all rows, end to end.
+    /// Returns the token ids of all rows, end to end.
     pub fn input_ids(&self) -> &[u32] {
         &self.input_ids
     }
 
-    /// The position of each token in its row.
+    /// Returns the position of each token within its row, in the order of [`input_ids`](Self::input_ids).
     pub fn positions(&self) -> &[u32] {
         &self.positions
     }
 
-    /// Where each row ends in [`input_ids`](Self::input_ids); it begins where the one before ends.
-    pub fn row_ends(&self) -> &[usize] {
-        &self.row_ends
+    /// Returns the cumulative sequence lengths, `rows + 1` of them: row `i` is
+    /// `input_ids()[cu_seqlens()[i]..cu_seqlens()[i + 1]]`.
+    pub fn cu_seqlens(&self) -> &[usize] {
+        &self.cu_seqlens
     }
 
-    /// Adds a row of ids with their positions, of which there is at least one.
+    /// Appends a row of ids with their positions, at least one.
     pub(crate) fn push_row(&mut self, tokens: impl Iterator<Item = (u32, u32)>) {
         for (id, position) in tokens {
             self.input_ids.push(id);
             self.positions.push(position);
         }
-        self.row_ends.push(self.input_ids.len());
+        self.cu_seqlens.push(self.input_ids.len());
     }
 
-    /// The same batch with other ids.
+    /// Returns a copy of the batch with other ids, one per token.
     pub(crate) fn with_ids(&self, ids: impl IntoIterator<Item = u32>) -> Self {
         let input_ids: Vec<u32> = ids.into_iter().collect();
-        assert_eq!(input_ids.len(), self.tokens(), "each token has an id");
+        assert_eq!(input_ids.len(), self.tokens(), "one id per token");
         Self { input_ids, ..self.clone() }
     }
 
-    /// The tokens of one row, as a range of [`input_ids`](Self::input_ids).
+    /// Returns the tokens of a row, as a range of [`input_ids`](Self::input_ids).
     pub(crate) fn row(&self, row: usize) -> Range<usize> {
-        let start = if row == 0 { 0 } else { self.row_ends[row - 1] };
-        start..self.row_ends[row]
+        self.cu_seqlens[row]..self.cu_seqlens[row + 1]
     }
 
-    /// Cuts the batch into runs of rows of at most so many tokens and rows. Rows are never cut, so one that
-    /// is longer is a run of its own.
+    /// Splits the batch into row ranges of at most `tokens` tokens and `rows` rows each.
+    ///
+    /// Rows are never split, so a row with more than `tokens` tokens forms a range of its own.
     pub(crate) fn parts(&self, tokens: usize, rows: usize) -> impl Iterator<Item = Range<usize>> {
         let mut start = 0;
         std::iter::from_fn(move || {
             if start == self.rows() {
                 return None;
             }
-            let limit = self.row(start).start + tokens;
-            let fitting = self.row_ends[start..].partition_point(|&end| end <= limit);
+            let limit = self.cu_seqlens[start] + tokens;
+            let fitting = self.cu_seqlens[start + 1..].partition_point(|&end| end <= limit);
             let part = start..start + fitting.clamp(1, rows);
             start = part.end;
             Some(part)
         })
     }
 
-    /// Checks the ids and positions against a model's tables.
+    /// Checks that the model's embedding tables have an entry for every id and position.
     pub(crate) fn check(&self, vocab_size: usize, limit: usize) -> Result<()> {
         if self.rows() == 0 {
             return Err(Error::EmptyBatch);
         }
         for row in 0..self.rows() {
             let tokens = self.row(row);
-            // Positions rise along a row, so the last one tells.
+            // Positions increase along a row, so checking the last one is enough.
             let length = self.positions[tokens.end - 1] as usize + 1;
             if length > limit {
                 return Err(Error::TooManyTokens { row, tokens: length, limit });
@@ -178,29 +177,43 @@ impl TokenBatch {
     }
 }
 
+/// Checks that a row's mask has zeros and ones alone and keeps the first token.
+fn check_mask(row: usize, mask: &[u32]) -> Result<()> {
+    if let Some(position) = mask.iter().position(|&value| value > 1) {
+        return Err(Error::MaskValue { row, position, found: mask[position] });
+    }
+    if mask.iter().all(|&value| value == 0) {
+        return Err(Error::MaskedRow { row });
+    }
+    if mask[0] == 0 {
+        return Err(Error::MaskedFirstToken { row });
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn masked_tokens_go_and_the_rest_keep_their_positions() {
+    fn drops_masked_tokens_and_keeps_positions() {
         let batch =
             TokenBatch::from_padded(&[7, 8, 9, 10, 5, 6, 0, 0], &[1, 0, 1, 1, 1, 1, 0, 0], 4)
                 .unwrap();
         assert_eq!(batch.input_ids(), [7, 9, 10, 5, 6]);
         assert_eq!(batch.positions(), [0, 2, 3, 0, 1]);
-        assert_eq!(batch.row_ends(), [3, 5]);
+        assert_eq!(batch.cu_seqlens(), [0, 3, 5]);
         assert_eq!(batch.row(1), 3..5);
     }
 
     #[test]
-    fn a_full_mask_is_the_same_as_none() {
+    fn full_mask_equals_no_mask() {
         let padded = TokenBatch::from_padded(&[1, 2, 3, 4], &[1; 4], 2).unwrap();
         assert_eq!(padded, TokenBatch::from_rows(&[[1, 2], [3, 4]]).unwrap());
     }
 
     #[test]
-    fn parts_hold_whole_rows() {
+    fn parts_never_split_rows() {
         let rows: Vec<Vec<u32>> = [3, 4, 9, 1, 1, 1].map(|len| vec![1; len]).into();
         let batch = TokenBatch::from_rows(&rows).unwrap();
         let parts = |tokens, rows| batch.parts(tokens, rows).collect::<Vec<_>>();
@@ -209,7 +222,15 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_checked_against_the_tables() {
+    fn default_batch_has_no_rows() {
+        let batch = TokenBatch::default();
+        assert_eq!((batch.rows(), batch.tokens()), (0, 0));
+        assert_eq!(batch.parts(7, 7).count(), 0);
+        assert!(matches!(batch.check(6, 3), Err(Error::EmptyBatch)));
+    }
+
+    #[test]
+    fn rejects_ids_and_positions_outside_the_tables() {
         let batch = TokenBatch::from_rows(&[vec![1, 2], vec![3, 4, 5]]).unwrap();
         assert!(batch.check(6, 3).is_ok());
         assert!(matches!(batch.check(5, 3), Err(Error::TokenId { row: 1, id: 5, vocab_size: 5 })));

@@ -1,5 +1,7 @@
-//! Text and token ids → the packed batch that an engine computes on.
+//! Model input: the tokenizer, and packed batches of token ids.
 
 pub(crate) mod batch;
 #[cfg(feature = "text")]
 pub(crate) mod tokenizer;
+#[cfg(feature = "text")]
+pub(crate) mod truncation;

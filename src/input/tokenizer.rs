@@ -1,5 +1,6 @@
-//! Text → token ids with character offsets, over the `tokenizers` crate.
+//! [`Tokenizer`]: text to token ids with character offsets, built on the `tokenizers` crate.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -12,40 +13,23 @@ use tokenizers::{AddedToken, Model as _};
 use crate::error::{Error, Result};
 use crate::model::config::read_json_object;
 
-/// What to do with a text that has more tokens than the model takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Truncation {
-    /// Drop tokens at the end, as Hugging Face does with `truncation=True`;
-    /// [`Prediction::dropped_tokens`](crate::Prediction::dropped_tokens) counts them.
-    #[default]
-    Right,
-    /// Refuse the text with [`Error::TooManyTokens`].
-    Error,
-    /// Classify overlapping windows and average their scores and logits, weighted by the tokens of
-    /// text in each.
-    Windows {
-        /// Tokens that a window shares with the one before, Hugging Face's `stride`.
-        stride: usize,
-    },
-}
-
-/// A text's tokens without the special ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Tokens of a text, without special tokens; all fields have one element per token.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Encoding {
     /// Token ids.
     pub ids: Vec<u32>,
-    /// The vocabulary's spelling of each token, such as `##ing`.
+    /// Vocabulary entries, such as `##ing`.
     pub tokens: Vec<String>,
-    /// Where each token stands in the text, in characters from `.0` to before `.1`.
+    /// Start and end of each token in the text, in characters (Unicode scalar values), end exclusive.
     pub offsets: Vec<(usize, usize)>,
-    /// Which word of the text each token is a piece of, counted from 0, Hugging Face's `word_ids`. Words
-    /// are what stands between spaces, with punctuation apart.
+    /// Index of the word that each token is a piece of, called `word_ids` in Hugging Face Transformers. Words are
+    /// separated by whitespace, and each punctuation character is a word of its own.
     pub word_ids: Vec<u32>,
 }
 
-/// A model's tokenizer.
+/// WordPiece tokenizer of a model.
 ///
 /// ```
 /// # #[cfg(feature = "text")] {
@@ -59,21 +43,33 @@ pub struct Encoding {
 /// # }
 /// # Ok::<(), distilbert::Error>(())
 /// ```
+#[derive(Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    /// Special tokens before and after a text: `[CLS]` and `[SEP]`.
+    /// Special tokens before a text: `[CLS]`.
     before: Vec<u32>,
+    /// Special tokens after a text: `[SEP]`.
     after: Vec<u32>,
 }
 
+impl fmt::Debug for Tokenizer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Tokenizer")
+            .field("vocab_size", &self.vocab_size())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Tokenizer {
-    /// Reads `tokenizer.json`, or else `vocab.txt` with the settings of `tokenizer_config.json`.
+    /// Reads `tokenizer.json` from a folder, or else `vocab.txt` with the settings in `tokenizer_config.json`.
     ///
-    /// Truncation and padding that a `tokenizer.json` prescribes are ignored: the model's own limit
-    /// rules, and nothing is ever padded.
+    /// Truncation and padding settings in `tokenizer.json` are ignored: the classifier truncates to the model's limit
+    /// itself and never pads.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] if neither file is there or one is damaged.
+    /// [`Error::Tokenizer`] if neither file exists or one is damaged; [`Error::Io`] and [`Error::Json`] for
+    /// `tokenizer_config.json`.
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         let json = folder.join("tokenizer.json");
@@ -86,7 +82,7 @@ impl Tokenizer {
             let inner = from_vocabulary(&vocabulary, &folder.join("tokenizer_config.json"))?;
             Self::new(inner, vocabulary)
         } else {
-            Err(failure(folder, "neither tokenizer.json nor vocab.txt is there"))
+            Err(failure(folder, "expected tokenizer.json or vocab.txt, found neither"))
         }
     }
 
@@ -96,14 +92,16 @@ impl Tokenizer {
         let special = inner.encode_fast("", true).map_err(|error| failure(&path, error))?;
         match special.get_ids() {
             [first, after @ ..] => Ok(Self { before: vec![*first], after: after.to_vec(), inner }),
-            [] => Err(failure(&path, "it adds no [CLS] token, by which the model classifies")),
+            [] => {
+                Err(failure(&path, "it adds no [CLS] token, which the classification head reads"))
+            }
         }
     }
 
     /// Splits a text into tokens, without special tokens and without truncation.
     ///
     /// # Errors
-    /// [`Error::Encode`].
+    /// [`Error::Encode`] if the tokenizer fails on the text.
     pub fn encode(&self, text: &str) -> Result<Encoding> {
         let encoding = self
             .inner
@@ -117,7 +115,7 @@ impl Tokenizer {
         })
     }
 
-    /// The ids of a text alone, which are had faster than with offsets.
+    /// Returns the ids of a text's tokens, which is faster than [`encode`](Self::encode).
     pub(crate) fn ids(&self, text: &str) -> Result<Vec<u32>> {
         self.inner
             .encode_fast(text, false)
@@ -125,99 +123,38 @@ impl Tokenizer {
             .map_err(|error| Error::Encode(error.to_string()))
     }
 
-    /// Puts `[CLS]` before the ids and `[SEP]` after them.
+    /// Returns the ids with `[CLS]` before and `[SEP]` after them.
     pub fn with_special_tokens(&self, ids: &[u32]) -> Vec<u32> {
         [&self.before, ids, &self.after].concat()
     }
 
-    /// How many special tokens surround a text.
+    /// Returns the number of special tokens that [`with_special_tokens`](Self::with_special_tokens) adds.
     pub fn special_tokens(&self) -> usize {
         self.before.len() + self.after.len()
     }
 
-    /// How many special tokens stand before a text.
+    /// Returns the number of special tokens before a text.
     pub(crate) fn special_tokens_before(&self) -> usize {
         self.before.len()
     }
 
-    /// The id of a token by its spelling.
+    /// Returns the id of a vocabulary entry.
     pub(crate) fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
     }
 
-    /// The vocabulary's spelling of a token.
+    /// Returns the vocabulary entry of an id; empty if there is none.
     pub(crate) fn spelling(&self, id: u32) -> String {
         self.inner.id_to_token(id).unwrap_or_default()
     }
 
-    /// Number of tokens in the vocabulary, added ones included.
+    /// Returns the number of tokens in the vocabulary, added tokens included.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
     }
 }
 
-/// A text's ids as the rows that the model is to see.
-pub(crate) struct Rows {
-    /// Ids with special tokens.
-    pub rows: Vec<Vec<u32>>,
-    /// Tokens of text in each row.
-    pub text_tokens: Vec<usize>,
-    /// Tokens of the whole text, special ones included.
-    pub tokens: usize,
-    pub dropped_tokens: usize,
-}
-
-impl Tokenizer {
-    /// Fits a text's ids to a model that takes `limit` tokens; `row` names the text in errors.
-    pub(crate) fn rows(
-        &self,
-        row: usize,
-        text: &str,
-        limit: usize,
-        truncation: Truncation,
-    ) -> Result<Rows> {
-        self.fit(row, &self.ids(text)?, limit, truncation)
-    }
-
-    /// As [`rows`](Self::rows), for ids of a text.
-    pub(crate) fn fit(
-        &self,
-        row: usize,
-        ids: &[u32],
-        limit: usize,
-        truncation: Truncation,
-    ) -> Result<Rows> {
-        let too_many =
-            || Error::TooManyTokens { row, tokens: ids.len() + self.special_tokens(), limit };
-        // Some text must fit beside the special tokens, or no truncation helps.
-        let room = limit.checked_sub(self.special_tokens()).ok_or_else(too_many)?;
-        let step = match truncation {
-            Truncation::Windows { stride } if stride >= room => {
-                return Err(Error::Stride { stride, limit: room });
-            }
-            Truncation::Windows { stride } => room - stride,
-            Truncation::Error if ids.len() > room => return Err(too_many()),
-            Truncation::Right | Truncation::Error => room.max(1),
-        };
-        let windows = match truncation {
-            Truncation::Windows { .. } => ids.len().saturating_sub(room).div_ceil(step) + 1,
-            _ => 1,
-        };
-        let windows =
-            (0..windows).map(|window| &ids[window * step..ids.len().min(window * step + room)]);
-        let rows: Vec<Vec<u32>> = windows.map(|ids| self.with_special_tokens(ids)).collect();
-        let text_tokens: Vec<usize> =
-            rows.iter().map(|row| row.len() - self.special_tokens()).collect();
-        let dropped_tokens = match truncation {
-            Truncation::Windows { .. } => 0,
-            _ => ids.len() - text_tokens[0],
-        };
-        let tokens = ids.len() + self.special_tokens();
-        Ok(Rows { rows, text_tokens, tokens, dropped_tokens })
-    }
-}
-
-/// A token that the tokenizer counts to no word is one of its own.
+/// Numbers words from 0. A token that the tokenizer assigns to no word becomes a word of its own.
 fn word_ids(found: &[Option<u32>]) -> Vec<u32> {
     let mut count = 0;
     let mut before = None;
@@ -233,10 +170,11 @@ fn failure(path: &Path, reason: impl ToString) -> Error {
     Error::Tokenizer { path: path.to_owned(), reason: reason.to_string() }
 }
 
-/// Hugging Face's fast DistilBERT tokenizer, built from the vocabulary alone.
+/// Builds the equivalent of `DistilBertTokenizerFast` from a vocabulary and its optional settings.
 fn from_vocabulary(vocabulary: &Path, config: &Path) -> Result<tokenizers::Tokenizer> {
     let config = if config.exists() { read_json_object(config)? } else { Map::new() };
-    let file = vocabulary.to_str().ok_or_else(|| failure(vocabulary, "its path is not UTF-8"))?;
+    let file =
+        vocabulary.to_str().ok_or_else(|| failure(vocabulary, "its path is not valid UTF-8"))?;
     let special = |name: &str, default: &str| special_token(&config, name, default);
     let unknown = special("unk_token", "[UNK]");
     let model = WordPiece::from_file(file)
@@ -246,7 +184,7 @@ fn from_vocabulary(vocabulary: &Path, config: &Path) -> Result<tokenizers::Token
     let id_of = |token: String| {
         let id = model.token_to_id(&token);
         id.map(|id| (token.clone(), id))
-            .ok_or_else(|| failure(vocabulary, format!("it lacks {token}")))
+            .ok_or_else(|| failure(vocabulary, format!("it lacks the token {token}")))
     };
     let separator = id_of(special("sep_token", "[SEP]"))?;
     let classifier = id_of(special("cls_token", "[CLS]"))?;
@@ -272,7 +210,7 @@ fn from_vocabulary(vocabulary: &Path, config: &Path) -> Result<tokenizers::Token
     Ok(tokenizer)
 }
 
-/// A special token's spelling: a string, or an object with `content`.
+/// Returns the text of a special token, given as a string or as an object with `content`.
 fn special_token(config: &Map<String, Value>, name: &str, default: &str) -> String {
     let value = config.get(name);
     value

@@ -6,21 +6,23 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::names::impl_names;
 
 /// Largest size in a configuration; products of two sizes fit in 64 bits.
 const LARGEST_SIZE: usize = 1 << 24;
 
 /// Activation between the two layers of the feed-forward network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// `x · Φ(x)` with the exact error function.
+    #[default]
     Gelu,
     /// `max(x, 0)`.
     Relu,
 }
 
 /// Meaning of the head's outputs, Hugging Face's `problem_type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProblemType {
     /// Exactly one label, by softmax.
     SingleLabelClassification,
@@ -30,14 +32,18 @@ pub enum ProblemType {
     Regression,
 }
 
+impl_names!(Activation, "activation", { Gelu => "gelu", Relu => "relu" });
+
+impl_names!(ProblemType, "problem type", {
+    SingleLabelClassification => "single_label_classification",
+    MultiLabelClassification => "multi_label_classification",
+    Regression => "regression",
+});
+
 impl ProblemType {
     /// Returns Hugging Face's name.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SingleLabelClassification => "single_label_classification",
-            Self::MultiLabelClassification => "multi_label_classification",
-            Self::Regression => "regression",
-        }
+        self.name()
     }
 }
 

@@ -104,7 +104,8 @@ fn load(
 
 fn check(model: &Model<'_>) {
     let batch = small_batch();
-    let expected = Precision::ALL.map(|precision| model.expected(precision, &batch));
+    let expected: Vec<_> =
+        Precision::ALL.iter().map(|&precision| model.expected(precision, &batch)).collect();
     let started = Instant::now();
     load(model, 0, &batch).unwrap();
     let window = 2 * started.elapsed();

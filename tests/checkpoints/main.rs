@@ -96,7 +96,7 @@ fn converted_model_gives_the_same_bits() {
     for model in [GeneratedModel::small(), GeneratedModel::small().prefixed()] {
         for dtype in [None, Some(Precision::F32)] {
             let (_folder, from, to) = converted(&model, dtype);
-            for precision in Precision::ALL {
+            for &precision in Precision::ALL {
                 let expected = logits(&from, precision, &batch);
                 assert_eq!(logits(&to, precision, &batch), expected, "{precision}");
             }

@@ -35,7 +35,7 @@ fn open(folder: &Path) -> Result<Classifier, Error> {
 
 #[track_caller]
 fn error_of(file: &[u8]) -> Error {
-    open(folder_of(file).path()).err().expect("the file should be refused")
+    open(folder_of(file).path()).expect_err("the file should be refused")
 }
 
 /// Returns the reason for which a file is refused as damaged.
@@ -72,7 +72,7 @@ fn with(bytes: &[u8], by: &[u8]) -> Vec<u8> {
 fn matches_twin_bit_for_bit() {
     let (batch, _) = cases();
     let twin = twin();
-    for precision in Precision::ALL {
+    for &precision in Precision::ALL {
         let expected = logits(twin.path(), precision, &batch);
         assert_eq!(logits(&tensorflow_model(), precision, &batch), expected, "{precision}");
     }

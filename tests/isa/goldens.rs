@@ -52,7 +52,10 @@ fn update() {
             let logits = logits(folder.path(), InstructionSet::Avx2, precision);
             (precision.to_string(), logits.into_iter().map(f64::from).collect())
         };
-        all.insert(name.to_owned(), Value::Object(Precision::ALL.into_iter().map(of).collect()));
+        all.insert(
+            name.to_owned(),
+            Value::Object(Precision::ALL.iter().copied().map(of).collect()),
+        );
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference").join(FILE);
     std::fs::write(path, json!(all).to_string() + "\n").unwrap();
@@ -67,7 +70,7 @@ fn small_models_have_the_bits_of_avx2_in_every_precision() {
     for (name, model) in models() {
         let folder = TempDir::new().unwrap();
         model.write(folder.path());
-        for precision in Precision::ALL {
+        for &precision in Precision::ALL {
             let expected = numbers(&goldens[name][precision.to_string()]);
             let bits: Vec<u32> = expected.iter().map(|&logit| (logit as f32).to_bits()).collect();
             for set in sets() {

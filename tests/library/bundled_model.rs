@@ -120,7 +120,7 @@ fn smaller_weights_cost_what_the_card_says_and_no_more() {
     let read = |page: &str| std::fs::read_to_string(page).unwrap();
     let pages = ["README.md", "models/emotion/README.md"].map(|page| (page, read(page)));
     let exact = data.quality(&data.predictions);
-    for precision in Precision::ALL {
+    for &precision in Precision::ALL {
         let predictions = classifier(precision).classify_batch(&data.texts).unwrap();
         let found = data.quality(&predictions);
         let row = format!(

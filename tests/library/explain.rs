@@ -1,7 +1,7 @@
 //! Explanations: goldens made by automatic differentiation in float64, books that balance, and the same bits
 //! whatever the batch and the number of threads.
 
-use distilbert::explain::{Explain, Explanation, Method, Objective, Target};
+use distilbert::explain::{ExplainOptions, Explanation, Method, Objective, Target};
 use distilbert::{Classifier, Error, InstructionSet, Precision, TokenBatch};
 use safetensors::Dtype;
 use serde_json::Value;
@@ -65,7 +65,7 @@ fn trained(config: &Value, weights: &Value) -> GeneratedModel {
 }
 
 /// What a golden's row explains.
-fn options(classifier: &Classifier, row: &Value) -> Explain {
+fn options(classifier: &Classifier, row: &Value) -> ExplainOptions {
     let label = |field: &str| classifier.labels()[row[field].as_u64().unwrap() as usize].clone();
     let target = match row.get("other") {
         Some(_) => Target::against(label("label"), label("other")),
@@ -75,11 +75,11 @@ fn options(classifier: &Classifier, row: &Value) -> Explain {
         "probability" => Objective::Probability,
         _ => Objective::Logit,
     };
-    Explain::default().target(target).objective(objective).attention(true)
+    ExplainOptions::default().target(target).objective(objective).attention(true)
 }
 
 /// The explanation of a golden's row, from its text if it has one.
-fn explain(classifier: &Classifier, row: &Value, options: &Explain) -> Explanation {
+fn explain(classifier: &Classifier, row: &Value, options: &ExplainOptions) -> Explanation {
     #[cfg(feature = "text")]
     if let Some(text) = row.get("text") {
         return classifier.explain(text.as_str().unwrap(), options).unwrap();
@@ -167,7 +167,7 @@ fn logits_ledger_and_rollout_match_float64() {
 fn attention_weights_are_shares_of_one() {
     let classifier = Classifier::builder(bundled_model()).threads(2).build().unwrap();
     let batch = TokenBatch::from_rows(&[(1000..1060).collect(), vec![101], vec![101, 2307, 102]]);
-    let options = Explain::default().attention(true);
+    let options = ExplainOptions::default().attention(true);
     for explanation in classifier.explain_tokens(&batch.unwrap(), &options).unwrap() {
         let attention = explanation.attention().unwrap();
         assert_eq!((attention.layers(), attention.heads()), (6, 12));
@@ -207,7 +207,7 @@ fn without_biases_relevance_alone_makes_up_the_logit() {
     let classifier = Classifier::builder(folder.path()).build().unwrap();
     let rows: Vec<Vec<u32>> = (1..40).map(|length| (1..=length).collect()).collect();
     let batch = TokenBatch::from_rows(&rows).unwrap();
-    for explanation in classifier.explain_tokens(&batch, &Explain::default()).unwrap() {
+    for explanation in classifier.explain_tokens(&batch, &ExplainOptions::default()).unwrap() {
         assert_eq!(explanation.ledger().total(), 0.0);
         let sum: f64 = relevances(&explanation).iter().map(|&r| f64::from(r)).sum();
         let logit = f64::from(explanation.logit());
@@ -221,7 +221,7 @@ fn words_that_decide_have_the_most_relevance() {
     let models = Model::all();
     let toy = models.iter().find(|model| model.name() == "toy").unwrap();
     let classifier = Classifier::builder(toy.folder()).build().unwrap();
-    let options = Explain::default().target(Target::label("label 1"));
+    let options = ExplainOptions::default().target(Target::label("label 1"));
     let all = METHODS.into_iter().chain([Method::IntegratedGradients { steps: 50 }]);
     for method in all {
         let (mut good, mut bad, mut plain) = (Vec::new(), Vec::new(), Vec::new());
@@ -265,7 +265,7 @@ fn a_row_has_the_same_relevances_in_any_batch_and_on_any_threads() {
         (0..60).map(|_| (0..=dice.below(120)).map(|_| dice.below(120) as u32).collect()).collect();
     let explain = |classifier: &Classifier, rows: &[&Vec<u32>], method| {
         let batch = TokenBatch::from_rows(rows).unwrap();
-        let options = Explain::default().method(method);
+        let options = ExplainOptions::default().method(method);
         let explanations = classifier.explain_tokens(&batch, &options).unwrap();
         assert_eq!(
             classifier.logits(&batch).unwrap(),
@@ -310,7 +310,7 @@ fn callers_at_the_same_time_do_not_disturb_each_other() {
     let rows: Vec<Vec<u32>> = (2..40).map(|length| (1000..1000 + length).collect()).collect();
     let explain = |classifier: &Classifier, row: &Vec<u32>| {
         let batch = TokenBatch::from_rows(&[row]).unwrap();
-        bits(&classifier.explain_tokens(&batch, &Explain::default()).unwrap()[0])
+        bits(&classifier.explain_tokens(&batch, &ExplainOptions::default()).unwrap()[0])
     };
     let builder = || Classifier::builder(bundled_model());
     let alone = builder().threads(1).build().unwrap();
@@ -336,7 +336,7 @@ fn halves_explain_as_singles_do() {
             let [f32, f16] = [Precision::F32, Precision::F16].map(|precision| {
                 let builder = Classifier::builder(folder.path()).instruction_set(set);
                 let classifier = builder.precision(precision).build().unwrap();
-                let options = Explain::default().method(method);
+                let options = ExplainOptions::default().method(method);
                 classifier.explain_tokens(&batch, &options).unwrap()
             });
             assert!(f32 == f16, "{method} on {set}");
@@ -348,10 +348,10 @@ fn halves_explain_as_singles_do() {
 fn what_cannot_be_explained_is_refused() {
     let classifier = Classifier::builder(bundled_model()).build().unwrap();
     let batch = TokenBatch::from_rows(&[[101, 2307, 102]]).unwrap();
-    let refused = |classifier: &Classifier, options: &Explain| {
+    let refused = |classifier: &Classifier, options: &ExplainOptions| {
         classifier.explain_tokens(&batch, options).unwrap_err()
     };
-    let target = |target| Explain::default().target(target);
+    let target = |target| ExplainOptions::default().target(target);
     match refused(&classifier, &target(Target::label("joy"))) {
         Error::UnknownLabel { requested, labels } => {
             assert_eq!(requested, "joy");
@@ -363,14 +363,16 @@ fn what_cannot_be_explained_is_refused() {
     assert!(matches!(error, Error::UnknownLabel { .. }), "{error}");
     let error = refused(&classifier, &target(Target::against("fear", "fear")));
     assert!(matches!(error, Error::SameLabel { .. }), "{error}");
-    let error =
-        refused(&classifier, &Explain::default().method(Method::IntegratedGradients { steps: 0 }));
+    let error = refused(
+        &classifier,
+        &ExplainOptions::default().method(Method::IntegratedGradients { steps: 0 }),
+    );
     assert!(matches!(error, Error::NoSteps), "{error}");
     let int8 = Classifier::builder(bundled_model()).precision(Precision::Int8).build().unwrap();
-    let error = refused(&int8, &Explain::default());
+    let error = refused(&int8, &ExplainOptions::default());
     assert!(matches!(error, Error::NoBackwardPass { found: Precision::Int8, .. }), "{error}");
     let wrong = TokenBatch::from_rows(&[[101, 99_999, 102]]).unwrap();
-    let error = classifier.explain_tokens(&wrong, &Explain::default()).unwrap_err();
+    let error = classifier.explain_tokens(&wrong, &ExplainOptions::default()).unwrap_err();
     assert!(matches!(error, Error::TokenId { id: 99_999, .. }), "{error}");
 
     let folder = TempDir::new().unwrap();
@@ -380,13 +382,13 @@ fn what_cannot_be_explained_is_refused() {
     GeneratedModel::new(config, 1).write(folder.path());
     let regression = Classifier::builder(folder.path()).build().unwrap();
     let batch = TokenBatch::from_rows(&[[1, 7, 2]]).unwrap();
-    let explain = |options: Explain| regression.explain_tokens(&batch, &options);
-    let error = explain(Explain::default().objective(Objective::Probability)).unwrap_err();
+    let explain = |options: ExplainOptions| regression.explain_tokens(&batch, &options);
+    let error = explain(ExplainOptions::default().objective(Objective::Probability)).unwrap_err();
     assert!(matches!(error, Error::NoProbability), "{error}");
     let steps = Method::IntegratedGradients { steps: 1 };
-    let error = explain(Explain::default().method(steps)).unwrap_err();
+    let error = explain(ExplainOptions::default().method(steps)).unwrap_err();
     assert!(matches!(error, Error::TokenId { id: 500, .. }), "a [PAD] that is not there: {error}");
-    let explanation = explain(Explain::default()).unwrap().remove(0);
+    let explanation = explain(ExplainOptions::default()).unwrap().remove(0);
     assert_eq!((explanation.target(), explanation.score()), ("value", explanation.logit()));
 }
 
@@ -410,7 +412,7 @@ mod text {
         assert!(texts.len() >= 100);
         for method in METHODS {
             for objective in [Objective::Logit, Objective::Probability] {
-                let options = Explain::default().method(method).objective(objective);
+                let options = ExplainOptions::default().method(method).objective(objective);
                 let explanations = classifier.explain_batch(&texts, &options).unwrap();
                 let part =
                     |e: &Explanation| e.unexplained().abs() / f64::from(e.logit().abs()).max(1.0);
@@ -424,7 +426,7 @@ mod text {
     #[test]
     fn integrated_gradients_close_with_a_hundred_steps() {
         let classifier = Classifier::builder(bundled_model()).build().unwrap();
-        let options = Explain::default().method(Method::IntegratedGradients { steps: 100 });
+        let options = ExplainOptions::default().method(Method::IntegratedGradients { steps: 100 });
         let texts: Vec<String> =
             texts().into_iter().filter(|text| text.len() < 300).take(100).collect();
         let explanations = classifier.explain_batch(&texts, &options).unwrap();
@@ -443,7 +445,7 @@ mod text {
         let texts: Vec<String> =
             texts().into_iter().step_by(12).filter(|t| t.len() < 200).collect();
         let mean = |steps| {
-            let options = Explain::default().method(Method::IntegratedGradients { steps });
+            let options = ExplainOptions::default().method(Method::IntegratedGradients { steps });
             let explanations = classifier.explain_batch(&texts, &options).unwrap();
             explanations.iter().map(|e| e.unexplained().abs()).sum::<f64>() / texts.len() as f64
         };
@@ -460,7 +462,7 @@ mod text {
     fn tokens_and_words_are_where_they_stand_in_the_text() {
         let classifier = Classifier::builder(bundled_model()).build().unwrap();
         for text in texts() {
-            let explanation = classifier.explain(&text, &Explain::default()).unwrap();
+            let explanation = classifier.explain(&text, &ExplainOptions::default()).unwrap();
             assert_eq!(explanation.prediction(), &classifier.classify(&text).unwrap());
             let tokens = explanation.tokens();
             let text_tokens = 1..tokens.len() - 1;
@@ -490,7 +492,7 @@ mod text {
         let text = "I was so happy at first. ".repeat(100);
         let explain = |truncation, text: &str| {
             let builder = Classifier::builder(bundled_model()).truncation(truncation);
-            builder.build().unwrap().explain(text, &Explain::default())
+            builder.build().unwrap().explain(text, &ExplainOptions::default())
         };
         let cut = explain(Truncation::Right, &text).unwrap();
         assert_eq!(cut.tokens().len(), 512);

@@ -129,7 +129,7 @@ fn error_with(name: &str, tensor: Option<Tensor>) -> Error {
         None => model.tensors.remove(name),
     };
     model.write(&copy);
-    Classifier::builder(&copy).build().err().expect("the model should be refused")
+    Classifier::builder(&copy).build().expect_err("the model should be refused")
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn odd_sizes_have_the_same_bits_in_any_batch_and_on_any_threads() {
     let rows: Vec<Vec<u32>> = (0..count)
         .map(|_| (0..=dice.below(40)).map(|_| dice.below(120) as u32).collect())
         .collect();
-    for precision in Precision::ALL {
+    for &precision in Precision::ALL {
         check(folder.path(), &rows, precision);
     }
 }
@@ -102,7 +102,7 @@ fn all_sets_but_the_portable_one_give_the_same_bits() {
         .collect();
     let batch = TokenBatch::from_rows(&rows).unwrap();
     let sets = sets();
-    for precision in Precision::ALL {
+    for &precision in Precision::ALL {
         let mut first = None;
         for &set in sets.iter().filter(|&&set| set != InstructionSet::Portable) {
             let classifier = builder(&bundled_model(), set, precision).build().unwrap();

@@ -2,7 +2,9 @@
 
 #![cfg(feature = "text")]
 
-use distilbert::explain::{Explain, Explanation, Method, Order, Perturb, Replacement, Target};
+use distilbert::explain::{
+    ExplainOptions, Explanation, Method, Order, PerturbOptions, Replacement, Target,
+};
 use distilbert::{Classifier, Error, Precision, Prediction, TokenBatch};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -60,7 +62,7 @@ fn relevances(explanation: &Explanation) -> Vec<f32> {
 fn a_curve_is_what_the_texts_without_the_words_get() {
     let classifier = Classifier::builder(bundled_model()).threads(2).build().unwrap();
     for (index, text) in texts(20).iter().enumerate() {
-        let explanation = classifier.explain(text, &Explain::default()).unwrap();
+        let explanation = classifier.explain(text, &ExplainOptions::default()).unwrap();
         let words = explanation.words().len();
         let most = descending(&relevances(&explanation));
         let least: Vec<usize> = most.iter().rev().copied().collect();
@@ -69,7 +71,8 @@ fn a_curve_is_what_the_texts_without_the_words_get() {
             [(Order::MostRelevantFirst, most), (Order::LeastRelevantFirst, least)]
         {
             for steps in [3, 1000] {
-                let options = Perturb::default().order(order).replacement(replacement).steps(steps);
+                let options =
+                    PerturbOptions::default().order(order).replacement(replacement).steps(steps);
                 let curve = classifier.perturb(&explanation, &options).unwrap();
                 assert_eq!(curve.order(), expected);
                 let points = curve.points();
@@ -105,8 +108,8 @@ fn a_curve_is_what_the_texts_without_the_words_get() {
 fn deleted_words_are_gone_from_the_text() {
     let classifier = Classifier::builder(bundled_model()).build().unwrap();
     for text in texts(15) {
-        let explanation = classifier.explain(&text, &Explain::default()).unwrap();
-        let random = Perturb::default().order(Order::Random { seed: 3 });
+        let explanation = classifier.explain(&text, &ExplainOptions::default()).unwrap();
+        let random = PerturbOptions::default().order(Order::Random { seed: 3 });
         let options = random.replacement(Replacement::Delete).steps(5);
         let curve = classifier.perturb(&explanation, &options).unwrap();
         for point in curve.points() {
@@ -135,7 +138,7 @@ fn occlusion_is_what_each_word_alone_takes_along() {
     let classifier = Classifier::builder(bundled_model()).build().unwrap();
     for (index, text) in texts(30).iter().enumerate() {
         let (replacement, id) = REPLACEMENTS[index % 4];
-        let options = Explain::default().target(Target::against("happiness", "anger"));
+        let options = ExplainOptions::default().target(Target::against("happiness", "anger"));
         let explanation = classifier.explain(text, &options).unwrap();
         let lost = classifier.occlusion(&explanation, replacement).unwrap();
         assert_eq!(lost.len(), explanation.words().len());
@@ -161,7 +164,7 @@ fn faithfulness_is_what_its_definitions_say() {
     for (index, text) in texts(30).iter().enumerate() {
         let (replacement, id) = REPLACEMENTS[index % 4];
         let explanation =
-            classifier.explain(text, &Explain::default().method(Method::AttnLrp)).unwrap();
+            classifier.explain(text, &ExplainOptions::default().method(Method::AttnLrp)).unwrap();
         let words = explanation.words().len();
         let mut dice = Dice(index as u64);
         let random: Vec<f32> = (0..words).map(|_| dice.below(2001) as f32 - 1000.0).collect();
@@ -210,8 +213,8 @@ fn a_classifier_in_8_bits_can_be_asked() {
         Classifier::builder(bundled_model()).precision(precision).build().unwrap()
     });
     let text = "I can't believe we won!";
-    let explanation = f32.explain(text, &Explain::default()).unwrap();
-    let curve = int8.perturb(&explanation, &Perturb::default()).unwrap();
+    let explanation = f32.explain(text, &ExplainOptions::default()).unwrap();
+    let curve = int8.perturb(&explanation, &PerturbOptions::default()).unwrap();
     assert_eq!(curve.points()[0].logits, int8.classify(text).unwrap().logits());
 }
 
@@ -219,8 +222,8 @@ fn a_classifier_in_8_bits_can_be_asked() {
 fn texts_of_no_word_and_of_one() {
     let classifier = Classifier::builder(bundled_model()).build().unwrap();
     for (text, words) in [("", 0), ("no", 1)] {
-        let explanation = classifier.explain(text, &Explain::default()).unwrap();
-        let curve = classifier.perturb(&explanation, &Perturb::default()).unwrap();
+        let explanation = classifier.explain(text, &ExplainOptions::default()).unwrap();
+        let curve = classifier.perturb(&explanation, &PerturbOptions::default()).unwrap();
         assert_eq!(curve.points().len(), words + 1);
         assert!(curve.area_under().is_finite() && curve.area_over().is_finite());
         let lost = classifier.occlusion(&explanation, Replacement::Delete).unwrap();
@@ -233,19 +236,19 @@ fn texts_of_no_word_and_of_one() {
 #[test]
 fn what_cannot_be_perturbed_is_refused() {
     let classifier = Classifier::builder(bundled_model()).build().unwrap();
-    let explanation = classifier.explain("not bad", &Explain::default()).unwrap();
-    let refused = |options: Perturb| classifier.perturb(&explanation, &options).unwrap_err();
-    let error = refused(Perturb::default().steps(0));
+    let explanation = classifier.explain("not bad", &ExplainOptions::default()).unwrap();
+    let refused = |options: PerturbOptions| classifier.perturb(&explanation, &options).unwrap_err();
+    let error = refused(PerturbOptions::default().steps(0));
     assert!(matches!(error, Error::NoSteps), "{error}");
-    let error = refused(Perturb::default().relevances(vec![1.0; 3]));
+    let error = refused(PerturbOptions::default().relevances(vec![1.0; 3]));
     assert!(matches!(error, Error::RelevanceCount { expected: 2, found: 3 }), "{error}");
 
     let folder = TempDir::new().unwrap();
     GeneratedModel::small().write(folder.path());
     let other = Classifier::builder(folder.path()).build().unwrap();
-    let error = other.perturb(&explanation, &Perturb::default()).unwrap_err();
+    let error = other.perturb(&explanation, &PerturbOptions::default()).unwrap_err();
     assert!(matches!(error, Error::OtherModel { .. }), "{error}");
-    let own = other.explain("w7 w9", &Explain::default()).unwrap();
+    let own = other.explain("w7 w9", &ExplainOptions::default()).unwrap();
     let error = other.occlusion(&own, Replacement::Mask).unwrap_err();
     assert!(matches!(error, Error::NoToken { ref token } if token == "[MASK]"), "{error}");
     assert_eq!(other.occlusion(&own, Replacement::Unk).unwrap().len(), 2);

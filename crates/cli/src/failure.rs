@@ -18,7 +18,7 @@ pub enum Failure {
     #[error("the bundled model is at none of {}: name a model folder with --model", list(.looked_at))]
     NoBundledModel { looked_at: Vec<PathBuf> },
 
-    #[error(transparent)]
+    #[error("{}{}", .0, hint(.0))]
     Library(#[from] Error),
 
     #[error(transparent)]
@@ -94,6 +94,23 @@ impl Failure {
 /// Ends the program over options of a command that do not go together.
 pub fn end_over_usage<A: Args>(command: &'static str, message: &str) -> ! {
     A::augment_args(Command::new(command)).error(ErrorKind::ArgumentConflict, message).exit()
+}
+
+/// The option or build that helps after an error of the library.
+fn hint(error: &Error) -> &'static str {
+    match error {
+        Error::Exists { .. } => ": name another folder",
+        Error::Checkpoint { .. } => "; copy or download it again",
+        Error::OutOfRange { .. } => ": use --precision f32",
+        Error::NoProbability => ": use --objective logit",
+        Error::SameLabel { .. } => ": name two labels",
+        Error::NoToken { .. } => ": choose another --replacement",
+        Error::CudaModel { .. } => ": use --device cpu",
+        Error::CudaPrecision { .. } => ": use --precision f16 or int8, or --device cpu",
+        Error::CudaNotBuilt => ": build the program with --features cuda",
+        Error::TensorflowNotBuilt { .. } => ": build the program with --features tensorflow",
+        _ => "",
+    }
 }
 
 /// A table's name.

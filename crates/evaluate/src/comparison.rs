@@ -4,7 +4,7 @@ use std::fmt;
 
 use distilbert::Classifier;
 use distilbert::explain::{
-    Explain, Explanation, Faithfulness, Method, Objective, Order, Replacement,
+    ExplainOptions, Explanation, Faithfulness, Method, Objective, Order, Replacement,
 };
 use distilbert::random::SplitMix64;
 
@@ -321,7 +321,7 @@ fn explain(
     let mut explanations: Vec<Explanation> = Vec::with_capacity(methods.len());
     for method in methods {
         let attention = explanations.is_empty() && rankings.contains(&Ranking::Rollout);
-        let explain = Explain::default().method(method).objective(options.objective);
+        let explain = ExplainOptions::default().method(method).objective(options.objective);
         explanations.push(classifier.explain(text, &explain.attention(attention))?);
         if explanations[0].words().len() < 2 {
             break;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args, ValueEnum};
-use distilbert::explain::{self, Explain, Explanation, Order, Perturb, Target};
+use distilbert::explain::{self, ExplainOptions, Explanation, Order, PerturbOptions, Target};
 use distilbert::{Classifier, Error};
 use distilbert_report::explanation::Page;
 
@@ -105,13 +105,13 @@ enum Method {
 }
 
 impl Arguments {
-    fn options(&self) -> Explain {
+    fn options(&self) -> ExplainOptions {
         let target = match (&self.target, &self.against) {
             (None, _) => Target::Predicted,
             (Some(label), None) => Target::label(label),
             (Some(label), Some(other)) => Target::against(label, other),
         };
-        Explain::default()
+        ExplainOptions::default()
             .method(self.method())
             .target(target)
             .objective(self.objective.into())
@@ -140,13 +140,15 @@ impl Arguments {
     }
 
     /// How words are taken away, if they are.
-    fn perturbations(&self) -> Vec<Perturb> {
+    fn perturbations(&self) -> Vec<PerturbOptions> {
         if !self.perturb && !self.draws() {
             return Vec::new();
         }
         let random = Order::Random { seed: self.seed };
         [Order::MostRelevantFirst, Order::LeastRelevantFirst, random]
-            .map(|order| Perturb::default().order(order).replacement(self.replacement.into()))
+            .map(|order| {
+                PerturbOptions::default().order(order).replacement(self.replacement.into())
+            })
             .to_vec()
     }
 }
@@ -168,8 +170,8 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 
 struct Explaining {
     classifier: Classifier,
-    options: Explain,
-    perturbations: Vec<Perturb>,
+    options: ExplainOptions,
+    perturbations: Vec<PerturbOptions>,
     report: Report,
     html: Option<PathBuf>,
     svg: Option<PathBuf>,

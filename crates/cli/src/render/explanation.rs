@@ -96,8 +96,9 @@ impl<'a> Table<'a> {
     fn write(&self, out: &mut dyn Write) -> Result<()> {
         self.write_text(out)?;
         self.write_prediction(out)?;
-        let (name, goal, method) = (self.objective(), self.goal(), self.explanation.method());
-        let steps = match method {
+        let (name, goal, method) =
+            (self.objective(), self.goal(), self.explanation.method().name());
+        let steps = match self.explanation.method() {
             Method::IntegratedGradients { steps } => format!(", {steps} steps"),
             _ => String::new(),
         };
@@ -242,7 +243,7 @@ impl<'a> Table<'a> {
         let names = self.curves.iter().map(|curve| curve.ordered_by().name().len());
         let names = names.max().unwrap_or(0);
         for curve in self.curves {
-            let (name, points) = (curve.ordered_by().name(), curve.points());
+            let (name, points) = (curve.ordered_by().name().replace('-', " "), curve.points());
             let [first, .., last] = points else { continue };
             let course = match self.problem_type {
                 ProblemType::Regression => String::new(),
@@ -393,7 +394,7 @@ fn json(classifier: &Classifier, answer: &Answer) -> Value {
         let mut all = Map::new();
         all.insert("replacement".to_owned(), first.replacement().name().into());
         let named =
-            |curve: &Curve| (curve.ordered_by().name().replace(' ', "_"), curve_json(curve));
+            |curve: &Curve| (curve.ordered_by().name().replace('-', "_"), curve_json(curve));
         all.extend(curves.iter().map(named));
         object["curves"] = all.into();
     }

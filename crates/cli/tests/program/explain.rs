@@ -4,7 +4,9 @@ use crate::support::{
     bundled, edited_model, failed_with_one_line, objects, path, program, run, run_with_input,
     stderr, stdout, succeeded,
 };
-use distilbert::explain::{Explain, Explanation, Method, Objective, Order, Perturb, Target};
+use distilbert::explain::{
+    ExplainOptions, Explanation, Method, Objective, Order, PerturbOptions, Target,
+};
 use serde_json::{Value, json};
 use test_support::list;
 
@@ -76,7 +78,7 @@ fn json_has_exactly_what_the_library_says() {
     let given = [TEXT, "", "naïve 😀 \"quoted\" \u{1b}[31m", "I miss you so much."];
     let output = explain(&[&["--json"], &given[..]].concat());
     let objects = objects(succeeded(&output));
-    let expected = bundled().explain_batch(&given, &Explain::default()).unwrap();
+    let expected = bundled().explain_batch(&given, &ExplainOptions::default()).unwrap();
     assert_eq!(objects.len(), given.len());
     for (object, expected) in objects.iter().zip(&expected) {
         let keys: Vec<&String> = object.as_object().unwrap().keys().collect();
@@ -100,7 +102,7 @@ fn options_say_what_is_explained_and_how() {
         (usual, &["--method", "integrated-gradients"]),
     ] {
         let object = explained(&[options, &[TEXT]].concat());
-        let expected = bundled().explain(TEXT, &Explain::default().method(method)).unwrap();
+        let expected = bundled().explain(TEXT, &ExplainOptions::default().method(method)).unwrap();
         check_json(&object, &expected);
         let steps = match method {
             Method::IntegratedGradients { steps } => json!(steps),
@@ -110,11 +112,11 @@ fn options_say_what_is_explained_and_how() {
     }
 
     let object = explained(&["--target", "surprise", "--against", "fear", TEXT]);
-    let options = Explain::default().target(Target::against("surprise", "fear"));
+    let options = ExplainOptions::default().target(Target::against("surprise", "fear"));
     check_json(&object, &bundled().explain(TEXT, &options).unwrap());
 
     let object = explained(&["--target", "sadness", "--objective", "probability", TEXT]);
-    let options = Explain::default().target(Target::label("sadness"));
+    let options = ExplainOptions::default().target(Target::label("sadness"));
     let options = options.objective(Objective::Probability);
     check_json(&object, &bundled().explain(TEXT, &options).unwrap());
     assert_eq!(object["objective"], "probability");
@@ -127,13 +129,13 @@ fn json_has_the_curves_that_were_asked_for() {
     assert_eq!(curves["replacement"], "mask");
     assert_eq!(curves["random"]["seed"], 5);
     let classifier = bundled();
-    let explanation = classifier.explain(TEXT, &Explain::default()).unwrap();
+    let explanation = classifier.explain(TEXT, &ExplainOptions::default()).unwrap();
     for (key, order) in [
         ("most_relevant_first", Order::MostRelevantFirst),
         ("least_relevant_first", Order::LeastRelevantFirst),
         ("random", Order::Random { seed: 5 }),
     ] {
-        let options = Perturb::default().order(order);
+        let options = PerturbOptions::default().order(order);
         let options = options.replacement(distilbert::explain::Replacement::Mask);
         let expected = classifier.perturb(&explanation, &options).unwrap();
         let found = &curves[key];
@@ -182,7 +184,7 @@ fn each_word_has_a_bar_on_its_side_as_long_as_its_relevance() {
     let output = explain(&[TEXT]);
     let table = succeeded(&output);
     assert!(!table.contains('\u{1b}'), "no colours in a pipe: {table:?}");
-    let expected = bundled().explain(TEXT, &Explain::default()).unwrap();
+    let expected = bundled().explain(TEXT, &ExplainOptions::default()).unwrap();
     let mut lines = table.lines();
     assert_eq!(lines.next(), Some(TEXT));
     let (score, logit) = (100.0 * expected.score(), expected.logit());
@@ -226,7 +228,7 @@ fn a_long_text_is_shown_whole_with_bars_for_the_strongest_words() {
     let joined = shown.join(" ");
     assert!(joined.split_whitespace().eq(text.split_whitespace()));
 
-    let expected = bundled().explain(&text, &Explain::default()).unwrap();
+    let expected = bundled().explain(&text, &ExplainOptions::default()).unwrap();
     let mut words = expected.words().to_vec();
     assert!(words.len() > 400);
     words.sort_by(|a, b| b.relevance.abs().total_cmp(&a.relevance.abs()));
@@ -270,8 +272,8 @@ fn curves_are_drawn_in_a_line_each() {
     let table = succeeded(&output);
     assert!(table.contains("score of happiness while words are taken away (delete)"), "{table}");
     let classifier = bundled();
-    let explanation = classifier.explain(TEXT, &Explain::default()).unwrap();
-    let options = Perturb::default().replacement(distilbert::explain::Replacement::Delete);
+    let explanation = classifier.explain(TEXT, &ExplainOptions::default()).unwrap();
+    let options = PerturbOptions::default().replacement(distilbert::explain::Replacement::Delete);
     let curve = classifier.perturb(&explanation, &options).unwrap();
     let scores: Vec<f32> = curve.points().iter().map(|point| 100.0 * point.score).collect();
     let line = table.lines().find(|line| line.trim_start().starts_with("most relevant")).unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::support::{bundled, objects, program, run, run_with_input, succeeded};
-use distilbert::explain::{AttentionWeights, Explain};
+use distilbert::explain::{AttentionWeights, ExplainOptions};
 use distilbert_report::explanation::Page;
 use roxmltree::{Document, Node};
 use serde_json::Value;
@@ -302,7 +302,7 @@ fn check(text: &str, options: &[&str]) {
         check_lines(one(document.root(), "lines"), &made.json["curves"]);
         check_lines(parse(&made.pictures["confidence.svg"]).root(), &made.json["curves"]);
     }
-    let explanation = bundled().explain(text, &Explain::default().attention(true)).unwrap();
+    let explanation = bundled().explain(text, &ExplainOptions::default().attention(true)).unwrap();
     if options.is_empty() {
         check_maps(one(document.root(), "map"), &made, explanation.attention().unwrap());
     }
@@ -384,7 +384,7 @@ fn a_text_of_any_characters_has_a_page_and_a_table() {
     let characters: Vec<char> = characters.collect();
     let text = |part: &[char]| part.iter().map(|c| format!("a{c}b {c} ")).collect::<String>();
     let texts: Vec<String> = characters.chunks(60).map(text).collect();
-    for explanation in bundled().explain_batch(&texts, &Explain::default()).unwrap() {
+    for explanation in bundled().explain_batch(&texts, &ExplainOptions::default()).unwrap() {
         let page = Page::new(&explanation).html();
         let document = parse(&page);
         let text = one(document.root(), "text");

@@ -1,7 +1,7 @@
 //! Methods of explanation compared over many texts: every figure made again from those of single texts, and
 //! the program that prints them.
 
-use distilbert::explain::{Explain, Faithfulness, Method, Objective, Replacement};
+use distilbert::explain::{ExplainOptions, Faithfulness, Method, Objective, Replacement};
 use distilbert::{Classifier, Precision, Truncation};
 use distilbert_evaluate::{
     CompareMethods, Error, Estimate, MethodComparison, Ranking, compare_methods,
@@ -58,7 +58,8 @@ fn means_are_those_of_the_texts_alone() {
         let comparison = compare_methods(&classifier, &texts, &options).unwrap();
 
         let explanations = |method| {
-            let explain = Explain::default().method(method).objective(objective).attention(true);
+            let explain =
+                ExplainOptions::default().method(method).objective(objective).attention(true);
             let explanations = texts.iter().map(move |text| (text, explain.clone()));
             let explanations = explanations.map(|(text, e)| classifier.explain(text, &e).unwrap());
             explanations.filter(|explanation| explanation.words().len() > 1)
@@ -90,7 +91,7 @@ fn means_are_those_of_the_texts_alone() {
 fn chance_is_the_mean_over_orders() {
     let classifier = classifier();
     let text = "I miss him";
-    let explanation = classifier.explain(text, &Explain::default()).unwrap();
+    let explanation = classifier.explain(text, &ExplainOptions::default()).unwrap();
     let orders = [[1.0, 2.0, 3.0], [1.0, 3.0, 2.0], [2.0, 1.0, 3.0]];
     let orders = orders.iter().flat_map(|order| [*order, [order[2], order[1], order[0]]]);
     let all: Vec<Faithfulness> = orders

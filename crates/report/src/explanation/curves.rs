@@ -43,7 +43,7 @@ pub(super) fn picture(page: &Page<'_>) -> Picture {
 pub(super) fn name(curve: &Curve) -> String {
     match curve.ordered_by() {
         Order::Random { seed } => format!("random order (seed {seed})"),
-        order => order.name().to_owned(),
+        order => order.name().replace('-', " "),
     }
 }
 

@@ -176,11 +176,11 @@ fn maps(html: &mut Markup, page: &Page<'_>) {
 }
 
 fn method(html: &mut Markup, page: &Page<'_>) {
-    let method = page.explanation.method().to_string();
+    let method = page.explanation.method().name();
     let settings = page.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     crate::page::settings(
         html,
-        [("method", method.as_str())].into_iter().chain(settings),
+        [("method", method)].into_iter().chain(settings),
         "Relevance shares out what the model has computed for this text. It is no proof of cause: what a \
          word does, taking it away shows.",
     );

@@ -17,19 +17,19 @@ use distilbert::explain::{Curve, Explanation, Method, Objective, Token, Word};
 ///
 /// The page shows the text shaded by relevance, a bar for each word (of many words, for the 25 with the
 /// most relevance), the ledger, and how all this was made. If they are there, it also shows
-/// [curves](Self::curve), and the weights of [attention](distilbert::explain::Explain::attention) by layer and head.
+/// [curves](Self::curve), and the weights of [attention](distilbert::explain::ExplainOptions::attention) by layer and head.
 ///
 /// ```
 /// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))?;
 /// use distilbert::Classifier;
-/// use distilbert::explain::{Explain, Order, Perturb};
+/// use distilbert::explain::{ExplainOptions, Order, PerturbOptions};
 /// use distilbert_report::explanation::Page;
 ///
 /// let classifier = Classifier::builder("models/emotion").build()?;
-/// let options = Explain::default().attention(true);
+/// let options = ExplainOptions::default().attention(true);
 /// let explanation = classifier.explain("I can't believe we won!", &options)?;
-/// let most = classifier.perturb(&explanation, &Perturb::default())?;
-/// let least = Perturb::default().order(Order::LeastRelevantFirst);
+/// let most = classifier.perturb(&explanation, &PerturbOptions::default())?;
+/// let least = PerturbOptions::default().order(Order::LeastRelevantFirst);
 /// let least = classifier.perturb(&explanation, &least)?;
 ///
 /// let page = Page::new(&explanation).curve(&most).curve(&least).setting("model", "models/emotion");

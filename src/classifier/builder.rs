@@ -1,0 +1,227 @@
+//! [`ClassifierBuilder`]: settings of a classifier, and loading.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rayon::ThreadPool;
+
+use super::{Classifier, ModelInfo};
+use crate::InstructionSet;
+use crate::backend::Forward;
+use crate::cpu::{self, Threads};
+use crate::device::Device;
+use crate::error::{Error, Result};
+#[cfg(feature = "text")]
+use crate::input::tokenizer::Tokenizer;
+#[cfg(feature = "text")]
+use crate::input::truncation::Truncation;
+use crate::model::checkpoint::Checkpoint;
+use crate::model::config::Config;
+use crate::precision::Precision;
+
+/// Settings of a [`Classifier`], from [`Classifier::builder`].
+///
+/// ```
+/// use distilbert::{Classifier, Device, Precision};
+///
+/// let classifier = Classifier::builder("models/emotion")
+///     .device(Device::Cpu)
+///     .precision(Precision::Int8)
+///     .threads(1)
+///     .build()?;
+/// assert_eq!(classifier.info().precision, Precision::Int8);
+/// # Ok::<(), distilbert::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ClassifierBuilder {
+    folder: PathBuf,
+    device: Device,
+    precision: Option<Precision>,
+    threads: Option<usize>,
+    pool: Option<Arc<ThreadPool>>,
+    instruction_set: Option<InstructionSet>,
+    #[cfg(feature = "text")]
+    truncation: Truncation,
+}
+
+impl ClassifierBuilder {
+    pub(super) fn new(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            device: Device::default(),
+            precision: None,
+            threads: None,
+            pool: None,
+            instruction_set: None,
+            #[cfg(feature = "text")]
+            truncation: Truncation::default(),
+        }
+    }
+
+    /// Sets the device that computes the model; by default [`Device::Cpu`].
+    ///
+    /// ```
+    /// use distilbert::{Classifier, Device};
+    ///
+    /// let classifier = Classifier::builder("models/emotion").device(Device::Auto).build()?;
+    /// println!("computes on {}", classifier.info().device);
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// Sets the number format of the weights and of the matrix products.
+    ///
+    /// The default is [`Precision::Int8`] for a checkpoint written by [`quantize`](crate::quantize); otherwise
+    /// [`Precision::F32`] on the CPU and [`Precision::F16`] on a GPU.
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = Some(precision);
+        self
+    }
+
+    /// Sets the number of threads that share the work of one call, the caller's included; by default the number of
+    /// physical cores. 0 means 1.
+    ///
+    /// With 1, concurrent calls compute concurrently, each on its caller's thread, which suits a service with many
+    /// callers. With more, concurrent calls take turns, which gives each one the lowest latency. A GPU ignores this
+    /// setting and computes up to four calls concurrently.
+    ///
+    /// [`build`](Self::build) itself always loads the model on all physical cores.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads.max(1));
+        self
+    }
+
+    /// Shares the work of each call among the threads of an existing pool instead of a pool of the classifier's own;
+    /// [`threads`](Self::threads) then has no effect.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use distilbert::Classifier;
+    ///
+    /// let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(2).build()?);
+    /// let classifier = Classifier::builder("models/emotion").thread_pool(pool).build()?;
+    /// assert_eq!(classifier.info().threads, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn thread_pool(mut self, pool: Arc<ThreadPool>) -> Self {
+        self.pool = Some(pool);
+        self
+    }
+
+    /// Sets the instruction set used on the CPU; by default the one named by the environment variable
+    /// `DISTILBERT_ISA`, or else the best one that the CPU supports.
+    pub fn instruction_set(mut self, set: InstructionSet) -> Self {
+        self.instruction_set = Some(set);
+        self
+    }
+
+    /// Sets the handling of texts longer than the model's limit; by default [`Truncation::Right`].
+    ///
+    /// [`ClassifyOptions::truncation`](crate::ClassifyOptions::truncation) overrides it for one call.
+    #[cfg(feature = "text")]
+    pub fn truncation(mut self, truncation: Truncation) -> Self {
+        self.truncation = truncation;
+        self
+    }
+
+    /// Loads the model.
+    ///
+    /// # Errors
+    /// [`Error::NoModel`] if the folder does not exist; [`Error::Io`] if a file cannot be read; [`Error::Json`] and
+    /// [`Error::Config`] for `config.json`; [`Error::Checkpoint`], [`Error::MissingTensor`], [`Error::TensorShape`],
+    /// [`Error::TensorDtype`], [`Error::NotFinite`], [`Error::OutOfRange`] and [`Error::LabelCount`] for the weights;
+    /// [`Error::Pickle`] and [`Error::TensorflowNotBuilt`] for weights in an unsupported format; [`Error::Tokenizer`]
+    /// for the tokenizer; [`Error::InstructionSet`] if the CPU lacks the instruction set; [`Error::Threads`] if threads
+    /// cannot be started; [`Error::CudaNotBuilt`], [`Error::CudaDriver`], [`Error::NoCudaDevice`],
+    /// [`Error::CudaCapability`], [`Error::CudaMemory`], [`Error::CudaModel`], [`Error::CudaPrecision`] and
+    /// [`Error::Cuda`] for [`Device::Cuda`].
+    pub fn build(self) -> Result<Classifier> {
+        if !self.folder.is_dir() {
+            return Err(Error::NoModel { path: self.folder });
+        }
+        let set = InstructionSet::choose(self.instruction_set)?;
+        let config = Config::from_file(self.folder.join("config.json"))?;
+        let checkpoint = Checkpoint::open(&self.folder)?;
+        #[cfg(feature = "text")]
+        let tokenizer = Tokenizer::from_folder(&self.folder)?;
+        let loaded = match self.device {
+            Device::Cpu => self.load_on_cpu(config, &checkpoint, set)?,
+            Device::Cuda(ordinal) => self.load_on_gpu(config, &checkpoint, ordinal)?,
+            Device::Auto => match self.load_on_gpu(config.clone(), &checkpoint, 0) {
+                Err(error) if error.is_gpu_error() => self.load_on_cpu(config, &checkpoint, set)?,
+                loaded => loaded?,
+            },
+        };
+        let Loaded { engine, device, precision, threads } = loaded;
+        let info = ModelInfo {
+            folder: self.folder,
+            dtypes: checkpoint.dtypes(),
+            parameters: checkpoint.parameters(),
+            checkpoint_bytes: checkpoint.bytes(),
+            device,
+            instruction_set: set,
+            precision,
+            threads,
+        };
+        Ok(Classifier {
+            labels: engine.config().id2label.as_slice().into(),
+            engine,
+            info,
+            #[cfg(feature = "text")]
+            tokenizer,
+            #[cfg(feature = "text")]
+            truncation: self.truncation,
+        })
+    }
+
+    fn load_on_cpu(
+        &self,
+        config: Config,
+        checkpoint: &Checkpoint,
+        set: InstructionSet,
+    ) -> Result<Loaded> {
+        let precision = self.precision_or(Precision::F32, checkpoint);
+        let threads = match &self.pool {
+            Some(pool) => Threads::Pool(pool.clone()),
+            None => Threads::new(self.threads.unwrap_or_else(Threads::default_count))?,
+        };
+        let count = threads.count();
+        let engine = cpu::load(config, checkpoint, set, precision, threads)?;
+        Ok(Loaded { engine, device: Device::Cpu, precision, threads: count })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn load_on_gpu(
+        &self,
+        config: Config,
+        checkpoint: &Checkpoint,
+        ordinal: usize,
+    ) -> Result<Loaded> {
+        let precision = self.precision_or(Precision::F16, checkpoint);
+        let engine = crate::cuda::load(config, checkpoint, ordinal, precision)?;
+        Ok(Loaded { engine, device: Device::Cuda(ordinal), precision, threads: 1 })
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    fn load_on_gpu(&self, _: Config, _: &Checkpoint, _: usize) -> Result<Loaded> {
+        Err(Error::CudaNotBuilt)
+    }
+
+    /// Returns the precision that was set, else int8 for an int8 checkpoint, else the device's default.
+    fn precision_or(&self, default: Precision, checkpoint: &Checkpoint) -> Precision {
+        let stored = if checkpoint.is_int8() { Precision::Int8 } else { default };
+        self.precision.unwrap_or(stored)
+    }
+}
+
+/// A loaded engine and the settings that were chosen for it.
+struct Loaded {
+    engine: Box<dyn Forward>,
+    device: Device,
+    precision: Precision,
+    threads: usize,
+}

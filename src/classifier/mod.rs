@@ -1,0 +1,284 @@
+//! [`Classifier`]: predictions for texts and token ids.
+
+mod builder;
+mod info;
+#[cfg(feature = "text")]
+mod options;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use self::builder::ClassifierBuilder;
+pub use self::info::ModelInfo;
+#[cfg(feature = "text")]
+pub use self::options::ClassifyOptions;
+use crate::backend::Forward;
+#[cfg(feature = "text")]
+use crate::error::Error;
+use crate::error::Result;
+use crate::input::batch::TokenBatch;
+#[cfg(feature = "text")]
+use crate::input::tokenizer::Tokenizer;
+#[cfg(feature = "text")]
+use crate::input::truncation::{FittedText, Truncation};
+use crate::model::config::{Config, ProblemType};
+use crate::prediction::Prediction;
+
+/// A DistilBERT sequence classifier, loaded and ready.
+///
+/// A classifier is `Send + Sync` and all its methods take `&self`, so that any number of threads can share one. A row
+/// gives the same bits alone and in any batch, on any number of threads.
+///
+/// ```
+/// # #[cfg(feature = "text")] {
+/// use distilbert::Classifier;
+///
+/// let classifier = Classifier::builder("models/emotion").threads(2).build()?;
+/// let prediction = classifier.classify("I can't believe we won!")?;
+/// assert_eq!(prediction.label(), "happiness");
+/// # }
+/// # Ok::<(), distilbert::Error>(())
+/// ```
+pub struct Classifier {
+    engine: Box<dyn Forward>,
+    labels: Arc<[String]>,
+    info: ModelInfo,
+    #[cfg(feature = "text")]
+    tokenizer: Tokenizer,
+    #[cfg(feature = "text")]
+    truncation: Truncation,
+}
+
+impl fmt::Debug for Classifier {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Classifier")
+            .field("info", &self.info)
+            .field("labels", &self.labels)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Classifier {
+    /// Starts building a classifier from a model folder in the layout of Hugging Face Transformers: `config.json`,
+    /// `model.safetensors` (or, with the feature `tensorflow`, `tf_model.h5`), and `tokenizer.json` or `vocab.txt`.
+    pub fn builder(folder: impl AsRef<Path>) -> ClassifierBuilder {
+        ClassifierBuilder::new(folder.as_ref())
+    }
+
+    /// Computes the logits of each row, row-major `[rows, labels]`.
+    ///
+    /// ```
+    /// use distilbert::{Classifier, TokenBatch};
+    ///
+    /// let classifier = Classifier::builder("models/emotion").build()?;
+    /// let batch = TokenBatch::from_rows(&[vec![101, 2307, 102], vec![101, 6659, 999, 102]])?;
+    /// let logits = classifier.logits(&batch)?;
+    /// assert_eq!(logits.len(), 2 * classifier.labels().len());
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`EmptyBatch`](crate::Error::EmptyBatch) if there are no rows, [`TokenId`](crate::Error::TokenId) for an id outside
+    /// the vocabulary, [`TooManyTokens`](crate::Error::TooManyTokens) for a row that exceeds
+    /// [`max_position_embeddings`](Config::max_position_embeddings); on a GPU also [`Cuda`](crate::Error::Cuda) and
+    /// [`CudaMemory`](crate::Error::CudaMemory).
+    pub fn logits(&self, batch: &TokenBatch) -> Result<Vec<f32>> {
+        let mut logits = Vec::new();
+        self.logits_into(batch, &mut logits)?;
+        Ok(logits)
+    }
+
+    /// Computes the logits like [`logits`](Self::logits), into a vector whose contents are replaced and whose memory is
+    /// reused.
+    ///
+    /// A call allocates nothing if an earlier call had at least as many tokens and rows, unless it runs on a
+    /// [`thread_pool`](ClassifierBuilder::thread_pool), whose queue may allocate. On the CPU, a batch is computed in
+    /// parts of at most 1024 tokens, which bounds the working memory to some 30 MB per concurrent call for a model of
+    /// DistilBERT-base's size. On a GPU, the first batch of each size has a one-time cost.
+    ///
+    /// ```
+    /// use distilbert::{Classifier, TokenBatch};
+    ///
+    /// let classifier = Classifier::builder("models/emotion").build()?;
+    /// let mut logits = Vec::new();
+    /// for ids in [[101, 2307, 102], [101, 6659, 102]] {
+    ///     classifier.logits_into(&TokenBatch::from_rows(&[ids])?, &mut logits)?;
+    ///     assert_eq!(logits.len(), classifier.labels().len());
+    /// }
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Fails like [`logits`](Self::logits). The vector is unchanged if the batch is rejected; its contents are
+    /// unspecified if a GPU fails.
+    pub fn logits_into(&self, batch: &TokenBatch, logits: &mut Vec<f32>) -> Result<()> {
+        let config = self.config();
+        batch.check(config.vocab_size, config.max_position_embeddings)?;
+        logits.clear();
+        logits.resize(batch.rows() * self.labels.len(), 0.0);
+        self.engine.forward(batch, logits)
+    }
+
+    /// Classifies rows of token ids, for callers that have their own tokenizer; predictions are in row order.
+    ///
+    /// ```
+    /// use distilbert::{Classifier, TokenBatch};
+    ///
+    /// let classifier = Classifier::builder("models/emotion").build()?;
+    /// let batch = TokenBatch::from_rows(&[[101, 1045, 3335, 2032, 102]])?;
+    /// let predictions = classifier.classify_tokens(&batch)?;
+    /// assert_eq!(predictions[0].label(), "sadness");
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Fails like [`logits`](Self::logits).
+    pub fn classify_tokens(&self, batch: &TokenBatch) -> Result<Vec<Prediction>> {
+        let logits = self.logits(batch)?;
+        let rows = logits.chunks_exact(self.labels.len()).enumerate();
+        let prediction = |(row, logits): (usize, &[f32])| {
+            self.prediction(logits.to_vec(), 0).with_tokens(batch.row(row).len())
+        };
+        Ok(rows.map(prediction).collect())
+    }
+
+    /// Classifies one text.
+    ///
+    /// # Errors
+    /// Fails like [`classify_batch`](Self::classify_batch).
+    #[cfg(feature = "text")]
+    pub fn classify(&self, text: &str) -> Result<Prediction> {
+        self.classify_with(text, &ClassifyOptions::default())
+    }
+
+    /// Classifies one text, with options for this call.
+    ///
+    /// ```
+    /// use distilbert::{Classifier, ClassifyOptions, Truncation};
+    ///
+    /// let classifier = Classifier::builder("models/emotion").build()?;
+    /// let book = "We won! ".repeat(1000);
+    /// assert!(classifier.classify(&book)?.truncated());
+    /// let windows = ClassifyOptions::default().truncation(Truncation::Windows { stride: 64 });
+    /// assert!(!classifier.classify_with(&book, &windows)?.truncated());
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Fails like [`classify_batch`](Self::classify_batch).
+    #[cfg(feature = "text")]
+    pub fn classify_with(&self, text: &str, options: &ClassifyOptions) -> Result<Prediction> {
+        let mut predictions = self.classify_batch_with(&[text], options)?;
+        predictions.pop().ok_or(Error::EmptyBatch)
+    }
+
+    /// Classifies many texts at once; predictions are in the order of the texts.
+    ///
+    /// ```
+    /// use distilbert::Classifier;
+    ///
+    /// let classifier = Classifier::builder("models/emotion").build()?;
+    /// let predictions = classifier.classify_batch(&["I miss you so much.", "What a shock!"])?;
+    /// assert_eq!(predictions[0].label(), "sadness");
+    /// assert_eq!(predictions[1].label(), "surprise");
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::EmptyBatch`] if there are no texts; with [`Truncation::Error`], [`Error::TooManyTokens`] for the first
+    /// text that is too long; with [`Truncation::Windows`], [`Error::Stride`] for a stride that leaves no room to
+    /// advance; [`Error::Encode`] if the tokenizer fails; on a GPU also [`Error::Cuda`] and [`Error::CudaMemory`].
+    #[cfg(feature = "text")]
+    pub fn classify_batch<T: AsRef<str>>(&self, texts: &[T]) -> Result<Vec<Prediction>> {
+        self.classify_batch_with(texts, &ClassifyOptions::default())
+    }
+
+    /// Classifies many texts at once, with options for this call; predictions are in the order of the texts.
+    ///
+    /// # Errors
+    /// Fails like [`classify_batch`](Self::classify_batch).
+    #[cfg(feature = "text")]
+    pub fn classify_batch_with<T: AsRef<str>>(
+        &self,
+        texts: &[T],
+        options: &ClassifyOptions,
+    ) -> Result<Vec<Prediction>> {
+        let fit = |(row, text): (usize, &T)| {
+            let ids = self.tokenizer.ids(text.as_ref())?;
+            self.fit(row, &ids, options.truncation)
+        };
+        let texts = texts.iter().enumerate().map(fit).collect::<Result<Vec<_>>>()?;
+        let rows: Vec<&[u32]> =
+            texts.iter().flat_map(|text| &text.rows).map(Vec::as_slice).collect();
+        let logits = self.logits(&TokenBatch::from_rows(&rows)?)?;
+        let mut logits = logits.chunks_exact(self.labels.len());
+        let predictions = texts.iter().map(|text| {
+            let windows: Vec<Prediction> = logits
+                .by_ref()
+                .take(text.rows.len())
+                .map(|logits| self.prediction(logits.to_vec(), text.dropped_tokens))
+                .collect();
+            let prediction = match <[Prediction; 1]>::try_from(windows) {
+                Ok([whole]) => whole,
+                Err(windows) => Prediction::average(&windows, &text.text_tokens),
+            };
+            prediction.with_tokens(text.tokens)
+        });
+        Ok(predictions.collect())
+    }
+
+    /// Fits a text's ids to the model; without a truncation, the classifier's own applies.
+    #[cfg(feature = "text")]
+    pub(crate) fn fit(
+        &self,
+        row: usize,
+        ids: &[u32],
+        truncation: Option<Truncation>,
+    ) -> Result<FittedText> {
+        let limit = self.config().max_position_embeddings;
+        self.tokenizer.fit(row, ids, limit, truncation.unwrap_or(self.truncation))
+    }
+
+    pub(crate) fn prediction(&self, logits: Vec<f32>, dropped_tokens: usize) -> Prediction {
+        Prediction::new(self.labels.clone(), logits, self.problem_type(), dropped_tokens)
+    }
+
+    pub(crate) fn engine(&self) -> &dyn Forward {
+        self.engine.as_ref()
+    }
+
+    /// Returns the labels, in the order of the logits.
+    pub fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    /// Returns the model's configuration; labels missing from `config.json` are filled in.
+    pub fn config(&self) -> &Config {
+        self.engine.config()
+    }
+
+    /// Returns the meaning of the head's outputs.
+    pub fn problem_type(&self) -> ProblemType {
+        self.config().problem_type_for(self.labels.len())
+    }
+
+    /// Returns properties of the model and of the backend that computes it.
+    pub fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// Returns the model's tokenizer.
+    #[cfg(feature = "text")]
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+}
+
+const _: () = {
+    const fn assert_send_sync<T: Send + Sync>() {}
+    assert_send_sync::<Classifier>();
+    assert_send_sync::<TokenBatch>();
+    assert_send_sync::<Prediction>();
+};

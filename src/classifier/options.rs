@@ -1,0 +1,28 @@
+//! [`ClassifyOptions`]: options of one call.
+
+use crate::input::truncation::Truncation;
+
+/// Options of one call of [`Classifier::classify_with`](crate::Classifier::classify_with); the default leaves
+/// everything as the classifier was built.
+///
+/// ```
+/// use distilbert::{ClassifyOptions, Truncation};
+///
+/// let options = ClassifyOptions::default().truncation(Truncation::Windows { stride: 64 });
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
+#[must_use]
+pub struct ClassifyOptions {
+    pub(super) truncation: Option<Truncation>,
+}
+
+impl ClassifyOptions {
+    /// Sets the handling of texts longer than the model's limit; by default as set by
+    /// [`ClassifierBuilder::truncation`](crate::ClassifierBuilder::truncation).
+    pub fn truncation(mut self, truncation: Truncation) -> Self {
+        self.truncation = Some(truncation);
+        self
+    }
+}

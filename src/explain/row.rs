@@ -1,0 +1,104 @@
+//! [`Row`]: the tokens and words of a row before the backward pass.
+
+use super::explanation::{Token, Word};
+#[cfg(feature = "text")]
+use super::words::{Characters, words};
+#[cfg(feature = "text")]
+use crate::classifier::Classifier;
+#[cfg(feature = "text")]
+use crate::error::{Error, Result};
+#[cfg(feature = "text")]
+use crate::input::tokenizer::Encoding;
+#[cfg(feature = "text")]
+use crate::input::truncation::Truncation;
+
+/// Tokens and words of a row, their relevances still zero.
+#[derive(Clone, Default)]
+pub(super) struct Row {
+    pub text: String,
+    pub tokens: Vec<Token>,
+    pub words: Vec<Word>,
+    pub dropped_tokens: usize,
+}
+
+impl Row {
+    /// Makes a row of ids. The first and the last one are special tokens; each of the others is a word, written as its
+    /// id.
+    pub fn from_ids(ids: &[u32]) -> Self {
+        let mut row = Self::default();
+        for (index, &id) in ids.iter().enumerate() {
+            row.push_id(id, index > 0 && index + 1 < ids.len());
+        }
+        row
+    }
+
+    fn push_id(&mut self, id: u32, is_word: bool) {
+        let text = id.to_string();
+        let mut bytes = 0..0;
+        if is_word {
+            if !self.text.is_empty() {
+                self.text.push(' ');
+            }
+            bytes = self.text.len()..self.text.len() + text.len();
+            self.text += &text;
+            self.words.push(Word {
+                text: text.clone(),
+                start: bytes.start,
+                end: bytes.end,
+                bytes: bytes.clone(),
+                tokens: self.tokens.len()..self.tokens.len() + 1,
+                relevance: 0.0,
+            });
+        }
+        let (start, end) = (bytes.start, bytes.end);
+        self.tokens.push(Token { id, text, start, end, bytes, relevance: 0.0 });
+    }
+
+    /// Sets the relevances of the tokens, and of the words as sums of their tokens'.
+    pub fn set_relevances(&mut self, relevances: &[f32]) {
+        for (token, &relevance) in self.tokens.iter_mut().zip(relevances) {
+            token.relevance = relevance;
+        }
+        for word in &mut self.words {
+            let pieces = relevances[word.tokens.clone()].iter();
+            word.relevance = pieces.map(|&piece| f64::from(piece)).sum::<f64>() as f32;
+        }
+    }
+}
+
+#[cfg(feature = "text")]
+impl Classifier {
+    /// Tokenizes a text and fits it to the model; `index` is the text's place in errors.
+    pub(super) fn explainable_row(
+        &self,
+        index: usize,
+        text: &str,
+        truncation: Option<Truncation>,
+    ) -> Result<Row> {
+        let tokenizer = self.tokenizer();
+        let encoding = tokenizer.encode(text)?;
+        let fitted = self.fit(index, &encoding.ids, truncation)?;
+        let [ids] = fitted.rows.as_slice() else {
+            let limit = self.config().max_position_embeddings;
+            return Err(Error::ManyWindows { row: index, tokens: fitted.tokens, limit });
+        };
+        let before = tokenizer.special_tokens_before();
+        let text_tokens = before..before + fitted.text_tokens[0];
+        let characters = Characters::new(text);
+        let token = |(position, &id): (usize, &u32)| {
+            let Encoding { tokens, offsets, .. } = &encoding;
+            let (text, (start, end)) = if text_tokens.contains(&position) {
+                (tokens[position - before].clone(), offsets[position - before])
+            } else {
+                (tokenizer.spelling(id), (0, 0))
+            };
+            Token { id, text, start, end, bytes: characters.bytes(start..end), relevance: 0.0 }
+        };
+        Ok(Row {
+            text: text.to_owned(),
+            tokens: ids.iter().enumerate().map(token).collect(),
+            words: words(&encoding, &characters, text_tokens.len(), before),
+            dropped_tokens: fitted.dropped_tokens,
+        })
+    }
+}

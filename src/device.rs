@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Error, Result};
+use crate::error::{DeviceError, Error, Result};
 
 /// Device that runs a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -40,9 +40,9 @@ impl FromStr for Device {
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda(0)),
             "auto" => Ok(Self::Auto),
-            _ => ordinal(name)
-                .map(Self::Cuda)
-                .ok_or_else(|| Error::Device { requested: name.to_owned() }),
+            _ => ordinal(name).map(Self::Cuda).ok_or_else(|| {
+                Error::Device(DeviceError::UnknownDevice { requested: name.to_owned() })
+            }),
         }
     }
 }
@@ -72,12 +72,12 @@ impl CudaDevice {
     /// ```
     ///
     /// # Errors
-    /// [`Error::CudaNotBuilt`] without the feature `cuda`, [`Error::CudaDriver`] without a driver.
+    /// [`DeviceError::CudaNotBuilt`] without the feature `cuda`, [`DeviceError::CudaDriver`] without a driver.
     pub fn list() -> Result<Vec<Self>> {
         #[cfg(feature = "cuda")]
         let devices = crate::cuda::devices();
         #[cfg(not(feature = "cuda"))]
-        let devices = Err(Error::CudaNotBuilt);
+        let devices = Err(DeviceError::CudaNotBuilt.into());
         devices
     }
 }
@@ -94,7 +94,9 @@ mod tests {
         assert_eq!("cuda".parse::<Device>().unwrap(), Device::Cuda(0));
         for name in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "CPU"] {
             let error = name.parse::<Device>().unwrap_err();
-            assert!(matches!(error, Error::Device { requested } if requested == name));
+            assert!(
+                matches!(error, Error::Device(DeviceError::UnknownDevice { requested }) if requested == name)
+            );
         }
     }
 }

@@ -70,7 +70,9 @@ pub use self::cpu::isa::InstructionSet;
 #[doc(hidden)]
 pub use self::cpu::kernels;
 pub use self::device::{CudaDevice, Device};
-pub use self::error::{Error, Result};
+pub use self::error::{
+    CheckpointError, ConfigError, DeviceError, Error, ExplainError, InputError, Result,
+};
 pub use self::input::batch::TokenBatch;
 #[cfg(feature = "text")]
 pub use self::input::tokenizer::{Encoding, Tokenizer};

@@ -30,7 +30,7 @@ pub(crate) fn quantize_row(values: &[f32], largest: i8, to: &mut [i8]) -> f32 {
 /// `floats` is scratch space for a row.
 ///
 /// # Errors
-/// [`Error::OutOfRange`](crate::Error::OutOfRange) if a stored integer exceeds `largest`; those of
+/// [`CheckpointError::OutOfRange`](crate::CheckpointError::OutOfRange) if a stored integer exceeds `largest`; those of
 /// [`RowReader::read_row`].
 pub(crate) fn read_row(
     reader: &mut RowReader<'_>,

@@ -10,7 +10,7 @@ use crate::InstructionSet;
 use crate::backend::Forward;
 use crate::cpu::{self, Threads};
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::{CheckpointError, Error, Result};
 #[cfg(feature = "text")]
 use crate::input::tokenizer::Tokenizer;
 #[cfg(feature = "text")]
@@ -131,17 +131,14 @@ impl ClassifierBuilder {
     /// Loads the model.
     ///
     /// # Errors
-    /// [`Error::NoModel`] if the folder does not exist; [`Error::Io`] if a file cannot be read; [`Error::Json`] and
-    /// [`Error::Config`] for `config.json`; [`Error::Checkpoint`], [`Error::MissingTensor`], [`Error::TensorShape`],
-    /// [`Error::TensorDtype`], [`Error::NotFinite`], [`Error::OutOfRange`] and [`Error::LabelCount`] for the weights;
-    /// [`Error::Pickle`] and [`Error::TensorflowNotBuilt`] for weights in an unsupported format; [`Error::Tokenizer`]
-    /// for the tokenizer; [`Error::InstructionSet`] if the CPU lacks the instruction set; [`Error::Threads`] if threads
-    /// cannot be started; [`Error::CudaNotBuilt`], [`Error::CudaDriver`], [`Error::NoCudaDevice`],
-    /// [`Error::CudaCapability`], [`Error::CudaMemory`], [`Error::CudaModel`], [`Error::CudaPrecision`] and
-    /// [`Error::Cuda`] for [`Device::Cuda`].
+    /// [`Error::Io`] if a file cannot be read; [`Error::Config`] if `config.json` is invalid or contradicts the weights;
+    /// [`Error::Checkpoint`] if the folder does not exist, or its weights are missing, damaged, in an unsupported format
+    /// or out of the precision's range; [`InputError::Tokenizer`](crate::InputError::Tokenizer) if the tokenizer is
+    /// missing or damaged; [`Error::Device`] if the CPU lacks the instruction set, threads cannot be started, or the GPU
+    /// cannot run the model.
     pub fn build(self) -> Result<Classifier> {
         if !self.folder.is_dir() {
-            return Err(Error::NoModel { path: self.folder });
+            return Err(CheckpointError::NoModel { path: self.folder }.into());
         }
         let set = InstructionSet::choose(self.instruction_set)?;
         let config = Config::from_file(self.folder.join("config.json"))?;
@@ -152,7 +149,9 @@ impl ClassifierBuilder {
             Device::Cpu => self.load_on_cpu(config, &checkpoint, set)?,
             Device::Cuda(ordinal) => self.load_on_gpu(config, &checkpoint, ordinal)?,
             Device::Auto => match self.load_on_gpu(config.clone(), &checkpoint, 0) {
-                Err(error) if error.is_gpu_error() => self.load_on_cpu(config, &checkpoint, set)?,
+                Err(Error::Device(error)) if error.is_gpu_error() => {
+                    self.load_on_cpu(config, &checkpoint, set)?
+                }
                 loaded => loaded?,
             },
         };
@@ -208,7 +207,7 @@ impl ClassifierBuilder {
 
     #[cfg(not(feature = "cuda"))]
     fn load_on_gpu(&self, _: Config, _: &Checkpoint, _: usize) -> Result<Loaded> {
-        Err(Error::CudaNotBuilt)
+        Err(crate::error::DeviceError::CudaNotBuilt.into())
     }
 
     /// Returns the precision that was set, else int8 for an int8 checkpoint, else the device's default.

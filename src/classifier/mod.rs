@@ -15,7 +15,7 @@ pub use self::info::ModelInfo;
 pub use self::options::ClassifyOptions;
 use crate::backend::Forward;
 #[cfg(feature = "text")]
-use crate::error::Error;
+use crate::error::InputError;
 use crate::error::Result;
 use crate::input::batch::TokenBatch;
 #[cfg(feature = "text")]
@@ -80,10 +80,11 @@ impl Classifier {
     /// ```
     ///
     /// # Errors
-    /// [`EmptyBatch`](crate::Error::EmptyBatch) if there are no rows, [`TokenId`](crate::Error::TokenId) for an id outside
-    /// the vocabulary, [`TooManyTokens`](crate::Error::TooManyTokens) for a row that exceeds
-    /// [`max_position_embeddings`](Config::max_position_embeddings); on a GPU also [`Cuda`](crate::Error::Cuda) and
-    /// [`CudaMemory`](crate::Error::CudaMemory).
+    /// [`EmptyBatch`](crate::InputError::EmptyBatch) if there are no rows,
+    /// [`TokenId`](crate::InputError::TokenId) for an id outside the vocabulary,
+    /// [`TooManyTokens`](crate::InputError::TooManyTokens) for a row that exceeds
+    /// [`max_position_embeddings`](Config::max_position_embeddings); on a GPU also
+    /// [`Error::Device`](crate::Error::Device).
     pub fn logits(&self, batch: &TokenBatch) -> Result<Vec<f32>> {
         let mut logits = Vec::new();
         self.logits_into(batch, &mut logits)?;
@@ -171,7 +172,7 @@ impl Classifier {
     #[cfg(feature = "text")]
     pub fn classify_with(&self, text: &str, options: &ClassifyOptions) -> Result<Prediction> {
         let mut predictions = self.classify_batch_with(&[text], options)?;
-        predictions.pop().ok_or(Error::EmptyBatch)
+        predictions.pop().ok_or_else(|| InputError::EmptyBatch.into())
     }
 
     /// Classifies many texts at once; predictions are in the order of the texts.
@@ -187,9 +188,10 @@ impl Classifier {
     /// ```
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`] if there are no texts; with [`Truncation::Error`], [`Error::TooManyTokens`] for the first
-    /// text that is too long; with [`Truncation::Windows`], [`Error::Stride`] for a stride that leaves no room to
-    /// advance; [`Error::Encode`] if the tokenizer fails; on a GPU also [`Error::Cuda`] and [`Error::CudaMemory`].
+    /// [`InputError::EmptyBatch`] if there are no texts; with [`Truncation::Error`],
+    /// [`InputError::TooManyTokens`] for the first text that is too long; with [`Truncation::Windows`],
+    /// [`InputError::Stride`] for a stride that leaves no room to advance; [`InputError::Encode`] if the
+    /// tokenizer fails; on a GPU also [`Error::Device`](crate::Error::Device).
     #[cfg(feature = "text")]
     pub fn classify_batch<T: AsRef<str>>(&self, texts: &[T]) -> Result<Vec<Prediction>> {
         self.classify_batch_with(texts, &ClassifyOptions::default())
@@ -209,7 +211,7 @@ impl Classifier {
             let ids = self.tokenizer.ids(text.as_ref())?;
             self.fit(row, &ids, options.truncation)
         };
-        let texts = texts.iter().enumerate().map(fit).collect::<Result<Vec<_>>>()?;
+        let texts = texts.iter().enumerate().map(fit).collect::<Result<Vec<_>, InputError>>()?;
         let rows: Vec<&[u32]> =
             texts.iter().flat_map(|text| &text.rows).map(Vec::as_slice).collect();
         let logits = self.logits(&TokenBatch::from_rows(&rows)?)?;
@@ -236,7 +238,7 @@ impl Classifier {
         row: usize,
         ids: &[u32],
         truncation: Option<Truncation>,
-    ) -> Result<FittedText> {
+    ) -> Result<FittedText, InputError> {
         let limit = self.config().max_position_embeddings;
         self.tokenizer.fit(row, ids, limit, truncation.unwrap_or(self.truncation))
     }

@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use safetensors::{Dtype, View};
 
-use crate::error::{Error, Result};
+use crate::error::{CheckpointError, Error, Result};
 use crate::model::checkpoint::{Checkpoint, Region, WEIGHTS};
 
 pub(super) const CONFIG: &str = "config.json";
@@ -29,19 +29,18 @@ impl Folder<'_> {
     /// weights last.
     ///
     /// # Errors
-    /// [`Error::Exists`] if a file would be overwritten; [`Error::Write`]; [`Error::FileChanged`] or [`Error::Io`] if
-    /// the weights of `checkpoint` could not be read again.
+    /// [`CheckpointError::Exists`] if a file would be overwritten; [`CheckpointError::FileChanged`] if the weights of
+    /// `checkpoint` were written to meanwhile; [`Error::Io`].
     pub fn write(self, checkpoint: &Checkpoint, from: &Path, to: &Path) -> Result<()> {
         let companions: Vec<_> =
             COMPANIONS.into_iter().filter(|name| from.join(name).exists()).collect();
         for name in [WEIGHTS, CONFIG].iter().chain(&companions) {
             let path = to.join(name);
             if path.exists() {
-                return Err(Error::Exists { path });
+                return Err(CheckpointError::Exists { path }.into());
             }
         }
-        let write_error = |source| Error::Write { path: to.to_owned(), source };
-        fs::create_dir_all(to).map_err(write_error)?;
+        fs::create_dir_all(to).map_err(Error::writing(to))?;
         let weights = PartialFile::new(to.join(WEIGHTS));
         write_tensors(&weights, self.tensors, self.metadata)?;
         checkpoint.check_unchanged()?;
@@ -91,16 +90,12 @@ impl PartialFile {
 
     /// Calls `write` with the temporary name.
     fn write(&self, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
-        write(&self.partial).map_err(|source| self.write_error(source))
+        write(&self.partial).map_err(Error::writing(&self.path))
     }
 
     /// Gives the file its name.
     fn rename(self) -> Result<()> {
-        fs::rename(&self.partial, &self.path).map_err(|source| self.write_error(source))
-    }
-
-    fn write_error(&self, source: io::Error) -> Error {
-        Error::Write { path: self.path.clone(), source }
+        fs::rename(&self.partial, &self.path).map_err(Error::writing(&self.path))
     }
 }
 

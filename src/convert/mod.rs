@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use self::floats::float_tensors;
 use self::folder::{CONFIG, Folder};
 use self::int8::int8_tensors;
-use crate::error::{Error, Result};
+use crate::error::{CheckpointError, Error, Result};
 use crate::model::checkpoint::{Checkpoint, Dtype};
 use crate::model::config::{Config, read_json_object};
 use crate::model::matrix::Matrix;
@@ -39,8 +39,8 @@ use crate::precision::Precision;
 ///
 /// # Errors
 /// Those of [`ClassifierBuilder::build`](crate::ClassifierBuilder::build) if `from` cannot be loaded;
-/// [`Error::OutOfRange`] if a weight is too large for F16; [`Error::Exists`] if `to` already has one of the
-/// files; [`Error::Write`] if a file cannot be written.
+/// [`CheckpointError::OutOfRange`] if a weight is too large for F16; [`CheckpointError::Exists`] if `to` already has
+/// one of the files; [`Error::Io`] if a file cannot be written.
 pub fn convert(
     from: impl AsRef<Path>,
     to: impl AsRef<Path>,
@@ -48,7 +48,7 @@ pub fn convert(
 ) -> Result<()> {
     let (from, to, dtype) = (from.as_ref(), to.as_ref(), dtype.into());
     if !from.is_dir() {
-        return Err(Error::NoModel { path: from.to_owned() });
+        return Err(CheckpointError::NoModel { path: from.to_owned() }.into());
     }
     let checkpoint = Checkpoint::open(from)?;
     let config = from.join(CONFIG);
@@ -63,7 +63,7 @@ pub fn convert(
     let tensors = tensors?;
     let folder = match dtype.or(stored) {
         Some(Precision::Int8) => Folder {
-            config: fs::read(&config).map_err(|source| Error::Io { path: config, source })?,
+            config: fs::read(&config).map_err(Error::reading(&config))?,
             tensors,
             metadata: ("quantization", "int8"),
         },
@@ -78,7 +78,7 @@ pub fn convert(
 
 /// Writes a model folder whose weights and embeddings are stored in 8 bits, about a quarter of the
 /// size of an F32 checkpoint. It loads without the original, by default as
-/// [`Precision::Int8`](crate::Precision::Int8), and gives the same logits as the original loaded as `Int8`,
+/// [`Precision::Int8`], and gives the same logits as the original loaded as `Int8`,
 /// bit for bit.
 ///
 /// # Layout

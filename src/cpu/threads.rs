@@ -7,7 +7,7 @@ use rayon::ThreadPool;
 
 use super::crew::Crew;
 use super::team::Team;
-use crate::error::{Error, Result};
+use crate::error::{DeviceError, Result};
 
 /// Where the threads of a call come from.
 pub(crate) enum Threads {
@@ -26,7 +26,9 @@ impl Threads {
         }
         match Crew::new(count - 1) {
             Ok(crew) => Ok(Self::Crew(crew)),
-            Err(error) => Err(Error::Threads { threads: count, reason: error.to_string() }),
+            Err(error) => {
+                Err(DeviceError::Threads { threads: count, reason: error.to_string() }.into())
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use super::graph::{GraphCache, capture};
 use super::input::{Input, Limits};
 use super::memory::pinned;
 use super::shape::rounded_tokens;
-use crate::error::{Error, Result};
+use crate::error::{DeviceError, Result};
 use crate::input::batch::TokenBatch;
 use crate::model::config::Config;
 
@@ -91,7 +91,7 @@ impl<F: Format> ExecutionContext<F> {
         })?;
         graph.launch().map_err(failed("start the forward pass"))?;
         let staging = staging.as_mut_slice().map_err(failed("return the logits"))?;
-        let staging = staging.get_mut(..logits).ok_or_else(|| Error::Cuda {
+        let staging = staging.get_mut(..logits).ok_or_else(|| DeviceError::Cuda {
             operation: "return the logits",
             reason: format!("{logits} logits exceed a sub-batch"),
         })?;

@@ -6,7 +6,7 @@ use cudarc::driver::sys::{self, CUdevice_attribute as Attribute};
 use cudarc::driver::{CudaContext, DriverError, result};
 
 use crate::device::CudaDevice;
-use crate::error::{Error, Result};
+use crate::error::{DeviceError, Error, Result};
 
 /// Lowest compute capability of the kernels, which use `mma`, `ldmatrix` and `cp.async`.
 const MIN_CAPABILITY: (u32, u32) = (8, 0);
@@ -23,11 +23,13 @@ pub(crate) fn devices() -> Result<Vec<CudaDevice>> {
 pub fn open(ordinal: usize) -> Result<Arc<CudaContext>> {
     let count = count()?;
     if ordinal >= count {
-        return Err(Error::NoCudaDevice { ordinal, count });
+        return Err(DeviceError::NoCudaDevice { ordinal, count }.into());
     }
     let CudaDevice { name, compute_capability: found, .. } = device(ordinal)?;
     if found < MIN_CAPABILITY {
-        return Err(Error::CudaCapability { ordinal, name, found, needed: MIN_CAPABILITY });
+        return Err(
+            DeviceError::CudaCapability { ordinal, name, found, needed: MIN_CAPABILITY }.into()
+        );
     }
     let context = CudaContext::new(ordinal).map_err(failed("open"))?;
     // Events between streams would break captures.
@@ -39,7 +41,8 @@ pub fn open(ordinal: usize) -> Result<Arc<CudaContext>> {
 
 /// Initializes the driver and returns the number of GPUs.
 fn count() -> Result<usize> {
-    let missing = |reason: &str| Error::CudaDriver { reason: reason.to_owned() };
+    let missing =
+        |reason: &str| Error::Device(DeviceError::CudaDriver { reason: reason.to_owned() });
     // Without the library, every other call would panic.
     // SAFETY: loading NVIDIA's library runs only its own initialization.
     if !unsafe { sys::is_culib_present() } {
@@ -87,7 +90,7 @@ fn device(ordinal: usize) -> Result<CudaDevice> {
 
 /// Converts the driver's error when the GPU failed to do `operation`.
 pub fn failed(operation: &'static str) -> impl Fn(DriverError) -> Error {
-    move |error| Error::Cuda { operation, reason: reason(error) }
+    move |error| DeviceError::Cuda { operation, reason: reason(error) }.into()
 }
 
 /// Describes an error in the driver's words.

@@ -13,7 +13,7 @@ use super::kernels::attention::HEAD_SIZES;
 use super::kernels::{Kernels, MAX_NORM_DIM};
 use super::weights::{self, DeviceModel};
 use crate::backend::Forward;
-use crate::error::{Error, Result};
+use crate::error::{DeviceError, Error, Result};
 use crate::input::batch::TokenBatch;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::config::Config;
@@ -33,7 +33,7 @@ pub(crate) fn load(
     match precision {
         Precision::F16 => load_as::<F16>(config, checkpoint, ordinal),
         Precision::Int8 => load_as::<Int8>(config, checkpoint, ordinal),
-        Precision::F32 => Err(Error::CudaPrecision { requested: precision }),
+        Precision::F32 => Err(DeviceError::CudaPrecision { requested: precision }.into()),
     }
 }
 
@@ -60,7 +60,7 @@ fn load_as<F: Format>(
 fn check_supported<F: Format>(config: &Config) -> Result<()> {
     let require = |holds: bool, field, expected, found| match holds {
         true => Ok(()),
-        false => Err(Error::CudaModel { field, expected, found }),
+        false => Err(DeviceError::CudaModel { field, expected, found }.into()),
     };
     let Config { dim, hidden_dim, .. } = *config;
     let head_size = config.head_size();
@@ -161,7 +161,9 @@ impl<F: Format> Engine<F> {
                     drop(slot);
                     pool = self.pool();
                     // If memory is short, callers share the contexts that there are.
-                    if pool.created == 0 || !matches!(error, Error::CudaMemory { .. }) {
+                    if pool.created == 0
+                        || !matches!(error, Error::Device(DeviceError::CudaMemory { .. }))
+                    {
                         return Err(error);
                     }
                     pool.limit = pool.created;

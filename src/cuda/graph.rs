@@ -11,7 +11,7 @@ use super::driver::failed;
 use super::kernels::Kernels;
 use super::kernels::parameters::KernelParameters;
 use super::shape::Shape;
-use crate::error::{Error, Result};
+use crate::error::{DeviceError, Result};
 
 /// Graphs that a cache keeps. Single texts of up to 512 tokens alone have 16 shapes.
 const MAX_GRAPHS: usize = 64;
@@ -54,9 +54,9 @@ pub unsafe fn capture<'m>(
     // Also after an error, so that the stream does not stay in capture mode.
     let graph = stream.end_capture(CUgraphInstantiate_flags(0)).map_err(failed("end a capture"));
     recorded?;
-    graph?.ok_or_else(|| Error::Cuda {
-        operation: "end a capture",
-        reason: "no kernel was launched".to_owned(),
+    graph?.ok_or_else(|| {
+        let reason = "no kernel was launched".to_owned();
+        DeviceError::Cuda { operation: "end a capture", reason }.into()
     })
 }
 

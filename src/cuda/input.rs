@@ -9,7 +9,7 @@ use super::driver::failed;
 use super::kernels::parameters::Indices;
 use super::memory::{DeviceBuffer, pinned};
 use super::shape::Shape;
-use crate::error::{Error, Result};
+use crate::error::{DeviceError, Result};
 use crate::input::batch::TokenBatch;
 use crate::model::config::Config;
 
@@ -104,7 +104,7 @@ impl Input {
             "{shape:?} with ids below {vocab_size} and positions below {position_limit} was \
              expected to fit {tokens} tokens in {sequences} sequences"
         );
-        Err(Error::Cuda { operation: "receive the input", reason })
+        Err(DeviceError::Cuda { operation: "receive the input", reason }.into())
     }
 
     /// Returns the input on the device.

@@ -10,7 +10,7 @@ use cudarc::driver::{CudaContext, CudaSlice, CudaStream, DevicePtr, DriverError,
 use half::f16;
 
 use super::driver::failed;
-use crate::error::{Error, Result};
+use crate::error::{DeviceError, Error, Result};
 
 /// Type of the values in a buffer.
 ///
@@ -129,7 +129,7 @@ impl<'m, T: Element> DeviceSlice<'m, T> {
     pub fn slice(self, range: Range<usize>) -> Result<Self> {
         if range.start > range.end || range.end > self.len {
             let reason = format!("elements {range:?} of a device buffer of {}", self.len);
-            return Err(Error::Cuda { operation: "address memory", reason });
+            return Err(DeviceError::Cuda { operation: "address memory", reason }.into());
         }
         let address = self.address + (range.start * size_of::<T>()) as u64;
         Ok(Self { address, len: range.len(), memory: PhantomData })
@@ -162,9 +162,9 @@ impl<'m, T: Element> DeviceSlice<'m, T> {
 /// Returns the size of an allocation, or an error if it cannot be expressed.
 fn byte_size<T>(len: usize) -> Result<usize> {
     let bytes = len.checked_mul(size_of::<T>()).filter(|&bytes| isize::try_from(bytes).is_ok());
-    bytes.ok_or_else(|| Error::Cuda {
-        operation: "allocate memory",
-        reason: format!("{len} elements of {} bytes exceed the address space", size_of::<T>()),
+    bytes.ok_or_else(|| {
+        let reason = format!("{len} elements of {} bytes exceed the address space", size_of::<T>());
+        DeviceError::Cuda { operation: "allocate memory", reason }.into()
     })
 }
 
@@ -195,7 +195,7 @@ fn allocation(stream: &CudaStream, error: DriverError, needed: usize) -> Error {
     match error {
         DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY) => {
             let free = stream.context().mem_get_info().map_or(0, |(free, _)| free);
-            Error::CudaMemory { needed, free }
+            DeviceError::CudaMemory { needed, free }.into()
         }
         error => failed("allocate memory")(error),
     }

@@ -11,7 +11,7 @@
 //!    replays the graph of that shape: one driver call for the whole pass. A [`graph`] is captured on first
 //!    use.
 //! 4. [`ForwardPass`](forward::ForwardPass) is what a capture records: the architecture, launch by launch.
-//!    It is generic over the weight [`format`], f16 or int8.
+//!    It is generic over the weight [`format`](mod@format), f16 or int8.
 //! 5. [`kernels`] has a parameter struct for each kernel, which is checked at every launch.
 //!
 //! # Memory safety

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::{Error, Result};
+use crate::error::{ExplainError, Result};
 
 /// Attention probabilities (softmax outputs) of one text in every layer and head.
 ///
@@ -41,11 +41,11 @@ impl AttentionWeights {
     /// Returns the probabilities of one head, row-major `[query tokens, key tokens]`. Each row sums to 1.
     ///
     /// # Errors
-    /// [`Error::NoAttentionHead`] if there is no such layer or head.
+    /// [`ExplainError::NoAttentionHead`] if there is no such layer or head.
     pub fn head(&self, layer: usize, head: usize) -> Result<&[f32]> {
         let &Self { layers, heads, tokens, .. } = self;
         if layer >= layers || head >= heads {
-            return Err(Error::NoAttentionHead { layer, head, layers, heads });
+            return Err(ExplainError::NoAttentionHead { layer, head, layers, heads }.into());
         }
         let size = tokens * tokens;
         Ok(&self.weights[(layer * heads + head) * size..][..size])
@@ -54,7 +54,7 @@ impl AttentionWeights {
     /// Computes the mean over the heads of a layer, row-major `[query tokens, key tokens]`.
     ///
     /// # Errors
-    /// [`Error::NoAttentionHead`] if there is no such layer.
+    /// [`ExplainError::NoAttentionHead`] if there is no such layer.
     pub fn mean(&self, layer: usize) -> Result<Vec<f32>> {
         let mut sums = vec![0f64; self.tokens * self.tokens];
         for head in 0..self.heads {

@@ -6,7 +6,7 @@ use super::attention::AttentionWeights;
 use super::ledger::Ledger;
 use super::method::Method;
 use super::objective::{Objective, TextGoal};
-use crate::error::{Error, Result};
+use crate::error::{ExplainError, Result};
 use crate::prediction::Prediction;
 
 /// Token with its relevance.
@@ -157,11 +157,11 @@ impl Explanation {
     /// Sums one value per token, such as [`rollout`](AttentionWeights::rollout), to one value per word.
     ///
     /// # Errors
-    /// [`Error::TokenValueCount`] if there is not one value per [token](Self::tokens).
+    /// [`ExplainError::TokenValueCount`] if there is not one value per [token](Self::tokens).
     pub fn by_word(&self, values: &[f32]) -> Result<Vec<f32>> {
         if values.len() != self.tokens.len() {
             let (expected, found) = (self.tokens.len(), values.len());
-            return Err(Error::TokenValueCount { expected, found });
+            return Err(ExplainError::TokenValueCount { expected, found }.into());
         }
         Ok(self.words.iter().map(|word| values[word.tokens.clone()].iter().sum()).collect())
     }

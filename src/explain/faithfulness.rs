@@ -4,7 +4,7 @@ use super::explanation::Explanation;
 use super::perturb::{Order, relevances, trapezoids};
 use super::variants::{Replacement, Variants};
 use crate::classifier::Classifier;
-use crate::error::{Error, Result};
+use crate::error::{InputError, Result};
 use crate::prediction::Prediction;
 
 /// Number of steps from none of the words to all of them.
@@ -81,7 +81,7 @@ impl Classifier {
     ) -> Result<Faithfulness> {
         let relevances = self::relevances(explanation, relevances)?;
         let mut found = self.faithfulness_of_each(explanation, &[relevances], replacement)?;
-        found.pop().ok_or(Error::EmptyBatch)
+        found.pop().ok_or_else(|| InputError::EmptyBatch.into())
     }
 
     /// Measures the [faithfulness](Self::faithfulness) of several rankings of one text's words, in their order. Each

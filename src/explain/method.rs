@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::attribution::{ActivationRule, AttentionRule, NormRule, Rules};
-use crate::error::{Error, Result};
+use crate::error::{ExplainError, Result};
 use crate::names::{ParseNameError, impl_serde_as_string, split_parameter};
 
 /// Method that distributes relevance over the tokens.
@@ -69,9 +69,9 @@ impl Method {
         }
     }
 
-    pub(super) fn check(self) -> Result<()> {
+    pub(super) fn check(self) -> Result<(), ExplainError> {
         match self {
-            Self::IntegratedGradients { steps: 0 } => Err(Error::NoSteps),
+            Self::IntegratedGradients { steps: 0 } => Err(ExplainError::NoSteps),
             _ => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! [`Target`] and [`Objective`]: the label and the number to explain.
 
-use crate::error::{Error, Result};
+use crate::error::{ExplainError, Result};
 use crate::model::config::ProblemType;
 use crate::names::impl_names;
 use crate::prediction::Prediction;
@@ -66,16 +66,16 @@ impl Goal {
         objective: Objective,
         labels: &[String],
         problem_type: ProblemType,
-    ) -> Result<Self> {
+    ) -> Result<Self, ExplainError> {
         if objective == Objective::Probability && problem_type == ProblemType::Regression {
-            return Err(Error::NoProbability);
+            return Err(ExplainError::NoProbability);
         }
         let find = |label: &String| find_label(labels, label).map(Some);
         let (label, other) = match target {
             Target::Predicted => (None, None),
             Target::Label(label) => (find(label)?, None),
             Target::Against { label, other } if label == other => {
-                return Err(Error::SameLabel { label: label.clone() });
+                return Err(ExplainError::SameLabel { label: label.clone() });
             }
             Target::Against { label, other } => (find(label)?, find(other)?),
         };
@@ -91,11 +91,11 @@ impl Goal {
 }
 
 /// Returns the index of a label.
-pub(super) fn find_label(labels: &[String], label: &str) -> Result<usize> {
-    labels
-        .iter()
-        .position(|known| known == label)
-        .ok_or_else(|| Error::UnknownLabel { requested: label.to_owned(), labels: labels.to_vec() })
+pub(super) fn find_label(labels: &[String], label: &str) -> Result<usize, ExplainError> {
+    labels.iter().position(|known| known == label).ok_or_else(|| ExplainError::UnknownLabel {
+        requested: label.to_owned(),
+        labels: labels.to_vec(),
+    })
 }
 
 /// Number that is explained of one text: a function `f` of its logits.

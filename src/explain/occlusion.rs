@@ -27,8 +27,8 @@ impl Classifier {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoToken`](crate::Error::NoToken) if the replacement is not in the vocabulary;
-    /// [`Error::OtherModel`](crate::Error::OtherModel) if the explanation is of a model with other labels.
+    /// [`ExplainError::NoToken`](crate::ExplainError::NoToken) if the replacement is not in the vocabulary;
+    /// [`ExplainError::OtherModel`](crate::ExplainError::OtherModel) if the explanation is of a model with other labels.
     pub fn occlusion(
         &self,
         explanation: &Explanation,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::explanation::Explanation;
 use super::variants::{Replacement, Variants};
 use crate::classifier::Classifier;
-use crate::error::{Error, Result};
+use crate::error::{ExplainError, Result};
 use crate::names::{ParseNameError, impl_serde_as_string, split_parameter};
 use crate::random::SplitMix64;
 
@@ -257,7 +257,7 @@ pub(super) fn relevances(explanation: &Explanation, given: Option<&[f32]>) -> Re
     match given {
         None => Ok(explanation.word_relevances()),
         Some(given) if given.len() == expected => Ok(given.to_vec()),
-        Some(given) => Err(Error::RelevanceCount { expected, found: given.len() }),
+        Some(given) => Err(ExplainError::RelevanceCount { expected, found: given.len() }.into()),
     }
 }
 
@@ -283,13 +283,13 @@ impl Classifier {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoSteps`] for 0 steps; [`Error::RelevanceCount`] if there is not one value per word;
-    /// [`Error::NoToken`] if the replacement is not in the vocabulary; [`Error::OtherModel`] if the explanation is of a
-    /// model with other labels; on a GPU also [`Error::Cuda`] and [`Error::CudaMemory`].
+    /// [`ExplainError::NoSteps`] for 0 steps; [`ExplainError::RelevanceCount`] if there is not one value per word;
+    /// [`ExplainError::NoToken`] if the replacement is not in the vocabulary; [`ExplainError::OtherModel`] if the
+    /// explanation is of a model with other labels; on a GPU also [`Error::Device`](crate::Error::Device).
     pub fn perturb(&self, explanation: &Explanation, options: &PerturbOptions) -> Result<Curve> {
         let &PerturbOptions { order: ordered_by, replacement, steps, ref relevances } = options;
         if steps == 0 {
-            return Err(Error::NoSteps);
+            return Err(ExplainError::NoSteps.into());
         }
         let order = ordered_by.of(&self::relevances(explanation, relevances.as_deref())?);
         let words = order.len();

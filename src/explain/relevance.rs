@@ -9,7 +9,9 @@ use super::options::ExplainOptions;
 use super::row::Row;
 use crate::attribution::{Attribute, Attribution, Shares};
 use crate::classifier::{Classifier, ModelInfo};
-use crate::error::{Error, Result};
+#[cfg(feature = "text")]
+use crate::error::InputError;
+use crate::error::{ExplainError, Result};
 use crate::input::batch::TokenBatch;
 
 impl Classifier {
@@ -33,20 +35,21 @@ impl Classifier {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoBackwardPass`] for an int8 model or a model on a GPU; [`Error::UnknownLabel`] and
-    /// [`Error::SameLabel`] for the target; [`Error::NoProbability`] for the objective; [`Error::NoSteps`] for the
-    /// method; [`Error::ManyWindows`] for a text that [`Truncation::Windows`](crate::Truncation::Windows) would split;
-    /// otherwise the errors of [`classify`](Self::classify).
+    /// [`ExplainError::NoBackwardPass`] for an int8 model or a model on a GPU; [`ExplainError::UnknownLabel`] and
+    /// [`ExplainError::SameLabel`] for the target; [`ExplainError::NoProbability`] for the objective;
+    /// [`ExplainError::NoSteps`] for the method; [`ExplainError::ManyWindows`] for a text that
+    /// [`Truncation::Windows`](crate::Truncation::Windows) would split; otherwise the errors of
+    /// [`classify`](Self::classify).
     #[cfg(feature = "text")]
     pub fn explain(&self, text: &str, options: &ExplainOptions) -> Result<Explanation> {
         let mut explanations = self.explain_batch(&[text], options)?;
-        explanations.pop().ok_or(Error::EmptyBatch)
+        explanations.pop().ok_or_else(|| InputError::EmptyBatch.into())
     }
 
     /// Explains the predictions of many texts at once; explanations are in the order of the texts.
     ///
     /// # Errors
-    /// Fails like [`explain`](Self::explain), and with [`Error::EmptyBatch`] if there are no texts.
+    /// Fails like [`explain`](Self::explain), and with [`InputError::EmptyBatch`] if there are no texts.
     #[cfg(feature = "text")]
     pub fn explain_batch<T: AsRef<str>>(
         &self,
@@ -80,8 +83,9 @@ impl Classifier {
     /// ```
     ///
     /// # Errors
-    /// [`Error::NoBackwardPass`], [`Error::UnknownLabel`], [`Error::SameLabel`], [`Error::NoProbability`] and
-    /// [`Error::NoSteps`] as for a text; otherwise the errors of [`logits`](Self::logits).
+    /// [`ExplainError::NoBackwardPass`], [`ExplainError::UnknownLabel`], [`ExplainError::SameLabel`],
+    /// [`ExplainError::NoProbability`] and [`ExplainError::NoSteps`] as for a text; otherwise the errors of
+    /// [`logits`](Self::logits).
     pub fn explain_tokens(
         &self,
         batch: &TokenBatch,
@@ -102,7 +106,7 @@ impl Classifier {
         let method = options.method;
         let &ModelInfo { precision: found, device, .. } = self.info();
         let engine = self.engine().attribute();
-        let engine = engine.ok_or(Error::NoBackwardPass { found, device })?;
+        let engine = engine.ok_or(ExplainError::NoBackwardPass { found, device })?;
         method.check()?;
         let goal =
             Goal::new(&options.target, options.objective, self.labels(), self.problem_type())?;

@@ -6,7 +6,7 @@ use super::words::{Characters, words};
 #[cfg(feature = "text")]
 use crate::classifier::Classifier;
 #[cfg(feature = "text")]
-use crate::error::{Error, Result};
+use crate::error::{ExplainError, Result};
 #[cfg(feature = "text")]
 use crate::input::tokenizer::Encoding;
 #[cfg(feature = "text")]
@@ -80,7 +80,9 @@ impl Classifier {
         let fitted = self.fit(index, &encoding.ids, truncation)?;
         let [ids] = fitted.rows.as_slice() else {
             let limit = self.config().max_position_embeddings;
-            return Err(Error::ManyWindows { row: index, tokens: fitted.tokens, limit });
+            return Err(
+                ExplainError::ManyWindows { row: index, tokens: fitted.tokens, limit }.into()
+            );
         };
         let before = tokenizer.special_tokens_before();
         let text_tokens = before..before + fitted.text_tokens[0];

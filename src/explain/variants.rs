@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::explanation::Explanation;
 use crate::classifier::Classifier;
-use crate::error::{Error, Result};
+use crate::error::{ExplainError, Result};
 use crate::input::batch::TokenBatch;
 use crate::names::impl_names;
 use crate::prediction::Prediction;
@@ -37,11 +37,11 @@ impl_names!(Replacement, "replacement", {
 
 impl Replacement {
     /// Returns the id of the replacement token; `None` if tokens are deleted.
-    fn id(self, classifier: &Classifier) -> Result<Option<u32>> {
+    fn id(self, classifier: &Classifier) -> Result<Option<u32>, ExplainError> {
         #[cfg(feature = "text")]
         let named = |token: &str| {
             let id = classifier.tokenizer().id(token);
-            id.map(Some).ok_or_else(|| Error::NoToken { token: token.to_owned() })
+            id.map(Some).ok_or_else(|| ExplainError::NoToken { token: token.to_owned() })
         };
         match self {
             Self::Pad => Ok(Some(classifier.config().pad_token_id)),
@@ -71,10 +71,11 @@ impl<'a> Variants<'a> {
         replacement: Replacement,
     ) -> Result<Self> {
         if classifier.labels() != explanation.prediction.labels() {
-            return Err(Error::OtherModel {
+            return Err(ExplainError::OtherModel {
                 expected: explanation.prediction.labels().to_vec(),
                 found: classifier.labels().to_vec(),
-            });
+            }
+            .into());
         }
         Ok(Self {
             classifier,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::error::{Error, Result};
+use crate::error::{InputError, Result};
 
 /// Rows of token ids, packed end to end: padding is neither stored nor computed.
 ///
@@ -46,15 +46,15 @@ impl TokenBatch {
     /// ```
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`] if there are no rows, [`Error::EmptyRow`] if a row has no ids.
+    /// [`InputError::EmptyBatch`] if there are no rows, [`InputError::EmptyRow`] if a row has no ids.
     pub fn from_rows<R: AsRef<[u32]>>(rows: &[R]) -> Result<Self> {
         if rows.is_empty() {
-            return Err(Error::EmptyBatch);
+            return Err(InputError::EmptyBatch.into());
         }
         let mut batch = Self::default();
         for (row, ids) in rows.iter().map(AsRef::as_ref).enumerate() {
             if ids.is_empty() {
-                return Err(Error::EmptyRow { row });
+                return Err(InputError::EmptyRow { row }.into());
             }
             batch.push_row(ids.iter().copied().zip(0..));
         }
@@ -66,21 +66,22 @@ impl TokenBatch {
     /// The other tokens keep their positions, wherever in the row the masked tokens are.
     ///
     /// # Errors
-    /// [`Error::EmptyBatch`] if there are no rows; [`Error::PaddedShape`] if the slices differ in length or the length
-    /// is not a multiple of `len`; [`Error::MaskValue`] for a mask value other than 0 and 1; [`Error::MaskedRow`] if
-    /// every token of a row is masked; [`Error::MaskedFirstToken`] if the first one is, since the classification head
-    /// reads the first token.
+    /// [`InputError::EmptyBatch`] if there are no rows; [`InputError::PaddedShape`] if the slices differ in length or
+    /// the length is not a multiple of `len`; [`InputError::MaskValue`] for a mask value other than 0 and 1;
+    /// [`InputError::MaskedRow`] if every token of a row is masked; [`InputError::MaskedFirstToken`] if the first one
+    /// is, since the classification head reads the first token.
     pub fn from_padded(input_ids: &[u32], attention_mask: &[u32], len: usize) -> Result<Self> {
         let whole_rows = len != 0 && input_ids.len().is_multiple_of(len);
         if input_ids.len() != attention_mask.len() || !(whole_rows || input_ids.is_empty()) {
-            return Err(Error::PaddedShape {
+            return Err(InputError::PaddedShape {
                 ids: input_ids.len(),
                 mask: attention_mask.len(),
                 len,
-            });
+            }
+            .into());
         }
         if input_ids.is_empty() {
-            return Err(Error::EmptyBatch);
+            return Err(InputError::EmptyBatch.into());
         }
         let mut batch = Self::default();
         for (row, (ids, mask)) in input_ids.chunks(len).zip(attention_mask.chunks(len)).enumerate()
@@ -157,20 +158,20 @@ impl TokenBatch {
     }
 
     /// Checks that the model's embedding tables have an entry for every id and position.
-    pub(crate) fn check(&self, vocab_size: usize, limit: usize) -> Result<()> {
+    pub(crate) fn check(&self, vocab_size: usize, limit: usize) -> Result<(), InputError> {
         if self.rows() == 0 {
-            return Err(Error::EmptyBatch);
+            return Err(InputError::EmptyBatch);
         }
         for row in 0..self.rows() {
             let tokens = self.row(row);
             // Positions increase along a row, so checking the last one is enough.
             let length = self.positions[tokens.end - 1] as usize + 1;
             if length > limit {
-                return Err(Error::TooManyTokens { row, tokens: length, limit });
+                return Err(InputError::TooManyTokens { row, tokens: length, limit });
             }
             let ids = &self.input_ids[tokens];
             if let Some(&id) = ids.iter().find(|&&id| id as usize >= vocab_size) {
-                return Err(Error::TokenId { row, id, vocab_size });
+                return Err(InputError::TokenId { row, id, vocab_size });
             }
         }
         Ok(())
@@ -178,15 +179,15 @@ impl TokenBatch {
 }
 
 /// Checks that a row's mask has zeros and ones alone and keeps the first token.
-fn check_mask(row: usize, mask: &[u32]) -> Result<()> {
+fn check_mask(row: usize, mask: &[u32]) -> Result<(), InputError> {
     if let Some(position) = mask.iter().position(|&value| value > 1) {
-        return Err(Error::MaskValue { row, position, found: mask[position] });
+        return Err(InputError::MaskValue { row, position, found: mask[position] });
     }
     if mask.iter().all(|&value| value == 0) {
-        return Err(Error::MaskedRow { row });
+        return Err(InputError::MaskedRow { row });
     }
     if mask[0] == 0 {
-        return Err(Error::MaskedFirstToken { row });
+        return Err(InputError::MaskedFirstToken { row });
     }
     Ok(())
 }
@@ -226,17 +227,20 @@ mod tests {
         let batch = TokenBatch::default();
         assert_eq!((batch.rows(), batch.tokens()), (0, 0));
         assert_eq!(batch.parts(7, 7).count(), 0);
-        assert!(matches!(batch.check(6, 3), Err(Error::EmptyBatch)));
+        assert!(matches!(batch.check(6, 3), Err(InputError::EmptyBatch)));
     }
 
     #[test]
     fn rejects_ids_and_positions_outside_the_tables() {
         let batch = TokenBatch::from_rows(&[vec![1, 2], vec![3, 4, 5]]).unwrap();
         assert!(batch.check(6, 3).is_ok());
-        assert!(matches!(batch.check(5, 3), Err(Error::TokenId { row: 1, id: 5, vocab_size: 5 })));
+        assert!(matches!(
+            batch.check(5, 3),
+            Err(InputError::TokenId { row: 1, id: 5, vocab_size: 5 })
+        ));
         assert!(matches!(
             batch.check(6, 2),
-            Err(Error::TooManyTokens { row: 1, tokens: 3, limit: 2 })
+            Err(InputError::TooManyTokens { row: 1, tokens: 3, limit: 2 })
         ));
     }
 }

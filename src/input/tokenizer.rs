@@ -10,7 +10,7 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{AddedToken, Model as _};
 
-use crate::error::{Error, Result};
+use crate::error::{InputError, Result};
 use crate::model::config::read_json_object;
 
 /// Tokens of a text, without special tokens; all fields have one element per token.
@@ -68,8 +68,8 @@ impl Tokenizer {
     /// itself and never pads.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] if neither file exists or one is damaged; [`Error::Io`] and [`Error::Json`] for
-    /// `tokenizer_config.json`.
+    /// [`InputError::Tokenizer`] if neither file exists or one is damaged; [`Error::Io`](crate::Error::Io)
+    /// and [`ConfigError::Json`](crate::ConfigError::Json) for `tokenizer_config.json`.
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         let json = folder.join("tokenizer.json");
@@ -77,16 +77,16 @@ impl Tokenizer {
         if json.exists() {
             let inner =
                 tokenizers::Tokenizer::from_file(&json).map_err(|error| failure(&json, error))?;
-            Self::new(inner, json)
+            Ok(Self::new(inner, json)?)
         } else if vocabulary.exists() {
             let inner = from_vocabulary(&vocabulary, &folder.join("tokenizer_config.json"))?;
-            Self::new(inner, vocabulary)
+            Ok(Self::new(inner, vocabulary)?)
         } else {
-            Err(failure(folder, "expected tokenizer.json or vocab.txt, found neither"))
+            Err(failure(folder, "expected tokenizer.json or vocab.txt, found neither").into())
         }
     }
 
-    fn new(mut inner: tokenizers::Tokenizer, path: PathBuf) -> Result<Self> {
+    fn new(mut inner: tokenizers::Tokenizer, path: PathBuf) -> Result<Self, InputError> {
         inner.with_truncation(None).map_err(|error| failure(&path, error))?;
         inner.with_padding(None);
         let special = inner.encode_fast("", true).map_err(|error| failure(&path, error))?;
@@ -101,12 +101,12 @@ impl Tokenizer {
     /// Splits a text into tokens, without special tokens and without truncation.
     ///
     /// # Errors
-    /// [`Error::Encode`] if the tokenizer fails on the text.
+    /// [`InputError::Encode`] if the tokenizer fails on the text.
     pub fn encode(&self, text: &str) -> Result<Encoding> {
         let encoding = self
             .inner
             .encode_char_offsets(text, false)
-            .map_err(|error| Error::Encode(error.to_string()))?;
+            .map_err(|error| InputError::Encode(error.to_string()))?;
         Ok(Encoding {
             ids: encoding.get_ids().to_vec(),
             tokens: encoding.get_tokens().to_vec(),
@@ -116,11 +116,11 @@ impl Tokenizer {
     }
 
     /// Returns the ids of a text's tokens, which is faster than [`encode`](Self::encode).
-    pub(crate) fn ids(&self, text: &str) -> Result<Vec<u32>> {
+    pub(crate) fn ids(&self, text: &str) -> Result<Vec<u32>, InputError> {
         self.inner
             .encode_fast(text, false)
             .map(|encoding| encoding.get_ids().to_vec())
-            .map_err(|error| Error::Encode(error.to_string()))
+            .map_err(|error| InputError::Encode(error.to_string()))
     }
 
     /// Returns the ids with `[CLS]` before and `[SEP]` after them.
@@ -166,8 +166,8 @@ fn word_ids(found: &[Option<u32>]) -> Vec<u32> {
     found.iter().map(next).collect()
 }
 
-fn failure(path: &Path, reason: impl ToString) -> Error {
-    Error::Tokenizer { path: path.to_owned(), reason: reason.to_string() }
+fn failure(path: &Path, reason: impl ToString) -> InputError {
+    InputError::Tokenizer { path: path.to_owned(), reason: reason.to_string() }
 }
 
 /// Builds the equivalent of `DistilBertTokenizerFast` from a vocabulary and its optional settings.

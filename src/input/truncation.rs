@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::tokenizer::Tokenizer;
-use crate::error::{Error, Result};
+use crate::error::{InputError, Result};
 use crate::names::{ParseNameError, impl_serde_as_string, split_parameter};
 
 /// Handling of a text that has more tokens than the model's `max_position_embeddings`.
@@ -25,7 +25,7 @@ pub enum Truncation {
     /// [`Prediction::dropped_tokens`](crate::Prediction::dropped_tokens) counts them.
     #[default]
     Right,
-    /// Rejects the text with [`Error::TooManyTokens`].
+    /// Rejects the text with [`InputError::TooManyTokens`].
     Error,
     /// Classifies overlapping windows and averages their logits and scores, weighted by the number of text tokens in
     /// each window.
@@ -100,14 +100,14 @@ impl Tokenizer {
         ids: &[u32],
         limit: usize,
         truncation: Truncation,
-    ) -> Result<FittedText> {
+    ) -> Result<FittedText, InputError> {
         let tokens = ids.len() + self.special_tokens();
-        let too_many = || Error::TooManyTokens { row, tokens, limit };
+        let too_many = || InputError::TooManyTokens { row, tokens, limit };
         // If the special tokens alone exceed the limit, no truncation helps.
         let room = limit.checked_sub(self.special_tokens()).ok_or_else(too_many)?;
         let windows: Vec<&[u32]> = match truncation {
             Truncation::Windows { stride } if stride >= room => {
-                return Err(Error::Stride { stride, limit: room });
+                return Err(InputError::Stride { stride, limit: room });
             }
             Truncation::Windows { stride } => {
                 let step = room - stride;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
+use crate::error::{ConfigError, Error, Result};
 use crate::names::impl_names;
 
 /// Largest size in a configuration; products of two sizes fit in 64 bits.
@@ -81,13 +81,13 @@ impl Config {
     /// Reads `config.json`.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Json`], or [`Error::Config`] with the field at fault.
+    /// [`Error::Io`], [`ConfigError::Json`], or [`ConfigError::Field`] with the field at fault.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::from_json(&read_json_object(path)?)
+        Ok(Self::from_json(&read_json_object(path)?)?)
     }
 
-    fn from_json(json: &Map<String, Value>) -> Result<Self> {
+    fn from_json(json: &Map<String, Value>) -> Result<Self, ConfigError> {
         if let Some(found) = json.get("model_type")
             && found != "distilbert"
         {
@@ -107,7 +107,7 @@ impl Config {
             problem_type: problem_type(json)?,
         };
         if !config.dim.is_multiple_of(config.n_heads) {
-            return Err(Error::Config {
+            return Err(ConfigError::Field {
                 field: "n_heads",
                 expected: format!("a divisor of dim ({})", config.dim),
                 found: config.n_heads.to_string(),
@@ -134,16 +134,21 @@ impl Config {
 
 /// Reads a JSON file whose top level is an object.
 pub(crate) fn read_json_object(path: &Path) -> Result<Map<String, Value>> {
-    let text = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    serde_json::from_slice(&text)
-        .map_err(|error| Error::Json { path: path.to_owned(), reason: error.to_string() })
+    let text = std::fs::read(path).map_err(Error::reading(path))?;
+    serde_json::from_slice(&text).map_err(|error| {
+        ConfigError::Json { path: path.to_owned(), reason: error.to_string() }.into()
+    })
 }
 
-fn mismatch(field: &'static str, expected: &str, found: &Value) -> Error {
-    Error::Config { field, expected: expected.to_owned(), found: found.to_string() }
+fn mismatch(field: &'static str, expected: &str, found: &Value) -> ConfigError {
+    ConfigError::Field { field, expected: expected.to_owned(), found: found.to_string() }
 }
 
-fn size(json: &Map<String, Value>, field: &'static str, default: usize) -> Result<usize> {
+fn size(
+    json: &Map<String, Value>,
+    field: &'static str,
+    default: usize,
+) -> Result<usize, ConfigError> {
     let Some(value) = json.get(field) else {
         return Ok(default);
     };
@@ -154,7 +159,11 @@ fn size(json: &Map<String, Value>, field: &'static str, default: usize) -> Resul
         .ok_or_else(|| mismatch(field, &format!("a whole number from 1 to {LARGEST_SIZE}"), value))
 }
 
-fn boolean(json: &Map<String, Value>, field: &'static str, default: bool) -> Result<bool> {
+fn boolean(
+    json: &Map<String, Value>,
+    field: &'static str,
+    default: bool,
+) -> Result<bool, ConfigError> {
     match json.get(field) {
         None => Ok(default),
         Some(Value::Bool(value)) => Ok(*value),
@@ -162,7 +171,7 @@ fn boolean(json: &Map<String, Value>, field: &'static str, default: bool) -> Res
     }
 }
 
-fn activation(json: &Map<String, Value>) -> Result<Activation> {
+fn activation(json: &Map<String, Value>) -> Result<Activation, ConfigError> {
     match json.get("activation") {
         None => Ok(Activation::Gelu),
         Some(value) => match value.as_str() {
@@ -173,7 +182,7 @@ fn activation(json: &Map<String, Value>) -> Result<Activation> {
     }
 }
 
-fn pad_token_id(json: &Map<String, Value>) -> Result<u32> {
+fn pad_token_id(json: &Map<String, Value>) -> Result<u32, ConfigError> {
     match json.get("pad_token_id") {
         None | Some(Value::Null) => Ok(0),
         Some(value) => value
@@ -183,7 +192,7 @@ fn pad_token_id(json: &Map<String, Value>) -> Result<u32> {
     }
 }
 
-fn problem_type(json: &Map<String, Value>) -> Result<Option<ProblemType>> {
+fn problem_type(json: &Map<String, Value>) -> Result<Option<ProblemType>, ConfigError> {
     let Some(value) = json.get("problem_type").filter(|value| !value.is_null()) else {
         return Ok(None);
     };
@@ -205,7 +214,7 @@ fn problem_type(json: &Map<String, Value>) -> Result<Option<ProblemType>> {
 }
 
 /// Returns the labels in the order of their ids, `LABEL_0` and so on for a bare `num_labels`, or none.
-fn labels(json: &Map<String, Value>) -> Result<Vec<String>> {
+fn labels(json: &Map<String, Value>) -> Result<Vec<String>, ConfigError> {
     let labels = match json.get("id2label").filter(|value| !value.is_null()) {
         Some(value) => labels_by_id(value)?,
         None => match json.get("num_labels").filter(|value| !value.is_null()) {
@@ -229,7 +238,7 @@ pub(crate) fn generic_labels(count: usize) -> Vec<String> {
     (0..count).map(|id| format!("LABEL_{id}")).collect()
 }
 
-fn labels_by_id(value: &Value) -> Result<Vec<String>> {
+fn labels_by_id(value: &Value) -> Result<Vec<String>, ConfigError> {
     let wrong = || mismatch("id2label", "names for the ids 0, 1, 2 and so on", value);
     let by_id: BTreeMap<usize, String> = value
         .as_object()
@@ -245,7 +254,7 @@ fn labels_by_id(value: &Value) -> Result<Vec<String>> {
 }
 
 /// Checks that the entries of `label2id` agree with `id2label`.
-fn check_label2id(value: &Value, labels: &[String]) -> Result<()> {
+fn check_label2id(value: &Value, labels: &[String]) -> Result<(), ConfigError> {
     let agrees = value.as_object().is_some_and(|map| {
         map.iter().all(|(label, id)| {
             id.as_u64()
@@ -264,13 +273,13 @@ fn check_label2id(value: &Value, labels: &[String]) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn parse(json: &str) -> Result<Config> {
+    fn parse(json: &str) -> Result<Config, ConfigError> {
         Config::from_json(&serde_json::from_str(json).unwrap())
     }
 
     fn field_at_fault(json: &str) -> &'static str {
         match parse(json) {
-            Err(Error::Config { field, .. }) => field,
+            Err(ConfigError::Field { field, .. }) => field,
             other => panic!("expected a field at fault, got {other:?}"),
         }
     }

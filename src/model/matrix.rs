@@ -5,7 +5,7 @@ use std::ops::Range;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-use crate::error::{Error, Result};
+use crate::error::{CheckpointError, Error, Result};
 use crate::model::checkpoint::Region;
 
 /// Bytes read at once: enough to make system calls cheap, and few enough to stay in L2 until they are
@@ -69,7 +69,7 @@ impl<'a> Matrix<'a> {
     /// Reads rows as `f32`, straight into `to` if that is how they are stored.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] with the first value that is not finite; those of [`Region::read`].
+    /// [`CheckpointError::NotFinite`] with the first value that is not finite; those of [`Region::read`].
     pub fn read_rows(&self, rows: Range<usize>, to: &mut [f32]) -> Result<()> {
         let mut reader = self.reader(rows.clone());
         let mut row = rows.start;
@@ -127,9 +127,9 @@ impl<'a> Matrix<'a> {
         let (part, part_row) = self.part(row);
         let (name, index) = (part.name.clone(), part_row * self.inputs + index);
         if found.is_finite() {
-            Error::OutOfRange { name, index, found }
+            CheckpointError::OutOfRange { name, index, found }.into()
         } else {
-            Error::NotFinite { name, index, found }
+            CheckpointError::NotFinite { name, index, found }.into()
         }
     }
 }
@@ -163,7 +163,7 @@ impl<'a> RowReader<'a> {
     /// Reads a row as halves; `floats` is scratch space of the same length.
     ///
     /// # Errors
-    /// [`Error::OutOfRange`] with the first value that is too large for a half; those of
+    /// [`CheckpointError::OutOfRange`] with the first value that is too large for a half; those of
     /// [`read_row`](Self::read_row).
     pub fn read_halves(&mut self, row: usize, floats: &mut [f32], to: &mut [f16]) -> Result<()> {
         self.read_row(row, floats)?;
@@ -378,7 +378,7 @@ mod tests {
         let parts = vec![part("good", vec![0.0; 6]), part("bad", values)];
         let matrix = Matrix::stack(2, 3, parts);
         match matrix.read_rows(0..4, &mut [0.0; 12]).unwrap_err() {
-            Error::NotFinite { name, index: 4, found } => {
+            Error::Checkpoint(CheckpointError::NotFinite { name, index: 4, found }) => {
                 assert_eq!((name.as_str(), found), ("bad", f32::INFINITY));
             }
             other => panic!("{other}"),
@@ -388,7 +388,9 @@ mod tests {
         let values = Values { name: "short".to_owned(), data: Data::F32(region) };
         let matrix = Matrix::stack(1, 3, vec![values]);
         match matrix.reader(0..1).read_row(0, &mut [0.0; 3]).unwrap_err() {
-            Error::FileChanged { reason, .. } => assert!(reason.contains("`short`"), "{reason}"),
+            Error::Checkpoint(CheckpointError::FileChanged { reason, .. }) => {
+                assert!(reason.contains("`short`"), "{reason}")
+            }
             other => panic!("{other}"),
         }
     }

@@ -3,7 +3,7 @@
 //! A backend implements [`WeightStore`], which turns a [`Matrix`] into its own form (packed, halved, quantized,
 //! on a device), and gets the whole model with every matrix in that form. Small vectors stay `f32`.
 
-use crate::error::{Error, Result};
+use crate::error::{CheckpointError, ConfigError, Result};
 use crate::model::checkpoint::Checkpoint;
 use crate::model::config::{Config, generic_labels};
 use crate::model::matrix::{Data, Matrix, Values};
@@ -75,8 +75,8 @@ impl<M, T> Model<M, T> {
     /// A configuration without labels gets `LABEL_0`, `LABEL_1` and so on.
     ///
     /// # Errors
-    /// [`Error::FileChanged`] if a weight file was written to meanwhile; otherwise an error that names the tensor
-    /// or file at fault.
+    /// [`CheckpointError::FileChanged`] if a weight file was written to meanwhile; otherwise an error that names the
+    /// tensor or file at fault.
     pub fn load(
         config: Config,
         checkpoint: &Checkpoint,
@@ -112,19 +112,21 @@ impl<M, T> Model<M, T> {
 fn head_outputs(checkpoint: &Checkpoint, config: &Config) -> Result<usize> {
     let labels = config.id2label.len();
     match checkpoint.shape("classifier.weight") {
-        None => Err(Error::MissingTensor {
+        None => Err(CheckpointError::MissingTensor {
             name: "classifier.weight".to_owned(),
             expected: vec![labels.max(1), config.dim],
-        }),
+        }
+        .into()),
         Some(&[rows, _]) if rows == 0 || (labels != 0 && rows != labels) => {
-            Err(Error::LabelCount { labels, rows })
+            Err(ConfigError::LabelCount { labels, rows }.into())
         }
         Some(&[rows, _]) => Ok(rows),
-        Some(other) => Err(Error::TensorShape {
+        Some(other) => Err(CheckpointError::TensorShape {
             name: "classifier.weight".to_owned(),
             expected: vec![labels.max(1), config.dim],
             found: other.to_owned(),
-        }),
+        }
+        .into()),
     }
 }
 
@@ -222,7 +224,7 @@ impl<S: WeightStore> Loader<'_, S> {
 fn sinusoidal_positions(positions: usize, dim: usize) -> Result<Vec<f32>> {
     let mut table = Vec::new();
     let len = positions.checked_mul(dim).unwrap_or(usize::MAX);
-    table.try_reserve_exact(len).map_err(|_| Error::Config {
+    table.try_reserve_exact(len).map_err(|_| ConfigError::Field {
         field: "max_position_embeddings",
         expected: "a number of positions that fit in memory".to_owned(),
         found: positions.to_string(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use distilbert::{Classifier, Error, Precision, TokenBatch, convert, quantize};
+use distilbert::{CheckpointError, Classifier, Error, Precision, TokenBatch, convert, quantize};
 use tempfile::TempDir;
 
 use crate::{logits, small_batch};
@@ -127,7 +127,10 @@ fn check(model: &Model<'_>) {
                     assert!(valid.contains(&logits), "{precision}: neither content's logits");
                     loaded += 1;
                 }
-                Err(error @ (Error::FileChanged { .. } | Error::Checkpoint { .. })) => {
+                Err(
+                    error @ (Error::Checkpoint(CheckpointError::FileChanged { .. })
+                    | Error::Checkpoint(CheckpointError::Damaged { .. })),
+                ) => {
                     assert!(!error.to_string().contains('\n'), "{error}");
                     refused += 1;
                 }

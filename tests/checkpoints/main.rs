@@ -7,7 +7,9 @@ mod tensorflow;
 
 use std::path::{Path, PathBuf};
 
-use distilbert::{Classifier, Error, Precision, TokenBatch, convert, quantize};
+use distilbert::{
+    CheckpointError, Classifier, ConfigError, Error, Precision, TokenBatch, convert, quantize,
+};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -204,7 +206,7 @@ fn merges_shards_into_one_file() {
     assert!(!from.join("model.safetensors.index.json").exists());
     // Converting a folder into itself would overwrite the source.
     let error = convert(&shards, &shards, None).unwrap_err();
-    assert!(matches!(error, Error::Exists { .. }), "{error}");
+    assert!(matches!(error, Error::Checkpoint(CheckpointError::Exists { .. })), "{error}");
     assert_eq!(config(&shards), model.config);
 }
 
@@ -237,7 +239,9 @@ fn names_weight_too_large_for_f16() {
     values[37] = 1e6;
     *model.tensor(NAME) = Tensor::new(Dtype::F32, &[48, 32], &values);
     match error_of(&model, Precision::F16) {
-        Error::OutOfRange { name, index: 37, found: 1e6 } => assert_eq!(name, NAME),
+        Error::Checkpoint(CheckpointError::OutOfRange { name, index: 37, found: 1e6 }) => {
+            assert_eq!(name, NAME)
+        }
         other => panic!("{other}"),
     }
     converted(&model, Precision::F32);
@@ -247,7 +251,9 @@ fn names_weight_too_large_for_f16() {
     model.tensors.insert("vocab_projector.weight".to_owned(), extra);
     for dtype in [Precision::F16, Precision::Int8] {
         match error_of(&model, dtype) {
-            Error::NotFinite { name, index: 2, .. } => assert_eq!(name, "vocab_projector.weight"),
+            Error::Checkpoint(CheckpointError::NotFinite { name, index: 2, .. }) => {
+                assert_eq!(name, "vocab_projector.weight")
+            }
             other => panic!("{other}"),
         }
     }
@@ -263,14 +269,17 @@ fn rejects_unloadable_source_before_writing() {
         error
     };
     let missing = refused(&folder.path().join("nothing"));
-    assert!(matches!(missing, Error::NoModel { .. }), "{missing}");
+    assert!(matches!(missing, Error::Checkpoint(CheckpointError::NoModel { .. })), "{missing}");
     GeneratedModel::small().write(folder.path());
     std::fs::write(folder.path().join("config.json"), r#"{"model_type": "distilbert"}"#).unwrap();
     let bare = refused(folder.path());
-    assert!(matches!(bare, Error::TensorShape { .. }), "{bare}");
+    assert!(matches!(bare, Error::Checkpoint(CheckpointError::TensorShape { .. })), "{bare}");
     std::fs::write(folder.path().join("config.json"), r#"{"model_type": "bert"}"#).unwrap();
     let other = refused(folder.path());
-    assert!(matches!(other, Error::Config { field: "model_type", .. }), "{other}");
+    assert!(
+        matches!(other, Error::Config(ConfigError::Field { field: "model_type", .. })),
+        "{other}"
+    );
     std::fs::remove_file(folder.path().join("config.json")).unwrap();
     match refused(folder.path()) {
         Error::Io { path, .. } => assert!(path.ends_with("config.json")),
@@ -288,7 +297,7 @@ fn never_overwrites_existing_files() {
     for file in ["config.json", "model.safetensors", "vocab.txt"] {
         std::fs::write(to.join(file), "mine").unwrap();
         match convert(&from, &to, None).unwrap_err() {
-            Error::Exists { path } => assert_eq!(path, to.join(file)),
+            Error::Checkpoint(CheckpointError::Exists { path }) => assert_eq!(path, to.join(file)),
             other => panic!("{other}"),
         }
         assert_eq!(std::fs::read_dir(&to).unwrap().count(), 1);
@@ -298,7 +307,7 @@ fn never_overwrites_existing_files() {
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
     let error = convert(&from, file.join("out"), None).unwrap_err();
-    assert!(matches!(error, Error::Write { .. }), "{error}");
+    assert!(matches!(error, Error::Io { operation: "write", .. }), "{error}");
 }
 
 #[test]
@@ -311,7 +320,7 @@ fn incomplete_files_never_get_their_names() {
     std::fs::create_dir_all(to.join("model.safetensors.partial")).unwrap();
     let error = convert(&from, &to, None).unwrap_err();
     assert!(
-        matches!(&error, Error::Write { path, .. } if path.ends_with("model.safetensors")),
+        matches!(&error, Error::Io { operation: "write", path, .. } if path.ends_with("model.safetensors")),
         "{error}"
     );
     assert!(!to.join("model.safetensors").exists());
@@ -325,7 +334,10 @@ fn rejects_pickle_with_a_command_that_converts_it() {
         std::fs::write(folder.path().join(file), b"PK\x03\x04").unwrap();
         let error = Classifier::builder(folder.path()).build().err().unwrap();
         let message = error.to_string();
-        assert!(matches!(&error, Error::Pickle { path } if path.ends_with(file)), "{message}");
+        assert!(
+            matches!(&error, Error::Checkpoint(CheckpointError::Pickle { path }) if path.ends_with(file)),
+            "{message}"
+        );
         assert!(!message.contains('\n') && message.contains("save_pretrained"), "{message}");
         // Safetensors beside it take precedence.
         GeneratedModel::small().write(folder.path());
@@ -338,7 +350,9 @@ fn rejects_pickle_with_a_command_that_converts_it() {
 fn tensorflow_weights_name_the_missing_feature() {
     let error = Classifier::builder(tensorflow_model()).build().err().unwrap();
     let message = error.to_string();
-    assert!(matches!(&error, Error::TensorflowNotBuilt { path } if path.ends_with("tf_model.h5")));
+    assert!(
+        matches!(&error, Error::Checkpoint(CheckpointError::TensorflowNotBuilt { path }) if path.ends_with("tf_model.h5"))
+    );
     assert!(message.contains("`tensorflow`"), "{message}");
     // Its twin needs no feature.
     let (batch, _) = cases();

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use distilbert::{Classifier, Error, InstructionSet, Precision, convert};
+use distilbert::{CheckpointError, Classifier, Error, InstructionSet, Precision, convert};
 use hdf5_pure::FileBuilder;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -42,7 +42,7 @@ fn error_of(file: &[u8]) -> Error {
 #[track_caller]
 fn damage(file: &[u8]) -> String {
     match error_of(file) {
-        Error::Checkpoint { path, reason } => {
+        Error::Checkpoint(CheckpointError::Damaged { path, reason }) => {
             assert!(path.ends_with("tf_model.h5") && !reason.contains('\n'), "{reason}");
             reason
         }
@@ -122,7 +122,10 @@ fn safetensors_beside_it_take_precedence() {
     std::fs::write(twin.path().join("tf_model.h5"), "no HDF5").unwrap();
     assert!(open(twin.path()).is_ok());
     std::fs::remove_file(twin.path().join("model.safetensors")).unwrap();
-    assert!(matches!(open(twin.path()).err(), Some(Error::Checkpoint { .. })));
+    assert!(matches!(
+        open(twin.path()).err(),
+        Some(Error::Checkpoint(CheckpointError::Damaged { .. }))
+    ));
 }
 
 #[test]
@@ -255,7 +258,9 @@ fn names_tensor_missing_from_another_model() {
         file.create_dataset("kernel:0").with_f32_data(&[1.0; 4]).with_shape(&[4]);
     });
     match error_of(&other) {
-        Error::MissingTensor { name, .. } => assert_eq!(name, "classifier.weight"),
+        Error::Checkpoint(CheckpointError::MissingTensor { name, .. }) => {
+            assert_eq!(name, "classifier.weight")
+        }
         other => panic!("{other}"),
     }
 }
@@ -270,21 +275,21 @@ fn names_tensors_that_disagree_with_the_configuration() {
         open(folder.path()).err().unwrap()
     };
     match error_with("vocab_size", 91) {
-        Error::TensorShape { name, expected, found } => {
+        Error::Checkpoint(CheckpointError::TensorShape { name, expected, found }) => {
             assert_eq!((name.as_str(), expected, found), (WORDS, vec![91, 24], vec![90, 24]));
         }
         other => panic!("{other}"),
     }
     // The file stores 24 rows of 40; the error gives PyTorch's shape.
     match error_with("hidden_dim", 41) {
-        Error::TensorShape { name, expected, found } => {
+        Error::Checkpoint(CheckpointError::TensorShape { name, expected, found }) => {
             assert!(name.ends_with("layer.0.ffn.lin1.weight"), "{name}");
             assert_eq!((expected, found), (vec![41, 24], vec![40, 24]));
         }
         other => panic!("{other}"),
     }
     match error_with("n_layers", 3) {
-        Error::MissingTensor { name, .. } => {
+        Error::Checkpoint(CheckpointError::MissingTensor { name, .. }) => {
             assert!(name.starts_with("distilbert.transformer.layer.2."), "{name}");
         }
         other => panic!("{other}"),
@@ -300,7 +305,7 @@ fn names_tensor_with_nan() {
     for (tensor, index) in [(WORDS, 100), (KERNEL, 3 * 24 + 5)] {
         let value = &tensors[tensor].bytes[4 * index..][..4];
         match error_of(&with(value, &nan)) {
-            Error::NotFinite { name, index: found, .. } => {
+            Error::Checkpoint(CheckpointError::NotFinite { name, index: found, .. }) => {
                 assert!(tensor.ends_with(&name), "{name}");
                 assert_eq!(found, index);
             }
@@ -319,7 +324,7 @@ fn names_tensor_of_unsupported_type() {
     other_bias[16] = 128;
     for other in [big_endian, other_bias] {
         match error_of(&with(&float, &other)) {
-            Error::TensorDtype { name, .. } => assert_eq!(name, WORDS),
+            Error::Checkpoint(CheckpointError::TensorDtype { name, .. }) => assert_eq!(name, WORDS),
             other => panic!("{other}"),
         }
     }

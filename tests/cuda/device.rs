@@ -9,7 +9,7 @@
 //!     --config "target.'cfg(all())'.runner = 'compute-sanitizer --tool racecheck --error-exitcode 1'"
 //! ```
 
-use distilbert::{Device, Error, Precision, TokenBatch};
+use distilbert::{Device, DeviceError, Error, Precision, TokenBatch};
 use serde_json::Value;
 use tempfile::TempDir;
 use test_support::cuda::{
@@ -52,7 +52,11 @@ fn check_case(device: Device, case: &Value) -> bool {
     let built = builder(folder.path(), device).precision(Precision::F16).build();
     if !fits(&case["config"]) {
         let error = built.err().unwrap();
-        assert!(matches!(error, Error::CudaModel { .. }), "{}: {error}", case["name"]);
+        assert!(
+            matches!(error, Error::Device(DeviceError::CudaModel { .. })),
+            "{}: {error}",
+            case["name"]
+        );
         return false;
     }
     let classifier = built.unwrap();

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::thread;
 
-use distilbert::{Classifier, CudaDevice, Device, Error, Precision, TokenBatch, quantize};
+use distilbert::{
+    Classifier, CudaDevice, Device, DeviceError, Error, Precision, TokenBatch, quantize,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use test_support::counting::{Counting, allocations};
@@ -147,7 +149,10 @@ fn devices_are_listed() {
         assert_eq!(second.info().device, Device::Cuda(1));
         let missing =
             Classifier::builder(folder.path()).device(Device::Cuda(2)).build().err().unwrap();
-        assert!(matches!(missing, Error::NoCudaDevice { ordinal: 2, count: 2 }), "{missing}");
+        assert!(
+            matches!(missing, Error::Device(DeviceError::NoCudaDevice { ordinal: 2, count: 2 })),
+            "{missing}"
+        );
     });
 }
 
@@ -166,7 +171,7 @@ fn no_device() {
     on_stand_in("host::no_device", &[("STAND_IN_DEVICES", "0")], || {
         assert_eq!(CudaDevice::list().unwrap(), []);
         refused(small_model(&[]).path(), |error| {
-            matches!(error, Error::NoCudaDevice { ordinal: 0, count: 0 })
+            matches!(error, Error::Device(DeviceError::NoCudaDevice { ordinal: 0, count: 0 }))
         });
     });
 }
@@ -176,7 +181,10 @@ fn too_old_a_device() {
     on_stand_in("host::too_old_a_device", &[("STAND_IN_CAPABILITY", "7.5")], || {
         assert_eq!(CudaDevice::list().unwrap()[0].compute_capability, (7, 5));
         refused(small_model(&[]).path(), |error| {
-            matches!(error, Error::CudaCapability { found: (7, 5), needed: (8, 0), .. })
+            matches!(
+                error,
+                Error::Device(DeviceError::CudaCapability { found: (7, 5), needed: (8, 0), .. })
+            )
         });
     });
 }
@@ -186,7 +194,7 @@ fn too_old_a_driver() {
     on_stand_in("host::too_old_a_driver", &[("STAND_IN_DRIVER_VERSION", "11080")], || {
         refused(
             small_model(&[]).path(),
-            |error| matches!(error, Error::CudaDriver { reason } if reason.contains("11.8")),
+            |error| matches!(error, Error::Device(DeviceError::CudaDriver { reason }) if reason.contains("11.8")),
         );
     });
 }
@@ -196,7 +204,7 @@ fn too_little_memory() {
     on_stand_in("host::too_little_memory", &[("STAND_IN_MEMORY", "1000000")], || {
         refused(
             small_model(&[]).path(),
-            |error| matches!(error, Error::CudaMemory { needed, free } if needed > free && *free < 1_000_000),
+            |error| matches!(error, Error::Device(DeviceError::CudaMemory { needed, free }) if needed > free && *free < 1_000_000),
         );
     });
 }
@@ -227,14 +235,17 @@ fn a_model_or_precision_without_kernels() {
         for (changes, named) in fields {
             refused(
                 small_model(changes).path(),
-                |error| matches!(error, Error::CudaModel { field, .. } if *field == named),
+                |error| matches!(error, Error::Device(DeviceError::CudaModel { field, .. }) if *field == named),
             );
         }
         // Only rounding to bytes has a limit.
         let wide = small_model(&[("hidden_dim", 4160.into())]);
         let error =
             builder(wide.path(), STAND_IN).precision(Precision::Int8).build().err().unwrap();
-        assert!(matches!(error, Error::CudaModel { field: "hidden_dim", .. }), "{error}");
+        assert!(
+            matches!(error, Error::Device(DeviceError::CudaModel { field: "hidden_dim", .. })),
+            "{error}"
+        );
         let expected = logits(&cpu(wide.path(), Precision::F32), &[[7, 8, 9]]);
         let found = logits(&gpu(wide.path(), STAND_IN, Precision::F16), &[[7, 8, 9]]);
         assert_close(&found, &expected, TOLERANCE);
@@ -242,7 +253,13 @@ fn a_model_or_precision_without_kernels() {
         let folder = small_model(&[]);
         let error =
             builder(folder.path(), STAND_IN).precision(Precision::F32).build().err().unwrap();
-        assert!(matches!(error, Error::CudaPrecision { requested: Precision::F32 }), "{error}");
+        assert!(
+            matches!(
+                error,
+                Error::Device(DeviceError::CudaPrecision { requested: Precision::F32 })
+            ),
+            "{error}"
+        );
         let automatic = Classifier::builder(folder.path()).device(Device::Auto);
         assert_eq!(automatic.clone().build().unwrap().info().device, Device::Cuda(0));
         let exact = automatic.precision(Precision::F32).build().unwrap();
@@ -257,5 +274,7 @@ fn no_driver() {
         println!("skipped: this machine has an NVIDIA driver");
         return;
     }
-    refused(small_model(&[]).path(), |error| matches!(error, Error::CudaDriver { .. }));
+    refused(small_model(&[]).path(), |error| {
+        matches!(error, Error::Device(DeviceError::CudaDriver { .. }))
+    });
 }

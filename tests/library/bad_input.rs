@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use distilbert::{Classifier, Error, InstructionSet, TokenBatch};
+use distilbert::{
+    CheckpointError, Classifier, ConfigError, DeviceError, Error, InputError, InstructionSet,
+    TokenBatch,
+};
 use safetensors::Dtype;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -62,7 +65,7 @@ macro_rules! assert_matches {
 
 #[test]
 fn a_folder_that_is_not_there() {
-    assert_matches!(open(Path::new("no/such/model")).err(), Some(Error::NoModel { path }) if path.ends_with("no/such/model"));
+    assert_matches!(open(Path::new("no/such/model")).err(), Some(Error::Checkpoint(CheckpointError::NoModel { path })) if path.ends_with("no/such/model"));
     let folder = TempDir::new().unwrap();
     assert_matches!(open(folder.path()).err(), Some(Error::Io { path, .. }) if path.ends_with("config.json"));
     let missing = |file: &'static str| {
@@ -79,10 +82,13 @@ fn a_truncated_weight_file() {
     GeneratedModel::small().write(folder.path());
     let whole = std::fs::read(folder.path().join("model.safetensors")).unwrap();
     for len in [0, 1, 7, 8, 9, 100, whole.len() / 2, whole.len() - 1] {
-        assert_matches!(error_of_weights(&whole[..len]), Error::Checkpoint { .. });
+        assert_matches!(
+            error_of_weights(&whole[..len]),
+            Error::Checkpoint(CheckpointError::Damaged { .. })
+        );
     }
     let longer = [whole.as_slice(), &[0; 4]].concat();
-    assert_matches!(error_of_weights(&longer), Error::Checkpoint { .. });
+    assert_matches!(error_of_weights(&longer), Error::Checkpoint(CheckpointError::Damaged { .. }));
 }
 
 #[test]
@@ -93,18 +99,36 @@ fn a_header_that_lies() {
         bytes
     };
     for length in [3, 100, 1 << 40, u64::MAX] {
-        assert_matches!(error_of_weights(&lying(length)), Error::Checkpoint { .. });
+        assert_matches!(
+            error_of_weights(&lying(length)),
+            Error::Checkpoint(CheckpointError::Damaged { .. })
+        );
     }
     let overlapping = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}"#;
-    assert_matches!(error_of_weights(&weight_file(overlapping, 12)), Error::Checkpoint { .. });
+    assert_matches!(
+        error_of_weights(&weight_file(overlapping, 12)),
+        Error::Checkpoint(CheckpointError::Damaged { .. })
+    );
     let too_short = r#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#;
-    assert_matches!(error_of_weights(&weight_file(too_short, 8)), Error::Checkpoint { .. });
+    assert_matches!(
+        error_of_weights(&weight_file(too_short, 8)),
+        Error::Checkpoint(CheckpointError::Damaged { .. })
+    );
     let overflowing =
         r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296,4],"data_offsets":[0,8]}}"#;
-    assert_matches!(error_of_weights(&weight_file(overflowing, 8)), Error::Checkpoint { .. });
+    assert_matches!(
+        error_of_weights(&weight_file(overflowing, 8)),
+        Error::Checkpoint(CheckpointError::Damaged { .. })
+    );
     let backwards = r#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#;
-    assert_matches!(error_of_weights(&weight_file(backwards, 8)), Error::Checkpoint { .. });
-    assert_matches!(error_of_weights(&weight_file("not json", 8)), Error::Checkpoint { .. });
+    assert_matches!(
+        error_of_weights(&weight_file(backwards, 8)),
+        Error::Checkpoint(CheckpointError::Damaged { .. })
+    );
+    assert_matches!(
+        error_of_weights(&weight_file("not json", 8)),
+        Error::Checkpoint(CheckpointError::Damaged { .. })
+    );
 }
 
 #[test]
@@ -116,24 +140,24 @@ fn tensors_that_are_missing_or_misshaped_are_named() {
         "{missing}"
     );
     let transposed = error_of_tensors(|model| model.tensor(name).shape = vec![48, 32]);
-    assert_matches!(transposed, Error::TensorShape { name: found, expected, found: shape }
+    assert_matches!(transposed, Error::Checkpoint(CheckpointError::TensorShape { name: found, expected, found: shape })
         if found.ends_with(name) && *expected == [32, 48] && *shape == [48, 32]);
     for head in ["classifier.weight", "pre_classifier.bias"] {
         let missing = error_of_tensors(|model| drop(model.tensors.remove(head)));
-        assert_matches!(missing, Error::MissingTensor { name, .. } if name == head);
+        assert_matches!(missing, Error::Checkpoint(CheckpointError::MissingTensor { name, .. }) if name == head);
     }
     let flat = error_of_tensors(|model| model.tensor("classifier.weight").shape = vec![224]);
-    assert_matches!(flat, Error::TensorShape { name, .. } if name == "classifier.weight");
+    assert_matches!(flat, Error::Checkpoint(CheckpointError::TensorShape { name, .. }) if name == "classifier.weight");
     let empty = error_of_tensors(|model| {
         *model.tensor("classifier.weight") = Tensor::new(Dtype::F32, &[0, 32], &[]);
     });
-    assert_matches!(empty, Error::LabelCount { labels: 7, rows: 0 });
+    assert_matches!(empty, Error::Config(ConfigError::LabelCount { labels: 7, rows: 0 }));
 }
 
 #[test]
 fn types_that_weights_cannot_have_are_named() {
     let error = error_of_tensors(|model| model.tensor("classifier.bias").dtype = Dtype::I32);
-    assert_matches!(error, Error::TensorDtype { name, found } if name == "classifier.bias" && found == "I32");
+    assert_matches!(error, Error::Checkpoint(CheckpointError::TensorDtype { name, found }) if name == "classifier.bias" && found == "I32");
 }
 
 #[test]
@@ -146,31 +170,46 @@ fn weights_that_are_not_finite_are_named() {
                 values[77] = value;
                 *tensor = Tensor::new(dtype, &tensor.shape, &values);
             });
-            assert_matches!(error, Error::NotFinite { name, index: 77, .. } if name.ends_with("layer.0.attention.k_lin.weight"));
+            assert_matches!(error, Error::Checkpoint(CheckpointError::NotFinite { name, index: 77, .. }) if name.ends_with("layer.0.attention.k_lin.weight"));
         }
     }
 }
 
 #[test]
 fn configurations_that_no_model_can_have() {
-    assert_matches!(error_of_config("n_heads", json!(5)), Error::Config { field: "n_heads", .. });
-    assert_matches!(error_of_config("n_layers", json!(0)), Error::Config { field: "n_layers", .. });
-    assert_matches!(error_of_config("dim", json!(1u64 << 40)), Error::Config { field: "dim", .. });
-    assert_matches!(error_of_config("dim", json!(1 << 20)), Error::TensorShape { .. });
-    assert_matches!(error_of_config("n_layers", json!(1 << 24)), Error::MissingTensor { .. });
+    assert_matches!(
+        error_of_config("n_heads", json!(5)),
+        Error::Config(ConfigError::Field { field: "n_heads", .. })
+    );
+    assert_matches!(
+        error_of_config("n_layers", json!(0)),
+        Error::Config(ConfigError::Field { field: "n_layers", .. })
+    );
+    assert_matches!(
+        error_of_config("dim", json!(1u64 << 40)),
+        Error::Config(ConfigError::Field { field: "dim", .. })
+    );
+    assert_matches!(
+        error_of_config("dim", json!(1 << 20)),
+        Error::Checkpoint(CheckpointError::TensorShape { .. })
+    );
+    assert_matches!(
+        error_of_config("n_layers", json!(1 << 24)),
+        Error::Checkpoint(CheckpointError::MissingTensor { .. })
+    );
     assert_matches!(
         error_of_config("model_type", json!("bert")),
-        Error::Config { field: "model_type", .. }
+        Error::Config(ConfigError::Field { field: "model_type", .. })
     );
     let two_labels = json!({"0": "good", "1": "bad"});
     assert_matches!(
         error_of_config("id2label", two_labels),
-        Error::LabelCount { labels: 2, rows: 7 }
+        Error::Config(ConfigError::LabelCount { labels: 2, rows: 7 })
     );
     let broken = error_of(&GeneratedModel::small(), |folder| {
         std::fs::write(folder.join("config.json"), "{\"dim\": 3").unwrap();
     });
-    assert_matches!(broken, Error::Json { path, .. } if path.ends_with("config.json"));
+    assert_matches!(broken, Error::Config(ConfigError::Json { path, .. }) if path.ends_with("config.json"));
 }
 
 #[test]
@@ -197,7 +236,7 @@ fn shards_that_are_missing_or_lead_elsewhere() {
         let write = |folder: &Path| {
             std::fs::write(folder.join("model.safetensors.index.json"), index).unwrap();
         };
-        assert_matches!(sharded(&write), Error::Json { .. });
+        assert_matches!(sharded(&write), Error::Config(ConfigError::Json { .. }));
     }
 }
 
@@ -205,36 +244,48 @@ fn shards_that_are_missing_or_lead_elsewhere() {
 fn batches_that_the_model_cannot_take() {
     let classifier = open(&bundled_model()).unwrap();
     let none: [&[u32]; 0] = [];
-    assert_matches!(TokenBatch::from_rows(&none), Err(Error::EmptyBatch));
-    assert_matches!(classifier.logits(&TokenBatch::default()), Err(Error::EmptyBatch));
-    assert_matches!(TokenBatch::from_rows(&[vec![101], vec![]]), Err(Error::EmptyRow { row: 1 }));
+    assert_matches!(TokenBatch::from_rows(&none), Err(Error::Input(InputError::EmptyBatch)));
+    assert_matches!(
+        classifier.logits(&TokenBatch::default()),
+        Err(Error::Input(InputError::EmptyBatch))
+    );
+    assert_matches!(
+        TokenBatch::from_rows(&[vec![101], vec![]]),
+        Err(Error::Input(InputError::EmptyRow { row: 1 }))
+    );
     let logits =
         |row: Vec<u32>| classifier.logits(&TokenBatch::from_rows(&[vec![101], row]).unwrap());
     assert_matches!(
         logits(vec![30522]),
-        Err(Error::TokenId { row: 1, id: 30522, vocab_size: 30522 })
+        Err(Error::Input(InputError::TokenId { row: 1, id: 30522, vocab_size: 30522 }))
     );
-    assert_matches!(logits(vec![u32::MAX]), Err(Error::TokenId { row: 1, .. }));
+    assert_matches!(logits(vec![u32::MAX]), Err(Error::Input(InputError::TokenId { row: 1, .. })));
     assert_matches!(
         logits(vec![5; 513]),
-        Err(Error::TooManyTokens { row: 1, tokens: 513, limit: 512 })
+        Err(Error::Input(InputError::TooManyTokens { row: 1, tokens: 513, limit: 512 }))
     );
     let padded = TokenBatch::from_padded;
-    assert_matches!(padded(&[], &[], 4), Err(Error::EmptyBatch));
+    assert_matches!(padded(&[], &[], 4), Err(Error::Input(InputError::EmptyBatch)));
     assert_matches!(
         padded(&[1, 2, 3], &[1, 1, 1], 2),
-        Err(Error::PaddedShape { ids: 3, mask: 3, len: 2 })
+        Err(Error::Input(InputError::PaddedShape { ids: 3, mask: 3, len: 2 }))
     );
-    assert_matches!(padded(&[1, 2], &[1, 1, 1], 2), Err(Error::PaddedShape { .. }));
-    assert_matches!(padded(&[1], &[1], 0), Err(Error::PaddedShape { .. }));
+    assert_matches!(
+        padded(&[1, 2], &[1, 1, 1], 2),
+        Err(Error::Input(InputError::PaddedShape { .. }))
+    );
+    assert_matches!(padded(&[1], &[1], 0), Err(Error::Input(InputError::PaddedShape { .. })));
     assert_matches!(
         padded(&[1, 2], &[1, 2], 2),
-        Err(Error::MaskValue { row: 0, position: 1, found: 2 })
+        Err(Error::Input(InputError::MaskValue { row: 0, position: 1, found: 2 }))
     );
-    assert_matches!(padded(&[1, 2, 0, 0], &[1, 1, 0, 0], 2), Err(Error::MaskedRow { row: 1 }));
+    assert_matches!(
+        padded(&[1, 2, 0, 0], &[1, 1, 0, 0], 2),
+        Err(Error::Input(InputError::MaskedRow { row: 1 }))
+    );
     assert_matches!(
         padded(&[0, 1, 2, 3], &[1, 1, 0, 1], 2),
-        Err(Error::MaskedFirstToken { row: 1 })
+        Err(Error::Input(InputError::MaskedFirstToken { row: 1 }))
     );
     // Masked tokens count for the position of what follows, as they do in Hugging Face.
     let far: Vec<u32> =
@@ -242,13 +293,13 @@ fn batches_that_the_model_cannot_take() {
     let far = padded(&[7; 600], &far, 600).unwrap();
     assert_matches!(
         classifier.logits(&far),
-        Err(Error::TooManyTokens { row: 0, tokens: 600, limit: 512 })
+        Err(Error::Input(InputError::TooManyTokens { row: 0, tokens: 600, limit: 512 }))
     );
 }
 
 #[test]
 fn instruction_sets_that_are_not_there() {
-    assert_matches!("mmx".parse::<InstructionSet>(), Err(Error::InstructionSet { requested, .. }) if requested == "mmx");
+    assert_matches!("mmx".parse::<InstructionSet>(), Err(Error::Device(DeviceError::InstructionSet { requested, .. })) if requested == "mmx");
     for set in InstructionSet::ALL {
         assert_eq!(set.to_string().parse::<InstructionSet>().unwrap(), set);
         let chosen = InstructionSet::choose(Some(set));
@@ -303,20 +354,23 @@ mod text {
         let long = "word ".repeat(511);
         assert_matches!(
             classify(Truncation::Error, &long),
-            Err(Error::TooManyTokens { row: 0, tokens: 513, limit: 512 })
+            Err(Error::Input(InputError::TooManyTokens { row: 0, tokens: 513, limit: 512 }))
         );
         assert!(classify(Truncation::Error, &"word ".repeat(510)).is_ok());
         assert_eq!(classify(Truncation::Right, &long).unwrap().dropped_tokens(), 1);
         assert!(classify(Truncation::Windows { stride: 509 }, &long).is_ok());
         let stride = classify(Truncation::Windows { stride: 510 }, "short");
-        assert_matches!(stride, Err(Error::Stride { stride: 510, limit: 510 }));
+        assert_matches!(stride, Err(Error::Input(InputError::Stride { stride: 510, limit: 510 })));
     }
 
     #[test]
     fn no_text_and_very_long_texts() {
         let classifier = open(&bundled_model()).unwrap();
         let none: [&str; 0] = [];
-        assert_matches!(classifier.classify_batch(&none), Err(Error::EmptyBatch));
+        assert_matches!(
+            classifier.classify_batch(&none),
+            Err(Error::Input(InputError::EmptyBatch))
+        );
         assert!(classifier.classify("").is_ok());
         for unit in ["word ", "\u{1F600}", "\0", "x"] {
             let long = unit.repeat(10_000_000 / unit.len());
@@ -331,17 +385,17 @@ mod text {
                 std::fs::write(folder.join("vocab.txt"), content).unwrap();
             })
         };
-        assert_matches!(vocabulary("[PAD]\n[SEP]\nword"), Error::Tokenizer { reason, .. } if reason.contains("[CLS]"));
-        assert_matches!(vocabulary(""), Error::Tokenizer { .. });
+        assert_matches!(vocabulary("[PAD]\n[SEP]\nword"), Error::Input(InputError::Tokenizer { reason, .. }) if reason.contains("[CLS]"));
+        assert_matches!(vocabulary(""), Error::Input(InputError::Tokenizer { .. }));
         let missing = error_of(&GeneratedModel::small(), |folder| {
             std::fs::remove_file(folder.join("vocab.txt")).unwrap();
         });
-        assert_matches!(missing, Error::Tokenizer { .. });
+        assert_matches!(missing, Error::Input(InputError::Tokenizer { .. }));
         for content in ["", "{}", "[1]", "{\"model\": 3}"] {
             let damaged = error_of(&GeneratedModel::small(), |folder| {
                 std::fs::write(folder.join("tokenizer.json"), content).unwrap();
             });
-            assert_matches!(damaged, Error::Tokenizer { path, .. } if path.ends_with("tokenizer.json"));
+            assert_matches!(damaged, Error::Input(InputError::Tokenizer { path, .. }) if path.ends_with("tokenizer.json"));
         }
     }
 }

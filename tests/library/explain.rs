@@ -2,7 +2,9 @@
 //! whatever the batch and the number of threads.
 
 use distilbert::explain::{ExplainOptions, Explanation, Method, Objective, Target};
-use distilbert::{Classifier, Error, InstructionSet, Precision, TokenBatch};
+use distilbert::{
+    Classifier, Error, ExplainError, InputError, InstructionSet, Precision, TokenBatch,
+};
 use safetensors::Dtype;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -183,11 +185,14 @@ fn attention_weights_are_shares_of_one() {
         }
         assert!((attention.rollout().iter().sum::<f32>() - 1.0).abs() < 1e-5);
         let error = explanation.by_word(&attention.rollout()[1..]).unwrap_err();
-        assert!(matches!(error, Error::TokenValueCount { .. }), "{error}");
+        assert!(matches!(error, Error::Explain(ExplainError::TokenValueCount { .. })), "{error}");
         for (layer, head) in [(6, 0), (0, 12)] {
             let error = attention.head(layer, head).unwrap_err();
             assert!(
-                matches!(error, Error::NoAttentionHead { layers: 6, heads: 12, .. }),
+                matches!(
+                    error,
+                    Error::Explain(ExplainError::NoAttentionHead { layers: 6, heads: 12, .. })
+                ),
                 "{error}"
             );
         }
@@ -353,27 +358,33 @@ fn what_cannot_be_explained_is_refused() {
     };
     let target = |target| ExplainOptions::default().target(target);
     match refused(&classifier, &target(Target::label("joy"))) {
-        Error::UnknownLabel { requested, labels } => {
+        Error::Explain(ExplainError::UnknownLabel { requested, labels }) => {
             assert_eq!(requested, "joy");
             assert_eq!(labels, classifier.labels());
         }
         other => panic!("{other}"),
     }
     let error = refused(&classifier, &target(Target::against("fear", "joy")));
-    assert!(matches!(error, Error::UnknownLabel { .. }), "{error}");
+    assert!(matches!(error, Error::Explain(ExplainError::UnknownLabel { .. })), "{error}");
     let error = refused(&classifier, &target(Target::against("fear", "fear")));
-    assert!(matches!(error, Error::SameLabel { .. }), "{error}");
+    assert!(matches!(error, Error::Explain(ExplainError::SameLabel { .. })), "{error}");
     let error = refused(
         &classifier,
         &ExplainOptions::default().method(Method::IntegratedGradients { steps: 0 }),
     );
-    assert!(matches!(error, Error::NoSteps), "{error}");
+    assert!(matches!(error, Error::Explain(ExplainError::NoSteps)), "{error}");
     let int8 = Classifier::builder(bundled_model()).precision(Precision::Int8).build().unwrap();
     let error = refused(&int8, &ExplainOptions::default());
-    assert!(matches!(error, Error::NoBackwardPass { found: Precision::Int8, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            Error::Explain(ExplainError::NoBackwardPass { found: Precision::Int8, .. })
+        ),
+        "{error}"
+    );
     let wrong = TokenBatch::from_rows(&[[101, 99_999, 102]]).unwrap();
     let error = classifier.explain_tokens(&wrong, &ExplainOptions::default()).unwrap_err();
-    assert!(matches!(error, Error::TokenId { id: 99_999, .. }), "{error}");
+    assert!(matches!(error, Error::Input(InputError::TokenId { id: 99_999, .. })), "{error}");
 
     let folder = TempDir::new().unwrap();
     let mut config = GeneratedModel::small().config;
@@ -384,10 +395,13 @@ fn what_cannot_be_explained_is_refused() {
     let batch = TokenBatch::from_rows(&[[1, 7, 2]]).unwrap();
     let explain = |options: ExplainOptions| regression.explain_tokens(&batch, &options);
     let error = explain(ExplainOptions::default().objective(Objective::Probability)).unwrap_err();
-    assert!(matches!(error, Error::NoProbability), "{error}");
+    assert!(matches!(error, Error::Explain(ExplainError::NoProbability)), "{error}");
     let steps = Method::IntegratedGradients { steps: 1 };
     let error = explain(ExplainOptions::default().method(steps)).unwrap_err();
-    assert!(matches!(error, Error::TokenId { id: 500, .. }), "a [PAD] that is not there: {error}");
+    assert!(
+        matches!(error, Error::Input(InputError::TokenId { id: 500, .. })),
+        "a [PAD] that is not there: {error}"
+    );
     let explanation = explain(ExplainOptions::default()).unwrap().remove(0);
     assert_eq!((explanation.target(), explanation.score()), ("value", explanation.logit()));
 }
@@ -498,10 +512,19 @@ mod text {
         assert_eq!(cut.tokens().len(), 512);
         assert!(cut.prediction().truncated());
         let error = explain(Truncation::Error, &text).unwrap_err();
-        assert!(matches!(error, Error::TooManyTokens { limit: 512, .. }), "{error}");
+        assert!(
+            matches!(error, Error::Input(InputError::TooManyTokens { limit: 512, .. })),
+            "{error}"
+        );
         let windows = Truncation::Windows { stride: 50 };
         let error = explain(windows, &text).unwrap_err();
-        assert!(matches!(error, Error::ManyWindows { tokens: 702, limit: 512, .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                Error::Explain(ExplainError::ManyWindows { tokens: 702, limit: 512, .. })
+            ),
+            "{error}"
+        );
         assert_eq!(
             explain(windows, "short").unwrap(),
             explain(Truncation::Right, "short").unwrap()

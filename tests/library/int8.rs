@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use distilbert::{Classifier, Error, InstructionSet, Precision, TokenBatch, quantize};
+use distilbert::{
+    CheckpointError, Classifier, Error, InstructionSet, Precision, TokenBatch, quantize,
+};
 use safetensors::Dtype;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -100,7 +102,7 @@ fn what_holds_weights_already_is_left_alone() {
     let folder = TempDir::new().unwrap();
     GeneratedModel::small().write(folder.path());
     let error = quantize(folder.path(), folder.path()).unwrap_err();
-    assert!(matches!(error, Error::Exists { .. }), "{error}");
+    assert!(matches!(error, Error::Checkpoint(CheckpointError::Exists { .. })), "{error}");
 }
 
 #[test]
@@ -108,12 +110,15 @@ fn a_source_that_cannot_be_loaded_is_refused_before_anything_is_written() {
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("out");
     let missing = quantize(folder.path().join("nothing"), &out).unwrap_err();
-    assert!(matches!(missing, Error::NoModel { .. }), "{missing}");
+    assert!(matches!(missing, Error::Checkpoint(CheckpointError::NoModel { .. })), "{missing}");
     let mut model = GeneratedModel::small();
     model.tensors.remove("classifier.bias");
     model.write(folder.path());
     let damaged = quantize(folder.path(), &out).unwrap_err();
-    assert!(matches!(damaged, Error::MissingTensor { .. }), "{damaged}");
+    assert!(
+        matches!(damaged, Error::Checkpoint(CheckpointError::MissingTensor { .. })),
+        "{damaged}"
+    );
     assert!(!out.exists());
 }
 
@@ -140,25 +145,27 @@ fn damaged_copies_name_the_tensor_at_fault() {
     bytes[40] = 100;
     let too_large = Tensor { dtype: Dtype::I8, shape: vec![32, 32], bytes };
     match error_with(WEIGHT, Some(too_large)) {
-        Error::OutOfRange { name, index: 40, found: 100.0 } => assert_eq!(name, WEIGHT),
+        Error::Checkpoint(CheckpointError::OutOfRange { name, index: 40, found: 100.0 }) => {
+            assert_eq!(name, WEIGHT)
+        }
         other => panic!("{other}"),
     }
     match error_with(SCALE, None) {
-        Error::MissingTensor { name, .. } => assert_eq!(name, SCALE),
+        Error::Checkpoint(CheckpointError::MissingTensor { name, .. }) => assert_eq!(name, SCALE),
         other => panic!("{other}"),
     }
     match error_with(SCALE, Some(Tensor::new(Dtype::F32, &[31], &[1.0; 31]))) {
-        Error::TensorShape { name, .. } => assert_eq!(name, SCALE),
+        Error::Checkpoint(CheckpointError::TensorShape { name, .. }) => assert_eq!(name, SCALE),
         other => panic!("{other}"),
     }
     match error_with(SCALE, Some(Tensor::new(Dtype::F32, &[32], &[f32::NAN; 32]))) {
-        Error::NotFinite { name, .. } => assert_eq!(name, SCALE),
+        Error::Checkpoint(CheckpointError::NotFinite { name, .. }) => assert_eq!(name, SCALE),
         other => panic!("{other}"),
     }
     let norm = "transformer.layer.0.sa_layer_norm.weight";
     let integers = Tensor { dtype: Dtype::I8, shape: vec![32], bytes: vec![1; 32] };
     match error_with(norm, Some(integers)) {
-        Error::TensorDtype { name, .. } => assert_eq!(name, norm),
+        Error::Checkpoint(CheckpointError::TensorDtype { name, .. }) => assert_eq!(name, norm),
         other => panic!("{other}"),
     }
 }

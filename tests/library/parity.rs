@@ -1,7 +1,7 @@
 //! Logits and token ids are Hugging Face's: goldens made by Transformers in float64, on every
 //! instruction set that this machine has.
 
-use distilbert::{Classifier, Error, Precision, TokenBatch};
+use distilbert::{CheckpointError, Classifier, Error, Precision, TokenBatch};
 use safetensors::Dtype;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -124,7 +124,7 @@ fn weights_that_f16_cannot_express_are_named() {
     model.write(folder.path());
     assert!(Classifier::builder(folder.path()).build().is_ok());
     match Classifier::builder(folder.path()).precision(Precision::F16).build().err() {
-        Some(Error::OutOfRange { name, index: 33, found: 1e5 }) => {
+        Some(Error::Checkpoint(CheckpointError::OutOfRange { name, index: 33, found: 1e5 })) => {
             assert_eq!(name, "transformer.layer.1.attention.v_lin.weight");
         }
         other => panic!("{other:?}"),

@@ -5,7 +5,7 @@
 use distilbert::explain::{
     ExplainOptions, Explanation, Method, Order, PerturbOptions, Replacement, Target,
 };
-use distilbert::{Classifier, Error, Precision, Prediction, TokenBatch};
+use distilbert::{Classifier, Error, ExplainError, Precision, Prediction, TokenBatch};
 use serde_json::Value;
 use tempfile::TempDir;
 use test_support::generator::GeneratedModel;
@@ -239,17 +239,23 @@ fn what_cannot_be_perturbed_is_refused() {
     let explanation = classifier.explain("not bad", &ExplainOptions::default()).unwrap();
     let refused = |options: PerturbOptions| classifier.perturb(&explanation, &options).unwrap_err();
     let error = refused(PerturbOptions::default().steps(0));
-    assert!(matches!(error, Error::NoSteps), "{error}");
+    assert!(matches!(error, Error::Explain(ExplainError::NoSteps)), "{error}");
     let error = refused(PerturbOptions::default().relevances(vec![1.0; 3]));
-    assert!(matches!(error, Error::RelevanceCount { expected: 2, found: 3 }), "{error}");
+    assert!(
+        matches!(error, Error::Explain(ExplainError::RelevanceCount { expected: 2, found: 3 })),
+        "{error}"
+    );
 
     let folder = TempDir::new().unwrap();
     GeneratedModel::small().write(folder.path());
     let other = Classifier::builder(folder.path()).build().unwrap();
     let error = other.perturb(&explanation, &PerturbOptions::default()).unwrap_err();
-    assert!(matches!(error, Error::OtherModel { .. }), "{error}");
+    assert!(matches!(error, Error::Explain(ExplainError::OtherModel { .. })), "{error}");
     let own = other.explain("w7 w9", &ExplainOptions::default()).unwrap();
     let error = other.occlusion(&own, Replacement::Mask).unwrap_err();
-    assert!(matches!(error, Error::NoToken { ref token } if token == "[MASK]"), "{error}");
+    assert!(
+        matches!(error, Error::Explain(ExplainError::NoToken { ref token }) if token == "[MASK]"),
+        "{error}"
+    );
     assert_eq!(other.occlusion(&own, Replacement::Unk).unwrap().len(), 2);
 }

@@ -1,11 +1,11 @@
 //! What ends the program early, and the exit status that it ends with.
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{io, iter};
 
 use clap::error::ErrorKind;
 use clap::{Args, Command};
-use distilbert::Error;
+use distilbert::{CheckpointError, DeviceError, Error, ExplainError};
 
 use crate::table::input::STANDARD;
 
@@ -18,7 +18,7 @@ pub enum Failure {
     #[error("the bundled model is at none of {}: name a model folder with --model", list(.looked_at))]
     NoBundledModel { looked_at: Vec<PathBuf> },
 
-    #[error("{}{}", .0, hint(.0))]
+    #[error(transparent)]
     Library(#[from] Error),
 
     #[error(transparent)]
@@ -27,9 +27,9 @@ pub enum Failure {
     #[error("--html and --svg take one text, found {found}")]
     NotOneText { found: usize },
 
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("cannot read {}: {source}", name(path))]
+    #[error("cannot read {}", name(path))]
     File { path: PathBuf, source: io::Error },
 
     #[error("{} has no texts", name(path))]
@@ -77,10 +77,10 @@ pub enum Failure {
     #[error("{} is the input", path.display())]
     OutputIsInput { path: PathBuf },
 
-    #[error("cannot read standard input: {0}")]
+    #[error("cannot read standard input")]
     Input(#[source] io::Error),
 
-    #[error("cannot write the output: {0}")]
+    #[error("cannot write the output")]
     Output(#[source] io::Error),
 }
 
@@ -89,6 +89,18 @@ impl Failure {
     pub fn is_closed_output(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
+
+    /// Returns the error with its causes, and the option that helps.
+    pub fn message(&self) -> String {
+        let hint = if let Self::Library(error) = self { hint(error) } else { "" };
+        chain(self) + hint
+    }
+}
+
+/// Returns the messages of an error and of its causes: `message: cause`.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Ends the program over options of a command that do not go together.
@@ -99,16 +111,20 @@ pub fn end_over_usage<A: Args>(command: &'static str, message: &str) -> ! {
 /// The option or build that helps after an error of the library.
 fn hint(error: &Error) -> &'static str {
     match error {
-        Error::Exists { .. } => ": name another folder",
-        Error::Checkpoint { .. } => "; copy or download it again",
-        Error::OutOfRange { .. } => ": use --precision f32",
-        Error::NoProbability => ": use --objective logit",
-        Error::SameLabel { .. } => ": name two labels",
-        Error::NoToken { .. } => ": choose another --replacement",
-        Error::CudaModel { .. } => ": use --device cpu",
-        Error::CudaPrecision { .. } => ": use --precision f16 or int8, or --device cpu",
-        Error::CudaNotBuilt => ": build the program with --features cuda",
-        Error::TensorflowNotBuilt { .. } => ": build the program with --features tensorflow",
+        Error::Checkpoint(CheckpointError::Exists { .. }) => ": name another folder",
+        Error::Checkpoint(CheckpointError::Damaged { .. }) => "; copy or download it again",
+        Error::Checkpoint(CheckpointError::OutOfRange { .. }) => ": use --precision f32",
+        Error::Explain(ExplainError::NoProbability) => ": use --objective logit",
+        Error::Explain(ExplainError::SameLabel { .. }) => ": name two labels",
+        Error::Explain(ExplainError::NoToken { .. }) => ": choose another --replacement",
+        Error::Device(DeviceError::CudaModel { .. }) => ": use --device cpu",
+        Error::Device(DeviceError::CudaPrecision { .. }) => {
+            ": use --precision f16 or int8, or --device cpu"
+        }
+        Error::Device(DeviceError::CudaNotBuilt) => ": build the program with --features cuda",
+        Error::Checkpoint(CheckpointError::TensorflowNotBuilt { .. }) => {
+            ": build the program with --features tensorflow"
+        }
         _ => "",
     }
 }

@@ -58,7 +58,7 @@ fn main() -> ExitCode {
         // Whoever reads the output has enough: that is no fault.
         Err(failure) if failure.is_closed_output() => ExitCode::SUCCESS,
         Err(failure) => {
-            render::terminal::print_error(&failure);
+            render::terminal::print_error(failure.message());
             ExitCode::from(failure::EARLY)
         }
     }

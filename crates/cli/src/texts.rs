@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::str::Utf8Error;
 
-use distilbert::Error;
+use distilbert::{Error, ExplainError, InputError};
 use indicatif::ProgressBar;
 
 use crate::failure::Failure;
@@ -195,12 +195,14 @@ fn answer_halves<'t, A>(
 fn is_of_every_text(error: &Error) -> bool {
     matches!(
         error,
-        Error::Stride { .. }
-            | Error::NoBackwardPass { .. }
-            | Error::UnknownLabel { .. }
-            | Error::SameLabel { .. }
-            | Error::NoProbability
-            | Error::NoToken { .. }
+        Error::Input(InputError::Stride { .. })
+            | Error::Explain(
+                ExplainError::NoBackwardPass { .. }
+                    | ExplainError::UnknownLabel { .. }
+                    | ExplainError::SameLabel { .. }
+                    | ExplainError::NoProbability
+                    | ExplainError::NoToken { .. }
+            )
     )
 }
 
@@ -225,7 +227,9 @@ pub enum Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match error {
-            Error::TooManyTokens { tokens, limit, .. } => Self::TooLong { tokens, limit },
+            Error::Input(InputError::TooManyTokens { tokens, limit, .. }) => {
+                Self::TooLong { tokens, limit }
+            }
             other => Self::Library(other),
         }
     }

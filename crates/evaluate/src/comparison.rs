@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use distilbert::Classifier;
 use distilbert::explain::{
     ExplainOptions, Explanation, Faithfulness, Method, Objective, Order, Replacement,
 };
 use distilbert::random::SplitMix64;
+use distilbert::{Classifier, ExplainError, InputError};
 
 use crate::bootstrap::{Bootstrap, Estimate};
 use crate::error::{Error, Result};
@@ -332,8 +332,8 @@ fn explain(
 
 /// Replaces the row of an error, which is of a text on its own, by the text's place among all.
 fn in_row(mut error: distilbert::Error, place: usize) -> distilbert::Error {
-    if let distilbert::Error::TooManyTokens { row, .. }
-    | distilbert::Error::ManyWindows { row, .. } = &mut error
+    if let distilbert::Error::Input(InputError::TooManyTokens { row, .. })
+    | distilbert::Error::Explain(ExplainError::ManyWindows { row, .. }) = &mut error
     {
         *row = place;
     }

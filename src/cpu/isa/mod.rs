@@ -57,7 +57,7 @@ use self::neon::{Neon, Widening};
 use self::portable::Portable;
 pub(crate) use self::prefetch::prefetch;
 pub(crate) use self::tile::{Ahead, FLOAT_DEPTH_BLOCK, TileOutput, TileRows};
-use crate::error::{Error, Result};
+use crate::error::{DeviceError, Error, Result};
 
 /// The most lanes that a vector of any instruction set has.
 pub(crate) const MAX_LANES: usize = 16;
@@ -257,7 +257,7 @@ impl InstructionSet {
     /// What was asked for, else what `DISTILBERT_ISA` says, else the best that the machine has.
     ///
     /// # Errors
-    /// [`Error::InstructionSet`] for an unknown name or one that this machine lacks.
+    /// [`DeviceError::InstructionSet`] for an unknown name or one that this machine lacks.
     pub fn choose(requested: Option<Self>) -> Result<Self> {
         let requested = match (requested, std::env::var_os(Self::ENVIRONMENT)) {
             (Some(set), _) => set,
@@ -287,14 +287,14 @@ impl InstructionSet {
 
     /// The error that says that this machine lacks the set.
     pub(crate) fn missing(self) -> Error {
-        Error::InstructionSet {
+        Error::Device(DeviceError::InstructionSet {
             requested: self.name().to_owned(),
             reason: format!(
                 "it needs {}, and this machine has {}",
                 self.needs(),
                 list(&Self::detected())
             ),
-        }
+        })
     }
 }
 
@@ -308,9 +308,11 @@ impl FromStr for InstructionSet {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|set| set.name() == name).ok_or_else(|| Error::InstructionSet {
-            requested: name.to_owned(),
-            reason: format!("there is no such set; the names are {}", list(&Self::ALL)),
+        Self::ALL.into_iter().find(|set| set.name() == name).ok_or_else(|| {
+            Error::Device(DeviceError::InstructionSet {
+                requested: name.to_owned(),
+                reason: format!("there is no such set; the names are {}", list(&Self::ALL)),
+            })
         })
     }
 }

@@ -18,7 +18,7 @@ use cudarc::nvrtc::Ptx;
 
 use self::parameters::{KernelParameters, LaunchSize};
 use super::driver::failed;
-use crate::error::{Error, Result};
+use crate::error::{DeviceError, Error, Result};
 
 macro_rules! modules {
     ($($operation:literal)*) => {
@@ -88,7 +88,8 @@ impl Kernels {
     ) -> Result<()> {
         let LaunchSize { grid, threads } = parameters.launch_size()?;
         let name = parameters.kernel();
-        let invalid = |reason| Error::Cuda { operation: "launch a kernel", reason };
+        let invalid =
+            |reason| Error::Device(DeviceError::Cuda { operation: "launch a kernel", reason });
         let function = self
             .functions
             .get(name.as_ref())

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use cudarc::driver::{DeviceRepr, LaunchArgs, PushKernelArg};
 
 use super::super::memory::{DeviceSlice, Element};
-use crate::error::{Error, Result};
+use crate::error::{DeviceError, Result};
 
 /// Grid, and threads of each block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +49,9 @@ pub struct Size(i32);
 impl Size {
     /// Converts a size, or fails if it does not fit an `int`.
     pub fn new(size: usize) -> Result<Self> {
-        i32::try_from(size).map(Self).map_err(|_| Error::Cuda {
-            operation: "launch a kernel",
-            reason: format!("size {size} exceeds {}", i32::MAX),
+        i32::try_from(size).map(Self).map_err(|_| {
+            let reason = format!("size {size} exceeds {}", i32::MAX);
+            DeviceError::Cuda { operation: "launch a kernel", reason }.into()
         })
     }
 
@@ -162,5 +162,5 @@ pub fn require(kernel: &str, requirement: &str, holds: bool) -> Result<()> {
         return Ok(());
     }
     let reason = format!("`{kernel}` requires {requirement}");
-    Err(Error::Cuda { operation: "launch a kernel", reason })
+    Err(DeviceError::Cuda { operation: "launch a kernel", reason }.into())
 }

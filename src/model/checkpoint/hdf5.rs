@@ -37,7 +37,7 @@ const HALF: FloatingPointLayout = FloatingPointLayout {
 /// Returns the tensors of a file by their PyTorch names.
 ///
 /// # Errors
-/// [`Error::Checkpoint`](crate::Error::Checkpoint) if the file is damaged.
+/// [`CheckpointError::Damaged`](crate::CheckpointError::Damaged) if the file is damaged.
 pub(super) fn tensors(source: &Arc<Source>) -> LoadResult<BTreeMap<String, StoredTensor>> {
     let structure = Structure { source: source.clone(), left: AtomicU64::new(MAX_STRUCTURE) };
     let read = || {

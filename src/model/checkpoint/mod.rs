@@ -19,7 +19,7 @@ pub(crate) use self::source::Region;
 pub(crate) use self::source::Source;
 pub(crate) use self::weight_file::Dtype;
 use self::weight_file::{StoredTensor, WeightFile};
-use crate::error::{Error, Result};
+use crate::error::{CheckpointError, ConfigError, Result};
 use crate::model::config::read_json_object;
 use crate::model::matrix::{Data, Matrix, Values};
 
@@ -47,8 +47,9 @@ impl Checkpoint {
     /// TensorFlow's `tf_model.h5`.
     ///
     /// # Errors
-    /// [`Error::Io`] if a file cannot be read, [`Error::Checkpoint`] if it is damaged;
-    /// [`Error::TensorflowNotBuilt`] or [`Error::Pickle`] if the folder has weights in another format.
+    /// [`Error::Io`](crate::Error::Io) if a file cannot be read, [`CheckpointError::Damaged`] if it is damaged,
+    /// [`ConfigError::Json`] if it is an invalid shard index; [`CheckpointError::TensorflowNotBuilt`] or
+    /// [`CheckpointError::Pickle`] if the folder has weights in another format.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         let exists = |name: &str| folder.join(name).exists();
@@ -61,7 +62,7 @@ impl Checkpoint {
         } else if exists(TENSORFLOW_WEIGHTS) {
             vec![tensorflow_file(folder.join(TENSORFLOW_WEIGHTS))?]
         } else if let Some(pickle) = PICKLES.into_iter().find(|name| exists(name)) {
-            return Err(Error::Pickle { path: folder.join(pickle) });
+            return Err(CheckpointError::Pickle { path: folder.join(pickle) }.into());
         } else {
             vec![WeightFile::safetensors(&folder.join(WEIGHTS))?]
         };
@@ -76,7 +77,7 @@ impl Checkpoint {
     /// Checks that nobody has written to the files since they were opened.
     ///
     /// # Errors
-    /// [`Error::FileChanged`], or [`Error::Io`].
+    /// [`CheckpointError::FileChanged`], or [`Error::Io`](crate::Error::Io).
     pub fn check_unchanged(&self) -> Result<()> {
         self.files.iter().try_for_each(WeightFile::check_unchanged)
     }
@@ -85,8 +86,9 @@ impl Checkpoint {
     /// checkpoint's name for it may have the prefix `distilbert.`.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`], [`Error::TensorShape`], [`Error::TensorDtype`] or [`Error::NotFinite`], each
-    /// with the tensor's name; [`Error::Io`] or [`Error::FileChanged`] with the file's.
+    /// [`CheckpointError::MissingTensor`], [`CheckpointError::TensorShape`], [`CheckpointError::TensorDtype`] or
+    /// [`CheckpointError::NotFinite`], each with the tensor's name; [`Error::Io`](crate::Error::Io) or
+    /// [`CheckpointError::FileChanged`] with the file's.
     pub fn encoder_tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         self.tensor(&self.encoder_name(name), shape)
     }
@@ -149,7 +151,11 @@ impl Checkpoint {
             Dtype::F16 => Data::F16(region),
             Dtype::Bf16 => Data::Bf16(region),
             other => {
-                return Err(Error::TensorDtype { name: name.to_owned(), found: other.to_string() });
+                return Err(CheckpointError::TensorDtype {
+                    name: name.to_owned(),
+                    found: other.to_string(),
+                }
+                .into());
             }
         };
         let values = Values { name: name.to_owned(), data };
@@ -163,7 +169,11 @@ impl Checkpoint {
     fn file(&self, name: &str, shape: &[usize]) -> Result<&WeightFile> {
         match self.tensors.get(name) {
             Some(&file) => Ok(&self.files[file]),
-            None => Err(Error::MissingTensor { name: name.to_owned(), expected: shape.to_owned() }),
+            None => Err(CheckpointError::MissingTensor {
+                name: name.to_owned(),
+                expected: shape.to_owned(),
+            }
+            .into()),
         }
     }
 
@@ -225,12 +235,12 @@ fn tensorflow_file(path: PathBuf) -> Result<WeightFile> {
 
 #[cfg(not(feature = "tensorflow"))]
 fn tensorflow_file(path: PathBuf) -> Result<WeightFile> {
-    Err(Error::TensorflowNotBuilt { path })
+    Err(CheckpointError::TensorflowNotBuilt { path }.into())
 }
 
 /// Returns the distinct file names that a shard index lists.
 fn shards(index: &Path) -> Result<Vec<String>> {
-    let invalid = |reason: String| Error::Json { path: index.to_owned(), reason };
+    let invalid = |reason| ConfigError::Json { path: index.to_owned(), reason };
     let json = read_json_object(index)?;
     let map = json
         .get("weight_map")
@@ -252,7 +262,7 @@ fn shards(index: &Path) -> Result<Vec<String>> {
     names.sort();
     names.dedup();
     if names.is_empty() {
-        return Err(invalid("`weight_map` lists no tensors".to_owned()));
+        return Err(invalid("`weight_map` lists no tensors".to_owned()).into());
     }
     Ok(names)
 }

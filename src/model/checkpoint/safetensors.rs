@@ -15,8 +15,8 @@ const MAX_HEADER_LEN: u64 = 100_000_000;
 /// Reads the header and returns the tensors by name.
 ///
 /// # Errors
-/// [`Error::Checkpoint`](crate::Error::Checkpoint) unless the header describes exactly the bytes that follow it;
-/// those of [`Source::read`].
+/// [`CheckpointError::Damaged`](crate::CheckpointError::Damaged) unless the header describes exactly the bytes that
+/// follow it; those of [`Source::read`].
 pub(super) fn tensors(source: &Source) -> Result<BTreeMap<String, StoredTensor>> {
     let damaged = |reason: String| source.damaged(reason);
     let mut header_len = [0; size_of::<u64>()];

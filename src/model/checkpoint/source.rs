@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::error::{Error, Result};
+use crate::error::{CheckpointError, Error, Result};
 
 /// Bytes of a weight file, which any number of threads may read at once.
 ///
@@ -39,13 +39,13 @@ impl Source {
     /// Opens a regular file.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Checkpoint`] if the path names something other than a file.
+    /// [`Error::Io`], or [`CheckpointError::Damaged`] if the path names something other than a file.
     pub fn open(path: &Path) -> Result<Self> {
-        let io_error = |source| Error::Io { path: path.to_owned(), source };
+        let io_error = Error::reading(path);
         // Opening a pipe would wait for a writer.
         if !fs::metadata(path).map_err(io_error)?.is_file() {
             let reason = "it is not a file".to_owned();
-            return Err(Error::Checkpoint { path: path.to_owned(), reason });
+            return Err(CheckpointError::Damaged { path: path.to_owned(), reason }.into());
         }
         #[cfg(any(unix, windows))]
         {
@@ -72,7 +72,7 @@ impl Source {
     /// Fills `buffer` with the bytes from `offset` on, which must lie within [`len`](Self::len).
     ///
     /// # Errors
-    /// [`Error::FileChanged`], naming `content`, if the file has become too short; [`Error::Io`].
+    /// [`CheckpointError::FileChanged`], naming `content`, if the file has become too short; [`Error::Io`].
     pub fn read(&self, content: impl Display, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let mut found = 0;
         while found < buffer.len() {
@@ -85,7 +85,7 @@ impl Source {
                 }
                 Ok(count) => found += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(Error::Io { path: self.path.clone(), source }),
+                Err(source) => return Err(Error::reading(&self.path)(source)),
             }
         }
         Ok(())
@@ -113,14 +113,12 @@ impl Source {
     /// Checks that the file's length and modification time are still those at opening.
     ///
     /// # Errors
-    /// [`Error::FileChanged`], or [`Error::Io`].
+    /// [`CheckpointError::FileChanged`], or [`Error::Io`].
     pub fn check_unchanged(&self) -> Result<()> {
         match &self.bytes {
             #[cfg(any(unix, windows))]
             Bytes::File { file, modified } => {
-                let metadata = file
-                    .metadata()
-                    .map_err(|source| Error::Io { path: self.path.clone(), source })?;
+                let metadata = file.metadata().map_err(Error::reading(&self.path))?;
                 if metadata.len() != self.len {
                     let (expected, found) = (self.len, metadata.len());
                     return Err(self.changed(format!("it had {expected} bytes, found {found}")));
@@ -137,11 +135,11 @@ impl Source {
 
     /// Creates the error of a damaged file.
     pub fn damaged(&self, reason: String) -> Error {
-        Error::Checkpoint { path: self.path.clone(), reason }
+        CheckpointError::Damaged { path: self.path.clone(), reason }.into()
     }
 
     fn changed(&self, reason: String) -> Error {
-        Error::FileChanged { path: self.path.clone(), reason }
+        CheckpointError::FileChanged { path: self.path.clone(), reason }.into()
     }
 }
 
@@ -182,7 +180,7 @@ mod tests {
             assert_eq!(&buffer, b"5678");
             source.check_unchanged().unwrap();
             match source.read("the tail", 8, &mut buffer).unwrap_err() {
-                Error::FileChanged { path: found, reason } => {
+                Error::Checkpoint(CheckpointError::FileChanged { path: found, reason }) => {
                     assert_eq!(found, path);
                     assert!(reason.contains("the tail should have 4 bytes"), "{reason}");
                     assert!(reason.ends_with("offset 8, found 2"), "{reason}");
@@ -197,7 +195,12 @@ mod tests {
         let (_folder, path) = file();
         let source = Source::open(&path).unwrap();
         let writer = File::options().write(true).open(&path).unwrap();
-        let changed = || matches!(source.check_unchanged(), Err(Error::FileChanged { .. }));
+        let changed = || {
+            matches!(
+                source.check_unchanged(),
+                Err(Error::Checkpoint(CheckpointError::FileChanged { .. }))
+            )
+        };
         let opened = fs::metadata(&path).unwrap().modified().unwrap();
         for len in [0, 9, 11] {
             writer.set_len(len).unwrap();
@@ -214,7 +217,7 @@ mod tests {
     fn rejects_what_is_not_a_file() {
         let (folder, _) = file();
         let error = Source::open(folder.path()).err().unwrap();
-        assert!(matches!(error, Error::Checkpoint { .. }), "{error}");
+        assert!(matches!(error, Error::Checkpoint(CheckpointError::Damaged { .. })), "{error}");
         let error = Source::open(&folder.path().join("missing")).err().unwrap();
         assert!(matches!(error, Error::Io { .. }), "{error}");
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::source::{Region, Source};
 use super::{SCALE_SUFFIX, safetensors};
-use crate::error::{Error, Result};
+use crate::error::{CheckpointError, Result};
 
 pub(super) struct WeightFile {
     source: Arc<Source>,
@@ -107,17 +107,22 @@ impl WeightFile {
     /// Returns a tensor and the region of its values.
     ///
     /// # Errors
-    /// [`Error::MissingTensor`] or [`Error::TensorShape`].
+    /// [`CheckpointError::MissingTensor`] or [`CheckpointError::TensorShape`].
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<(&StoredTensor, Region<'_>)> {
         let Some(tensor) = self.tensors.get(name) else {
-            return Err(Error::MissingTensor { name: name.to_owned(), expected: shape.to_owned() });
+            return Err(CheckpointError::MissingTensor {
+                name: name.to_owned(),
+                expected: shape.to_owned(),
+            }
+            .into());
         };
         if tensor.shape != shape {
-            return Err(Error::TensorShape {
+            return Err(CheckpointError::TensorShape {
                 name: name.to_owned(),
                 expected: shape.to_owned(),
                 found: tensor.shape.clone(),
-            });
+            }
+            .into());
         }
         Ok((tensor, Region { source: &self.source, offset: tensor.offset, len: tensor.len }))
     }
@@ -125,7 +130,7 @@ impl WeightFile {
     /// Checks that nobody has written to the file since it was opened.
     ///
     /// # Errors
-    /// [`Error::FileChanged`], or [`Error::Io`].
+    /// [`CheckpointError::FileChanged`], or [`Error::Io`](crate::Error::Io).
     pub fn check_unchanged(&self) -> Result<()> {
         self.source.check_unchanged()
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use distilbert::Error;
+use distilbert::{Error, ExplainError};
 
 use crate::failure::Failure;
 use crate::table::Cell;
@@ -57,7 +57,7 @@ impl LabelOptions {
         for (old, new) in &self.renamings {
             let Some(&id) = ids.get(new) else {
                 let (requested, labels) = (new.clone(), labels.to_vec());
-                return Err(Error::UnknownLabel { requested, labels }.into());
+                return Err(Error::from(ExplainError::UnknownLabel { requested, labels }).into());
             };
             renamed.insert(old.clone(), id);
         }

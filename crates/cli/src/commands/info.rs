@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::args::engine::WantedEngine;
 use crate::args::model_folder::ModelFolder;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 use crate::render::terminal::{self, BOLD};
 
 /// Columns of the table's first column.
@@ -121,7 +121,7 @@ fn detected() -> Vec<&'static str> {
 /// The GPUs that could be computed on, or why there are none.
 fn gpus() -> String {
     match CudaDevice::list() {
-        Err(error) => format!("none ({error})"),
+        Err(error) => format!("none ({})", chain(&error)),
         Ok(devices) if devices.is_empty() => "none".to_owned(),
         Ok(devices) => devices.iter().map(gpu).collect::<Vec<_>>().join("; "),
     }

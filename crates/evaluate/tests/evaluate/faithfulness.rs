@@ -2,7 +2,7 @@
 //! the program that prints them.
 
 use distilbert::explain::{ExplainOptions, Faithfulness, Method, Objective, Replacement};
-use distilbert::{Classifier, Precision, Truncation};
+use distilbert::{Classifier, ExplainError, InputError, Precision, Truncation};
 use distilbert_evaluate::{
     CompareMethods, Error, Estimate, MethodComparison, Ranking, compare_methods,
 };
@@ -184,7 +184,10 @@ fn texts_that_leave_nothing_to_rank_are_counted_and_long_ones_cut() {
     let strict = Classifier::builder(bundled_model()).truncation(Truncation::Error);
     let error = compare_methods(&strict.build().unwrap(), given, &options).unwrap_err();
     assert!(
-        matches!(error, Error::Model(distilbert::Error::TooManyTokens { row: 4, .. })),
+        matches!(
+            error,
+            Error::Model(distilbert::Error::Input(InputError::TooManyTokens { row: 4, .. }))
+        ),
         "{error}"
     );
 }
@@ -204,7 +207,10 @@ fn what_cannot_be_compared_is_refused() {
     assert!(matches!(error, Error::NoRandomOrders), "{error}");
     let no_steps = Method::IntegratedGradients { steps: 0 }.into();
     let error = refused(&["We won"], options.clone().rankings([no_steps]));
-    assert!(matches!(error, Error::Model(distilbert::Error::NoSteps)), "{error}");
+    assert!(
+        matches!(error, Error::Model(distilbert::Error::Explain(ExplainError::NoSteps))),
+        "{error}"
+    );
     for texts in [&["", "no"][..], &[]] {
         let error = refused(texts, options.clone());
         assert!(
@@ -214,7 +220,13 @@ fn what_cannot_be_compared_is_refused() {
     }
     let int8 = Classifier::builder(bundled_model()).precision(Precision::Int8).build().unwrap();
     let error = compare_methods(&int8, ["We won"], &options).unwrap_err();
-    assert!(matches!(error, Error::Model(distilbert::Error::NoBackwardPass { .. })), "{error}");
+    assert!(
+        matches!(
+            error,
+            Error::Model(distilbert::Error::Explain(ExplainError::NoBackwardPass { .. }))
+        ),
+        "{error}"
+    );
 }
 
 /// Needs GoEmotions: set `GOEMOTIONS` to a folder with its `dev.tsv`.

@@ -6,6 +6,7 @@ use distilbert::{Error, ModelInfo, Precision};
 use serde_json::{Value, json};
 
 use super::Measured;
+use crate::failure::chain;
 use crate::render::terminal::{self, BOLD, DIM};
 
 pub struct Report {
@@ -30,7 +31,7 @@ impl Report {
             text += &measured.table();
         }
         for (precision, error) in &self.refused {
-            text += &format!("\n{BOLD}{precision}{BOLD:#}: {error}\n");
+            text += &format!("\n{BOLD}{precision}{BOLD:#}: {}\n", chain(error));
         }
         if let Some(reason) = &self.why_no_energy {
             text += &format!("\nNo joules: {reason}\n");
@@ -39,9 +40,9 @@ impl Report {
     }
 
     pub fn json(&self) -> Value {
-        let refused = self.refused.iter().map(|(precision, error)| {
-            json!({ "precision": precision.name(), "error": error.to_string() })
-        });
+        let refused = self.refused.iter().map(
+            |(precision, error)| json!({ "precision": precision.name(), "error": chain(error) }),
+        );
         json!({
             "folder": self.about.folder.to_string_lossy(),
             "device": self.about.device.to_string(),

@@ -1,0 +1,124 @@
+//! [`DeviceError`]: processors, threads and GPUs that cannot be used.
+
+use crate::precision::Precision;
+
+/// Error of the processor, the threads or the GPU that runs a model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// The requested instruction set is unknown or not supported by the CPU.
+    #[error("instruction set `{requested}` cannot be used: {reason}")]
+    InstructionSet {
+        /// Name given to the builder or in `DISTILBERT_ISA`.
+        requested: String,
+        /// Reason, with the instruction sets that can be used.
+        reason: String,
+    },
+
+    /// Threads could not be started.
+    #[error("cannot start {threads} threads: {reason}")]
+    Threads {
+        /// Requested number of threads.
+        threads: usize,
+        /// Error reported by the operating system.
+        reason: String,
+    },
+
+    /// A name is not the name of a device.
+    #[error(
+        "there is no device `{requested}`; the names are cpu, cuda, cuda:N for the Nth GPU, auto"
+    )]
+    UnknownDevice {
+        /// Name as given.
+        requested: String,
+    },
+
+    /// A GPU was requested, but the crate was built without the feature `cuda`.
+    #[error("GPUs cannot be used: distilbert was built without the feature `cuda`")]
+    CudaNotBuilt,
+
+    /// No usable NVIDIA driver was found.
+    #[error("no usable NVIDIA driver: {reason}")]
+    CudaDriver {
+        /// Reason, with what was looked for and found.
+        reason: String,
+    },
+
+    /// There is no GPU with this number.
+    #[error("there is no GPU {ordinal}: the NVIDIA driver shows {count}, counted from 0")]
+    NoCudaDevice {
+        /// Requested number.
+        ordinal: usize,
+        /// Number of GPUs.
+        count: usize,
+    },
+
+    /// The GPU is too old for the kernels.
+    #[error(
+        "GPU {ordinal} ({name}) has compute capability {}.{}, but the kernels need {}.{} or newer",
+        found.0, found.1, needed.0, needed.1
+    )]
+    CudaCapability {
+        /// Number of the GPU.
+        ordinal: usize,
+        /// Name of the GPU.
+        name: String,
+        /// Compute capability of the GPU, major and minor.
+        found: (u32, u32),
+        /// Lowest compute capability that the kernels support.
+        needed: (u32, u32),
+    },
+
+    /// The GPU has too little free memory.
+    #[error("the GPU has {free} bytes of free memory, but {needed} are needed")]
+    CudaMemory {
+        /// Number of bytes to allocate.
+        needed: usize,
+        /// Number of free bytes.
+        free: usize,
+    },
+
+    /// The CUDA kernels do not support the model's sizes.
+    #[error("the CUDA kernels need `{field}` to be {expected}, but config.json gives {found}")]
+    CudaModel {
+        /// Field of `config.json`, or a quantity derived from it.
+        field: &'static str,
+        /// Description of supported values.
+        expected: &'static str,
+        /// Value of the model.
+        found: usize,
+    },
+
+    /// There are no CUDA kernels for the requested precision.
+    #[error("GPUs compute in f16 or int8, not in {requested}")]
+    CudaPrecision {
+        /// Requested precision.
+        requested: Precision,
+    },
+
+    /// The NVIDIA driver failed.
+    #[error("the GPU failed to {operation}: {reason}")]
+    Cuda {
+        /// Operation that failed.
+        operation: &'static str,
+        /// Error reported by the driver.
+        reason: String,
+    },
+}
+
+impl DeviceError {
+    /// Returns `true` if the error is that a GPU or the CUDA backend cannot be used.
+    pub(crate) fn is_gpu_error(&self) -> bool {
+        matches!(
+            self,
+            Self::CudaNotBuilt
+                | Self::CudaDriver { .. }
+                | Self::NoCudaDevice { .. }
+                | Self::CudaCapability { .. }
+                | Self::CudaMemory { .. }
+                | Self::CudaModel { .. }
+                | Self::CudaPrecision { .. }
+                | Self::Cuda { .. }
+        )
+    }
+}

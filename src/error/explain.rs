@@ -1,0 +1,105 @@
+//! [`ExplainError`]: explanations that cannot be computed.
+
+use crate::device::Device;
+use crate::precision::Precision;
+
+/// Error of explaining a prediction.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExplainError {
+    /// The model has no backward pass, which explanations need.
+    #[error("explanations need a model in f32 or f16 on the cpu, found {found} on {device}")]
+    NoBackwardPass {
+        /// Precision of the model.
+        found: Precision,
+        /// Device of the model.
+        device: Device,
+    },
+
+    /// The model has no such label.
+    #[error("there is no label `{requested}`; the labels are {}", labels.join(", "))]
+    UnknownLabel {
+        /// Requested label.
+        requested: String,
+        /// Labels of the model.
+        labels: Vec<String>,
+    },
+
+    /// A label was to be explained against itself.
+    #[error("label `{label}` cannot be explained against itself")]
+    SameLabel {
+        /// Label that was given twice.
+        label: String,
+    },
+
+    /// The probability of a regression was to be explained.
+    #[error("a regression has no probability, its value is the logit")]
+    NoProbability,
+
+    /// Integrated gradients or a perturbation were requested with 0 steps.
+    #[error("at least 1 step is needed, found 0")]
+    NoSteps,
+
+    /// The token of a [`Replacement`](crate::explain::Replacement) is not in the vocabulary.
+    #[error("the vocabulary lacks the token {token}")]
+    NoToken {
+        /// Text of the token.
+        token: String,
+    },
+
+    /// The number of values does not match the tokens of an explanation.
+    #[error("the explanation has {expected} tokens, found {found} values")]
+    TokenValueCount {
+        /// Number of tokens of the explanation.
+        expected: usize,
+        /// Number of values given.
+        found: usize,
+    },
+
+    /// The number of relevances does not match the words of an explanation.
+    #[error("the explanation has {expected} words, found {found} relevances")]
+    RelevanceCount {
+        /// Number of words of the explanation.
+        expected: usize,
+        /// Number of values given.
+        found: usize,
+    },
+
+    /// An explanation is of a model with other labels.
+    #[error(
+        "the explanation is of a model with the labels {}, found a model with the labels {}",
+        expected.join(", "), found.join(", ")
+    )]
+    OtherModel {
+        /// Labels of the explained model.
+        expected: Vec<String>,
+        /// Labels of the model that was used.
+        found: Vec<String>,
+    },
+
+    /// A text to explain would be split into several windows.
+    #[error("text {row} has {tokens} tokens, but only a single window of {limit} can be explained")]
+    ManyWindows {
+        /// Index of the text.
+        row: usize,
+        /// Number of tokens, special tokens included.
+        tokens: usize,
+        /// `max_position_embeddings` of the model.
+        limit: usize,
+    },
+
+    /// The model has no such attention head.
+    #[error(
+        "there is no attention head {head} in layer {layer}: the model has {layers} layers of {heads} heads"
+    )]
+    NoAttentionHead {
+        /// Requested layer, counted from 0.
+        layer: usize,
+        /// Requested head, counted from 0.
+        head: usize,
+        /// Number of layers of the model.
+        layers: usize,
+        /// Number of heads per layer.
+        heads: usize,
+    },
+}

@@ -1,0 +1,103 @@
+//! [`InputError`]: texts, token ids and masks that the model cannot take.
+
+use std::path::PathBuf;
+
+/// Error of tokenizing a text, or of a batch that the model cannot take.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// The tokenizer's files are missing or damaged.
+    #[error("cannot load the tokenizer from {}: {reason}", path.display())]
+    Tokenizer {
+        /// File, or the model folder.
+        path: PathBuf,
+        /// Defect that was found.
+        reason: String,
+    },
+
+    /// The tokenizer failed on a text.
+    #[error("cannot tokenize the text: {0}")]
+    Encode(String),
+
+    /// A batch has no rows.
+    #[error("the batch is empty, expected at least 1 row")]
+    EmptyBatch,
+
+    /// A row has no tokens.
+    #[error("row {row} is empty, expected at least 1 token")]
+    EmptyRow {
+        /// Index of the row.
+        row: usize,
+    },
+
+    /// Padded ids and mask differ in length or do not form whole rows.
+    #[error(
+        "input_ids and attention_mask should hold the same number of rows of {len}, found {ids} and {mask} values"
+    )]
+    PaddedShape {
+        /// Number of ids.
+        ids: usize,
+        /// Number of mask values.
+        mask: usize,
+        /// Row length as given.
+        len: usize,
+    },
+
+    /// A mask value is neither 0 nor 1.
+    #[error("attention_mask of row {row} should be 0 or 1, found {found} at position {position}")]
+    MaskValue {
+        /// Index of the row.
+        row: usize,
+        /// Position in the row.
+        position: usize,
+        /// Value at that position.
+        found: u32,
+    },
+
+    /// The first token of a row, which the classification head reads, is masked.
+    #[error(
+        "the first token of row {row} is masked, but the classification head reads it; padding belongs on the right"
+    )]
+    MaskedFirstToken {
+        /// Index of the row.
+        row: usize,
+    },
+
+    /// Every token of a row is masked.
+    #[error("every token of row {row} is masked, expected at least 1 unmasked token")]
+    MaskedRow {
+        /// Index of the row.
+        row: usize,
+    },
+
+    /// A token id is not in the model's vocabulary.
+    #[error("token id {id} in row {row} should be below the vocabulary size {vocab_size}")]
+    TokenId {
+        /// Index of the row.
+        row: usize,
+        /// Token id.
+        id: u32,
+        /// Vocabulary size of the model.
+        vocab_size: usize,
+    },
+
+    /// A row has more tokens than the model's position table has rows.
+    #[error("row {row} has {tokens} tokens, but the model takes at most {limit}")]
+    TooManyTokens {
+        /// Index of the row.
+        row: usize,
+        /// Number of tokens, special and masked tokens included.
+        tokens: usize,
+        /// `max_position_embeddings` of the model.
+        limit: usize,
+    },
+
+    /// The stride of [`Truncation::Windows`](crate::Truncation::Windows) leaves no room to advance.
+    #[error("the stride of windows should be below {limit}, found {stride}")]
+    Stride {
+        /// Requested stride: the overlap of neighboring windows.
+        stride: usize,
+        /// Number of text tokens in one window.
+        limit: usize,
+    },
+}

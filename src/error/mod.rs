@@ -1,0 +1,97 @@
+//! [`Error`], split by area. Every variant names the thing at fault, what was expected and what was found.
+
+mod checkpoint;
+mod config;
+mod device;
+mod explain;
+mod input;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use self::checkpoint::CheckpointError;
+pub use self::config::ConfigError;
+pub use self::device::DeviceError;
+pub use self::explain::ExplainError;
+pub use self::input::InputError;
+use crate::names::ParseNameError;
+
+/// Error of loading, converting or running a model.
+///
+/// `Display` leaves out the text of the [`source`](std::error::Error::source), so that reporters that print the whole
+/// chain print each cause once.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read or written.
+    #[error("cannot {operation} {}", path.display())]
+    Io {
+        /// Operation that failed: `read` or `write`.
+        operation: &'static str,
+        /// File or folder.
+        path: PathBuf,
+        /// Error of the operating system.
+        source: io::Error,
+    },
+
+    /// A JSON file of the model is invalid.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+
+    /// The weights cannot be loaded or written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+
+    /// A text cannot be tokenized, or the model cannot take a batch.
+    #[error(transparent)]
+    Input(#[from] InputError),
+
+    /// The processor, the threads or the GPU cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+
+    /// A prediction cannot be explained.
+    #[error(transparent)]
+    Explain(#[from] ExplainError),
+
+    /// A string is not the name of any value of an option.
+    #[error(transparent)]
+    Name(#[from] ParseNameError),
+}
+
+impl Error {
+    /// Returns a function that turns the operating system's error into the error that `path` could not be read.
+    pub(crate) fn reading(path: &Path) -> impl Fn(io::Error) -> Self + Copy {
+        move |source| Self::Io { operation: "read", path: path.to_owned(), source }
+    }
+
+    /// Returns a function that turns the operating system's error into the error that `path` could not be written.
+    pub(crate) fn writing(path: &Path) -> impl Fn(io::Error) -> Self + Copy {
+        move |source| Self::Io { operation: "write", path: path.to_owned(), source }
+    }
+}
+
+/// [`Result`](std::result::Result) with this crate's [`Error`] by default.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn message_leaves_out_the_source() {
+        let error = Error::reading(Path::new("config.json"))(io::ErrorKind::NotFound.into());
+        assert_eq!(error.to_string(), "cannot read config.json");
+        let source = error.source().map(ToString::to_string);
+        assert_eq!(source, Some(io::Error::from(io::ErrorKind::NotFound).to_string()));
+    }
+
+    #[test]
+    fn areas_add_nothing_to_message_and_sources() {
+        let error = Error::from(InputError::EmptyRow { row: 3 });
+        assert_eq!(error.to_string(), "row 3 is empty, expected at least 1 token");
+        assert!(error.source().is_none());
+    }
+}

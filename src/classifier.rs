@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::ThreadPool;
 
 use crate::backend::Forward;
-use crate::cpu::isa::InstructionSet;
+use crate::cpu::simd::InstructionSet;
 use crate::cpu::{self, Threads};
 use crate::device::Device;
 use crate::error::{Error, Result};

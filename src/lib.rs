@@ -50,10 +50,10 @@ mod testing;
 pub use self::bootstrap::Estimate;
 pub use self::classifier::{Classifier, ClassifierBuilder, ModelInfo};
 pub use self::convert::{convert, quantize};
-pub use self::cpu::isa::InstructionSet;
 #[cfg(feature = "kernels")]
 #[doc(hidden)]
 pub use self::cpu::kernels;
+pub use self::cpu::simd::InstructionSet;
 pub use self::device::{CudaDevice, Device};
 pub use self::error::{Error, Result};
 pub use self::input::batch::TokenBatch;

@@ -29,19 +29,20 @@ use std::marker::PhantomData;
 
 use half::f16;
 
-use super::attention::{Attention, AttentionScratch, Queries};
-use super::isa::{InstructionSet, Isa, Kernel};
-use super::layer_norm::normalise_rows_with;
-use super::linear::{LinearScratch, PackedMatrix, Product};
-use super::quantise::QuantisedRows;
-use super::softmax::exponentials;
-use super::threads::Threads;
-use super::weight::{Weight, rows};
+use crate::cpu::gemm::pack::PackedMatrix;
+use crate::cpu::gemm::weight::{Weight, rows};
+use crate::cpu::ops::attention::{Attention, AttentionScratch, Queries};
+use crate::cpu::ops::layer_norm::normalize_rows_with;
+use crate::cpu::ops::linear::{LinearScratch, Product};
+use crate::cpu::ops::quantize::QuantizedRows;
+use crate::cpu::ops::softmax::exponentials;
+use crate::cpu::parallel::threads::Threads;
+use crate::cpu::simd::{InstructionSet, Isa, Kernel};
 use crate::model::matrix::{Matrix, Values};
 use crate::model::weights::{LayerNorm, Linear};
 use crate::precision::Precision;
 
-pub use super::linear::Epilogue;
+pub use crate::cpu::gemm::epilogue::Epilogue;
 
 /// A kernel with its operands: computes into a slice, on this thread.
 pub type Run = Box<dyn FnMut(&mut [f32])>;
@@ -138,12 +139,12 @@ pub fn attention(
 
 /// Layer normalisation of rows of `dim` values, with a weight of one and a bias of zero.
 pub fn layer_norm(set: InstructionSet, dim: usize, input: &[f32]) -> Option<Run> {
-    struct Normalise {
+    struct Normalize {
         norm: LayerNorm,
         input: Vec<f32>,
     }
 
-    impl Kernel for Normalise {
+    impl Kernel for Normalize {
         type Output = Run;
 
         fn run<I: Isa>(self, isa: I) -> Run {
@@ -154,14 +155,14 @@ pub fn layer_norm(set: InstructionSet, dim: usize, input: &[f32]) -> Option<Run>
                     let copy = |index: usize, row: &mut [f32]| {
                         row.copy_from_slice(&input[index * dim..][..dim]);
                     };
-                    normalise_rows_with(isa, team, &norm, output, copy, |_, _| ());
+                    normalize_rows_with(isa, team, &norm, output, copy, |_, _| ());
                 });
             })
         }
     }
 
     let norm = LayerNorm { weight: vec![1.0; dim], bias: vec![0.0; dim], eps: 1e-12 };
-    set.run(Normalise { norm, input: input.to_vec() })
+    set.run(Normalize { norm, input: input.to_vec() })
 }
 
 /// The softmax of rows of `len` values, but for the division by the sum: `exp(x − max)`.
@@ -205,30 +206,30 @@ pub fn softmax(set: InstructionSet, len: usize, input: &[f32]) -> Option<Run> {
 
 /// Rounds rows of `len` values to 8 bits. Into an empty slice nothing more is computed; into another go the
 /// values that the bytes stand for.
-pub fn quantise(set: InstructionSet, len: usize, input: &[f32]) -> Option<Run> {
-    struct Quantise {
+pub fn quantize(set: InstructionSet, len: usize, input: &[f32]) -> Option<Run> {
+    struct Quantize {
         len: usize,
         input: Vec<f32>,
     }
 
-    impl Kernel for Quantise {
+    impl Kernel for Quantize {
         type Output = Run;
 
         fn run<I: Isa>(self, isa: I) -> Run {
             let Self { len, input } = self;
-            let mut quantised = QuantisedRows::default();
+            let mut quantized = QuantizedRows::default();
             Box::new(move |output| {
                 Threads::Caller.run(|team| {
-                    i8::from_rows(isa, team, rows(&input, len), len, &mut quantised);
+                    i8::from_rows(isa, team, rows(&input, len), len, &mut quantized);
                 });
                 for (row, output) in output.chunks_exact_mut(len).enumerate() {
-                    quantised.read_row(isa, row, output);
+                    quantized.read_row(isa, row, output);
                 }
             })
         }
     }
 
-    set.run(Quantise { len, input: input.to_vec() })
+    set.run(Quantize { len, input: input.to_vec() })
 }
 
 /// Multiply-adds in as many independent chains as a tile has, over registers alone: the most that the set

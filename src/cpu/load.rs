@@ -2,11 +2,11 @@
 
 use half::f16;
 
-use super::backward::Differentiable;
-use super::engine::Engine;
-use super::isa::{InstructionSet, Isa, Kernel};
-use super::threads::Threads;
 use crate::backend::Forward;
+use crate::cpu::backward::Differentiable;
+use crate::cpu::forward::Engine;
+use crate::cpu::parallel::threads::Threads;
+use crate::cpu::simd::{InstructionSet, Isa, Kernel};
 use crate::error::Result;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::config::Config;

@@ -135,7 +135,7 @@ pub fn assert_half_close(found: f16, expected: f64, besides: f64) {
     assert!(error <= limit, "expected {expected}, found {found}: off by {error}");
 }
 
-/// A row's scale and zero point, and its bytes, rounded as in `src/cpu/quantise.rs`.
+/// A row's scale and zero point, and its bytes, rounded as in `src/cpu/ops/quantize.rs`.
 pub fn quantised(row: &[f32]) -> ([f32; 2], Vec<u8>) {
     let least = row.iter().fold(0f32, |least, &value| least.min(value));
     let largest = row.iter().fold(0f32, |largest, &value| largest.max(value));

@@ -1,10 +1,11 @@
 //! Back through the activation of the feed-forward network.
 
 use crate::attribution::Shares;
-use crate::cpu::activation::{normal_density, normal_distribution};
-use crate::cpu::isa::{Isa, Kernel};
-use crate::cpu::lanes::{Dot, load_at, starts, store_at};
-use crate::cpu::team::{Parts, Team};
+use crate::cpu::ops::activation::{normal_density, normal_distribution};
+use crate::cpu::parallel::disjoint::Parts;
+use crate::cpu::parallel::team::Team;
+use crate::cpu::simd::lanes::{Dot, load_at, starts, store_at};
+use crate::cpu::simd::{Isa, Kernel};
 use crate::model::config::Activation;
 
 /// Rows of one task: a few microseconds.

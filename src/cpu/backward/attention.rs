@@ -6,16 +6,17 @@
 use std::ops::Range;
 
 use crate::attribution::{AttentionRule, Shares};
-use crate::cpu::aligned::AlignedVec;
-use crate::cpu::attention::{
+use crate::cpu::gemm::block::multiply;
+use crate::cpu::gemm::weight::Rows;
+use crate::cpu::memory::aligned::AlignedVec;
+use crate::cpu::ops::attention::{
     Attention, QUERY_BLOCK, pack_keys, pack_values, score_stride, transpose,
 };
-use crate::cpu::isa::{Isa, Kernel};
-use crate::cpu::lanes::{dot, load_at, starts, store_at};
-use crate::cpu::multiply::multiply;
-use crate::cpu::softmax::exponentials;
-use crate::cpu::team::{Parts, Team};
-use crate::cpu::weight::Rows;
+use crate::cpu::ops::softmax::exponentials;
+use crate::cpu::parallel::disjoint::Parts;
+use crate::cpu::parallel::team::Team;
+use crate::cpu::simd::lanes::{dot, load_at, starts, store_at};
+use crate::cpu::simd::{Isa, Kernel};
 
 /// What a thread needs for one task.
 #[derive(Default)]

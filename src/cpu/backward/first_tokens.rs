@@ -3,11 +3,12 @@
 use super::attention::AttentionBackwardScratch;
 use super::spread::Spread;
 use crate::attribution::{AttentionRule, Shares};
-use crate::cpu::attention::Attention;
-use crate::cpu::isa::{Isa, Kernel};
-use crate::cpu::lanes::{dot, load_at, starts, store_at};
-use crate::cpu::softmax::exponentials;
-use crate::cpu::team::{Parts, Team};
+use crate::cpu::ops::attention::Attention;
+use crate::cpu::ops::softmax::exponentials;
+use crate::cpu::parallel::disjoint::Parts;
+use crate::cpu::parallel::team::Team;
+use crate::cpu::simd::lanes::{dot, load_at, starts, store_at};
+use crate::cpu::simd::{Isa, Kernel};
 
 /// The attention of first tokens over a batch, and the gradient of what it made.
 pub(super) struct FirstTokensBackward<'a> {
@@ -100,7 +101,7 @@ impl Kernel for Head<'_> {
         let is_held = rule == AttentionRule::HoldWeights;
         let factor = if rule == AttentionRule::Share { 0.5 } else { 1.0 };
         let scale = 1.0 / (head_size as f32).sqrt();
-        let own = |rows: &crate::cpu::weight::Rows<'_>, row: usize| {
+        let own = |rows: &crate::cpu::gemm::weight::Rows<'_>, row: usize| {
             let start = row * rows.stride + column;
             start..start + head_size
         };

@@ -5,12 +5,13 @@ use std::ops::Range;
 
 use super::attention::AttentionBackwardScratch;
 use crate::attribution::Shares;
-use crate::cpu::attention::score_stride;
-use crate::cpu::isa::{Isa, Kernel};
-use crate::cpu::kept_weights::{HeadWeights, KeptWeights};
-use crate::cpu::lanes::{load_at, store_at};
-use crate::cpu::multiply::multiply;
-use crate::cpu::team::{Parts, Team};
+use crate::cpu::gemm::block::multiply;
+use crate::cpu::ops::attention::score_stride;
+use crate::cpu::ops::probabilities::{HeadWeights, KeptWeights};
+use crate::cpu::parallel::disjoint::Parts;
+use crate::cpu::parallel::team::Team;
+use crate::cpu::simd::lanes::{load_at, store_at};
+use crate::cpu::simd::{Isa, Kernel};
 
 /// Attention of one layer over a batch, and the gradient of what it made.
 pub(super) struct HeldAttentionBackward<'a> {

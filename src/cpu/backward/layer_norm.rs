@@ -1,10 +1,11 @@
 //! Back through layer normalisation, and the sum before it.
 
 use crate::attribution::{NormRule, Shares};
-use crate::cpu::isa::{Isa, Kernel};
-use crate::cpu::lanes::{dot, load_at, starts, store_at};
-use crate::cpu::layer_norm::statistics;
-use crate::cpu::team::{Parts, Team};
+use crate::cpu::ops::layer_norm::statistics;
+use crate::cpu::parallel::disjoint::Parts;
+use crate::cpu::parallel::team::Team;
+use crate::cpu::simd::lanes::{dot, load_at, starts, store_at};
+use crate::cpu::simd::{Isa, Kernel};
 use crate::model::weights::LayerNorm;
 
 /// Rows of one task: a few microseconds.
@@ -14,7 +15,7 @@ const TASK_ROWS: usize = 16;
 pub(super) struct NormBackward<'a> {
     pub norm: &'a LayerNorm,
     pub rule: NormRule,
-    /// What the rule needs: the rows that were normalised, or one over each row's deviation.
+    /// What the rule needs: the rows that were normalized, or one over each row's deviation.
     pub kept: &'a [f32],
     /// The bias of the linear layer that is part of it.
     pub bias: &'a [f32],
@@ -64,7 +65,7 @@ struct Row<'a> {
 impl Kernel for Row<'_> {
     type Output = Shares;
 
-    /// With `u` the gradient times the weight and `n` the normalised input, the gradient is
+    /// With `u` the gradient times the weight and `n` the normalized input, the gradient is
     /// `(u − mean(u) − n · mean(u · n)) / deviation`.
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> Shares {

@@ -1,6 +1,6 @@
 //! The backward pass, and an engine that has one.
 //!
-//! It goes through the operations of `Pass` in [`engine`](super::engine) from last to first, each of which
+//! It goes through the operations of `Pass` in [`engine`](crate::cpu::forward) from last to first, each of which
 //! has its way back in a file here, over the values that a [`Trace`] has kept. What a forward pass keeps in
 //! the [`Scratch`], its gradient has on the way back.
 
@@ -11,6 +11,7 @@ mod held_attention;
 mod layer_norm;
 mod pass;
 mod quadrature;
+pub(super) mod saved;
 mod spread;
 #[cfg(test)]
 mod tests;
@@ -24,16 +25,16 @@ use self::attention::AttentionBackwardScratch;
 use self::pass::{AttentionMemory, BackwardPass, Directions, Sums};
 use self::quadrature::Panel;
 use self::transposed::Transposed;
-use super::aligned::AlignedVec;
-use super::engine::{Engine, Pass, inner_stride};
-use super::isa::Isa;
-use super::scratch::{Pool, Scratch};
-use super::team::Team;
-use super::threads::Threads;
-use super::trace::Trace;
-use super::weight::{FloatWeight, Weight};
 use crate::attribution::{Attribute, Attribution, LogitGradient, Rules, Shares};
 use crate::backend::Forward;
+use crate::cpu::backward::saved::Trace;
+use crate::cpu::forward::{Engine, Pass, inner_stride};
+use crate::cpu::gemm::weight::{FloatWeight, Weight};
+use crate::cpu::memory::aligned::AlignedVec;
+use crate::cpu::memory::scratch::{Pool, Scratch};
+use crate::cpu::parallel::team::Team;
+use crate::cpu::parallel::threads::Threads;
+use crate::cpu::simd::Isa;
 use crate::error::Result;
 use crate::input::batch::TokenBatch;
 use crate::model::checkpoint::Checkpoint;

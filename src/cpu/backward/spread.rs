@@ -7,10 +7,11 @@
 
 use std::ops::Range;
 
-use crate::cpu::aligned::AlignedVec;
-use crate::cpu::isa::{Isa, Kernel};
-use crate::cpu::lanes::{load_at, starts, store_at};
-use crate::cpu::team::{Parts, Team};
+use crate::cpu::memory::aligned::AlignedVec;
+use crate::cpu::parallel::disjoint::Parts;
+use crate::cpu::parallel::team::Team;
+use crate::cpu::simd::lanes::{load_at, starts, store_at};
+use crate::cpu::simd::{Isa, Kernel};
 
 /// Tokens of one task: a few microseconds.
 const TASK_TOKENS: usize = 16;
@@ -111,8 +112,8 @@ impl Kernel for Sum<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::isa::on_every_set;
-    use crate::cpu::threads::Threads;
+    use crate::cpu::parallel::threads::Threads;
+    use crate::cpu::simd::on_every_set;
     use crate::testing::{assert_all_close, random, sequences, sizes};
 
     #[derive(Clone)]

@@ -8,12 +8,14 @@ use super::held_attention::HeldAttentionBackward;
 use super::layer_norm::NormBackward;
 use super::spread::{Spread, SpreadOut};
 use crate::attribution::{ActivationRule, AttentionRule, NormRule, Shares};
-use crate::cpu::attention::{Attention, AttentionScratch, Queries};
-use crate::cpu::isa::{Isa, Kernel, on_every_set};
-use crate::cpu::kept_weights::KeptWeights;
-use crate::cpu::linear::{Epilogue, LinearScratch, PackedMatrix, Product};
-use crate::cpu::threads::Threads;
-use crate::cpu::weight::{Rows, rows};
+use crate::cpu::gemm::epilogue::Epilogue;
+use crate::cpu::gemm::pack::PackedMatrix;
+use crate::cpu::gemm::weight::{Rows, rows};
+use crate::cpu::ops::attention::{Attention, AttentionScratch, Queries};
+use crate::cpu::ops::linear::{LinearScratch, Product};
+use crate::cpu::ops::probabilities::KeptWeights;
+use crate::cpu::parallel::threads::Threads;
+use crate::cpu::simd::{Isa, Kernel, on_every_set};
 use crate::model::config::Activation;
 use crate::model::matrix::{Matrix, Values};
 use crate::model::weights::{LayerNorm, Linear};
@@ -101,14 +103,14 @@ fn layer_norm_goes_back_as_it_came() {
             let gradients = widen(&case.gradient());
             for (row, gradient) in input.chunks(dim).zip(gradients.chunks(dim)) {
                 let held = (rule == NormRule::HoldDeviation).then(|| Norm::deviation(row).1);
-                let normalise = |row: &[f64]| -> Vec<f64> {
+                let normalize = |row: &[f64]| -> Vec<f64> {
                     let (mean, deviation) = Norm::deviation(row);
                     let deviation = held.unwrap_or(deviation);
                     (0..dim).map(|i| (row[i] - mean) / deviation * weight[i] + bias[i]).collect()
                 };
-                let back = slopes(row, |row| product(&normalise(row), gradient));
+                let back = slopes(row, |row| product(&normalize(row), gradient));
                 let own = product(&bias, gradient);
-                let lost = product(&normalise(row), gradient) - own - product(row, &back);
+                let lost = product(&normalize(row), gradient) - own - product(row, &back);
                 shares.push((own + product(&back, &widen(&case.bias)), lost));
                 expected.extend(back);
             }

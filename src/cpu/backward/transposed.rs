@@ -5,11 +5,11 @@
 
 use std::ops::Range;
 
-use crate::cpu::engine::PackedModel;
-use crate::cpu::isa::Isa;
-use crate::cpu::linear::PackedMatrix;
-use crate::cpu::team::Team;
-use crate::cpu::weight::{FloatWeight, Weight};
+use crate::cpu::forward::PackedModel;
+use crate::cpu::gemm::pack::PackedMatrix;
+use crate::cpu::gemm::weight::{FloatWeight, Weight};
+use crate::cpu::parallel::team::Team;
+use crate::cpu::simd::Isa;
 use crate::model::weights::Linear;
 
 /// Without biases: those of zero take the place.

@@ -3,15 +3,16 @@
 use std::ops::Range;
 
 use super::attention::block_weights;
-use crate::cpu::aligned::AlignedVec;
-use crate::cpu::attention::{Attention, QUERY_BLOCK, Queries, pack_keys, score_stride};
-use crate::cpu::engine::Pass;
-use crate::cpu::isa::{Isa, Kernel};
-use crate::cpu::linear::{Epilogue, Product};
-use crate::cpu::scratch::Scratch;
-use crate::cpu::team::Parts;
-use crate::cpu::trace::Trace;
-use crate::cpu::weight::{Weight, rows};
+use crate::cpu::backward::saved::Trace;
+use crate::cpu::forward::Pass;
+use crate::cpu::gemm::epilogue::Epilogue;
+use crate::cpu::gemm::weight::{Weight, rows};
+use crate::cpu::memory::aligned::AlignedVec;
+use crate::cpu::memory::scratch::Scratch;
+use crate::cpu::ops::attention::{Attention, QUERY_BLOCK, Queries, pack_keys, score_stride};
+use crate::cpu::ops::linear::Product;
+use crate::cpu::parallel::disjoint::Parts;
+use crate::cpu::simd::{Isa, Kernel};
 
 /// The weights in each row of a forward pass, `[layers, heads, tokens, tokens]`.
 pub(super) fn of_rows<I: Isa, W: Weight>(

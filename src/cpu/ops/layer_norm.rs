@@ -1,0 +1,152 @@
+//! Layer normalisation of tokens' vectors.
+
+use crate::cpu::parallel::disjoint::Parts;
+use crate::cpu::parallel::team::Team;
+use crate::cpu::simd::{Isa, Kernel};
+use crate::model::weights::LayerNorm;
+
+/// Rows of one task: a few microseconds.
+const TASK_ROWS: usize = 16;
+
+/// Normalizes each row of `dim` values in place.
+pub(crate) fn normalize_rows<I: Isa>(isa: I, team: &Team, norm: &LayerNorm, rows: &mut [f32]) {
+    normalize_rows_with(isa, team, norm, rows, |_, _| (), |_, _| ());
+}
+
+/// Prepares each row, given its index, then normalizes it while it is in L1. `finish` gets the index and one
+/// over the row's deviation.
+pub(crate) fn normalize_rows_with<I: Isa>(
+    isa: I,
+    team: &Team,
+    norm: &LayerNorm,
+    rows: &mut [f32],
+    prepare: impl Fn(usize, &mut [f32]) + Sync,
+    finish: impl Fn(usize, f32) + Sync,
+) {
+    let dim = norm.weight.len();
+    let count = rows.len() / dim;
+    let rows = Parts::new(rows);
+    team.for_each(count.div_ceil(TASK_ROWS), |_, task| {
+        let indices = task * TASK_ROWS..count.min((task + 1) * TASK_ROWS);
+        // SAFETY: each task takes the rows of its own indices.
+        let rows = unsafe { rows.part(indices.start * dim..indices.end * dim) };
+        for (index, row) in indices.zip(rows.chunks_exact_mut(dim)) {
+            prepare(index, row);
+            finish(index, isa.run(Normalize { norm, row }));
+        }
+    });
+}
+
+struct Normalize<'a> {
+    norm: &'a LayerNorm,
+    row: &'a mut [f32],
+}
+
+impl Kernel for Normalize<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> f32 {
+        layer_norm(isa, self.norm, self.row)
+    }
+}
+
+/// A row's mean, and `1 / √(variance + eps)`.
+///
+/// The variance is summed from deviations, in a second pass: with the values in L1 it costs little,
+/// and the difference of two large sums would lose the digits that parity asks for.
+#[inline(always)]
+pub(crate) fn statistics<I: Isa>(isa: I, row: &[f32], eps: f32) -> (f32, f32) {
+    let dim = row.len() as f32;
+    let mean = sum_map(isa, row, |_, x| x, |x| x) / dim;
+    let mean_vector = isa.splat(mean);
+    let square = |isa: I, x| {
+        let deviation = isa.sub(x, mean_vector);
+        isa.mul(deviation, deviation)
+    };
+    let variance = sum_map(isa, row, square, |x| (x - mean) * (x - mean)) / dim;
+    (mean, 1.0 / (variance + eps).sqrt())
+}
+
+/// Normalizes `row` in place: `(x − mean) / √(variance + eps) · weight + bias`. Returns what it divides by,
+/// inverted.
+#[inline(always)]
+fn layer_norm<I: Isa>(isa: I, norm: &LayerNorm, row: &mut [f32]) -> f32 {
+    let (mean, inverse) = statistics(isa, row, norm.eps);
+    let mean_vector = isa.splat(mean);
+    let inverse_vector = isa.splat(inverse);
+    let (weight, bias) = (&norm.weight[..row.len()], &norm.bias[..row.len()]);
+    let whole = row.len() - row.len() % I::LANES;
+    for at in (0..whole).step_by(I::LANES) {
+        let deviation = isa.sub(isa.load(&row[at..]), mean_vector);
+        let normal = isa.mul(deviation, inverse_vector);
+        isa.store(
+            isa.mul_add(normal, isa.load(&weight[at..]), isa.load(&bias[at..])),
+            &mut row[at..],
+        );
+    }
+    for at in whole..row.len() {
+        row[at] = (row[at] - mean) * inverse * weight[at] + bias[at];
+    }
+    inverse
+}
+
+/// The sum of a function over a row: `vector` for whole vectors, `scalar` for what is left.
+#[inline(always)]
+fn sum_map<I: Isa>(
+    isa: I,
+    row: &[f32],
+    vector: impl Fn(I, I::F32) -> I::F32,
+    scalar: impl Fn(f32) -> f32,
+) -> f32 {
+    let chunks = row.chunks_exact(I::LANES);
+    let rest: f32 = chunks.remainder().iter().map(|&x| scalar(x)).sum();
+    let mut sum = isa.splat(0.0);
+    for chunk in chunks {
+        sum = isa.add(sum, vector(isa, isa.load(chunk)));
+    }
+    isa.sum(sum) + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::simd::on_every_set;
+    use crate::testing::{assert_all_close, random, sizes};
+
+    #[derive(Clone)]
+    struct Copied<'a> {
+        norm: &'a LayerNorm,
+        row: Vec<f32>,
+    }
+
+    impl Kernel for Copied<'_> {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn run<I: Isa>(mut self, isa: I) -> Vec<f32> {
+            layer_norm(isa, self.norm, &mut self.row);
+            self.row
+        }
+    }
+
+    #[test]
+    fn rows_of_every_width_match_float64() {
+        for dim in sizes((2..=33).chain([47, 48, 384, 768, 1024]), (2..=33).chain([47, 384])) {
+            let norm = LayerNorm { weight: random(1, dim), bias: random(2, dim), eps: 1e-12 };
+            let row: Vec<f32> = random(3, dim).iter().map(|x| 3.0 * x + 5.0).collect();
+            let wide: Vec<f64> = row.iter().map(|&x| f64::from(x)).collect();
+            let mean = wide.iter().sum::<f64>() / dim as f64;
+            let variance = wide.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / dim as f64;
+            let expected: Vec<f64> = (0..dim)
+                .map(|i| {
+                    let normal = (wide[i] - mean) / (variance + 1e-12).sqrt();
+                    normal * f64::from(norm.weight[i]) + f64::from(norm.bias[i])
+                })
+                .collect();
+            on_every_set(Copied { norm: &norm, row }, |_, found| {
+                assert_all_close(&found, &expected, 1e-4 / (variance.sqrt().min(1.0)) / 10.0);
+            });
+        }
+    }
+}

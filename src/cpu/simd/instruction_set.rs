@@ -1,0 +1,171 @@
+//! [`InstructionSet`]: the choice among the sets that this machine has.
+
+use std::fmt;
+use std::str::FromStr;
+
+#[cfg(target_arch = "aarch64")]
+use super::aarch64::{Dotprod, I8mm, Neon, Widening};
+use super::portable::Portable;
+#[cfg(target_arch = "x86_64")]
+use super::x86_64::{Amx, Avx2, Avx512, AvxVnni, Vnni, avx2, avx512};
+use super::{Isa, Kernel};
+use crate::error::{Error, Result};
+
+/// The instruction sets that the engine can compute with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum InstructionSet {
+    /// Plain Rust and the `matrixmultiply` crate: runs everywhere.
+    Portable,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// The same and AVX-VNNI for 8-bit products.
+    AvxVnni,
+    /// x86-64 with AVX-512F and BW.
+    Avx512,
+    /// x86-64 with AVX-512F, BW and VNNI.
+    Avx512Vnni,
+    /// The same and AMX for 8-bit products, on Linux.
+    Avx512Amx,
+    /// aarch64, all of which has NEON.
+    Neon,
+    /// The same and dot products of bytes.
+    Dotprod,
+    /// aarch64 with products of matrices of bytes.
+    I8mm,
+}
+
+impl InstructionSet {
+    /// All sets, of each architecture the best last.
+    pub const ALL: [Self; 9] = [
+        Self::Portable,
+        Self::Avx2,
+        Self::AvxVnni,
+        Self::Avx512,
+        Self::Avx512Vnni,
+        Self::Avx512Amx,
+        Self::Neon,
+        Self::Dotprod,
+        Self::I8mm,
+    ];
+
+    /// The environment variable that forces a set, by its [`name`](Self::name).
+    pub const ENVIRONMENT: &str = "DISTILBERT_ISA";
+
+    /// The sets that this machine has, the best last.
+    pub fn detected() -> Vec<Self> {
+        Self::ALL.into_iter().filter(|set| set.is_detected()).collect()
+    }
+
+    fn is_detected(self) -> bool {
+        struct Nothing;
+        impl Kernel for Nothing {
+            type Output = ();
+            fn run<I: Isa>(self, _: I) {}
+        }
+        self.run(Nothing).is_some()
+    }
+
+    /// Runs a kernel with this set, if the machine has it.
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> Option<K::Output> {
+        match self {
+            Self::Portable => Some(Portable.run(kernel)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => Avx2::<avx2::Pairs>::detect().map(|isa| isa.run(kernel)),
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => Avx2::<AvxVnni>::detect().map(|isa| isa.run(kernel)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => Avx512::<avx512::Pairs>::detect().map(|isa| isa.run(kernel)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Vnni => Avx512::<Vnni>::detect().map(|isa| isa.run(kernel)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Amx => Avx512::<Amx>::detect().map(|isa| isa.run(kernel)),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => Neon::<Widening>::detect().map(|isa| isa.run(kernel)),
+            #[cfg(target_arch = "aarch64")]
+            Self::Dotprod => Neon::<Dotprod>::detect().map(|isa| isa.run(kernel)),
+            #[cfg(target_arch = "aarch64")]
+            Self::I8mm => Neon::<I8mm>::detect().map(|isa| isa.run(kernel)),
+            _ => None,
+        }
+    }
+
+    /// The set's name, as `DISTILBERT_ISA` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::AvxVnni => "avxvnni",
+            Self::Avx512 => "avx512",
+            Self::Avx512Vnni => "avx512vnni",
+            Self::Avx512Amx => "avx512amx",
+            Self::Neon => "neon",
+            Self::Dotprod => "dotprod",
+            Self::I8mm => "i8mm",
+        }
+    }
+
+    /// What was asked for, else what `DISTILBERT_ISA` says, else the best that the machine has.
+    ///
+    /// # Errors
+    /// [`Error::InstructionSet`] for an unknown name or one that this machine lacks.
+    pub fn choose(requested: Option<Self>) -> Result<Self> {
+        let requested = match (requested, std::env::var_os(Self::ENVIRONMENT)) {
+            (Some(set), _) => set,
+            (None, Some(name)) if !name.is_empty() => name.to_string_lossy().parse()?,
+            (None, _) => {
+                let best = Self::ALL.into_iter().rev().find(|set| set.is_detected());
+                return Ok(best.unwrap_or(Self::Portable));
+            }
+        };
+        if requested.is_detected() { Ok(requested) } else { Err(requested.missing()) }
+    }
+
+    /// What a machine must have, as users know it.
+    fn needs(self) -> &'static str {
+        match self {
+            Self::Portable => "nothing",
+            Self::Avx2 => "x86-64 with AVX2, FMA and F16C",
+            Self::AvxVnni => "x86-64 with AVX2, FMA, F16C and AVX-VNNI",
+            Self::Avx512 => "x86-64 with AVX-512F and BW",
+            Self::Avx512Vnni => "x86-64 with AVX-512F, BW and VNNI",
+            Self::Avx512Amx => "x86-64 with AVX-512F, BW and VNNI, AMX, and Linux",
+            Self::Neon => "aarch64",
+            Self::Dotprod => "aarch64 with dot products (FEAT_DotProd)",
+            Self::I8mm => "aarch64 with products of 8-bit matrices (FEAT_I8MM)",
+        }
+    }
+
+    /// The error that says that this machine lacks the set.
+    pub(crate) fn missing(self) -> Error {
+        Error::InstructionSet {
+            requested: self.name().to_owned(),
+            reason: format!(
+                "it needs {}, and this machine has {}",
+                self.needs(),
+                list(&Self::detected())
+            ),
+        }
+    }
+}
+
+impl fmt::Display for InstructionSet {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for InstructionSet {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|set| set.name() == name).ok_or_else(|| Error::InstructionSet {
+            requested: name.to_owned(),
+            reason: format!("there is no such set; the names are {}", list(&Self::ALL)),
+        })
+    }
+}
+
+fn list(sets: &[InstructionSet]) -> String {
+    sets.iter().map(|set| set.name()).collect::<Vec<_>>().join(", ")
+}

@@ -25,6 +25,7 @@
 //! Data goes one way: text, `tokenizer`, `batch`, the engine in `cpu` or `cuda`, `prediction`; and weight files,
 //! `checkpoint`, `model`, packed weights of the engine.
 
+#[cfg(feature = "explain")]
 mod attribution;
 mod backend;
 mod bootstrap;
@@ -36,6 +37,7 @@ mod cuda;
 mod device;
 mod error;
 pub mod evaluate;
+#[cfg(feature = "explain")]
 pub mod explain;
 mod input;
 mod model;

@@ -19,7 +19,9 @@
 //! The other operations, [attention](ops::attention) and [layer norm](ops::layer_norm) among them, are written once over the vectors of
 //! [`simd`].
 
+#[cfg(feature = "explain")]
 mod backward;
+mod executor;
 mod forward;
 mod gemm;
 #[cfg(feature = "kernels")]
@@ -28,7 +30,9 @@ mod load;
 mod memory;
 mod ops;
 mod parallel;
+mod sequences;
 pub(crate) mod simd;
+mod workspace;
 
 pub(crate) use self::load::load;
 pub(crate) use self::parallel::threads::Threads;

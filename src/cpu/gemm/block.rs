@@ -2,22 +2,22 @@
 
 use std::ops::Range;
 
-use crate::cpu::gemm::tile::{Ahead, TileOutput, TileRows};
-use crate::cpu::gemm::weight::Weight;
-use crate::cpu::simd::Isa;
+use super::tile::{Ahead, TileOutput, TileRows};
+use super::weight::Weight;
+use crate::cpu::simd::{Isa, TileShape};
 
-/// Multiplies `rows` rows of `depth` values, which begin `input_stride` apart, by one panel. Row `r`
-/// of the result is `PANEL` values from `r · output_stride` on.
+/// Multiplies `rows` rows of `depth` values, which begin `input_stride` apart, by one panel. Row `r` of the result is
+/// `PANEL` values from `r · output_stride` on.
 ///
-/// `panels` begins with the panel. What follows it is fetched ahead while the rows pass by, since its
-/// turn comes next: a panel's first tile would otherwise wait for memory, which delivers it at less
-/// than half the speed of the arithmetic.
+/// `panels` begins with the panel. What follows it is prefetched while the rows pass by, since its turn comes next: a
+/// panel's first tile would otherwise wait for memory, which delivers it at less than half the speed of the
+/// arithmetic.
 ///
-/// `before_tile` gets the rows of each tile once, before it is computed the first time.
+/// `before_tile` is called with the rows of each tile before the tile is computed for the first time.
 ///
 /// Each output is summed in an order that depends on `depth` alone.
 #[inline(always)]
-pub(crate) fn multiply<I: Isa, W: Weight>(
+pub(crate) fn multiply_panel<I: Isa, W: Weight>(
     isa: I,
     (input, input_stride): (&[W::Input], usize),
     (rows, depth): (usize, usize),
@@ -26,13 +26,13 @@ pub(crate) fn multiply<I: Isa, W: Weight>(
     before_tile: impl Fn(Range<usize>),
 ) {
     // Rows are spread evenly: a last tile of one or two rows would leave the arithmetic units waiting.
-    let tiles = rows.div_ceil(W::tile_rows::<I>());
+    let tiles = rows.div_ceil(W::tile_rows(TileShape::of::<I>()));
     for start in (0..depth).step_by(W::DEPTH_BLOCK) {
         let depth = W::DEPTH_BLOCK.min(depth - start);
         let (panel, next) = panels[start * I::PANEL..].split_at(depth * I::PANEL);
         let next = &next[..next.len().min(panel.len())];
         for tile in 0..tiles {
-            // This tile's share of some number of things.
+            // This tile's share of `count` things.
             let share = |count: usize| tile * count / tiles..(tile + 1) * count / tiles;
             let row = share(rows);
             if start == 0 {
@@ -49,7 +49,7 @@ pub(crate) fn multiply<I: Isa, W: Weight>(
                 stride: output_stride,
                 accumulate: start > 0,
             };
-            W::tile(isa, input, panel, Ahead::new(&next[share(next.len())]), output);
+            W::multiply_tile(isa, input, panel, Ahead::new(&next[share(next.len())]), output);
         }
     }
 }
@@ -60,7 +60,7 @@ mod tests {
 
     use super::*;
     use crate::cpu::ops::quantize::input;
-    use crate::cpu::simd::{Isa, Kernel, on_every_set};
+    use crate::cpu::simd::{Kernel, on_every_set};
     use crate::testing::{assert_close, random, sizes};
 
     #[derive(Clone, Copy)]
@@ -83,14 +83,15 @@ mod tests {
             tolerance: f64,
         ) {
             let Self { rows, extra_stride, .. } = self;
-            let depth = self.depth.next_multiple_of(W::group::<I>());
+            let group = W::group(TileShape::of::<I>());
+            let depth = self.depth.next_multiple_of(group);
             let input_stride = depth + extra_stride;
             let output_stride = I::PANEL + extra_stride;
             let inputs: Vec<_> =
                 random(1, (rows - 1) * input_stride + depth).into_iter().map(input).collect();
             let panel: Vec<_> = random(2, depth * I::PANEL).into_iter().map(weight).collect();
             let mut output = vec![held; (rows - 1) * output_stride + I::PANEL];
-            multiply(
+            multiply_panel(
                 isa,
                 (&inputs, input_stride),
                 (rows, depth),
@@ -110,11 +111,9 @@ mod tests {
                 }
                 let expected: f64 = (0..depth)
                     .map(|k| {
-                        let (step, part) = (k / W::group::<I>(), k % W::group::<I>());
+                        let (step, part) = (k / group, k % group);
                         input_value(inputs[row * input_stride + k])
-                            * weight_value(
-                                panel[(step * I::PANEL + column) * W::group::<I>() + part],
-                            )
+                            * weight_value(panel[(step * I::PANEL + column) * group + part])
                     })
                     .sum();
                 assert_close(value(found) as f32, expected, tolerance);
@@ -126,7 +125,7 @@ mod tests {
         type Output = ();
 
         #[inline(always)]
-        fn run<I: Isa>(self, isa: I) {
+        fn eval<I: Isa>(self, isa: I) {
             let float = (|x: f32| x, |x: f32| f64::from(x));
             let tolerance = 1e-6 * self.depth as f64;
             self.check::<I, f32>(isa, float, float, (7.0, f64::from), tolerance);
@@ -143,7 +142,7 @@ mod tests {
         type Output = ();
 
         #[inline(always)]
-        fn run<I: Isa>(self, isa: I) {
+        fn eval<I: Isa>(self, isa: I) {
             let input = (|x: f32| (x * 400.0 + 128.0) as u8, |x: u8| f64::from(input::<I>(x)));
             let weight = (|x: f32| (x * 200.0).clamp(-63.0, 63.0) as i8, |x: i8| f64::from(x));
             self.0.check::<I, i8>(isa, input, weight, (7, f64::from), 0.0);
@@ -158,19 +157,19 @@ mod tests {
         type Output = ();
 
         #[inline(always)]
-        fn run<I: Isa>(self, isa: I) {
+        fn eval<I: Isa>(self, isa: I) {
             let rows = |tile_rows: usize, depth: usize| {
                 let step = if depth < 64 { 1 } else { tile_rows.div_ceil(12) };
                 (1..=tile_rows).rev().step_by(step)
             };
             for (depth, extra_stride) in [(1, 3), (2, 0), (7, 3), (33, 0), (257, 3)] {
                 for rows in rows(I::TILE_ROWS, depth) {
-                    Multiply { rows, depth, extra_stride }.run(isa);
+                    Multiply { rows, depth, extra_stride }.eval(isa);
                 }
             }
             for (depth, extra_stride) in [(1, 3), (5, 0), (33, 3), (769, 0)] {
                 for rows in rows(I::INT8_TILE_ROWS, depth) {
-                    MultiplyInt8(Multiply { rows, depth, extra_stride }).run(isa);
+                    MultiplyInt8(Multiply { rows, depth, extra_stride }).eval(isa);
                 }
             }
         }

@@ -1,10 +1,9 @@
-//! The last step of a linear layer.
+//! [`Epilogue`]: the last step of a linear layer.
 
-use crate::attribution::ActivationRule;
 use crate::cpu::ops::activation::{gelu, gelu_and_quotient, relu};
 use crate::cpu::simd::Isa;
 
-/// What happens to a product before it is stored. All add the bias first.
+/// Operation on a product before it is stored. All add the bias first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Epilogue {
     /// Nothing more.
@@ -13,30 +12,43 @@ pub enum Epilogue {
     BiasGelu,
     /// ReLU.
     BiasRelu,
-    /// Adds what the output held before.
+    /// Adds the previous output.
     BiasResidual,
-    /// Multiplies by what the output held before.
+    /// Multiplies by the previous output.
     BiasTimes,
 }
 
+/// Value of an activation that is stored for the backward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "explain"),
+    allow(dead_code, reason = "only the backward pass reads saved activations")
+)]
+pub(crate) enum ActivationValue {
+    /// The activation's input.
+    Input,
+    /// The quotient of the activation's output and input.
+    Quotient,
+}
+
 impl Epilogue {
-    /// A vector of outputs, given the products with the bias added and what the output held before, and
-    /// what the rule keeps of an activation.
+    /// Returns a vector of outputs, given the products with the bias added and the previous outputs, and the value to
+    /// save of an activation.
     #[inline(always)]
     pub(crate) fn apply<I: Isa>(
         self,
         isa: I,
-        keep: Option<ActivationRule>,
+        save: Option<ActivationValue>,
         sum: I::F32,
-        held: I::F32,
+        previous: I::F32,
     ) -> (I::F32, I::F32) {
-        match (self, keep) {
+        match (self, save) {
             (Self::Bias, _) => (sum, sum),
-            (Self::BiasResidual, _) => (isa.add(sum, held), sum),
-            (Self::BiasTimes, _) => (isa.mul(sum, held), sum),
-            (Self::BiasGelu, Some(ActivationRule::HoldQuotient)) => gelu_and_quotient(isa, sum),
+            (Self::BiasResidual, _) => (isa.add(sum, previous), sum),
+            (Self::BiasTimes, _) => (isa.mul(sum, previous), sum),
+            (Self::BiasGelu, Some(ActivationValue::Quotient)) => gelu_and_quotient(isa, sum),
             (Self::BiasGelu, _) => (gelu(isa, sum), sum),
-            (Self::BiasRelu, Some(ActivationRule::HoldQuotient)) => {
+            (Self::BiasRelu, Some(ActivationValue::Quotient)) => {
                 let quotient = isa.keep_if_less(isa.splat(0.0), sum, isa.splat(1.0));
                 (relu(isa, sum), quotient)
             }

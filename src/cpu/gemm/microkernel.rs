@@ -12,9 +12,11 @@ pub(crate) type Product<A, W, S> = unsafe fn(&Operands<A, W, S>);
 /// inside functions of the set's `target_feature`s.
 ///
 /// # Safety
-/// All functions: the machine has the set's instructions, and what is pointed to is there: `GROUP`
-/// inputs, a step of a panel, or a run of as many sums as a panel has columns.
-pub(crate) trait TileRow {
+/// `STEP` is `GROUP` weights for each column of the set's panels, and the functions read and write no more than
+/// `GROUP` inputs, `STEP` weights and a sum for each column.
+///
+/// Callers of the functions see to it that the machine has the set's instructions and that all of this exists.
+pub(crate) unsafe trait TileRow {
     type Input;
     type Weight;
     type Sum;

@@ -8,5 +8,6 @@ pub(super) mod epilogue;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) mod microkernel;
 pub(super) mod pack;
+pub(super) mod rows;
 pub(super) mod tile;
 pub(super) mod weight;

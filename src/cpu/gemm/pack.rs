@@ -1,72 +1,97 @@
 //! Packed weight matrices.
 
+#[cfg(feature = "explain")]
 use std::convert::Infallible;
+#[cfg(feature = "explain")]
 use std::ops::Range;
 
-use super::weight::{FloatWeight, Weight};
+#[cfg(feature = "explain")]
+use super::weight::FloatWeight;
+use super::weight::Weight;
+use crate::cpu::executor::Executor;
 use crate::cpu::memory::pages::Pages;
-use crate::cpu::parallel::disjoint::Parts;
-use crate::cpu::parallel::team::Team;
-use crate::cpu::simd::Isa;
+use crate::cpu::parallel::disjoint::Chunks;
+use crate::cpu::simd::{Isa, Kernel, TileShape};
 use crate::model::matrix::{BadWeight, Matrix};
 
-/// A weight matrix in the order in which tiles read it: panels of `width` outputs, each with a step
-/// for every group of inputs, in which each output has its group's weights side by side. Outputs and
-/// inputs past the last are zero.
+/// A weight matrix in the order in which tiles read it: panels of `width` outputs, each with a step for every group
+/// of inputs, in which each output has its group's weights side by side. Outputs and inputs past the last are zero.
 pub(crate) struct PackedMatrix<W: Weight> {
     panels: Pages<W>,
-    pub width: usize,
-    /// Inputs, in whole groups.
-    pub depth: usize,
+    width: usize,
+    /// Inputs, rounded up to whole groups.
+    depth: usize,
     inputs: usize,
     outputs: usize,
-    pub columns: W::Columns,
+    columns: W::Columns,
 }
 
 impl<W: Weight> PackedMatrix<W> {
     /// Packs a matrix, whose weights must be in `W`'s range.
-    pub fn pack<I: Isa>(_: I, team: &Team, matrix: &Matrix<'_>) -> Result<Self, BadWeight> {
-        Self::from_rows::<I, _>(team, matrix.outputs, matrix.inputs, |row, floats, weights| {
+    pub fn pack(executor: &mut Executor<'_>, matrix: &Matrix<'_>) -> Result<Self, BadWeight> {
+        let read = |row: usize, floats: &mut [f32], weights: &mut [W]| {
             W::read_row(matrix, row, floats, weights)
-        })
+        };
+        Self::from_rows(executor, matrix.outputs, matrix.inputs, read)
     }
 
     /// Packs rows of `inputs` weights, each written by `read`, which gets room for as many floats.
-    fn from_rows<I: Isa, E: Send>(
-        team: &Team,
+    fn from_rows<E: Send>(
+        executor: &mut Executor<'_>,
         outputs: usize,
         inputs: usize,
         read: impl Fn(usize, &mut [f32], &mut [W]) -> Result<W::Column, E> + Sync,
     ) -> Result<Self, E> {
-        let depth = inputs.next_multiple_of(W::group::<I>());
-        let columns = outputs.next_multiple_of(I::PANEL);
-        let mut panels = Pages::zeroed(columns * depth);
+        assert!(inputs <= W::MAX_INPUTS, "a layer of {inputs} inputs, which loading refuses");
+        let isa = executor.isa;
+        let shape = isa.shape();
+        let width = shape.panel;
+        let depth = inputs.next_multiple_of(W::group(shape));
+        let columns = outputs.next_multiple_of(width);
+        let mut panels = Pages::zeroed(columns.checked_mul(depth).expect("capacity overflow"));
         let mut column_data = vec![W::Column::default(); columns];
-        let (parts, column_parts) = (Parts::new(&mut panels), Parts::new(&mut column_data));
-        team.try_for_each(columns / I::PANEL, |_, panel| {
-            let rows = panel * I::PANEL..outputs.min((panel + 1) * I::PANEL);
-            let mut weights = vec![W::default(); I::PANEL * depth];
+        let parts = (Chunks::new(&mut panels, width * depth), Chunks::new(&mut column_data, width));
+        executor.leader.try_for_each(parts, |index, (panel, columns)| {
+            let rows = index * width..outputs.min((index + 1) * width);
+            let mut weights = vec![W::default(); width * depth];
             let mut floats = vec![0.0; inputs];
-            for (row, weights) in rows.clone().zip(weights.chunks_exact_mut(depth)) {
-                // SAFETY: each task takes the parts of its own panel.
-                let [column] = (unsafe { column_parts.part(row..row + 1) }) else { unreachable!() };
+            let each = rows.zip(weights.chunks_exact_mut(depth)).zip(columns);
+            for ((row, weights), column) in each {
                 *column = read(row, &mut floats, &mut weights[..inputs])?;
             }
-            let size = I::PANEL * depth;
-            // SAFETY: as above.
-            let to = unsafe { parts.part(panel * size..(panel + 1) * size) };
-            transpose_into::<I, W>(to, &weights, depth);
+            isa.dispatch(Interleave { panel, rows: &weights, depth });
             Ok(())
         })?;
-        let columns = column_data.into();
-        Ok(Self { panels, width: I::PANEL, depth, inputs, outputs, columns })
+        Ok(Self { panels, width, depth, inputs, outputs, columns: column_data.into() })
     }
 
-    /// The transpose of the rows of some outputs.
-    pub fn transposed<I: Isa>(&self, _: I, team: &Team, outputs: Range<usize>) -> Self
-    where
-        W: FloatWeight,
-    {
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Returns the number of inputs, rounded up to whole groups.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    pub fn columns(&self) -> &W::Columns {
+        &self.columns
+    }
+
+    /// Returns the panel of this index and all that follow.
+    pub fn panels_from(&self, index: usize) -> &[W] {
+        &self.panels[index * self.width * self.depth..]
+    }
+}
+
+#[cfg(feature = "explain")]
+impl<W: FloatWeight> PackedMatrix<W> {
+    /// Packs the transpose of the rows of some outputs.
+    pub fn transposed(&self, executor: &mut Executor<'_>, outputs: Range<usize>) -> Self {
         let read = |input: usize, _: &mut [f32], weights: &mut [W]| {
             let mut output = outputs.start;
             while output < outputs.end {
@@ -79,37 +104,36 @@ impl<W: Weight> PackedMatrix<W> {
             }
             Ok::<_, Infallible>(())
         };
-        let Ok(transposed) = Self::from_rows::<I, _>(team, self.inputs, outputs.len(), read);
+        let Ok(transposed) = Self::from_rows(executor, self.inputs, outputs.len(), read);
         transposed
-    }
-
-    pub fn inputs(&self) -> usize {
-        self.inputs
-    }
-
-    pub fn outputs(&self) -> usize {
-        self.outputs
-    }
-
-    /// The panel of this index and all that follow.
-    pub fn panels_from(&self, index: usize) -> &[W] {
-        &self.panels[index * self.width * self.depth..]
     }
 }
 
-/// Inputs that are transposed before the next: those of 32 rows, and what they become, fit in L1.
+/// Inputs that are transposed before the next: those of 32 rows, and their columns, fit in L1.
 const TRANSPOSED_INPUTS: usize = 64;
 
 /// Writes `rows`, of `depth` values each, as columns of a panel.
-fn transpose_into<I: Isa, W: Weight>(panel: &mut [W], rows: &[W], depth: usize) {
-    let group_len = W::group::<I>();
-    for start in (0..depth).step_by(TRANSPOSED_INPUTS) {
-        let part = start..depth.min(start + TRANSPOSED_INPUTS);
-        let steps = &mut panel[start * I::PANEL..];
-        for (column, row) in rows.chunks_exact(depth).enumerate() {
-            let groups = row[part.clone()].chunks_exact(group_len);
-            for (step, group) in steps.chunks_exact_mut(I::PANEL * group_len).zip(groups) {
-                step[column * group_len..][..group_len].copy_from_slice(group);
+struct Interleave<'a, W> {
+    panel: &'a mut [W],
+    rows: &'a [W],
+    depth: usize,
+}
+
+impl<W: Weight> Kernel for Interleave<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, _: I) {
+        let Self { panel, rows, depth } = self;
+        let group_len = W::group(TileShape::of::<I>());
+        for start in (0..depth).step_by(TRANSPOSED_INPUTS) {
+            let part = start..depth.min(start + TRANSPOSED_INPUTS);
+            let steps = &mut panel[start * I::PANEL..];
+            for (column, row) in rows.chunks_exact(depth).enumerate() {
+                let groups = row[part.clone()].chunks_exact(group_len);
+                for (step, group) in steps.chunks_exact_mut(I::PANEL * group_len).zip(groups) {
+                    step[column * group_len..][..group_len].copy_from_slice(group);
+                }
             }
         }
     }

@@ -50,8 +50,7 @@ impl<T: Plain> AlignedVec<T> {
         if count == 0 {
             return Self::default();
         }
-        let layout =
-            Layout::array::<CacheLine>(count).expect("weights that are in memory already fit");
+        let layout = Layout::array::<CacheLine>(count).expect("capacity overflow");
         // SAFETY: the layout is not of size zero. What is allocated is zeroed, so `count` lines are
         // initialized, and the layout is that of a `Vec` of this capacity.
         let lines = unsafe {

@@ -2,4 +2,4 @@
 
 pub(super) mod aligned;
 pub(super) mod pages;
-pub(super) mod scratch;
+pub(super) mod pool;

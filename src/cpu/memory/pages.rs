@@ -26,10 +26,10 @@ pub(crate) struct Pages<T> {
 impl<T: Plain> Pages<T> {
     /// Numbers that are zero. Panics if the system has no such memory, as the allocator does.
     pub fn zeroed(len: usize) -> Self {
-        let bytes = len * size_of::<T>();
+        let bytes = len.checked_mul(size_of::<T>()).expect("capacity overflow");
         let spare = if bytes < LARGE_PAGE { 0 } else { LARGE_PAGE };
         // A mapping of nothing is an error.
-        let memory = MmapMut::map_anon((bytes + spare).max(1))
+        let memory = MmapMut::map_anon(bytes.checked_add(spare).expect("capacity overflow").max(1))
             .unwrap_or_else(|error| panic!("{bytes} bytes of memory for weights: {error}"));
         let start = match spare {
             0 => 0,

@@ -1,17 +1,18 @@
 //! Multi-head attention over packed rows: one task per sequence and head.
 //!
-//! A task packs its keys and values as panels, then walks over tiles of queries: scores, softmax and
-//! the weighted sum of the values, with the scores in L2. Sequences never meet, so there is no mask.
+//! A task packs its keys and values as panels, then walks over blocks of queries: scores, softmax and the weighted sum of
+//! the values, with the scores in L2. Sequences never meet, so there is no mask.
 
 use std::ops::Range;
 
-use crate::cpu::gemm::block::multiply;
-use crate::cpu::gemm::weight::Rows;
+use crate::cpu::executor::Executor;
+use crate::cpu::gemm::block::multiply_panel;
+use crate::cpu::gemm::rows::Rows;
 use crate::cpu::memory::aligned::AlignedVec;
-use crate::cpu::ops::probabilities::{HeadWeights, KeptWeights};
+use crate::cpu::ops::probabilities::{HeadProbabilities, SavedProbabilities};
 use crate::cpu::ops::softmax::exponentials;
-use crate::cpu::parallel::disjoint::Parts;
-use crate::cpu::parallel::team::Team;
+use crate::cpu::parallel::disjoint::{ColumnBlocks, Optional, RowBlocks, Split, Tile, Tiles};
+use crate::cpu::sequences::Sequences;
 use crate::cpu::simd::{Isa, Kernel, SQUARE, prefetch};
 
 /// Queries that go through together: their scores over 512 keys take 96 KiB.
@@ -20,7 +21,7 @@ pub(crate) const QUERY_BLOCK: usize = 48;
 /// Values of a cache line.
 const LINE: usize = 16;
 
-/// What a thread needs for one task.
+/// Memory of one thread for one task.
 #[derive(Default)]
 pub(crate) struct AttentionScratch {
     keys: AlignedVec,
@@ -31,27 +32,27 @@ pub(crate) struct AttentionScratch {
 }
 
 impl AttentionScratch {
-    /// Makes room for a head of a sequence of so many tokens.
-    fn resize<I: Isa>(&mut self, tokens: usize, head_size: usize) {
-        self.keys.resize(tokens.next_multiple_of(I::PANEL) * head_size);
-        self.values.resize(tokens * head_size.next_multiple_of(I::PANEL));
-        self.scores.resize(QUERY_BLOCK * score_stride::<I>(tokens));
-        self.sums.resize(QUERY_BLOCK * I::PANEL);
+    /// Makes room for a head of a sequence of `tokens` tokens.
+    fn resize(&mut self, panel: usize, tokens: usize, head_size: usize) {
+        self.keys.resize(tokens.next_multiple_of(panel) * head_size);
+        self.values.resize(tokens * head_size.next_multiple_of(panel));
+        self.scores.resize(QUERY_BLOCK * score_stride(panel, tokens));
+        self.sums.resize(QUERY_BLOCK * panel);
     }
 }
 
-/// The distance of the rows of scores over so many tokens. They go up to the end of the last panel of keys;
-/// the cache line beyond keeps the rows of a tile from meeting in the same sets of L1.
-pub(crate) fn score_stride<I: Isa>(tokens: usize) -> usize {
-    tokens.next_multiple_of(I::PANEL) + LINE
+/// Returns the distance of the rows of scores over `tokens` tokens. They reach to the end of the last panel of keys; the
+/// cache line beyond keeps the rows of a tile from meeting in the same sets of L1.
+pub(crate) fn score_stride(panel: usize, tokens: usize) -> usize {
+    tokens.next_multiple_of(panel) + LINE
 }
 
-/// Which tokens ask.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Tokens that attend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Queries {
     /// Every token: query row `t` belongs to token `t`.
     AllTokens,
-    /// The first of each sequence: query row `s` belongs to sequence `s`.
+    /// The first token of each sequence: query row `s` belongs to sequence `s`.
     FirstTokens,
 }
 
@@ -59,42 +60,50 @@ pub(crate) enum Queries {
 pub(crate) struct Attention<'a> {
     pub heads: usize,
     pub head_size: usize,
-    /// The tokens of each sequence.
-    pub sequences: &'a [Range<usize>],
+    pub sequences: &'a Sequences,
     pub queries: Queries,
     /// `heads · head_size` values a row.
     pub query: Rows<'a>,
     /// A row for each token.
     pub key: Rows<'a>,
+    /// A row for each token.
     pub value: Rows<'a>,
 }
 
-impl Attention<'_> {
-    /// Computes into `context`, one row of `heads · head_size` values for each query row. Where every token
-    /// asks, the weights can be kept.
-    pub fn run<I: Isa>(
-        self,
-        isa: I,
-        team: &Team,
+impl<'a> Attention<'a> {
+    /// Splits rows of `heads · head_size` values, one for each query, by task.
+    pub fn query_tiles(&self, values: &'a mut [f32]) -> Tiles<'a> {
+        let rows = match self.queries {
+            Queries::AllTokens => RowBlocks::Sequences(self.sequences),
+            Queries::FirstTokens => RowBlocks::Even { rows: self.sequences.len(), block: 1 },
+        };
+        let columns = ColumnBlocks::even(self.heads, self.head_size);
+        Tiles::new((values, self.heads * self.head_size), rows, columns)
+    }
+
+    /// Computes into `context`, one row of `heads · head_size` values for each query. Where every token attends, the
+    /// probabilities can be saved.
+    pub fn attend(
+        &self,
+        executor: &mut Executor<'_>,
         scratch: &mut [AttentionScratch],
-        context: &mut [f32],
-        kept: Option<&mut KeptWeights>,
+        context: &'a mut [f32],
+        saved: Option<&'a mut SavedProbabilities>,
     ) {
-        // All of it, whoever takes the longest sequence, so that no later call allocates.
-        let longest = self.sequences.iter().map(Range::len).max().unwrap_or(0);
-        scratch.iter_mut().for_each(|scratch| scratch.resize::<I>(longest, self.head_size));
-        let (scratch, context) = (Parts::new(scratch), Parts::new(context));
-        let kept = kept.map(KeptWeights::parts);
-        team.for_each(self.sequences.len() * self.heads, |worker, task| {
-            let (sequence, head) = (task / self.heads, task % self.heads);
-            let tokens = &self.sequences[sequence];
-            // SAFETY: a worker has one task at a time.
-            let [scratch] = (unsafe { scratch.part(worker..worker + 1) }) else { unreachable!() };
-            // SAFETY: each task is a head of a sequence of its own.
-            let kept = kept
-                .as_ref()
-                .map(|kept| unsafe { kept.of_head((sequence, head), self.heads, tokens) });
-            isa.run(Head { attention: &self, sequence, head, scratch, context: &context, kept });
+        let (isa, panel) = (executor.isa, executor.isa.shape().panel);
+        // For the longest sequence, whoever takes it, so that no later call allocates.
+        let longest = self.sequences.longest();
+        scratch.iter_mut().for_each(|scratch| scratch.resize(panel, longest, self.head_size));
+        let context = self.query_tiles(context);
+        let saved = saved.map(|saved| saved.split(self.heads, self.sequences));
+        let saved = Optional::new(saved, context.parts());
+        executor.leader.for_each_with(scratch, (context, saved), |scratch, task, parts| {
+            let (context, saved) = parts;
+            let saved = saved.map(|(exponentials, inverse_sums)| HeadProbabilities {
+                exponentials,
+                inverse_sums,
+            });
+            isa.dispatch(Head { attention: self, task, scratch, context, saved });
         });
     }
 }
@@ -102,72 +111,66 @@ impl Attention<'_> {
 /// A task: one head of one sequence.
 struct Head<'a> {
     attention: &'a Attention<'a>,
-    sequence: usize,
-    head: usize,
+    task: usize,
     scratch: &'a mut AttentionScratch,
-    context: &'a Parts<'a>,
-    kept: Option<HeadWeights<&'a mut [f32]>>,
+    context: Tile<'a>,
+    saved: Option<HeadProbabilities<&'a mut [f32]>>,
 }
 
 impl Kernel for Head<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(mut self, isa: I) {
-        let Attention { heads, head_size, sequences, queries, query, key, value } = *self.attention;
-        let tokens = sequences[self.sequence].clone();
+    fn eval<I: Isa>(mut self, isa: I) {
+        let Attention { heads, head_size, sequences, query, key, value, .. } = *self.attention;
+        let tokens = sequences.tokens_of(self.task / heads);
         let len = tokens.len();
-        let query_rows = match queries {
-            Queries::AllTokens => tokens.clone(),
-            Queries::FirstTokens => self.sequence..self.sequence + 1,
-        };
-        let columns = self.head * head_size..(self.head + 1) * head_size;
-        self.scratch.resize::<I>(len, head_size);
+        let query_rows = self.context.rows();
+        let columns = self.context.columns();
+        self.scratch.resize(I::PANEL, len, head_size);
         let AttentionScratch { keys, values, scores, sums } = self.scratch;
         pack_keys(isa, keys, key, tokens.clone(), columns.clone());
         pack_values::<I>(values, value, tokens, columns.clone());
-        let score_stride = score_stride::<I>(len);
+        let score_stride = score_stride(I::PANEL, len);
         let scale = 1.0 / (head_size as f32).sqrt();
-        let mut shares = [0.0; QUERY_BLOCK];
+        let mut inverse_sums = [0.0; QUERY_BLOCK];
 
         for first_row in query_rows.clone().step_by(QUERY_BLOCK) {
             let rows = QUERY_BLOCK.min(query_rows.end - first_row);
             let queries = (&query.values[first_row * query.stride + columns.start..], query.stride);
             for (panel, keys) in keys.chunks_exact(I::PANEL * head_size).enumerate() {
-                if let Some(kept) = &self.kept {
-                    // Where the panel's weights are kept comes nearer meanwhile.
+                if let Some(saved) = &self.saved {
+                    // Meanwhile the memory for the panel's probabilities comes nearer.
                     let columns = first_row - query_rows.start;
                     for key in panel * I::PANEL..len.min((panel + 1) * I::PANEL) {
-                        let to = &kept.exponentials[key * score_stride + columns..][..rows];
+                        let to = &saved.exponentials[key * score_stride + columns..][..rows];
                         prefetch(to.as_ptr().cast(), size_of_val(to));
                     }
                 }
                 let scores = (&mut scores[panel * I::PANEL..], score_stride);
-                multiply(isa, queries, (rows, head_size), keys, scores, |_| ());
+                multiply_panel(isa, queries, (rows, head_size), keys, scores, |_| ());
             }
-            for (row, share) in scores.chunks_exact_mut(score_stride).take(rows).zip(&mut shares) {
-                *share = exponentials(isa, row, len, scale);
+            let each = scores.chunks_exact_mut(score_stride).take(rows).zip(&mut inverse_sums);
+            for (row, inverse_sum) in each {
+                *inverse_sum = exponentials(isa, row, len, scale);
             }
-            if let Some(kept) = &mut self.kept {
+            if let Some(saved) = &mut self.saved {
                 let first = first_row - query_rows.start;
-                kept.shares[first..first + rows].copy_from_slice(&shares[..rows]);
-                let to = (&mut kept.exponentials[first..], score_stride);
+                saved.inverse_sums[first..first + rows].copy_from_slice(&inverse_sums[..rows]);
+                let to = (&mut saved.exponentials[first..], score_stride);
                 transpose(isa, (scores, score_stride), (rows, len), to);
             }
             for (panel, values) in values.chunks_exact(I::PANEL * len).enumerate() {
                 let weights: (&[f32], usize) = (scores, score_stride);
-                multiply(isa, weights, (rows, len), values, (&mut *sums, I::PANEL), |_| ());
-                let from = panel * I::PANEL;
-                let width = I::PANEL.min(head_size - from);
-                for (row, (sums, share)) in
-                    sums.chunks_exact(I::PANEL).zip(shares).take(rows).enumerate()
+                multiply_panel(isa, weights, (rows, len), values, (&mut *sums, I::PANEL), |_| ());
+                let first = columns.start + panel * I::PANEL;
+                let part = first..columns.end.min(first + I::PANEL);
+                for (row, (sums, inverse_sum)) in
+                    sums.chunks_exact(I::PANEL).zip(inverse_sums).take(rows).enumerate()
                 {
-                    let start = (first_row + row) * heads * head_size + columns.start + from;
-                    // SAFETY: tasks share no pair of a query row and a head, so no two of these
-                    // parts overlap.
-                    let context = unsafe { self.context.part(start..start + width) };
+                    let context = self.context.part(first_row + row, part.clone());
                     for (to, sum) in context.iter_mut().zip(sums) {
-                        *to = sum * share;
+                        *to = sum * inverse_sum;
                     }
                 }
             }
@@ -175,7 +178,7 @@ impl Kernel for Head<'_> {
     }
 }
 
-/// Panels of `PANEL` keys each: step `d` holds value `d` of every key. Keys past the last are zero.
+/// Packs keys as panels of `PANEL` keys each: step `d` holds value `d` of every key. Keys past the last are zero.
 #[inline(always)]
 pub(crate) fn pack_keys<I: Isa>(
     isa: I,
@@ -220,7 +223,7 @@ pub(crate) fn transpose<I: Isa>(
     }
 }
 
-/// Panels of `PANEL` columns each: step `t` holds them for token `t`. Columns past the last are zero.
+/// Packs values as panels of `PANEL` columns each: step `t` holds them for token `t`. Columns past the last are zero.
 #[inline(always)]
 pub(crate) fn pack_values<I: Isa>(
     panels: &mut [f32],
@@ -243,8 +246,8 @@ pub(crate) fn pack_values<I: Isa>(
 mod tests {
     use super::*;
     use crate::cpu::parallel::threads::Threads;
-    use crate::cpu::simd::on_every_set;
-    use crate::testing::{assert_all_close, random, sequences, sizes};
+    use crate::cpu::simd::{SelectedIsa, on_every_isa};
+    use crate::testing::{assert_all_close, random, sizes};
 
     #[derive(Clone)]
     struct Case {
@@ -265,9 +268,9 @@ mod tests {
             random(5, tokens * 3 * self.dim()).iter().map(|x| 2.0 * x).collect()
         }
 
-        fn query_tokens(&self, sequence: &Range<usize>) -> Range<usize> {
+        fn query_tokens(&self, sequence: Range<usize>) -> Range<usize> {
             match self.queries {
-                Queries::AllTokens => sequence.clone(),
+                Queries::AllTokens => sequence,
                 Queries::FirstTokens => sequence.start..sequence.start + 1,
             }
         }
@@ -277,8 +280,8 @@ mod tests {
             let (input, dim) = (self.input(), self.dim());
             let at = |token: usize, column: usize| f64::from(input[token * 3 * dim + column]);
             let mut context = Vec::new();
-            for sequence in sequences(&self.lengths) {
-                for query in self.query_tokens(&sequence) {
+            for sequence in self.sequences().iter() {
+                for query in self.query_tokens(sequence.clone()) {
                     for column in 0..dim {
                         let head = column / self.head_size * self.head_size;
                         let score = |key: usize| {
@@ -300,11 +303,13 @@ mod tests {
         }
     }
 
-    impl Kernel for Case {
-        type Output = Vec<f32>;
+    impl Case {
+        fn sequences(&self) -> Sequences {
+            self.lengths.iter().copied().collect()
+        }
 
-        fn run<I: Isa>(self, isa: I) -> Vec<f32> {
-            let (input, dim, sequences) = (self.input(), self.dim(), sequences(&self.lengths));
+        fn attend(&self, isa: SelectedIsa) -> Vec<f32> {
+            let (input, dim, sequences) = (self.input(), self.dim(), self.sequences());
             let tokens = input.len() / (3 * dim);
             let part = |index: usize| Rows {
                 values: &input[index * dim..],
@@ -334,7 +339,10 @@ mod tests {
             };
             let threads = Threads::new(1).unwrap();
             let mut scratch = [AttentionScratch::default()];
-            threads.run(|team| attention.run(isa, team, &mut scratch, &mut context, None));
+            threads.run(|leader| {
+                let executor = &mut Executor { isa, leader };
+                attention.attend(executor, &mut scratch, &mut context, None);
+            });
             context
         }
     }
@@ -348,7 +356,7 @@ mod tests {
                 for queries in [Queries::AllTokens, Queries::FirstTokens] {
                     let case = Case { heads, head_size, lengths: lengths.clone(), queries };
                     let expected = case.expected();
-                    on_every_set(case, |_, found| assert_all_close(&found, &expected, 1e-5));
+                    on_every_isa(|_, isa| assert_all_close(&case.attend(isa), &expected, 1e-5));
                 }
             }
         }

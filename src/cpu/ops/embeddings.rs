@@ -1,10 +1,11 @@
 //! Word plus position embedding, normalized.
 
+use super::layer_norm::{TASK_ROWS as EMBED_ROWS, layer_norm};
+use crate::cpu::executor::Executor;
 use crate::cpu::memory::pages::Pages;
-use crate::cpu::ops::layer_norm::normalize_rows_with;
-use crate::cpu::parallel::disjoint::Parts;
-use crate::cpu::parallel::team::Team;
-use crate::cpu::simd::Isa;
+use crate::cpu::parallel::disjoint::Chunks;
+use crate::cpu::simd::{Isa, Kernel};
+use crate::input::batch::SubBatch;
 use crate::model::matrix::{BadWeight, Matrix};
 use crate::model::weights::Embeddings;
 use crate::quantization::{LARGEST_EMBEDDING, read_row};
@@ -14,48 +15,51 @@ const TASK_ROWS: usize = 256;
 
 /// A table of vectors.
 pub(crate) trait Table: Sized + Send + Sync {
-    fn from_matrix(team: &Team, matrix: Matrix<'_>) -> Result<Self, BadWeight>;
+    /// Reads a table.
+    fn from_matrix(executor: &mut Executor<'_>, matrix: Matrix<'_>) -> Result<Self, BadWeight>;
 
     /// Adds row `index` of the table to a vector.
     fn add_to(&self, index: usize, vector: &mut [f32]);
 }
 
-/// Reads all rows, each with the function, which may use a row of floats, into `values` and `scales`.
+/// Reads all rows into `values` and `scales` with a function that gets the row, scratch for a row of floats, and the
+/// row's place in `values`.
 fn read_rows<T: Send>(
-    team: &Team,
+    executor: &mut Executor<'_>,
     matrix: &Matrix<'_>,
-    values: &mut [T],
-    scales: &mut [f32],
+    (values, scales): (&mut [T], &mut [f32]),
     read: impl Fn(usize, &mut [f32], &mut [T]) -> Result<f32, BadWeight> + Sync,
 ) -> Result<(), BadWeight> {
-    let (values, scales) = (Parts::new(values), Parts::new(scales));
     let inputs = matrix.inputs;
-    team.try_for_each(matrix.outputs.div_ceil(TASK_ROWS), |_, task| {
+    let parts = (Chunks::new(values, TASK_ROWS * inputs), Chunks::new(scales, TASK_ROWS));
+    executor.leader.try_for_each(parts, |task, (values, scales)| {
         let mut floats = vec![0.0; inputs];
-        for row in task * TASK_ROWS..matrix.outputs.min((task + 1) * TASK_ROWS) {
-            // SAFETY: each task takes the parts of its own rows.
-            let (values, scale) = unsafe {
-                (values.part(row * inputs..(row + 1) * inputs), scales.part(row..row + 1))
-            };
-            scale[0] = read(row, &mut floats, values)?;
+        for (row, (values, scale)) in values.chunks_exact_mut(inputs).zip(scales).enumerate() {
+            *scale = read(task * TASK_ROWS + row, &mut floats, values)?;
         }
         Ok(())
     })
+}
+
+/// Returns the number of values of a table.
+fn table_len(matrix: &Matrix<'_>) -> usize {
+    matrix.outputs.checked_mul(matrix.inputs).expect("capacity overflow")
 }
 
 /// Vectors in `f32`.
 pub(crate) struct FloatTable(Pages<f32>);
 
 impl Table for FloatTable {
-    fn from_matrix(team: &Team, matrix: Matrix<'_>) -> Result<Self, BadWeight> {
-        let mut values = Pages::zeroed(matrix.outputs * matrix.inputs);
+    fn from_matrix(executor: &mut Executor<'_>, matrix: Matrix<'_>) -> Result<Self, BadWeight> {
+        let mut values = Pages::zeroed(table_len(&matrix));
         let mut scales = vec![0.0; matrix.outputs];
-        read_rows(team, &matrix, &mut values, &mut scales, |row, _, to| {
+        read_rows(executor, &matrix, (&mut values, &mut scales), |row, _, to| {
             matrix.read_row(row, to).map(|()| 1.0)
         })?;
         Ok(Self(values))
     }
 
+    #[inline(always)]
     fn add_to(&self, index: usize, vector: &mut [f32]) {
         let row = &self.0[index * vector.len()..][..vector.len()];
         for (sum, value) in vector.iter_mut().zip(row) {
@@ -71,15 +75,16 @@ pub(crate) struct Int8Table {
 }
 
 impl Table for Int8Table {
-    fn from_matrix(team: &Team, matrix: Matrix<'_>) -> Result<Self, BadWeight> {
-        let mut values = Pages::zeroed(matrix.outputs * matrix.inputs);
+    fn from_matrix(executor: &mut Executor<'_>, matrix: Matrix<'_>) -> Result<Self, BadWeight> {
+        let mut values = Pages::zeroed(table_len(&matrix));
         let mut scales = vec![0.0; matrix.outputs];
-        read_rows(team, &matrix, &mut values, &mut scales, |row, floats, to| {
+        read_rows(executor, &matrix, (&mut values, &mut scales), |row, floats, to| {
             read_row(&matrix, row, LARGEST_EMBEDDING, floats, to)
         })?;
         Ok(Self { values, scales })
     }
 
+    #[inline(always)]
     fn add_to(&self, index: usize, vector: &mut [f32]) {
         let row = &self.values[index * vector.len()..][..vector.len()];
         for (sum, &value) in vector.iter_mut().zip(row) {
@@ -88,20 +93,42 @@ impl Table for Int8Table {
     }
 }
 
-/// Writes the embedding of each token, a row of `dim` values, to `output`. The ids and positions are
-/// within the tables.
-pub(crate) fn embed<I: Isa, T: Table>(
-    isa: I,
-    team: &Team,
+/// Writes the embedding of each token, a row of `dim` values, to `output`. The ids and positions are within the tables.
+pub(crate) fn embed<T: Table>(
+    executor: &mut Executor<'_>,
     embeddings: &Embeddings<T>,
-    input_ids: &[u32],
-    positions: &[u32],
+    batch: &SubBatch<'_>,
     output: &mut [f32],
 ) {
-    let sum = |token: usize, row: &mut [f32]| {
-        row.fill(0.0);
-        embeddings.word.add_to(input_ids[token] as usize, row);
-        embeddings.position.add_to(positions[token] as usize, row);
-    };
-    normalize_rows_with(isa, team, &embeddings.layer_norm, output, sum, |_, _| ());
+    let (isa, dim) = (executor.isa, embeddings.layer_norm.weight.len());
+    executor.leader.for_each(Chunks::new(output, EMBED_ROWS * dim), |task, rows| {
+        let start = task * EMBED_ROWS;
+        let (input_ids, positions) = (&batch.input_ids[start..], &batch.positions[start..]);
+        isa.dispatch(EmbedRows { embeddings, input_ids, positions, rows });
+    });
+}
+
+/// A task: the embeddings of some tokens.
+struct EmbedRows<'a, T> {
+    embeddings: &'a Embeddings<T>,
+    input_ids: &'a [u32],
+    positions: &'a [u32],
+    rows: &'a mut [f32],
+}
+
+impl<T: Table> Kernel for EmbedRows<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        let Self { embeddings, input_ids, positions, rows } = self;
+        let norm = &embeddings.layer_norm;
+        let tokens = input_ids.iter().zip(positions);
+        for (row, (&id, &position)) in rows.chunks_exact_mut(norm.weight.len()).zip(tokens) {
+            row.fill(0.0);
+            embeddings.word.add_to(id as usize, row);
+            embeddings.position.add_to(position as usize, row);
+            layer_norm(isa, norm, row);
+        }
+    }
 }

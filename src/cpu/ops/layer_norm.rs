@@ -1,57 +1,82 @@
-//! Layer normalisation of tokens' vectors.
+//! Layer normalization of tokens' vectors.
 
-use crate::cpu::parallel::disjoint::Parts;
-use crate::cpu::parallel::team::Team;
+use crate::cpu::executor::Executor;
+use crate::cpu::parallel::disjoint::Chunks;
 use crate::cpu::simd::{Isa, Kernel};
 use crate::model::weights::LayerNorm;
 
 /// Rows of one task: a few microseconds.
-const TASK_ROWS: usize = 16;
+pub(crate) const TASK_ROWS: usize = 16;
 
-/// Normalizes each row of `dim` values in place.
-pub(crate) fn normalize_rows<I: Isa>(isa: I, team: &Team, norm: &LayerNorm, rows: &mut [f32]) {
-    normalize_rows_with(isa, team, norm, rows, |_, _| (), |_, _| ());
+/// Buffer for the values of a normalization that the backward pass needs.
+#[cfg_attr(
+    not(feature = "explain"),
+    allow(dead_code, reason = "only the backward pass reads saved activations")
+)]
+pub(crate) enum SavedNorm<'a> {
+    /// Saves nothing.
+    Nothing,
+    /// Saves the rows before they are normalized.
+    Inputs(&'a mut [f32]),
+    /// Saves one over each row's deviation.
+    InverseDeviations(&'a mut [f32]),
 }
 
-/// Prepares each row, given its index, then normalizes it while it is in L1. `finish` gets the index and one
-/// over the row's deviation.
-pub(crate) fn normalize_rows_with<I: Isa>(
-    isa: I,
-    team: &Team,
+/// Normalizes each row in place.
+pub(crate) fn normalize(
+    executor: &mut Executor<'_>,
     norm: &LayerNorm,
     rows: &mut [f32],
-    prepare: impl Fn(usize, &mut [f32]) + Sync,
-    finish: impl Fn(usize, f32) + Sync,
+    saved: SavedNorm<'_>,
 ) {
-    let dim = norm.weight.len();
-    let count = rows.len() / dim;
-    let rows = Parts::new(rows);
-    team.for_each(count.div_ceil(TASK_ROWS), |_, task| {
-        let indices = task * TASK_ROWS..count.min((task + 1) * TASK_ROWS);
-        // SAFETY: each task takes the rows of its own indices.
-        let rows = unsafe { rows.part(indices.start * dim..indices.end * dim) };
-        for (index, row) in indices.zip(rows.chunks_exact_mut(dim)) {
-            prepare(index, row);
-            finish(index, isa.run(Normalize { norm, row }));
-        }
+    let (isa, dim) = (executor.isa, norm.weight.len());
+    let tasks = (rows.len() / dim).div_ceil(TASK_ROWS);
+    let (kind, saved) = match saved {
+        SavedNorm::Nothing => (Save::Nothing, Chunks::empty(tasks)),
+        SavedNorm::Inputs(to) => (Save::Inputs, Chunks::new(to, TASK_ROWS * dim)),
+        SavedNorm::InverseDeviations(to) => (Save::InverseDeviations, Chunks::new(to, TASK_ROWS)),
+    };
+    let parts = (Chunks::new(rows, TASK_ROWS * dim), saved);
+    executor.leader.for_each(parts, |_, (rows, saved)| {
+        isa.dispatch(NormalizeRows { norm, rows, kind, saved });
     });
 }
 
-struct Normalize<'a> {
-    norm: &'a LayerNorm,
-    row: &'a mut [f32],
+#[derive(Clone, Copy)]
+enum Save {
+    Nothing,
+    Inputs,
+    InverseDeviations,
 }
 
-impl Kernel for Normalize<'_> {
-    type Output = f32;
+/// A task: some rows.
+struct NormalizeRows<'a> {
+    norm: &'a LayerNorm,
+    rows: &'a mut [f32],
+    kind: Save,
+    saved: &'a mut [f32],
+}
+
+impl Kernel for NormalizeRows<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) -> f32 {
-        layer_norm(isa, self.norm, self.row)
+    fn eval<I: Isa>(self, isa: I) {
+        let Self { norm, rows, kind, saved } = self;
+        let dim = norm.weight.len();
+        for (index, row) in rows.chunks_exact_mut(dim).enumerate() {
+            if let Save::Inputs = kind {
+                saved[index * dim..(index + 1) * dim].copy_from_slice(row);
+            }
+            let inverse = layer_norm(isa, norm, row);
+            if let Save::InverseDeviations = kind {
+                saved[index] = inverse;
+            }
+        }
     }
 }
 
-/// A row's mean, and `1 / √(variance + eps)`.
+/// Returns a row's mean, and `1 / √(variance + eps)`.
 ///
 /// The variance is summed from deviations, in a second pass: with the values in L1 it costs little,
 /// and the difference of two large sums would lose the digits that parity asks for.
@@ -68,10 +93,10 @@ pub(crate) fn statistics<I: Isa>(isa: I, row: &[f32], eps: f32) -> (f32, f32) {
     (mean, 1.0 / (variance + eps).sqrt())
 }
 
-/// Normalizes `row` in place: `(x − mean) / √(variance + eps) · weight + bias`. Returns what it divides by,
-/// inverted.
+/// Normalizes `row` in place: `(x − mean) / √(variance + eps) · weight + bias`. Returns one over the
+/// deviation.
 #[inline(always)]
-fn layer_norm<I: Isa>(isa: I, norm: &LayerNorm, row: &mut [f32]) -> f32 {
+pub(crate) fn layer_norm<I: Isa>(isa: I, norm: &LayerNorm, row: &mut [f32]) -> f32 {
     let (mean, inverse) = statistics(isa, row, norm.eps);
     let mean_vector = isa.splat(mean);
     let inverse_vector = isa.splat(inverse);
@@ -91,7 +116,7 @@ fn layer_norm<I: Isa>(isa: I, norm: &LayerNorm, row: &mut [f32]) -> f32 {
     inverse
 }
 
-/// The sum of a function over a row: `vector` for whole vectors, `scalar` for what is left.
+/// Returns the sum of a function over a row: `vector` for whole vectors, `scalar` for the rest.
 #[inline(always)]
 fn sum_map<I: Isa>(
     isa: I,
@@ -124,7 +149,7 @@ mod tests {
         type Output = Vec<f32>;
 
         #[inline(always)]
-        fn run<I: Isa>(mut self, isa: I) -> Vec<f32> {
+        fn eval<I: Isa>(mut self, isa: I) -> Vec<f32> {
             layer_norm(isa, self.norm, &mut self.row);
             self.row
         }

@@ -1,137 +1,140 @@
-//! Linear layers over packed weights: the loops around the tile, written once.
+//! Linear layers over packed weights: the product, its epilogue, and their tasks.
 
 use std::ops::Range;
 
-use crate::attribution::ActivationRule;
-use crate::cpu::gemm::block::multiply;
-use crate::cpu::gemm::epilogue::Epilogue;
+use crate::cpu::executor::Executor;
+use crate::cpu::gemm::block::multiply_panel;
+use crate::cpu::gemm::epilogue::{ActivationValue, Epilogue};
 use crate::cpu::gemm::pack::PackedMatrix;
-use crate::cpu::gemm::weight::{Rows, Weight};
+use crate::cpu::gemm::rows::{Rows, rows};
+use crate::cpu::gemm::weight::Weight;
 use crate::cpu::memory::aligned::AlignedVec;
 use crate::cpu::ops::quantize::QuantizedRows;
-use crate::cpu::parallel::disjoint::Parts;
-use crate::cpu::parallel::team::Team;
+use crate::cpu::parallel::disjoint::{ColumnBlocks, Optional, RowBlocks, Split, Tile, Tiles};
 use crate::cpu::simd::{Isa, Kernel, MAX_LANES, prefetch};
 use crate::model::weights::Linear;
 
 /// Multiply-accumulates that make a task worth handing to a thread: some 5 µs.
 const TASK_WORK: usize = 256 * 1024;
 
-/// The most rows that are multiplied by a panel before the next panel's turn. The part of their
-/// inputs that is in use (192 rows by 256 values, 192 KiB) should stay in L2 while the weights pass.
+/// Most rows that are multiplied by a panel before the next panel's turn. The part of their inputs that is in use
+/// (192 rows by 256 values, 192 KiB) should stay in L2 while the weights pass.
 const BLOCK_ROWS: usize = 192;
 
-/// What linear layers need besides their operands.
+/// Memory that linear layers work in.
 #[derive(Default)]
 pub(crate) struct LinearScratch<W: Weight> {
     /// The input in 8 bits.
     quantized: QuantizedRows,
-    /// The sums of a block of rows by one panel, for each thread.
+    /// Sums of a block of rows by one panel, for each thread.
     sums: Vec<AlignedVec<W::Sum>>,
 }
 
 impl<W: Weight> LinearScratch<W> {
-    /// Makes room for so many threads.
+    /// Makes room for a number of threads.
     pub fn resize(&mut self, threads: usize) {
         self.sums.resize_with(threads, AlignedVec::default);
     }
 }
 
+/// Buffer for the value of an activation that the backward pass needs, in rows like those of the output.
+pub(crate) type SavedActivation<'a> = (ActivationValue, &'a mut [f32]);
+
 /// One linear layer over some rows.
 pub(crate) struct Product<'a, W: Weight> {
     pub input: Rows<'a>,
     pub linear: &'a Linear<PackedMatrix<W>>,
-    /// The outputs to compute; the others keep what they hold.
+    /// Outputs to compute. The others are left as they are.
     pub outputs: Range<usize>,
     pub epilogue: Epilogue,
 }
 
-impl<W: Weight> Product<'_, W> {
-    /// Computes into `output`, whose rows are `output_stride` apart and hold output `j` at column `j`.
-    pub fn run<I: Isa>(
-        self,
-        isa: I,
-        team: &Team,
-        scratch: &mut LinearScratch<W>,
-        output: &mut [f32],
-        output_stride: usize,
-    ) {
-        self.run_and_keep(isa, team, scratch, (output, output_stride), None);
+impl<'a, W: Weight> Product<'a, W> {
+    /// Makes a product of all outputs with rows without gaps.
+    pub fn dense(
+        linear: &'a Linear<PackedMatrix<W>>,
+        epilogue: Epilogue,
+        input: &'a [f32],
+    ) -> Self {
+        let input = rows(input, linear.weight.inputs());
+        Self { input, linear, outputs: 0..linear.weight.outputs(), epilogue }
     }
 
-    /// The same, and what a rule keeps of the activation that the epilogue is can be written as well: its
-    /// input, or the quotient of output and input, in rows like those of the output.
-    pub fn run_and_keep<I: Isa>(
+    /// Writes output `j` of each row to column `j` of `output`, whose rows are `stride` values apart.
+    pub fn multiply(
         self,
-        isa: I,
-        team: &Team,
+        executor: &mut Executor<'_>,
         scratch: &mut LinearScratch<W>,
-        (output, output_stride): (&mut [f32], usize),
-        kept: Option<(ActivationRule, &mut [f32])>,
+        output: (&mut [f32], usize),
     ) {
-        assert!(self.outputs.end <= output_stride, "the rows of the output overlap");
+        self.multiply_and_save(executor, scratch, output, None);
+    }
+
+    /// Does the work of [`multiply`](Self::multiply), and stores a value of the activation in the epilogue.
+    pub fn multiply_and_save(
+        self,
+        executor: &mut Executor<'_>,
+        scratch: &mut LinearScratch<W>,
+        (output, stride): (&mut [f32], usize),
+        saved: Option<SavedActivation<'_>>,
+    ) {
         let Self { input, linear, outputs, epilogue } = self;
-        let weight = &linear.weight;
-        let panels = outputs.start / I::PANEL..outputs.end.div_ceil(I::PANEL);
-        // Blocks of nearly the same size, in whole tiles.
+        let (isa, weight) = (executor.isa, &linear.weight);
+        let shape = isa.shape();
+        // Blocks of nearly equal size, in whole tiles.
         let count = input.count;
-        let block_rows =
-            count.div_ceil(count.div_ceil(BLOCK_ROWS)).next_multiple_of(W::tile_rows::<I>());
-        let blocks = count.div_ceil(block_rows);
-        let panel_work = block_rows.min(count) * weight.inputs() * I::PANEL;
-        let group = TASK_WORK.div_ceil(panel_work).min(panels.len().div_ceil(team.size())).max(1);
-        let groups = panels.len().div_ceil(group);
+        let block =
+            count.div_ceil(count.div_ceil(BLOCK_ROWS)).next_multiple_of(W::tile_rows(shape));
+        let panels = outputs.start / shape.panel..outputs.end.div_ceil(shape.panel);
+        let panel_work = block.min(count) * weight.inputs() * shape.panel;
+        let threads = executor.leader.size();
+        let group = TASK_WORK.div_ceil(panel_work).min(panels.len().div_ceil(threads)).max(1);
+        let columns = ColumnBlocks {
+            range: outputs,
+            origin: panels.start * shape.panel,
+            width: group * shape.panel,
+        };
         let LinearScratch { quantized, sums } = scratch;
-        let input = W::from_rows(isa, team, input, weight.inputs(), quantized);
-        sums.iter_mut().for_each(|sums| sums.resize(block_rows * I::PANEL));
-        let (sums, output) = (Parts::new(sums), Parts::new(output));
-        let kept = kept.map(|(rule, kept)| (rule, Parts::new(kept)));
-        team.for_each(blocks * groups, |worker, task| {
-            let (block, first_panel) = (task / groups, panels.start + task % groups * group);
-            // SAFETY: a worker has one task at a time.
-            let [sums] = (unsafe { sums.part(worker..worker + 1) }) else { unreachable!() };
-            isa.run(Block {
-                input,
-                linear,
-                outputs: outputs.clone(),
-                epilogue,
-                rows: block * block_rows..count.min((block + 1) * block_rows),
-                panels: first_panel..panels.end.min(first_panel + group),
-                sums,
-                output: &output,
-                kept: kept.as_ref(),
-                output_stride,
-            });
+        let input = W::convert_rows(executor, input, weight.inputs(), quantized);
+        sums.iter_mut().for_each(|sums| sums.resize(block * shape.panel));
+        let tiles = |values| {
+            let rows = RowBlocks::Even { rows: count, block };
+            Tiles::new((values, stride), rows, columns.clone())
+        };
+        let (value, saved) =
+            saved.map_or((None, None), |(value, to)| (Some(value), Some(tiles(to))));
+        let output = tiles(output);
+        let saved = Optional::new(saved, output.parts());
+        executor.leader.for_each_with(sums, (output, saved), |sums, _, (output, saved)| {
+            let saved = value.zip(saved);
+            isa.dispatch(Block { input, linear, epilogue, sums, output, saved });
         });
     }
 }
 
 /// A task: some rows by some panels.
-struct Block<'a, W: Weight> {
-    input: W::Rows<'a>,
+struct Block<'a, 'b, W: Weight> {
+    input: W::Rows<'b>,
     linear: &'a Linear<PackedMatrix<W>>,
-    outputs: Range<usize>,
     epilogue: Epilogue,
-    rows: Range<usize>,
-    panels: Range<usize>,
     sums: &'a mut [W::Sum],
-    output: &'a Parts<'a>,
-    kept: Option<&'a (ActivationRule, Parts<'a>)>,
-    output_stride: usize,
+    output: Tile<'a>,
+    saved: Option<(ActivationValue, Tile<'a>)>,
 }
 
-impl<W: Weight> Kernel for Block<'_, W> {
+impl<W: Weight> Kernel for Block<'_, '_, W> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(mut self, isa: I) {
-        for panel in self.panels.clone() {
+    fn eval<I: Isa>(mut self, isa: I) {
+        let columns = self.output.columns();
+        for panel in columns.start / I::PANEL..columns.end.div_ceil(I::PANEL) {
             self.multiply(isa, panel);
             // A loop for each, in which it is a constant.
             match self.epilogue {
                 Epilogue::Bias => self.finish(isa, panel, Epilogue::Bias, None),
-                Epilogue::BiasGelu => self.finish_and_keep(isa, panel, Epilogue::BiasGelu),
-                Epilogue::BiasRelu => self.finish_and_keep(isa, panel, Epilogue::BiasRelu),
+                Epilogue::BiasGelu => self.finish_activation(isa, panel, Epilogue::BiasGelu),
+                Epilogue::BiasRelu => self.finish_activation(isa, panel, Epilogue::BiasRelu),
                 Epilogue::BiasResidual => self.finish(isa, panel, Epilogue::BiasResidual, None),
                 Epilogue::BiasTimes => self.finish(isa, panel, Epilogue::BiasTimes, None),
             }
@@ -139,36 +142,37 @@ impl<W: Weight> Kernel for Block<'_, W> {
     }
 }
 
-impl<W: Weight> Block<'_, W> {
-    /// A loop for each rule as well.
+impl<W: Weight> Block<'_, '_, W> {
+    /// Calls [`finish`](Self::finish) in a loop for each saved value.
     #[inline(always)]
-    fn finish_and_keep<I: Isa>(&self, isa: I, panel: usize, epilogue: Epilogue) {
-        use ActivationRule::{Gradient, HoldQuotient};
-        match self.kept.map(|(rule, _)| rule) {
+    fn finish_activation<I: Isa>(&mut self, isa: I, panel: usize, epilogue: Epilogue) {
+        use ActivationValue::{Input, Quotient};
+        match self.saved.as_ref().map(|(value, _)| *value) {
             None => self.finish(isa, panel, epilogue, None),
-            Some(Gradient) => self.finish(isa, panel, epilogue, Some(Gradient)),
-            Some(HoldQuotient) => self.finish(isa, panel, epilogue, Some(HoldQuotient)),
+            Some(Input) => self.finish(isa, panel, epilogue, Some(Input)),
+            Some(Quotient) => self.finish(isa, panel, epilogue, Some(Quotient)),
         }
     }
 
     /// Multiplies the rows by a panel into `sums`.
     #[inline(always)]
     fn multiply<I: Isa>(&mut self, isa: I, panel: usize) {
-        let weight = &self.linear.weight;
-        let first_column = self.outputs.start.max(panel * I::PANEL);
-        multiply(
+        let Self { input, linear, sums, output, saved, .. } = self;
+        let (weight, first_row) = (&linear.weight, output.rows().start);
+        let first_column = output.columns().start.max(panel * I::PANEL);
+        multiply_panel(
             isa,
-            W::inputs(&self.input, self.rows.start),
-            (self.rows.len(), weight.depth),
+            W::inputs(input, first_row),
+            (output.rows().len(), weight.depth()),
             weight.panels_from(panel),
-            (self.sums, I::PANEL),
+            (sums, I::PANEL),
             |rows| {
-                // Where the results go is far apart and seldom in a cache: by the time they are ready it
-                // is, which is worth 4 % at 512 tokens.
-                for row in self.rows.start + rows.start..self.rows.start + rows.end {
-                    let first = row * self.output_stride + first_column;
-                    let kept = self.kept.map(|(_, kept)| kept.address(first));
-                    for at in [Some(self.output.address(first)), kept].into_iter().flatten() {
+                // The output is far apart and seldom in a cache. Prefetched here it is there in time, which is worth
+                // 4 % at 512 tokens.
+                for row in first_row + rows.start..first_row + rows.end {
+                    let saved = saved.as_ref().map(|(_, saved)| saved.address(row, first_column));
+                    for at in [Some(output.address(row, first_column)), saved].into_iter().flatten()
+                    {
                         prefetch(at.cast(), I::PANEL * size_of::<f32>());
                     }
                 }
@@ -176,45 +180,38 @@ impl<W: Weight> Block<'_, W> {
         );
     }
 
-    /// Makes the outputs of a panel of its sums.
-    ///
-    /// Vector by vector of columns, so that what belongs to them stays in registers while the rows pass by.
+    /// Turns the sums of a panel into outputs, a vector of columns at a time, so that what belongs to the columns stays
+    /// in registers while the rows pass by.
     #[inline(always)]
     fn finish<I: Isa>(
-        &self,
+        &mut self,
         isa: I,
         panel: usize,
         epilogue: Epilogue,
-        keep: Option<ActivationRule>,
+        save: Option<ActivationValue>,
     ) {
-        let weight = &self.linear.weight;
+        let Self { input, linear, sums, output, saved, .. } = self;
+        let all = output.columns();
         for first in (0..I::PANEL).step_by(I::LANES) {
             let columns = panel * I::PANEL + first..panel * I::PANEL + first + I::LANES;
-            let wanted = self.outputs.start.max(columns.start)..self.outputs.end.min(columns.end);
+            let wanted = all.start.max(columns.start)..all.end.min(columns.end);
             if wanted.is_empty() {
                 continue;
             }
-            // Where not all lanes are wanted, they pass through a buffer of full width, so that every
-            // output sees the same instructions.
+            // Where some lanes are not wanted, all pass through a buffer of full width, so that every output sees the
+            // same instructions.
             let lanes = wanted.start - columns.start..wanted.end - columns.start;
-            let bias = load_lanes(isa, &self.linear.bias[wanted.clone()], &lanes);
-            let scales = W::scales(isa, &weight.columns, columns.start);
-            for (row, sums) in self.rows.clone().zip(self.sums.chunks_exact(I::PANEL)) {
-                let product = W::value::<I>(isa, &sums[first..], self.input, row, scales);
+            let bias = load_lanes(isa, &linear.bias[wanted.clone()], &lanes);
+            let scales = W::scales(isa, linear.weight.columns(), columns.start);
+            for (row, sums) in output.rows().zip(sums.chunks_exact(I::PANEL)) {
+                let product = W::value::<I>(isa, &sums[first..], *input, row, scales);
                 let sum = isa.add(product, bias);
-                let start = row * self.output_stride;
-                let place = start + wanted.start..start + wanted.end;
-                // SAFETY: tasks share no pair of a row and a panel, so no two of these parts
-                // overlap: rows are `output_stride` apart, which `run` has checked to be no less than
-                // the columns.
-                let output = unsafe { self.output.part(place.clone()) };
-                let held = load_lanes(isa, output, &lanes);
-                let (value, of_activation) = epilogue.apply(isa, keep, sum, held);
+                let output = output.part(row, wanted.clone());
+                let previous = load_lanes(isa, output, &lanes);
+                let (value, of_activation) = epilogue.apply(isa, save, sum, previous);
                 store_lanes(isa, value, output, &lanes);
-                if let (Some(_), Some((_, kept))) = (keep, self.kept) {
-                    // SAFETY: as for the output.
-                    let kept = unsafe { kept.part(place) };
-                    store_lanes(isa, of_activation, kept, &lanes);
+                if let (Some(_), Some((_, saved))) = (save, &mut *saved) {
+                    store_lanes(isa, of_activation, saved.part(row, wanted.clone()), &lanes);
                 }
             }
         }
@@ -233,7 +230,7 @@ fn load_lanes<I: Isa>(isa: I, values: &[f32], lanes: &Range<usize>) -> I::F32 {
     isa.load(&buffer)
 }
 
-/// Writes these lanes of a vector.
+/// Stores some lanes of a vector.
 #[inline(always)]
 fn store_lanes<I: Isa>(isa: I, vector: I::F32, values: &mut [f32], lanes: &Range<usize>) {
     if values.len() == I::LANES {
@@ -250,7 +247,7 @@ mod tests {
 
     use super::*;
     use crate::cpu::parallel::threads::Threads;
-    use crate::cpu::simd::on_every_set;
+    use crate::cpu::simd::{InstructionSet, SelectedIsa, on_every_isa};
     use crate::model::matrix::{Matrix, Values};
     use crate::quantization::{LARGEST_WEIGHT, quantise_row};
     use crate::testing::{assert_close, random, sizes};
@@ -265,12 +262,15 @@ mod tests {
         threads: &'a Threads,
     }
 
-    impl Kernel for Case<'_> {
-        type Output = [Vec<f32>; 3];
+    /// Calls `check` with the outputs of every type of weight on every instruction set.
+    fn on_every_set(case: Case<'_>, mut check: impl FnMut(InstructionSet, [Vec<f32>; 3])) {
+        on_every_isa(|set, isa| check(set, case.eval(isa)));
+    }
 
-        /// Checks every type of weight and returns their outputs. The naive loop gets the operands as
-        /// the type rounds them.
-        fn run<I: Isa>(self, isa: I) -> Self::Output {
+    impl Case<'_> {
+        /// Checks every type of weight and returns their outputs. The naive loop gets the operands as the type rounds
+        /// them.
+        fn eval(self, isa: SelectedIsa) -> [Vec<f32>; 3] {
             let whole = |values: &[f32], _: usize| values.to_vec();
             let halves = |values: &[f32], _: usize| {
                 values.iter().map(|&value| f16::from_f32(value).to_f32()).collect()
@@ -284,18 +284,16 @@ mod tests {
                 values.chunks(inputs).flat_map(round).collect()
             };
             [
-                self.with_weights::<I, f32>(isa, whole, whole),
-                self.with_weights::<I, f16>(isa, halves, whole),
-                self.with_weights::<I, i8>(isa, int8_weights, int8_inputs),
+                self.with_weights::<f32>(isa, whole, whole),
+                self.with_weights::<f16>(isa, halves, whole),
+                self.with_weights::<i8>(isa, int8_weights, int8_inputs),
             ]
         }
-    }
 
-    impl Case<'_> {
         /// Compares with a naive float64 loop and returns the output.
-        fn with_weights<I: Isa, W: Weight>(
+        fn with_weights<W: Weight>(
             self,
-            isa: I,
+            isa: SelectedIsa,
             round_weights: impl Fn(&[f32], usize) -> Vec<f32>,
             round_inputs: impl Fn(&[f32], usize) -> Vec<f32>,
         ) -> Vec<f32> {
@@ -309,9 +307,9 @@ mod tests {
             let mut output = before.clone();
             let matrix = Matrix { outputs, inputs, parts: vec![Values::Computed(values)] };
             let linear = Linear {
-                weight: self
-                    .threads
-                    .run(|team| PackedMatrix::<W>::pack(isa, team, &matrix).unwrap()),
+                weight: self.threads.run(|leader| {
+                    PackedMatrix::<W>::pack(&mut Executor { isa, leader }, &matrix).unwrap()
+                }),
                 bias: bias.clone(),
             };
             let product = Product {
@@ -322,8 +320,9 @@ mod tests {
             };
             let mut scratch = LinearScratch::default();
             scratch.resize(self.threads.count());
-            self.threads.run(|team| {
-                product.run(isa, team, &mut scratch, &mut output, output_stride);
+            self.threads.run(|leader| {
+                let output = (&mut output[..], output_stride);
+                product.multiply(&mut Executor { isa, leader }, &mut scratch, output);
             });
             let input: Vec<f32> = input
                 .chunks(input_stride)

@@ -89,7 +89,7 @@ mod tests {
         type Output = Vec<f32>;
 
         #[inline(always)]
-        fn run<I: Isa>(mut self, isa: I) -> Vec<f32> {
+        fn eval<I: Isa>(mut self, isa: I) -> Vec<f32> {
             for chunk in self.values.chunks_exact_mut(I::LANES) {
                 let x = isa.load(chunk);
                 let y = match self.function {

@@ -1,26 +1,38 @@
 //! 8-bit linear layers: inputs are rounded for each token, weights for each output.
 
+use crate::cpu::executor::Executor;
+use crate::cpu::gemm::rows::Rows;
 use crate::cpu::gemm::tile::{Ahead, TileOutput, TileRows};
-use crate::cpu::gemm::weight::{Rows, Weight};
+use crate::cpu::gemm::weight::Weight;
 use crate::cpu::memory::aligned::AlignedVec;
 use crate::cpu::ops::embeddings::Int8Table;
-use crate::cpu::parallel::disjoint::Parts;
-use crate::cpu::parallel::team::Team;
-use crate::cpu::simd::{Isa, Kernel};
+use crate::cpu::parallel::disjoint::Chunks;
+use crate::cpu::simd::{Isa, Kernel, TileShape};
 use crate::model::matrix::{BadWeight, Matrix};
 use crate::quantization::{LARGEST_WEIGHT, inverse, read_row, step};
 
 /// Values of one task: some microseconds.
 const TASK_VALUES: usize = 32 * 1024;
 
-/// Tokens' vectors in 8 bits, less [`Isa::INT8_OFFSET`]: as [`input`] reads it, value `i` of a row stands
-/// for `(values[i] − zero_point) · scale`.
+/// Most inputs whose products add up in 32 bits. The largest sum is that of inputs 255 away from their zero point and
+/// weights at the end of their range, with either sign.
+const MAX_INPUTS: usize = i32::MAX as usize / (u8::MAX as usize * LARGEST_WEIGHT as usize);
+
+/// Tokens' vectors in 8 bits, less [`Isa::INT8_OFFSET`]: value `i` of a row, as instructions read it, stands for
+/// `(values[i] − zero_point) · scale`.
 #[derive(Default)]
 pub(crate) struct QuantizedRows {
     values: AlignedVec<u8>,
     stride: usize,
-    /// Scale and zero point of each row; the latter is a whole number from 0 to 255, less the offset too.
-    rows: AlignedVec,
+    rows: Vec<RowScale>,
+}
+
+/// Scale and zero point of a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct RowScale {
+    scale: f32,
+    /// An integer from 0 to 255, less the offset.
+    zero_point: f32,
 }
 
 impl QuantizedRows {
@@ -28,109 +40,105 @@ impl QuantizedRows {
     pub fn resize(&mut self, count: usize, depth: usize) {
         self.stride = depth;
         self.values.resize(count * depth);
-        self.rows.resize(count * 2);
+        self.rows.resize(count, RowScale::default());
     }
 
-    /// Rounds rows of `stride` values.
-    fn quantize<I: Isa>(&mut self, isa: I, team: &Team, rows: Rows<'_>, len: usize) {
-        let depth = self.stride;
+    /// Rounds the first `len` values of each row, after [`resize`](Self::resize).
+    fn quantize(&mut self, executor: &mut Executor<'_>, rows: Rows<'_>, len: usize) {
+        let (isa, depth) = (executor.isa, self.stride);
         let task_rows = TASK_VALUES.div_ceil(depth);
-        let (values, scales) = (Parts::new(&mut self.values), Parts::new(&mut self.rows));
-        team.for_each(rows.count.div_ceil(task_rows), |_, task| {
-            for row in task * task_rows..rows.count.min((task + 1) * task_rows) {
-                // SAFETY: each task takes the parts of its own rows.
-                let (to, row_scale) = unsafe {
-                    (values.part(row * depth..(row + 1) * depth), scales.part(2 * row..2 * row + 2))
-                };
-                let from = &rows.values[row * rows.stride..][..len];
-                let RowScale { scale, zero_point } = isa.run(Quantize { from, to });
-                row_scale.copy_from_slice(&[scale, zero_point]);
-            }
+        let parts = (
+            Chunks::new(&mut self.values, task_rows * depth),
+            Chunks::new(&mut self.rows, task_rows),
+        );
+        executor.leader.for_each(parts, |task, (values, scales)| {
+            let from = Rows { values: &rows.values[task * task_rows * rows.stride..], ..rows };
+            isa.dispatch(QuantizeRows { from, len, values, scales });
         });
     }
 
-    /// The values that a row's bytes stand for.
+    /// Returns the values that a row's bytes stand for.
     #[cfg(feature = "kernels")]
     pub fn read_row<I: Isa>(&self, _: I, row: usize, to: &mut [f32]) {
-        let RowScale { scale, zero_point } = self.row(row);
+        let RowScale { scale, zero_point } = self.rows[row];
         for (to, &value) in to.iter_mut().zip(&self.values[row * self.stride..]) {
             *to = (input::<I>(value) as f32 - zero_point) * scale;
         }
     }
-
-    fn row(&self, row: usize) -> RowScale {
-        RowScale { scale: self.rows[2 * row], zero_point: self.rows[2 * row + 1] }
-    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct RowScale {
-    scale: f32,
-    zero_point: f32,
-}
-
-/// The number that instructions take an 8-bit input for.
+/// Returns the number that instructions take an 8-bit input for.
 #[cfg(any(test, feature = "kernels"))]
 #[inline(always)]
 pub(crate) fn input<I: Isa>(byte: u8) -> i32 {
     i32::from(byte.wrapping_add(I::INT8_OFFSET)) - i32::from(I::INT8_OFFSET)
 }
 
-/// Rounds one row; what `to` has past it becomes zero.
-#[derive(Clone, Copy)]
-struct Quantize<'a, T> {
-    from: &'a [f32],
-    to: T,
+/// A task: rounds some rows.
+struct QuantizeRows<'a> {
+    from: Rows<'a>,
+    len: usize,
+    values: &'a mut [u8],
+    scales: &'a mut [RowScale],
 }
 
-impl Kernel for Quantize<'_, &mut [u8]> {
-    type Output = RowScale;
+impl Kernel for QuantizeRows<'_> {
+    type Output = ();
 
-    /// The range from the least to the largest value, zero included, becomes 0 to 255, so that zero is
-    /// expressed exactly.
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) -> RowScale {
-        const LARGEST: f32 = u8::MAX as f32;
-        let Self { from, to } = self;
-        let whole = from.len() - from.len() % I::LANES;
-        let (vectors, rest) = from.split_at(whole);
-        let [mut least, mut largest] = [isa.splat(0.0); 2];
-        for chunk in vectors.chunks_exact(I::LANES) {
-            let value = isa.load(chunk);
-            least = isa.min(least, value);
-            largest = isa.max(largest, value);
+    fn eval<I: Isa>(self, isa: I) {
+        let Self { from, len, values, scales } = self;
+        let depth = len.next_multiple_of(I::INT8_GROUP);
+        for (row, (to, scale)) in values.chunks_exact_mut(depth).zip(scales).enumerate() {
+            *scale = quantize_row(isa, &from.values[row * from.stride..][..len], to);
         }
-        let least = rest.iter().fold(isa.smallest(least), |least, &value| least.min(value));
-        let largest = rest.iter().fold(isa.largest(largest), |largest, &value| largest.max(value));
-
-        let scale = step(largest - least, LARGEST);
-        let inverse_step = inverse(scale);
-        let zero_point = (-least * inverse_step).round_ties_even().min(LARGEST);
-
-        let [inverse, offset] = [inverse_step, zero_point].map(|value| isa.splat(value));
-        let [zero, end] = [0.0, LARGEST].map(|value| isa.splat(value));
-        for (values, to) in vectors.chunks_exact(I::LANES).zip(to.chunks_exact_mut(I::LANES)) {
-            let value = isa.add(isa.mul(isa.load(values), inverse), offset);
-            isa.store_rounded(isa.min(isa.max(value, zero), end), to);
-        }
-        for (value, to) in rest.iter().zip(&mut to[whole..]) {
-            let rounded = (value * inverse_step + zero_point).round_ties_even();
-            *to = (rounded.clamp(0.0, LARGEST) as u8).wrapping_sub(I::INT8_OFFSET);
-        }
-        to[from.len()..].fill(0);
-        RowScale { scale, zero_point: zero_point - f32::from(I::INT8_OFFSET) }
     }
 }
 
-/// What the sum of a packed column needs to become a value.
+/// Rounds one row. Values of `to` past it become zero.
+///
+/// The range from the least to the largest value, zero included, becomes 0 to 255, so that zero is expressed exactly.
+#[inline(always)]
+fn quantize_row<I: Isa>(isa: I, from: &[f32], to: &mut [u8]) -> RowScale {
+    const LARGEST: f32 = u8::MAX as f32;
+    let whole = from.len() - from.len() % I::LANES;
+    let (vectors, rest) = from.split_at(whole);
+    let [mut least, mut largest] = [isa.splat(0.0); 2];
+    for chunk in vectors.chunks_exact(I::LANES) {
+        let value = isa.load(chunk);
+        least = isa.min(least, value);
+        largest = isa.max(largest, value);
+    }
+    let least = rest.iter().fold(isa.smallest(least), |least, &value| least.min(value));
+    let largest = rest.iter().fold(isa.largest(largest), |largest, &value| largest.max(value));
+
+    let scale = step(largest - least, LARGEST);
+    let inverse_step = inverse(scale);
+    let zero_point = (-least * inverse_step).round_ties_even().min(LARGEST);
+
+    let [inverse, offset] = [inverse_step, zero_point].map(|value| isa.splat(value));
+    let [zero, end] = [0.0, LARGEST].map(|value| isa.splat(value));
+    for (values, to) in vectors.chunks_exact(I::LANES).zip(to.chunks_exact_mut(I::LANES)) {
+        let value = isa.add(isa.mul(isa.load(values), inverse), offset);
+        isa.store_rounded(isa.min(isa.max(value, zero), end), to);
+    }
+    for (value, to) in rest.iter().zip(&mut to[whole..]) {
+        let rounded = (value * inverse_step + zero_point).round_ties_even();
+        *to = (rounded.clamp(0.0, LARGEST) as u8).wrapping_sub(I::INT8_OFFSET);
+    }
+    to[from.len()..].fill(0);
+    RowScale { scale, zero_point: zero_point - f32::from(I::INT8_OFFSET) }
+}
+
+/// Data that turns the sum of a packed column into a value.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Int8Column {
     scale: f32,
-    /// The sum of the column's weights.
+    /// Sum of the column's weights.
     sum: i32,
 }
 
-/// Those of all columns.
+/// Data of all columns.
 pub(crate) struct Int8Columns {
     scales: AlignedVec,
     sums: AlignedVec<i32>,
@@ -152,6 +160,7 @@ impl Weight for i8 {
     type Sum = i32;
     // 24 KiB of a panel with AVX-512, and the whole width of DistilBERT-base.
     const DEPTH_BLOCK: usize = 768;
+    const MAX_INPUTS: usize = MAX_INPUTS;
     type Column = Int8Column;
     type Columns = Int8Columns;
     type Scales<'a, I: Isa> = (I::F32, &'a [i32]);
@@ -168,24 +177,26 @@ impl Weight for i8 {
         Ok(Int8Column { scale, sum: to.iter().copied().map(i32::from).sum() })
     }
 
-    fn from_rows<'a, I: Isa>(
-        isa: I,
-        team: &Team,
+    fn convert_rows<'a>(
+        executor: &mut Executor<'_>,
         rows: Rows<'a>,
         depth: usize,
         quantized: &'a mut QuantizedRows,
     ) -> &'a QuantizedRows {
-        quantized.resize(rows.count, depth.next_multiple_of(I::INT8_GROUP));
-        quantized.quantize(isa, team, rows, depth);
+        let group = executor.isa.shape().int8_group;
+        quantized.resize(rows.count, depth.next_multiple_of(group));
+        quantized.quantize(executor, rows, depth);
         quantized
     }
 
-    fn group<I: Isa>() -> usize {
-        I::INT8_GROUP
+    #[inline(always)]
+    fn group(shape: TileShape) -> usize {
+        shape.int8_group
     }
 
-    fn tile_rows<I: Isa>() -> usize {
-        I::INT8_TILE_ROWS
+    #[inline(always)]
+    fn tile_rows(shape: TileShape) -> usize {
+        shape.int8_tile_rows
     }
 
     #[inline(always)]
@@ -194,7 +205,7 @@ impl Weight for i8 {
     }
 
     #[inline(always)]
-    fn tile<I: Isa>(
+    fn multiply_tile<I: Isa>(
         isa: I,
         input: TileRows<'_, u8>,
         panel: &[i8],
@@ -209,7 +220,7 @@ impl Weight for i8 {
         (isa.load(&columns.scales[column..]), &columns.sums[column..column + I::LANES])
     }
 
-    /// `scale · column's scale · (sum − zero point · column's sum)`
+    /// Returns `scale · column's scale · (sum − zero point · column's sum)`
     #[inline(always)]
     fn value<I: Isa>(
         isa: I,
@@ -218,7 +229,7 @@ impl Weight for i8 {
         row: usize,
         (column_scales, column_sums): Self::Scales<'_, I>,
     ) -> I::F32 {
-        let RowScale { scale, zero_point } = rows.row(row);
+        let RowScale { scale, zero_point } = rows.rows[row];
         let sum = isa.without_zero_point(sums, zero_point as i32, column_sums);
         isa.mul(sum, isa.mul(isa.splat(scale), column_scales))
     }
@@ -227,19 +238,23 @@ impl Weight for i8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::gemm::block::multiply_panel;
     use crate::cpu::simd::on_every_set;
     use crate::testing::random;
 
-    impl Kernel for Quantize<'_, ()> {
+    /// Rounds one row and takes the offset out again, so that every set returns the same.
+    #[derive(Clone, Copy)]
+    struct Quantize<'a>(&'a [f32]);
+
+    impl Kernel for Quantize<'_> {
         type Output = (RowScale, Vec<u8>);
 
-        fn run<I: Isa>(self, isa: I) -> Self::Output {
-            let len = self.from.len();
+        #[inline(always)]
+        fn eval<I: Isa>(self, isa: I) -> Self::Output {
+            let len = self.0.len();
             let mut to = vec![9; len.next_multiple_of(I::INT8_GROUP)];
-            let RowScale { scale, zero_point } =
-                isa.run(Quantize { from: self.from, to: to.as_mut_slice() });
+            let RowScale { scale, zero_point } = quantize_row(isa, self.0, &mut to);
             assert!(to[len..].iter().all(|&padding| padding == 0));
-            // What every set makes of the row, whatever the offset.
             let zero_point = zero_point + f32::from(I::INT8_OFFSET);
             let values = to[..len].iter().map(|&byte| byte.wrapping_add(I::INT8_OFFSET)).collect();
             (RowScale { scale, zero_point }, values)
@@ -258,15 +273,66 @@ mod tests {
         ]);
         for row in rows {
             let mut first = None;
-            on_every_set(Quantize { from: &row, to: () }, |set, found| {
+            on_every_set(Quantize(&row), |set, found| {
                 let (RowScale { scale, zero_point }, values) = &found;
-                for (&value, &quantized) in row.iter().zip(values) {
-                    let back = (f32::from(quantized) - zero_point) * scale;
+                for (&value, &byte) in row.iter().zip(values) {
+                    let back = (f32::from(byte) - zero_point) * scale;
                     let step = scale * 0.5001 + 1e-43;
                     assert!((value - back).abs() <= step, "{value} became {back} on {set}");
                 }
                 assert_eq!(*first.get_or_insert(found.clone()), found, "{set}");
             });
         }
+    }
+
+    /// The most inputs, all of them as far from the zero point as they can be, by the largest weights.
+    #[derive(Clone, Copy)]
+    struct LargestSum {
+        weight: i8,
+    }
+
+    impl Kernel for LargestSum {
+        type Output = ();
+
+        #[inline(always)]
+        fn eval<I: Isa>(self, isa: I) {
+            let depth = MAX_INPUTS.next_multiple_of(I::INT8_GROUP);
+            let byte = u8::MAX.wrapping_sub(I::INT8_OFFSET);
+            let mut inputs = vec![byte; depth];
+            inputs[MAX_INPUTS..].fill(0);
+            let mut panel = vec![self.weight; depth * I::PANEL];
+            panel[(depth - I::INT8_GROUP) * I::PANEL..].fill(0);
+            let last = MAX_INPUTS - (depth - I::INT8_GROUP);
+            for column in
+                panel[(depth - I::INT8_GROUP) * I::PANEL..].chunks_exact_mut(I::INT8_GROUP)
+            {
+                column[..last].fill(self.weight);
+            }
+            let mut sums = vec![0; I::PANEL];
+            multiply_panel(
+                isa,
+                (&inputs, depth),
+                (1, depth),
+                &panel,
+                (&mut sums, I::PANEL),
+                |_| (),
+            );
+            let column_sum = i32::from(self.weight) * MAX_INPUTS as i32;
+            let zero_point = -i32::from(I::INT8_OFFSET);
+            let column_sums = vec![column_sum; I::LANES];
+            let mut values = vec![0.0; I::LANES];
+            isa.store(isa.without_zero_point(&sums, zero_point, &column_sums), &mut values);
+            let expected = f64::from(self.weight) * 255.0 * MAX_INPUTS as f64;
+            assert!(values.iter().all(|&value| value == expected as f32), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn the_most_inputs_cannot_overflow() {
+        for weight in [LARGEST_WEIGHT, -LARGEST_WEIGHT] {
+            on_every_set(LargestSum { weight }, |_, ()| ());
+        }
+        let one_more = (MAX_INPUTS as i64 + 1) * i64::from(u8::MAX) * i64::from(LARGEST_WEIGHT);
+        assert!(one_more > i64::from(i32::MAX));
     }
 }

@@ -45,7 +45,7 @@ mod tests {
         type Output = Vec<f32>;
 
         #[inline(always)]
-        fn run<I: Isa>(mut self, isa: I) -> Vec<f32> {
+        fn eval<I: Isa>(mut self, isa: I) -> Vec<f32> {
             let share = exponentials(isa, &mut self.row, self.len, self.scale);
             self.row.iter().map(|value| value * share).collect()
         }

@@ -2,58 +2,63 @@
 
 use std::io;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::PoisonError;
 
-use crate::cpu::parallel::team::{Team, wait};
+use super::sync::{Arc, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, back_off, thread};
+use super::team::{Leader, Seat, Team};
 
-/// Helpers for one call at a time; the caller's own thread leads. Calls that come at the same time wait
-/// for their turn, asleep, so that no more threads compute than were asked for.
+/// Helpers for one call at a time, led by the caller's own thread. Concurrent calls wait for their turn, asleep,
+/// so that no more threads compute than were asked for.
 ///
-/// A call offers its team and begins at once: nobody waits for the helpers to wake up, and nothing is
-/// allocated.
-pub(crate) struct Crew {
+/// A call posts its team and starts at once: it neither waits for helpers to wake up nor allocates.
+pub(super) struct Crew {
     shared: Arc<Shared>,
-    helpers: Vec<JoinHandle<()>>,
+    helpers: Vec<thread::JoinHandle<()>>,
     turn: Mutex<()>,
 }
 
 struct Shared {
     post: Mutex<Post>,
     posted: Condvar,
-    /// Helpers that may be using the team that was posted last. Rises under the lock of `post`.
+    /// Helpers that may be using the posted team. Rises only under the lock of `post`, while a team is posted.
     helping: AtomicUsize,
 }
 
 #[derive(Default)]
 struct Post {
     team: Option<Offer>,
-    closed: bool,
+    is_closed: bool,
 }
 
-/// A team in need of help. It is there as long as it is posted, and as long as anybody is helping.
+/// A team that wants helpers.
+///
+/// [`Crew::run`] owns the team. It withdraws the offer under the lock of [`Shared::post`], and then waits until
+/// `helping` is zero before the team goes. A helper that has counted itself in `helping` while the team was
+/// posted may therefore use the pointer until it counts itself out.
 #[derive(Clone, Copy)]
 struct Offer(NonNull<Team>);
 
-// SAFETY: a team is shared by threads; the pointer is used while it is there (above).
+// SAFETY: a team is `Sync`, and helpers use the pointer only while the team exists (see `Offer`).
 unsafe impl Send for Offer {}
 
 impl Crew {
-    /// Starts so many helpers.
+    /// Starts helper threads.
+    ///
+    /// # Errors
+    /// If the system refuses a thread.
     pub fn new(helpers: usize) -> io::Result<Self> {
         let shared = Arc::new(Shared {
-            post: Mutex::default(),
+            post: Mutex::new(Post::default()),
             posted: Condvar::new(),
             helping: AtomicUsize::new(0),
         });
-        // Dropped on an error, which ends those that were started.
-        let mut crew = Self { shared, helpers: Vec::new(), turn: Mutex::default() };
+        // Dropped on an error, which ends the threads that have been started.
+        let mut crew = Self { shared, helpers: Vec::new(), turn: Mutex::new(()) };
         for worker in 1..=helpers {
             let shared = crew.shared.clone();
             let name = format!("distilbert-{worker}");
-            crew.helpers
-                .push(thread::Builder::new().name(name).spawn(move || shared.help(worker))?);
+            let help = move || shared.help(worker);
+            crew.helpers.push(thread::Builder::new().name(name).spawn(help)?);
         }
         Ok(crew)
     }
@@ -62,52 +67,57 @@ impl Crew {
         self.helpers.len()
     }
 
-    /// Runs `lead` on this thread while helpers join the team.
-    pub fn run<R>(&self, team: &Team, lead: impl FnOnce() -> R) -> R {
+    /// Runs `lead` on this thread while helpers join its team.
+    pub fn run<R>(&self, lead: impl FnOnce(Leader<'_>) -> R) -> R {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        self.shared.post().team = Some(Offer(NonNull::from(team)));
-        self.shared.posted.notify_all();
+        let mut team = Team::new(self.helpers() + 1);
+        let (leader, seats) = team.split();
+        let team = seats.into_team();
+        // Made before the offer, so that no unwinding leaves an offer behind.
         let _withdrawal = Withdrawal { team, shared: &self.shared };
-        lead()
+        self.shared.lock().team = Some(Offer(NonNull::from(team)));
+        self.shared.posted.notify_all();
+        lead(leader)
     }
 }
 
 impl Drop for Crew {
     fn drop(&mut self) {
-        self.shared.post().closed = true;
+        self.shared.lock().is_closed = true;
         self.shared.posted.notify_all();
         for helper in self.helpers.drain(..) {
-            // A helper catches the panics of tasks and has none of its own.
+            // Helpers catch the panics of tasks and have none of their own.
             let _ = helper.join();
         }
     }
 }
 
 impl Shared {
-    fn post(&self) -> MutexGuard<'_, Post> {
+    fn lock(&self) -> MutexGuard<'_, Post> {
         self.post.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a helper does until the crew is dropped.
+    /// Helps with one team after another as this worker, until the crew is dropped.
     fn help(&self, worker: usize) {
-        let mut post = self.post();
-        while !post.closed {
+        let mut post = self.lock();
+        while !post.is_closed {
             let Some(Offer(team)) = post.team else {
                 post = self.posted.wait(post).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             self.helping.fetch_add(1, Ordering::Relaxed);
             drop(post);
-            // SAFETY: the team was posted when `helping` rose, under the lock, so `Withdrawal` waits for
-            // `helping` to fall before the team goes.
-            unsafe { team.as_ref() }.help(worker);
+            // SAFETY: `helping` rose while the team was posted, so the team exists until it falls (see `Offer`).
+            // `run` has given up the team's seats, and gave the team one worker more than there are helpers.
+            // Each helper thread has a number of its own, and is done with a seat before it takes the next.
+            unsafe { Seat::new(team.as_ref(), worker) }.help();
             self.helping.fetch_sub(1, Ordering::Release);
-            post = self.post();
+            post = self.lock();
         }
     }
 }
 
-/// Ends the help, also where the leader panics.
+/// Withdraws an offer when it is dropped, and waits for the helpers that have accepted it.
 struct Withdrawal<'a> {
     team: &'a Team,
     shared: &'a Shared,
@@ -115,11 +125,11 @@ struct Withdrawal<'a> {
 
 impl Drop for Withdrawal<'_> {
     fn drop(&mut self) {
-        self.shared.post().team = None;
+        self.shared.lock().team = None;
         self.team.dismiss();
         let mut spins = 0;
         while self.shared.helping.load(Ordering::Acquire) > 0 {
-            wait(&mut spins);
+            back_off(&mut spins);
         }
     }
 }

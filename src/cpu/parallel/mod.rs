@@ -2,5 +2,8 @@
 
 mod crew;
 pub(super) mod disjoint;
+#[cfg(all(test, loom))]
+mod models;
+mod sync;
 pub(super) mod team;
 pub(super) mod threads;

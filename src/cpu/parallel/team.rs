@@ -1,39 +1,40 @@
-//! One leader and its helpers, and the work dealt out to them.
+//! A leader, its helpers, and the tasks that they share.
 
+use std::any::Any;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
-/// One leader and its helpers, for the length of a call.
+use super::disjoint::{DisjointMut, Split};
+use super::sync::{
+    AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Lifetime, Mutex, Ordering, back_off,
+};
+
+/// State shared by one leader and its helpers for the length of a call.
 ///
-/// The leader offers one stage of tasks after the other and takes part in each. Helpers wait for the
-/// next stage without sleeping: from stage to stage it takes less than a microsecond, where waking a
-/// thread takes tens.
+/// The leader runs one stage of tasks after another and takes part in each. Helpers wait for the next stage
+/// without sleeping: going from stage to stage takes less than a microsecond, waking a thread takes tens.
 ///
-/// Each worker has a share of tasks that follow one another, since a task fetches ahead what the next
-/// one reads, and that must be for its own core: with tasks dealt out in turn, a text of 16 tokens gains
-/// 6 % from a second core in `int8`, with shares 70 %. Who is done takes from the ends of the others'
-/// shares, so a helper that never comes, because its thread is busy, is not missed.
-pub(crate) struct Team {
+/// Each worker starts with a share of consecutive tasks, because a task prefetches what the next one reads,
+/// and that must be for its own core: with tasks dealt in turn, a text of 16 tokens gains 6 % from a second
+/// core in `int8`, with shares 70 %. A worker that runs out takes tasks from the ends of the other shares, so
+/// a helper that never arrives, because its thread is busy, is not missed.
+pub(super) struct Team {
     size: usize,
-    /// What is left of each worker's share. Workers beyond the last have none of their own.
-    shares: [Share; MOST_SHARES],
-    /// The stage. Valid from when a task has been taken until it is done.
-    stage: AtomicPtr<Stage>,
-    /// Whether no stage will come any more.
+    /// Remaining tasks of each worker. Workers past the last share only take from others.
+    shares: [Share; MAX_SHARES],
+    /// Current stage. Valid from when one of its tasks has been taken until that task is counted as finished.
+    stage: AtomicPtr<Stage<'static>>,
+    /// `true` once no further stage will come.
     is_dismissed: AtomicBool,
 }
 
-/// On a stack, for no call allocates: 4 KiB.
-const MOST_SHARES: usize = 32;
+/// A team lives on the stack, because no call allocates: 4 KiB.
+const MAX_SHARES: usize = if cfg!(loom) { 2 } else { 32 };
 
-/// Looks for a task before a helper lets other threads have the core: some tens of microseconds.
-const SPINS: u32 = 10_000;
-
-/// The tasks of a share that nobody has taken: the first in the lower 32 bits, the one past the last in
-/// the upper. Each is in a pair of cache lines of its own, for lines are fetched in pairs.
+/// Tasks of a share that nobody has taken: the first in the lower 32 bits, the end in the upper 32. Each share
+/// has a pair of cache lines of its own, because lines are fetched in pairs.
 #[repr(align(128))]
 struct Share(AtomicU64);
 
@@ -50,7 +51,7 @@ impl Share {
         self.0.store(Self::pack(tasks), Ordering::Release);
     }
 
-    /// Takes the first task, or the last.
+    /// Takes the task at one end.
     fn take(&self, end: End) -> Option<usize> {
         let one_less = |packed| {
             let Range { start, end: past } = Self::unpack(packed);
@@ -67,88 +68,155 @@ impl Share {
         } as usize)
     }
 
-    /// Takes all, and says how many they are.
+    /// Takes all remaining tasks and returns their number.
     fn empty(&self) -> usize {
         let tasks = Self::unpack(self.0.swap(0, Ordering::Relaxed));
         (tasks.end - tasks.start) as usize
     }
 }
 
-/// Of a share.
+/// End of a share.
 #[derive(Clone, Copy)]
 enum End {
     First,
     Last,
 }
 
-struct Stage {
-    /// Runs a task on a worker.
-    run: unsafe fn(task: *const (), worker: usize, index: usize),
-    task: *const (),
-    /// Tasks that are not done.
+/// Tasks that run between two calls of the leader.
+struct Stage<'a> {
+    /// Runs a task, given the worker and the task's index.
+    task: &'a (dyn Fn(usize, usize) + Sync),
+    /// Tasks that have not finished.
     pending: AtomicUsize,
-    panicked: AtomicBool,
+    /// Payload of the first panic.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    lifetime: Lifetime,
+}
+
+impl Stage<'_> {
+    /// Keeps the first payload. Others are leaked, because dropping one may panic again.
+    fn record(&self, payload: Box<dyn Any + Send>) {
+        let mut first = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
+        match *first {
+            None => *first = Some(payload),
+            Some(_) => std::mem::forget(payload),
+        }
+    }
 }
 
 impl Team {
     pub fn new(size: usize) -> Self {
         Self {
             size,
-            shares: [const { Share(AtomicU64::new(0)) }; MOST_SHARES],
+            shares: std::array::from_fn(|_| Share(AtomicU64::new(0))),
             stage: AtomicPtr::new(ptr::null_mut()),
             is_dismissed: AtomicBool::new(false),
         }
     }
 
-    /// The most workers that a stage has.
-    pub fn size(&self) -> usize {
-        self.size
+    /// Returns the team's only leader and the seats of all its helpers.
+    pub fn split(&mut self) -> (Leader<'_>, Seats<'_>) {
+        let team = &*self;
+        (Leader { team }, Seats { team, workers: 1..team.size })
     }
 
-    /// Runs `task(worker, index)` for each index below `tasks`, and returns when all are done. A worker,
-    /// below [`size`](Self::size), has one task at a time. Which worker takes which task is left to
-    /// chance, so a task's result must not depend on it. Called by the leader alone.
-    pub fn for_each<F: Fn(usize, usize) + Sync>(&self, tasks: usize, task: F) {
-        /// # Safety
-        /// `task` points to an `F`.
-        unsafe fn run<F: Fn(usize, usize)>(task: *const (), worker: usize, index: usize) {
-            // SAFETY: the caller's.
-            let task = unsafe { &*task.cast::<F>() };
-            task(worker, index);
-        }
-        if self.size == 1 || tasks <= 1 {
-            (0..tasks).for_each(|index| task(0, index));
-            return;
-        }
-        let stage = Stage {
-            run: run::<F>,
-            task: (&raw const task).cast(),
-            pending: AtomicUsize::new(tasks),
-            panicked: AtomicBool::new(false),
+    /// Tells the helpers that no further stage will come.
+    pub fn dismiss(&self) {
+        self.is_dismissed.store(true, Ordering::Relaxed);
+    }
+
+    fn shares(&self) -> &[Share] {
+        &self.shares[..self.size.min(MAX_SHARES)]
+    }
+
+    /// Runs one task and returns `true`, or returns `false` if none is left. Never unwinds.
+    fn run_task(&self, worker: usize) -> bool {
+        let shares = self.shares();
+        let own = shares.get(worker).and_then(|share| share.take(End::First));
+        let Some(index) = own.or_else(|| shares.iter().find_map(|share| share.take(End::Last)))
+        else {
+            return false;
         };
-        self.stage.store((&raw const stage).cast_mut(), Ordering::Relaxed);
-        let tasks = u32::try_from(tasks).expect("a task takes microseconds, so many take an hour");
-        let (shares, tasks) = (self.shares(), u64::from(tasks));
-        let count = shares.len() as u64;
-        for (index, share) in (0..).zip(shares) {
-            share.offer(index * tasks / count..(index + 1) * tasks / count);
+        // SAFETY: a task of the stage has been taken and is not counted as finished yet, so `Leader::run` keeps
+        // the stage alive. The task was read from a share, directly or through other takers' updates (a release
+        // sequence), that `run` offered after it had stored this stage.
+        let stage = unsafe { &*self.stage.load(Ordering::Relaxed) };
+        stage.lifetime.read();
+        let mut finished = 1;
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| (stage.task)(worker, index))) {
+            stage.record(payload);
+            // Nobody needs the results of the rest.
+            finished += shares.iter().map(Share::empty).sum::<usize>();
         }
-        {
-            let _end = StageEnd { team: self, stage: &stage };
-            while self.take_task(0) {}
-        }
-        assert!(!stage.panicked.load(Ordering::Relaxed), "a task panicked");
+        // The stage may be gone after this.
+        stage.pending.fetch_sub(finished, Ordering::Release);
+        true
+    }
+}
+
+/// The thread that starts stages. There is one for each team, and it cannot be cloned.
+pub(crate) struct Leader<'a> {
+    team: &'a Team,
+}
+
+impl Leader<'_> {
+    /// Returns a leader in place of this one, which cannot be used meanwhile.
+    #[cfg(feature = "explain")]
+    pub fn reborrow(&mut self) -> Leader<'_> {
+        Leader { team: self.team }
     }
 
-    /// As [`for_each`](Self::for_each), for tasks that may fail; gives the error of the first that did.
-    pub fn try_for_each<E: Send>(
-        &self,
-        tasks: usize,
-        task: impl Fn(usize, usize) -> Result<(), E> + Sync,
+    /// Returns the number of workers, the leader included.
+    pub fn size(&self) -> usize {
+        self.team.size
+    }
+
+    /// Calls `task` with each part and its index, and returns when all calls have returned. Parts go to
+    /// workers by chance, so results must not depend on the worker.
+    ///
+    /// # Panics
+    /// If a task panics, with its payload.
+    pub fn for_each<S: Split>(&mut self, split: S, task: impl Fn(usize, S::Part) + Sync) {
+        self.run(split.parts(), &|_, index| {
+            // SAFETY: `run` calls this once for each index below `parts`.
+            task(index, unsafe { split.part(index) });
+        });
+    }
+
+    /// Calls `task` with each part, its index, and scratch that no other call uses meanwhile.
+    ///
+    /// # Panics
+    /// If there is less scratch than workers, or if a task panics, with its payload.
+    pub fn for_each_with<T: Send, S: Split>(
+        &mut self,
+        scratch: &mut [T],
+        split: S,
+        task: impl Fn(&mut T, usize, S::Part) + Sync,
+    ) {
+        assert!(scratch.len() >= self.size(), "each worker needs scratch");
+        let scratch = DisjointMut::new(scratch);
+        self.run(split.parts(), &|worker, index| {
+            // SAFETY: `run` calls this once for each index below `parts`, and a worker runs one task at a time.
+            let (scratch, part) = unsafe { (scratch.get(worker), split.part(index)) };
+            task(scratch, index, part);
+        });
+    }
+
+    /// Calls `task` with each part and its index. Returns the error of the lowest index that failed.
+    ///
+    /// # Errors
+    /// If a task returns one.
+    ///
+    /// # Panics
+    /// If a task panics, with its payload.
+    pub fn try_for_each<S: Split, E: Send>(
+        &mut self,
+        split: S,
+        task: impl Fn(usize, S::Part) -> Result<(), E> + Sync,
     ) -> Result<(), E> {
-        let first = Mutex::new(None);
-        self.for_each(tasks, |worker, index| {
-            if let Err(error) = task(worker, index) {
+        let first = std::sync::Mutex::new(None);
+        self.for_each(split, |index, part| {
+            if let Err(error) = task(index, part) {
                 let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
                 if first.as_ref().is_none_or(|&(earlier, _)| index < earlier) {
                     *first = Some((index, error));
@@ -161,85 +229,100 @@ impl Team {
         }
     }
 
-    /// Helps as this worker, not 0, until the team is dismissed. A task that panics does so in the
-    /// leader's `for_each`.
-    pub fn help(&self, worker: usize) {
+    /// Calls `task(worker, index)` once for each index below `tasks`. No two calls that run at the same time
+    /// have the same worker, which is below [`size`](Self::size).
+    fn run(&mut self, tasks: usize, task: &(dyn Fn(usize, usize) + Sync)) {
+        if self.team.size == 1 || tasks <= 1 {
+            (0..tasks).for_each(|index| task(0, index));
+            return;
+        }
+        let total = u32::try_from(tasks).expect("a stage has at most u32::MAX tasks");
+        let stage = Stage {
+            task,
+            pending: AtomicUsize::new(tasks),
+            panic: Mutex::new(None),
+            lifetime: Lifetime::default(),
+        };
+        let erased = (&raw const stage).cast::<Stage<'static>>().cast_mut();
+        self.team.stage.store(erased, Ordering::Relaxed);
+        let (shares, total) = (self.team.shares(), u64::from(total));
+        let count = shares.len() as u64;
+        for (index, share) in (0..).zip(shares) {
+            share.offer(index * total / count..(index + 1) * total / count);
+        }
+        // Nothing unwinds from here until all tasks have finished: the stage is on this stack.
+        while self.team.run_task(0) {}
         let mut spins = 0;
-        while !self.is_dismissed.load(Ordering::Relaxed) {
-            match catch_unwind(AssertUnwindSafe(|| self.take_task(worker))) {
-                Ok(false) => wait(&mut spins),
-                Ok(true) | Err(_) => spins = 0,
+        while stage.pending.load(Ordering::Acquire) > 0 {
+            back_off(&mut spins);
+        }
+        stage.lifetime.end();
+        let payload = stage.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(payload) = payload {
+            resume_unwind(payload);
+        }
+    }
+}
+
+/// Seats of helpers, each of which exists once.
+pub(super) struct Seats<'a> {
+    team: &'a Team,
+    workers: Range<usize>,
+}
+
+impl<'a> Seats<'a> {
+    pub fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Splits the seats into two halves.
+    pub fn halve(self) -> (Self, Self) {
+        let Self { team, workers: Range { start, end } } = self;
+        let middle = start + (end - start) / 2;
+        (Self { team, workers: start..middle }, Self { team, workers: middle..end })
+    }
+
+    /// Returns the first seat and gives up the others.
+    pub fn into_first(self) -> Option<Seat<'a>> {
+        let Self { team, mut workers } = self;
+        workers.next().map(|worker| Seat { team, worker })
+    }
+
+    pub fn team(&self) -> &'a Team {
+        self.team
+    }
+
+    /// Returns the team, for seats that [`Seat::new`] makes in place of these.
+    pub fn into_team(self) -> &'a Team {
+        self.team
+    }
+}
+
+/// A helper's place in a team: the right to run tasks as one worker.
+pub(super) struct Seat<'a> {
+    team: &'a Team,
+    worker: usize,
+}
+
+impl<'a> Seat<'a> {
+    /// Makes a seat.
+    ///
+    /// # Safety
+    /// The team's [`Seats`] have been given up, the worker is above zero and below the team's size, and it has
+    /// no other seat.
+    pub unsafe fn new(team: &'a Team, worker: usize) -> Self {
+        Self { team, worker }
+    }
+
+    /// Runs tasks until the team is dismissed. A task's panic is raised by the leader's call.
+    pub fn help(self) {
+        let mut spins = 0;
+        while !self.team.is_dismissed.load(Ordering::Relaxed) {
+            if self.team.run_task(self.worker) {
+                spins = 0;
+            } else {
+                back_off(&mut spins);
             }
         }
-    }
-
-    /// Tells the helpers that no stage will come any more.
-    pub fn dismiss(&self) {
-        self.is_dismissed.store(true, Ordering::Relaxed);
-    }
-
-    fn shares(&self) -> &[Share] {
-        &self.shares[..self.size.min(MOST_SHARES)]
-    }
-
-    /// Does one task, if there is one.
-    fn take_task(&self, worker: usize) -> bool {
-        let shares = self.shares();
-        let own = shares.get(worker).and_then(|share| share.take(End::First));
-        let Some(index) = own.or_else(|| shares.iter().find_map(|share| share.take(End::Last)))
-        else {
-            return false;
-        };
-        // SAFETY: a task of the stage has been taken, and `for_each` keeps the stage, and what it points
-        // to, until `pending` says that all tasks are done, which this one is at the end of `Done`. The
-        // offer of the share that the taking has read, at first or second hand, came after the stage's.
-        unsafe {
-            let stage = &*self.stage.load(Ordering::Relaxed);
-            let _done = Done(stage);
-            (stage.run)(stage.task, worker, index);
-        }
-        true
-    }
-}
-
-/// Waits for the tasks that others have taken, also where the leader panics: the stage is its own.
-struct StageEnd<'a> {
-    team: &'a Team,
-    stage: &'a Stage,
-}
-
-impl Drop for StageEnd<'_> {
-    fn drop(&mut self) {
-        // None is left unless the leader panics.
-        let untaken = self.team.shares().iter().map(Share::empty).sum();
-        self.stage.pending.fetch_sub(untaken, Ordering::Relaxed);
-        let mut spins = 0;
-        while self.stage.pending.load(Ordering::Acquire) > 0 {
-            wait(&mut spins);
-        }
-    }
-}
-
-/// Counts a task as done, also where it panics: the leader waits for it.
-struct Done<'a>(&'a Stage);
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        let Stage { panicked, pending, .. } = self.0;
-        if std::thread::panicking() {
-            panicked.store(true, Ordering::Relaxed);
-        }
-        // The stage may be gone after this.
-        pending.fetch_sub(1, Ordering::Release);
-    }
-}
-
-/// Waits a little, on the core at first; `spins` counts the times.
-pub(crate) fn wait(spins: &mut u32) {
-    *spins += 1;
-    if *spins < SPINS {
-        std::hint::spin_loop();
-    } else {
-        std::thread::yield_now();
     }
 }

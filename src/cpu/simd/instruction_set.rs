@@ -3,12 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-#[cfg(target_arch = "aarch64")]
-use super::aarch64::{Dotprod, I8mm, Neon, Widening};
-use super::portable::Portable;
-#[cfg(target_arch = "x86_64")]
-use super::x86_64::{Amx, Avx2, Avx512, AvxVnni, Vnni, avx2, avx512};
-use super::{Isa, Kernel};
 use crate::error::{Error, Result};
 
 /// The instruction sets that the engine can compute with.
@@ -58,36 +52,7 @@ impl InstructionSet {
     }
 
     fn is_detected(self) -> bool {
-        struct Nothing;
-        impl Kernel for Nothing {
-            type Output = ();
-            fn run<I: Isa>(self, _: I) {}
-        }
-        self.run(Nothing).is_some()
-    }
-
-    /// Runs a kernel with this set, if the machine has it.
-    pub(crate) fn run<K: Kernel>(self, kernel: K) -> Option<K::Output> {
-        match self {
-            Self::Portable => Some(Portable.run(kernel)),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => Avx2::<avx2::Pairs>::detect().map(|isa| isa.run(kernel)),
-            #[cfg(target_arch = "x86_64")]
-            Self::AvxVnni => Avx2::<AvxVnni>::detect().map(|isa| isa.run(kernel)),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => Avx512::<avx512::Pairs>::detect().map(|isa| isa.run(kernel)),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512Vnni => Avx512::<Vnni>::detect().map(|isa| isa.run(kernel)),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512Amx => Avx512::<Amx>::detect().map(|isa| isa.run(kernel)),
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon => Neon::<Widening>::detect().map(|isa| isa.run(kernel)),
-            #[cfg(target_arch = "aarch64")]
-            Self::Dotprod => Neon::<Dotprod>::detect().map(|isa| isa.run(kernel)),
-            #[cfg(target_arch = "aarch64")]
-            Self::I8mm => Neon::<I8mm>::detect().map(|isa| isa.run(kernel)),
-            _ => None,
-        }
+        self.detect().is_some()
     }
 
     /// The set's name, as `DISTILBERT_ISA` takes it.

@@ -3,7 +3,11 @@
 use crate::cpu::gemm::tile::Operands;
 
 /// An instruction, or a sequence of them, that multiplies bytes. Proof tokens carry it as a type.
-pub(crate) trait IntegerUnit: Copy + Send + Sync + 'static {
+///
+/// # Safety
+/// `is_detected` returns `true` only on machines that have the unit, and `multiply` reads and writes no more than
+/// operands of at most `TILE_ROWS` rows and steps of `GROUP` inputs describe.
+pub(crate) unsafe trait IntegerUnit: Copy + Send + Sync + 'static {
     /// Rows of a full tile.
     const TILE_ROWS: usize;
     /// Inputs of a step.

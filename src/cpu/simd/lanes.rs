@@ -1,22 +1,22 @@
-//! Vectors out of slices of any length: past the end stand zeros.
+//! Vectors of slices of any length, with zeros past the end.
 
-use crate::cpu::simd::{Isa, Kernel, MAX_LANES};
+use super::{Isa, MAX_LANES};
 
-/// Where vectors begin in `len` values.
+/// Returns the indices at which the vectors of `len` values begin.
 #[inline(always)]
 pub(crate) fn starts<I: Isa>(_: I, len: usize) -> impl Iterator<Item = usize> {
     (0..len).step_by(I::LANES)
 }
 
-/// `LANES` values from `at` on.
+/// Loads `LANES` values from `at` on.
 #[inline(always)]
 pub(crate) fn load_at<I: Isa>(isa: I, values: &[f32], at: usize) -> I::F32 {
     let rest = &values[at..];
     if rest.len() >= I::LANES {
         return isa.load(rest);
     }
-    // One by one: a call that copies them would take from the loop around it, in every turn, the registers in
-    // which it has its sums.
+    // One by one: a call that copies them would take the registers in which the loop around it has its sums, in every
+    // iteration.
     let mut buffer = [0.0; MAX_LANES];
     for (lane, to) in buffer.iter_mut().enumerate().take(I::LANES) {
         if let Some(&value) = rest.get(lane) {
@@ -26,7 +26,7 @@ pub(crate) fn load_at<I: Isa>(isa: I, values: &[f32], at: usize) -> I::F32 {
     isa.load(&buffer)
 }
 
-/// Writes those of a vector's values, from `at` on, for which there is room.
+/// Stores a vector's values from `at` on, as far as there is room.
 #[inline(always)]
 pub(crate) fn store_at<I: Isa>(isa: I, vector: I::F32, values: &mut [f32], at: usize) {
     let rest = &mut values[at..];
@@ -42,7 +42,7 @@ pub(crate) fn store_at<I: Isa>(isa: I, vector: I::F32, values: &mut [f32], at: u
     }
 }
 
-/// The sum of products of two slices of the same length.
+/// Returns the sum of products of two slices of equal length.
 #[inline(always)]
 pub(crate) fn dot<I: Isa>(isa: I, a: &[f32], b: &[f32]) -> f32 {
     let mut sum = isa.splat(0.0);
@@ -50,16 +50,4 @@ pub(crate) fn dot<I: Isa>(isa: I, a: &[f32], b: &[f32]) -> f32 {
         sum = isa.mul_add(load_at(isa, a, at), load_at(isa, b, at), sum);
     }
     isa.sum(sum)
-}
-
-/// [`dot`] by itself.
-pub(crate) struct Dot<'a>(pub &'a [f32], pub &'a [f32]);
-
-impl Kernel for Dot<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn run<I: Isa>(self, isa: I) -> f32 {
-        dot(isa, self.0, self.1)
-    }
 }

@@ -2,8 +2,9 @@
 //!
 //! An instruction set is a proof token: a value of [`Avx2`] can only come from its `detect`, so a
 //! function that takes one may use its instructions. Operations are written once, as a [`Kernel`]
-//! over the vector operations of [`Isa`], and [`Isa::run`] compiles them with the set's instructions
-//! switched on. A new set is one file here and one line in [`InstructionSet::run`].
+//! over the vector operations of [`Isa`], and [`Isa::dispatch`] compiles them with the set's instructions
+//! switched on. Code above the kernels holds a [`SelectedIsa`], which chooses once per task. A new set is one file
+//! here and one line in the list of `selected.rs`.
 //!
 //! Where machines differ in how they multiply bytes alone, the file is an `IntegerUnit` of a set that is
 //! there. What packing must know of a tile (its columns, the inputs of a step, what these are held less) are
@@ -17,6 +18,7 @@ pub(super) mod integers;
 pub(super) mod lanes;
 mod portable;
 mod prefetch;
+mod selected;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod vectors;
 #[cfg(target_arch = "x86_64")]
@@ -26,6 +28,7 @@ use half::f16;
 
 pub use self::instruction_set::InstructionSet;
 pub(crate) use self::prefetch::prefetch;
+pub(crate) use self::selected::{SelectedIsa, TileShape};
 use super::gemm::tile::{Ahead, TileOutput, TileRows};
 
 /// The most lanes that a vector of any instruction set has.
@@ -39,14 +42,17 @@ pub(crate) trait Kernel {
     type Output;
 
     /// Implementations that compute are `#[inline(always)]`, so that they are compiled inside
-    /// [`Isa::run`], with its instructions.
-    fn run<I: Isa>(self, isa: I) -> Self::Output;
+    /// [`Isa::dispatch`], with its instructions.
+    fn eval<I: Isa>(self, isa: I) -> Self::Output;
 }
 
 /// What an instruction set supplies: a vector of `f32`, and the tile of a matrix product.
 ///
 /// Every method is exact IEEE arithmetic in a fixed order: results depend on the operands alone.
-pub(crate) trait Isa: Copy + Send + Sync + 'static {
+///
+/// # Safety
+/// A value of the type exists only on machines that have the set's instructions.
+pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     /// A vector of `LANES` values, at most [`MAX_LANES`].
     type F32: Copy;
     const LANES: usize;
@@ -58,11 +64,11 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     const INT8_TILE_ROWS: usize = Self::TILE_ROWS;
     /// Inputs of one step of a panel of integers, whose weights are side by side for each column.
     const INT8_GROUP: usize = 4;
-    /// What 8-bit inputs are held less, modulo 256: zero, or 128 where instructions take signed bytes.
+    /// Offset subtracted from 8-bit inputs, modulo 256: zero, or 128 where instructions take signed bytes.
     const INT8_OFFSET: u8 = 0;
 
-    /// Runs an operation with this set's instructions.
-    fn run<K: Kernel>(self, kernel: K) -> K::Output;
+    /// Evaluates a kernel compiled with this set's instructions.
+    fn dispatch<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// Multiplies up to `TILE_ROWS` rows by one packed panel, and asks for what comes next to be
     /// brought into L2. Each output is summed over the inner dimension in one order, whatever the
@@ -129,22 +135,27 @@ pub(crate) trait Isa: Copy + Send + Sync + 'static {
     fn smallest(self, a: Self::F32) -> f32;
 }
 
-/// Runs a kernel on every instruction set that this machine has, or on the expected one alone.
+/// Calls a function with every instruction set that this machine has, or with the expected one alone.
+#[cfg(test)]
+pub(crate) fn on_every_isa(mut check: impl FnMut(InstructionSet, SelectedIsa)) {
+    if let Some(set) = crate::testing::expected_set() {
+        return check(set, set.detect().unwrap_or_else(|| panic!("this machine lacks {set}")));
+    }
+    for set in InstructionSet::ALL {
+        match set.detect() {
+            Some(isa) => check(set, isa),
+            None => println!("skipped {set}: this machine lacks it"),
+        }
+    }
+}
+
+/// Evaluates a kernel on every instruction set that this machine has, or on the expected one alone.
 #[cfg(test)]
 pub(crate) fn on_every_set<K: Kernel + Clone>(
     kernel: K,
     mut check: impl FnMut(InstructionSet, K::Output),
 ) {
-    if let Some(set) = crate::testing::expected_set() {
-        let output = set.run(kernel).unwrap_or_else(|| panic!("this machine lacks {set}"));
-        return check(set, output);
-    }
-    for set in InstructionSet::ALL {
-        match set.run(kernel.clone()) {
-            Some(output) => check(set, output),
-            None => println!("skipped {set}: this machine lacks it"),
-        }
-    }
+    on_every_isa(|set, isa| check(set, isa.dispatch(kernel.clone())));
 }
 
 #[cfg(test)]
@@ -162,7 +173,7 @@ mod tests {
         type Output = Vec<f32>;
 
         #[inline(always)]
-        fn run<I: Isa>(self, isa: I) -> Vec<f32> {
+        fn eval<I: Isa>(self, isa: I) -> Vec<f32> {
             let mut to = vec![7.0; (SQUARE - 1) * self.strides.1 + SQUARE];
             isa.transpose_square(&self.from, self.strides.0, &mut to, self.strides.1);
             to

@@ -25,14 +25,15 @@ fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
     std::array::from_fn(|lane| f(a[lane], b[lane]))
 }
 
-impl Isa for Portable {
+// SAFETY: the set needs no instructions of its own.
+unsafe impl Isa for Portable {
     type F32 = [f32; LANES];
     const LANES: usize = LANES;
     const PANEL: usize = PANEL;
     const TILE_ROWS: usize = 48;
 
-    fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        kernel.run(self)
+    fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.eval(self)
     }
 
     fn tile_f32(

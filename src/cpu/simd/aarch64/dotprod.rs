@@ -12,7 +12,8 @@ use crate::cpu::simd::integers::IntegerUnit;
 #[derive(Clone, Copy)]
 pub(crate) struct Dotprod;
 
-impl IntegerUnit for Dotprod {
+// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+unsafe impl IntegerUnit for Dotprod {
     const TILE_ROWS: usize = TILE_ROWS;
     const OFFSET: u8 = 128;
 

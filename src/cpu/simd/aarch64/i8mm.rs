@@ -23,7 +23,8 @@ const SQUARES: usize = PANEL / SQUARE;
 /// Rows of a full tile, by squares: 24 accumulators.
 const ROW_PAIRS: usize = 3;
 
-impl IntegerUnit for I8mm {
+// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+unsafe impl IntegerUnit for I8mm {
     const TILE_ROWS: usize = ROW_PAIRS * SQUARE;
     const GROUP: usize = GROUP;
 

@@ -41,7 +41,8 @@ impl<U: IntegerUnit> Neon<U> {
     }
 }
 
-impl<U: IntegerUnit> Isa for Neon<U> {
+// SAFETY: every aarch64 has NEON, and `detect`, which alone makes tokens, has found the unit.
+unsafe impl<U: IntegerUnit> Isa for Neon<U> {
     type F32 = [float32x4_t; PARTS];
     const LANES: usize = LANES;
     const PANEL: usize = PANEL;
@@ -51,8 +52,8 @@ impl<U: IntegerUnit> Isa for Neon<U> {
     const INT8_OFFSET: u8 = U::OFFSET;
 
     #[inline(always)]
-    fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        kernel.run(self)
+    fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.eval(self)
     }
 
     vector_methods! {
@@ -205,7 +206,10 @@ unsafe fn transpose_square(from: &[f32], from_stride: usize, to: &mut [f32], to_
 }
 
 /// Weights that become four registers of `f32` columns.
-trait Columns: Sized {
+///
+/// # Safety
+/// `PRODUCTS[i]` multiplies `i + 1` rows.
+unsafe trait Columns: Sized {
     /// `multiply_floats` for 1 to `TILE_ROWS` rows.
     const PRODUCTS: [Product<f32, Self, f32>; TILE_ROWS];
 
@@ -216,7 +220,8 @@ trait Columns: Sized {
     unsafe fn load(from: *const Self) -> float32x4_t;
 }
 
-impl Columns for f32 {
+// SAFETY: the functions are listed by their number of rows.
+unsafe impl Columns for f32 {
     const PRODUCTS: [Product<f32, f32, f32>; TILE_ROWS] =
         products!(multiply_floats, f32; 1 2 3 4 5 6);
 
@@ -227,7 +232,8 @@ impl Columns for f32 {
     }
 }
 
-impl Columns for f16 {
+// SAFETY: the functions are listed by their number of rows.
+unsafe impl Columns for f16 {
     const PRODUCTS: [Product<f32, f16, f32>; TILE_ROWS] =
         products!(multiply_floats, f16; 1 2 3 4 5 6);
 
@@ -251,7 +257,8 @@ impl Columns for f16 {
 /// Rows of `f32` sums.
 struct Floats<W>(PhantomData<W>);
 
-impl<W: Columns> TileRow for Floats<W> {
+// SAFETY: a step is `STEP` weights, `GROUP` for each column of the panel.
+unsafe impl<W: Columns> TileRow for Floats<W> {
     type Input = f32;
     type Weight = W;
     type Sum = f32;
@@ -327,7 +334,8 @@ impl Dot for Widening {
 /// Rows of integer sums. Weights are between −63 and 63, inputs signed: less 128.
 pub(super) struct Integers<D>(PhantomData<D>);
 
-impl<D: Dot> TileRow for Integers<D> {
+// SAFETY: a step is `STEP` weights, `GROUP` for each column of the panel.
+unsafe impl<D: Dot> TileRow for Integers<D> {
     type Input = u8;
     type Weight = i8;
     type Sum = i32;
@@ -382,7 +390,8 @@ pub(super) unsafe fn store(sum: int32x4_t, output: *mut i32, accumulate: bool) {
     }
 }
 
-impl IntegerUnit for Widening {
+// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+unsafe impl IntegerUnit for Widening {
     const TILE_ROWS: usize = TILE_ROWS;
     const OFFSET: u8 = 128;
 

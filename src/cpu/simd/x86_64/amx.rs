@@ -75,7 +75,8 @@ fn request_permission() -> bool {
     false
 }
 
-impl IntegerUnit for Amx {
+// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+unsafe impl IntegerUnit for Amx {
     const TILE_ROWS: usize = 2 * ROWS;
 
     fn is_detected() -> bool {

@@ -43,7 +43,8 @@ impl<U: IntegerUnit> Avx2<U> {
     }
 }
 
-impl<U: IntegerUnit> Isa for Avx2<U> {
+// SAFETY: `detect`, which alone makes tokens, has found the instructions and the unit.
+unsafe impl<U: IntegerUnit> Isa for Avx2<U> {
     type F32 = [__m256; PARTS];
     const LANES: usize = LANES;
     const PANEL: usize = PANEL;
@@ -53,10 +54,10 @@ impl<U: IntegerUnit> Isa for Avx2<U> {
     const INT8_OFFSET: u8 = U::OFFSET;
 
     #[inline(always)]
-    fn run<K: Kernel>(self, kernel: K) -> K::Output {
+    fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
         #[target_feature(enable = "avx2,fma,f16c")]
         fn with_instructions<K: Kernel, I: Isa>(isa: I, kernel: K) -> K::Output {
-            kernel.run(isa)
+            kernel.eval(isa)
         }
         // SAFETY: the token proves that the machine has AVX2, FMA and F16C.
         unsafe { with_instructions(self, kernel) }
@@ -160,7 +161,10 @@ impl<U: IntegerUnit> Isa for Avx2<U> {
 }
 
 /// Weights that become two registers of `f32` columns.
-trait Columns: Sized {
+///
+/// # Safety
+/// `PRODUCTS[i]` multiplies `i + 1` rows.
+unsafe trait Columns: Sized {
     /// `multiply_floats` for 1 to `TILE_ROWS` rows.
     const PRODUCTS: [Product<f32, Self, f32>; TILE_ROWS];
 
@@ -171,7 +175,8 @@ trait Columns: Sized {
     unsafe fn load(from: *const Self) -> __m256;
 }
 
-impl Columns for f32 {
+// SAFETY: the functions are listed by their number of rows.
+unsafe impl Columns for f32 {
     const PRODUCTS: [Product<f32, f32, f32>; TILE_ROWS] =
         products!(multiply_floats, f32; 1 2 3 4 5 6);
 
@@ -182,7 +187,8 @@ impl Columns for f32 {
     }
 }
 
-impl Columns for f16 {
+// SAFETY: the functions are listed by their number of rows.
+unsafe impl Columns for f16 {
     const PRODUCTS: [Product<f32, f16, f32>; TILE_ROWS] =
         products!(multiply_floats, f16; 1 2 3 4 5 6);
 
@@ -196,7 +202,8 @@ impl Columns for f16 {
 /// Rows of `f32` sums.
 struct Floats<W>(PhantomData<W>);
 
-impl<W: Columns> TileRow for Floats<W> {
+// SAFETY: a step is `STEP` weights, `GROUP` for each column of the panel.
+unsafe impl<W: Columns> TileRow for Floats<W> {
     type Input = f32;
     type Weight = W;
     type Sum = f32;
@@ -273,7 +280,8 @@ impl Dot for Pairs {
 /// Rows of integer sums. Weights are between −63 and 63.
 pub(super) struct Integers<D>(PhantomData<D>);
 
-impl<D: Dot> TileRow for Integers<D> {
+// SAFETY: a step is `STEP` weights, `GROUP` for each column of the panel.
+unsafe impl<D: Dot> TileRow for Integers<D> {
     type Input = u8;
     type Weight = i8;
     type Sum = i32;
@@ -320,7 +328,8 @@ impl<D: Dot> TileRow for Integers<D> {
     }
 }
 
-impl IntegerUnit for Pairs {
+// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+unsafe impl IntegerUnit for Pairs {
     const TILE_ROWS: usize = TILE_ROWS;
 
     fn is_detected() -> bool {

@@ -45,7 +45,8 @@ impl<U: IntegerUnit> Avx512<U> {
     }
 }
 
-impl<U: IntegerUnit> Isa for Avx512<U> {
+// SAFETY: `detect`, which alone makes tokens, has found the instructions and the unit.
+unsafe impl<U: IntegerUnit> Isa for Avx512<U> {
     type F32 = [__m512; PARTS];
     const LANES: usize = LANES;
     const PANEL: usize = PANEL;
@@ -55,10 +56,10 @@ impl<U: IntegerUnit> Isa for Avx512<U> {
     const INT8_OFFSET: u8 = U::OFFSET;
 
     #[inline(always)]
-    fn run<K: Kernel>(self, kernel: K) -> K::Output {
+    fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
         #[target_feature(enable = "avx512f,avx512bw")]
         fn with_instructions<K: Kernel, I: Isa>(isa: I, kernel: K) -> K::Output {
-            kernel.run(isa)
+            kernel.eval(isa)
         }
         // SAFETY: the token proves that the machine has AVX-512F and BW.
         unsafe { with_instructions(self, kernel) }
@@ -140,7 +141,10 @@ impl<U: IntegerUnit> Isa for Avx512<U> {
 }
 
 /// Weights that become two registers of `f32` columns.
-trait Columns: Sized {
+///
+/// # Safety
+/// `PRODUCTS[i]` multiplies `i + 1` rows.
+unsafe trait Columns: Sized {
     /// `multiply_floats` for 1 to `TILE_ROWS` rows.
     const PRODUCTS: [Product<f32, Self, f32>; TILE_ROWS];
 
@@ -151,7 +155,8 @@ trait Columns: Sized {
     unsafe fn load(from: *const Self) -> __m512;
 }
 
-impl Columns for f32 {
+// SAFETY: the functions are listed by their number of rows.
+unsafe impl Columns for f32 {
     const PRODUCTS: [Product<f32, f32, f32>; TILE_ROWS] =
         products!(multiply_floats, f32; 1 2 3 4 5 6 7 8 9 10 11 12);
 
@@ -162,7 +167,8 @@ impl Columns for f32 {
     }
 }
 
-impl Columns for f16 {
+// SAFETY: the functions are listed by their number of rows.
+unsafe impl Columns for f16 {
     const PRODUCTS: [Product<f32, f16, f32>; TILE_ROWS] =
         products!(multiply_floats, f16; 1 2 3 4 5 6 7 8 9 10 11 12);
 
@@ -176,7 +182,8 @@ impl Columns for f16 {
 /// Rows of `f32` sums.
 struct Floats<W>(PhantomData<W>);
 
-impl<W: Columns> TileRow for Floats<W> {
+// SAFETY: a step is `STEP` weights, `GROUP` for each column of the panel.
+unsafe impl<W: Columns> TileRow for Floats<W> {
     type Input = f32;
     type Weight = W;
     type Sum = f32;
@@ -233,7 +240,8 @@ unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32
 /// Rows of integer sums, with VNNI or without. Weights are between −63 and 63.
 struct Integers<const VNNI: bool>;
 
-impl<const VNNI: bool> TileRow for Integers<VNNI> {
+// SAFETY: a step is `STEP` weights, `GROUP` for each column of the panel.
+unsafe impl<const VNNI: bool> TileRow for Integers<VNNI> {
     type Input = u8;
     type Weight = i8;
     type Sum = i32;
@@ -287,7 +295,8 @@ impl<const VNNI: bool> TileRow for Integers<VNNI> {
     }
 }
 
-impl IntegerUnit for Pairs {
+// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+unsafe impl IntegerUnit for Pairs {
     const TILE_ROWS: usize = TILE_ROWS;
 
     fn is_detected() -> bool {
@@ -301,7 +310,8 @@ impl IntegerUnit for Pairs {
     }
 }
 
-impl IntegerUnit for Vnni {
+// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+unsafe impl IntegerUnit for Vnni {
     const TILE_ROWS: usize = TILE_ROWS;
 
     fn is_detected() -> bool {

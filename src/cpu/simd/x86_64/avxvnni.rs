@@ -11,7 +11,8 @@ use crate::cpu::simd::integers::IntegerUnit;
 #[derive(Clone, Copy)]
 pub(crate) struct AvxVnni;
 
-impl IntegerUnit for AvxVnni {
+// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+unsafe impl IntegerUnit for AvxVnni {
     const TILE_ROWS: usize = TILE_ROWS;
 
     fn is_detected() -> bool {

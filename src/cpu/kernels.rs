@@ -2,9 +2,9 @@
 //!
 //! # Products, by the instruction
 //!
-//! This is arithmetic, not measurement: what a full tile takes in each set. A multiply-accumulate (MAC) is
-//! one product of an input and a weight, added. A step is what one broadcast of the inputs meets: one input
-//! of each row in `f32` and `f16` (whose weights take a conversion for each load), four in `int8`, eight
+//! This is arithmetic, not measurement: the cost of a full tile in each set. A multiply-accumulate (MAC) is
+//! one product of an input and a weight, added. A step is the part of a panel that one broadcast of the inputs is
+//! multiplied by: one input of each row in `f32` and `f16` (whose weights take a conversion for each load), four in `int8`, eight
 //! with `i8mm`, 64 with AMX. Loads are those of the panel and of the inputs.
 //!
 //! | set | precision | tile | MACs per instruction | MACs per step | loads per step |
@@ -191,7 +191,7 @@ pub fn quantize(set: InstructionSet, len: usize, input: &[f32]) -> Option<Run> {
 }
 
 /// Multiply-adds in as many independent chains as a tile has, over registers alone: the most that the set
-/// computes. Gives the number of floating-point operations, and what came of them.
+/// computes. Returns the number of floating-point operations, and their result.
 pub fn multiply_add(set: InstructionSet, steps: usize) -> Option<(usize, f32)> {
     struct Chains<const VECTORS: usize>(usize);
 

@@ -2,7 +2,7 @@
 //!
 //! # From a call to an instruction
 //!
-//! What a matrix product goes through, and why each step is there:
+//! The steps of a matrix product, and why each exists:
 //!
 //! 1. [`Classifier::logits`](crate::Classifier::logits) checks the batch and calls [`Forward::forward`](crate::backend::Forward::forward),
 //!    behind which an engine hides its instruction set and its type of weight.

@@ -14,7 +14,8 @@ use crate::cpu::ops::attention::{
     Attention, QUERY_BLOCK, pack_keys, pack_values, score_stride, transpose,
 };
 use crate::cpu::ops::softmax::exponentials;
-use crate::cpu::parallel::disjoint::{Chunks, Tile};
+use crate::cpu::parallel::disjoint::Chunks;
+use crate::cpu::parallel::tiles::Tile;
 use crate::cpu::simd::lanes::{dot, load_at, starts, store_at};
 use crate::cpu::simd::{Isa, Kernel};
 

@@ -12,8 +12,10 @@ mod layer_norm;
 mod pass;
 mod probabilities;
 mod quadrature;
+mod relevance;
 mod saved;
 mod spread;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod transposed;
@@ -21,8 +23,9 @@ mod transposed;
 use std::sync::OnceLock;
 
 use self::attention::AttentionBackwardScratch;
-use self::pass::{AttentionMemory, BackwardPass, Directions, Sums};
+use self::pass::{AttentionMemory, BackwardPass, Directions};
 use self::saved::SavedActivations;
+use self::sums::Sums;
 use self::transposed::Transposed;
 use crate::attribution::{Attribute, Attribution, LogitGradient, Rules, Shares};
 use crate::backend::Forward;

@@ -9,6 +9,7 @@ use super::first_tokens::FirstTokensBackward;
 use super::layer_norm::{NormBackward, backpropagate_undivided};
 use super::saved::{SavedActivations, SavedLayer};
 use super::spread::{Spread, SpreadSums};
+use super::sums::Sums;
 use super::transposed::{Transposed, TransposedLayer};
 use crate::attribution::{ActivationRule, AttentionRule, NormRule, Rules, Shares};
 use crate::cpu::executor::Executor;
@@ -20,48 +21,10 @@ use crate::cpu::gemm::weight::{FloatWeight, Weight};
 use crate::cpu::memory::aligned::AlignedVec;
 use crate::cpu::ops::attention::{Attention, Queries};
 use crate::cpu::ops::linear::{LinearScratch, Product};
-use crate::cpu::parallel::disjoint::Chunks;
 use crate::cpu::sequences::Sequences;
-use crate::cpu::simd::lanes::dot;
-use crate::cpu::simd::{Isa, Kernel};
 use crate::cpu::workspace::{Workspace, inner_stride};
 use crate::model::config::Config;
 use crate::model::weights::Layer;
-
-/// Tokens of one task of [`BackwardPass::relevance`].
-const TASK_TOKENS: usize = 16;
-
-/// Relevance that operations take, kept apart by who adds to it.
-#[derive(Default)]
-pub(super) struct Sums {
-    /// Shares of each row: the head, and what the last layer does with first tokens.
-    rows: Vec<Shares>,
-    /// Shares of each token.
-    tokens: Vec<Shares>,
-    /// Shares of each row and head of attention.
-    heads: Vec<Shares>,
-}
-
-impl Sums {
-    fn reset(&mut self, rows: usize, tokens: usize, heads: usize) {
-        for (sums, len) in
-            [(&mut self.rows, rows), (&mut self.tokens, tokens), (&mut self.heads, rows * heads)]
-        {
-            sums.clear();
-            sums.resize(len, Shares::default());
-        }
-    }
-
-    /// Writes the total of each row.
-    pub fn write_rows(&self, sequences: &Sequences, to: &mut [Shares]) {
-        let heads = self.heads.len() / self.rows.len();
-        for (row, (tokens, to)) in sequences.iter().zip(to).enumerate() {
-            *to = self.rows[row];
-            self.tokens[tokens].iter().for_each(|&shares| *to += shares);
-            self.heads[row * heads..(row + 1) * heads].iter().for_each(|&shares| *to += shares);
-        }
-    }
-}
 
 /// Memory that attention works in.
 #[derive(Default)]
@@ -114,7 +77,7 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
     /// `x` went through the layer in the forward pass, `W x` is at hand, and no product is needed.
     ///
     /// The last layer computes no queries of most tokens.
-    fn stops_at_projections(&self) -> bool {
+    pub fn stops_at_projections(&self) -> bool {
         self.directions == Directions::Embeddings && self.model.layers.len() > 1
     }
 
@@ -153,39 +116,8 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         }
     }
 
-    /// Writes the sum of each token's gradient times its direction.
-    pub fn relevance(
-        &mut self,
-        workspace: &Workspace<W>,
-        saved: &SavedActivations,
-        directions: &[f32],
-        relevance: &mut [f32],
-    ) {
-        let first = self.model.layers.first().zip(saved.layers.first());
-        let first = first.filter(|_| self.stops_at_projections());
-        let projections = first.map(|(layer, saved)| Projections {
-            outputs: &saved.query_key_value,
-            gradients: &workspace.query_key_value,
-            bias: &layer.query_key_value.bias,
-            parts: self.projected(),
-        });
-        let (isa, dim, count) = (self.executor.isa, self.model.config.dim, relevance.len());
-        let hidden = &workspace.hidden;
-        self.executor.leader.for_each(Chunks::new(relevance, TASK_TOKENS), |task, relevance| {
-            isa.dispatch(RelevanceRows {
-                hidden,
-                directions,
-                projections: projections.as_ref(),
-                dim,
-                count,
-                first_token: task * TASK_TOKENS,
-                relevance,
-            });
-        });
-    }
-
     /// Returns which of queries (0), keys (1) and values (2) have gradients.
-    fn projected(&self) -> Range<usize> {
+    pub fn projected(&self) -> Range<usize> {
         if self.rules.attention == AttentionRule::HoldWeights { 2..3 } else { 0..3 }
     }
 
@@ -523,52 +455,6 @@ fn saved_attention<'a>(
         },
         key: rows(&saved.query_key_value[dim..], 3 * dim),
         value: rows(&saved.query_key_value[2 * dim..], 3 * dim),
-    }
-}
-
-/// The first layer's queries, keys and values, where gradients stop there.
-struct Projections<'a> {
-    /// `[tokens, 3·dim]`
-    outputs: &'a [f32],
-    /// `[3, tokens, dim]`
-    gradients: &'a [f32],
-    bias: &'a [f32],
-    /// Which of queries (0), keys (1) and values (2) have gradients.
-    parts: Range<usize>,
-}
-
-/// A task: the relevance of some tokens.
-struct RelevanceRows<'a> {
-    hidden: &'a [f32],
-    directions: &'a [f32],
-    projections: Option<&'a Projections<'a>>,
-    dim: usize,
-    /// Tokens of all tasks.
-    count: usize,
-    first_token: usize,
-    relevance: &'a mut [f32],
-}
-
-impl Kernel for RelevanceRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn eval<I: Isa>(self, isa: I) {
-        let Self { hidden, directions, projections, dim, count, first_token, relevance } = self;
-        for (token, relevance) in (first_token..).zip(relevance) {
-            let values = token * dim..(token + 1) * dim;
-            let mut sum = f64::from(dot(isa, &hidden[values.clone()], &directions[values.clone()]));
-            if let Some(Projections { outputs, gradients, bias, parts }) = projections {
-                let outputs = &outputs[token * 3 * dim..][..3 * dim];
-                for part in parts.clone() {
-                    let gradient = &gradients[part * count * dim..][values.clone()];
-                    let columns = part * dim..(part + 1) * dim;
-                    sum += f64::from(dot(isa, gradient, &outputs[columns.clone()]));
-                    sum -= f64::from(dot(isa, gradient, &bias[columns]));
-                }
-            }
-            *relevance = sum as f32;
-        }
     }
 }
 

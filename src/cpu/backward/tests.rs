@@ -1,5 +1,4 @@
-//! Each operation's way back against central differences of the operation itself in float64, on every
-//! instruction set.
+//! Gradients of each operation against central differences of the operation in float64, on every instruction set.
 
 use super::activation::{ActivationBackward, add_bias_shares};
 use super::attention::{AttentionBackward, AttentionBackwardScratch, Gradients};
@@ -36,7 +35,7 @@ fn product(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// The slope of a function along each of its arguments.
+/// Returns the slope of a function along each of its arguments.
 fn slopes(at: &[f64], function: impl Fn(&[f64]) -> f64) -> Vec<f64> {
     const STEP: f64 = 1e-5;
     let slope = |index: usize| {
@@ -264,7 +263,7 @@ fn activations_match_central_differences() {
     }
 }
 
-/// Attention over ragged sequences, of which every token asks, or the first alone.
+/// Attention over ragged sequences, in which every token attends, or the first alone.
 #[derive(Clone)]
 struct Attending {
     rule: AttentionRule,
@@ -349,8 +348,8 @@ impl Attending {
         total
     }
 
-    /// What goes back, by central differences. Where weights are held queries and keys get nothing; shared
-    /// out, values get a half, the others a quarter.
+    /// Returns the gradients by central differences. With constant probabilities queries and keys get nothing; shared
+    /// out, values get a half, the others a quarter each.
     fn expected(&self) -> [Vec<f64>; 3] {
         let [query, key, value] = [self.query(), self.key(), self.value()].map(|v| widen(&v));
         let all = [
@@ -484,7 +483,7 @@ fn attention_matches_central_differences() {
                     }
                     let Shares { bias: found_bias, softmax, attention, .. } = found.shares;
                     assert!((found_bias - bias).abs() < 2e-4, "{set}: {found_bias} of {bias}");
-                    // What comes out is what goes in, the bias's part included, and what the operations take.
+                    // The outputs' relevance is that of the inputs, the biases included, and what the operations take.
                     let lost = out - back - softmax - attention;
                     assert!(lost.abs() < 2e-4, "{set}, {rule:?}: {lost} of {out}");
                 });

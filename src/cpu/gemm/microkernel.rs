@@ -1,15 +1,15 @@
-//! The loop of a tile that keeps the sums of its rows in registers: all sets' but AMX's and i8mm's.
+//! The microkernel: the loop of a tile that keeps the sums of its rows in registers. All sets use it except AMX and i8mm.
 
 use std::arch::asm;
 
 use super::tile::Operands;
 use crate::cpu::simd::prefetch;
 
-/// A tile of some number of rows: see [`multiply`] for what the caller must see to.
+/// Function that multiplies a tile of one number of rows, under the conditions of [`multiply`].
 pub(crate) type Product<A, W, S> = unsafe fn(&Operands<A, W, S>);
 
-/// One row of a tile: its sums in registers, and how a step of a panel is added to them. It is compiled
-/// inside functions of the set's `target_feature`s.
+/// One row of a tile: its sums in registers, and how a step of a panel is added to them. It is compiled inside
+/// functions with the set's `target_feature`s.
 ///
 /// # Safety
 /// `STEP` is `GROUP` weights for each column of the set's panels, and the functions read and write no more than
@@ -35,21 +35,21 @@ pub(crate) unsafe trait TileRow {
         group: *const Self::Input,
         columns: Self::Columns,
     ) -> Self::Sums;
-    /// Stores the sums, or adds them to what the output holds.
+    /// Stores the sums, or adds them to the output.
     unsafe fn store(sums: Self::Sums, output: *mut Self::Sum, accumulate: bool);
 }
 
-/// Rows that are read by way of one pointer: an instruction's operand can be an address plus once or twice
-/// the distance of rows.
+/// Rows that are read through one pointer: an instruction's operand can be an address plus once or twice the distance
+/// of rows.
 const ROWS_PER_POINTER: usize = 3;
-/// For the most rows that a tile has.
+/// Enough pointers for the largest tile.
 const POINTERS: usize = 4;
 /// A tile of more rows takes two steps between updates of the pointers. One of fewer waits for memory
 /// rather than for the arithmetic, and memory is the slower for it: 14.8 ms instead of 12.5 for a text
 /// of 8 tokens at the 6×768 size.
 const UNROLLED_ABOVE: usize = 8;
 
-/// Where a tile has got to in its operands.
+/// Position of a tile in its operands.
 ///
 /// Its form is what lets AVX-512 reach 88 % of the arithmetic's peak where pointers computed for each
 /// row and step reach 80 %: their additions take turns from the multiplications.
@@ -72,7 +72,7 @@ impl<T: TileRow> Cursor<T> {
     /// Adds the next steps to the sums.
     ///
     /// # Safety
-    /// As for [`TileRow`]; so many steps are left in the operands.
+    /// The conditions of [`TileRow`]; at least `STEPS` steps are left in the operands.
     #[inline(always)]
     unsafe fn add_steps<const STEPS: usize, const ROWS: usize>(
         &mut self,
@@ -81,7 +81,7 @@ impl<T: TileRow> Cursor<T> {
         for step in 0..STEPS {
             prefetch(self.ahead, T::STEP * size_of::<T::Weight>());
             self.ahead = self.ahead.wrapping_add(self.ahead_step);
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             unsafe {
                 let columns = T::columns(self.panel.add(step * T::STEP));
                 for (row, sums) in sums.iter_mut().enumerate() {
@@ -99,7 +99,7 @@ impl<T: TileRow> Cursor<T> {
     }
 }
 
-/// The same pointer, of which the compiler knows nothing: it would derive the cursor's from each other.
+/// Hides a pointer's origin from the compiler, which would derive the cursor's pointers from each other.
 #[inline(always)]
 #[expect(clippy::pointers_in_nomem_asm_block, reason = "nothing is read or written")]
 fn unknown<T>(mut pointer: *const T) -> *const T {
@@ -108,11 +108,11 @@ fn unknown<T>(mut pointer: *const T) -> *const T {
     pointer
 }
 
-/// `ROWS` rows times one panel. Each sum is one chain along the depth, so that its bits do not depend on
+/// Multiplies `ROWS` rows by one panel. Each sum is one chain along the depth, so that its bits do not depend on
 /// `ROWS`.
 ///
 /// # Safety
-/// As for [`TileRow`]; the operands are of `ROWS` rows, and of steps of `STEP` weights and `GROUP` inputs.
+/// The conditions of [`TileRow`]; the operands have `ROWS` rows, and steps of `STEP` weights and `GROUP` inputs.
 #[inline(always)]
 pub(crate) unsafe fn multiply<const ROWS: usize, T: TileRow>(
     operands: &Operands<T::Input, T::Weight, T::Sum>,
@@ -137,8 +137,8 @@ pub(crate) unsafe fn multiply<const ROWS: usize, T: TileRow>(
     }
 }
 
-/// Functions that differ in their number of rows, the first of their generic arguments, as an array; the
-/// second, if any, is the type of weights.
+/// Lists a function for each number of rows, which is the first of its generic arguments; the second, if any, is the
+/// type of weights.
 macro_rules! products {
     ($function:ident; $($rows:literal)*) => { [$($function::<$rows>),*] };
     ($function:ident, $weight:ty; $($rows:literal)*) => { [$($function::<$rows, $weight>),*] };

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-/// Floats are multiplied over at most so many steps at a time: their sums join the total after that.
+/// Most steps over which floats are summed before the sums join the total.
 ///
 /// A panel's part of 256 steps (16 KiB on AVX2) stays in L1 while the rows pass by, and shorter
 /// chains round less: at the 6×768 size the largest error of a logit falls from 1.7e-5 to 0.8e-5.
@@ -17,15 +17,15 @@ pub(crate) struct TileRows<'a, A> {
     pub depth: usize,
 }
 
-/// Where a tile's rows go: `rows` runs of one panel's width, `stride` apart.
+/// Output of a tile: `rows` runs of one panel's width, `stride` apart.
 pub(crate) struct TileOutput<'a, S> {
     pub values: &'a mut [S],
     pub stride: usize,
-    /// Whether the products are added to what the output holds.
+    /// `true` if the products are added to the output.
     pub accumulate: bool,
 }
 
-/// Memory to fetch while a tile is computed. Only its address counts.
+/// Memory to prefetch while a tile is computed. Only its address is used.
 #[derive(Clone, Copy)]
 pub(crate) struct Ahead<'a> {
     start: *const u8,
@@ -40,7 +40,7 @@ impl<'a> Ahead<'a> {
     }
 }
 
-/// What the innermost loop of a tile works on, bounds checked: `rows` rows at `input`, `input_stride`
+/// Operands of the innermost loop of a tile, bounds checked: `rows` rows at `input`, `input_stride`
 /// apart, times `steps` steps of a panel, to as many rows at `output`, `output_stride` apart.
 ///
 /// Kernels may rely on it: of `input`, each row holds `steps` groups of `GROUP` values; `panel` holds
@@ -57,7 +57,7 @@ pub(crate) struct Operands<A, W, S> {
     pub rows: usize,
     pub steps: usize,
     pub panel: *const W,
-    /// What to fetch: so many bytes further at each step.
+    /// Memory to prefetch, `ahead_step` bytes further at each step.
     pub ahead: *const u8,
     pub ahead_step: usize,
     pub output: *mut S,

@@ -12,10 +12,10 @@ const LINE: usize = 64;
 #[repr(C, align(64))]
 struct CacheLine([u8; LINE]);
 
-/// Numbers without padding, of which every pattern of bits is one.
+/// Numbers without padding for which every pattern of bits is valid.
 ///
 /// # Safety
-/// That holds for the type, its alignment is at most a cache line's, and its size divides one.
+/// The type is such a number, its alignment is at most a cache line's, and its size divides one.
 pub(crate) unsafe trait Plain: Copy {}
 
 // SAFETY: IEEE singles are such numbers, of four bytes.
@@ -44,7 +44,7 @@ impl<T> Default for AlignedVec<T> {
 }
 
 impl<T: Plain> AlignedVec<T> {
-    /// Values of zero. Large memory comes from the system zeroed, and is not touched until it is used.
+    /// Returns zeros. The system provides large memory zeroed, and it is not touched until it is used.
     pub fn zeroed(len: usize) -> Self {
         let count = len.div_ceil(LINE / size_of::<T>());
         if count == 0 {
@@ -63,8 +63,8 @@ impl<T: Plain> AlignedVec<T> {
         Self { lines, len, numbers: PhantomData }
     }
 
-    /// Makes room for `len` values and keeps what was there; new ones are zero. Shrinking keeps the
-    /// memory, so that a buffer sized once is never allocated again.
+    /// Makes room for `len` values and keeps the old ones; new ones are zero. Shrinking keeps the memory, so that a
+    /// buffer sized once is never allocated again.
     pub fn resize(&mut self, len: usize) {
         let lines = len.div_ceil(LINE / size_of::<T>());
         if lines > self.lines.len() {
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn grows_zeroed_on_a_cache_line_and_never_gives_memory_back() {
+    fn grows_zeroed_on_a_cache_line_and_keeps_its_memory() {
         let mut vec = AlignedVec::<f32>::zeroed(3);
         vec.copy_from_slice(&[1.0, 2.0, 3.0]);
         vec.resize(100);

@@ -1,4 +1,4 @@
-//! Memory for weights: large pages, where the system has them.
+//! [`Pages`]: memory for weights, in large pages where the system has them.
 
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -10,11 +10,11 @@ use crate::cpu::memory::aligned::Plain;
 /// The size of a large page on x86-64 and most aarch64.
 const LARGE_PAGE: usize = 2 << 20;
 
-/// Numbers in pages of their own, zero until they are written.
+/// Numbers in memory pages of their own, zero until they are written.
 ///
 /// A short text reads all weights once and computes little, so it is as fast as memory delivers them;
-/// pages of 4 KiB hold that up, since fetching ahead stops at the end of each. They are also a fault
-/// each when they are first written.
+/// pages of 4 KiB slow that down, since hardware prefetching stops at the end of each. Each is also a page fault when it
+/// is first written.
 pub(crate) struct Pages<T> {
     memory: MmapMut,
     /// Bytes before the first number.
@@ -24,19 +24,22 @@ pub(crate) struct Pages<T> {
 }
 
 impl<T: Plain> Pages<T> {
-    /// Numbers that are zero. Panics if the system has no such memory, as the allocator does.
+    /// Returns zeros.
+    ///
+    /// # Panics
+    /// If the size overflows or the system is out of memory.
     pub fn zeroed(len: usize) -> Self {
         let bytes = len.checked_mul(size_of::<T>()).expect("capacity overflow");
         let spare = if bytes < LARGE_PAGE { 0 } else { LARGE_PAGE };
-        // A mapping of nothing is an error.
+        // An empty mapping is an error.
         let memory = MmapMut::map_anon(bytes.checked_add(spare).expect("capacity overflow").max(1))
             .unwrap_or_else(|error| panic!("{bytes} bytes of memory for weights: {error}"));
         let start = match spare {
             0 => 0,
             spare => memory.as_ptr().align_offset(spare),
         };
-        // Whole ones only: the last would take memory past the numbers. A kernel without large pages refuses,
-        // and does without.
+        // Whole pages only: the last would take memory past the numbers. A kernel without large pages refuses the
+        // advice, which does no harm.
         #[cfg(target_os = "linux")]
         if spare > 0 {
             let whole = bytes - bytes % LARGE_PAGE;

@@ -3,7 +3,7 @@
 use crate::cpu::ops::math::{erf, exp};
 use crate::cpu::simd::Isa;
 
-/// The exact GELU, `x · Φ(x) = x/2 · (1 + erf(x/√2))` (Hendrycks and Gimpel, arXiv 1606.08415).
+/// Returns the exact GELU, `x · Φ(x) = x/2 · (1 + erf(x/√2))` (Hendrycks and Gimpel, arXiv 1606.08415).
 #[inline(always)]
 pub(crate) fn gelu<I: Isa>(isa: I, x: I::F32) -> I::F32 {
     let erf = erf(isa, isa.mul(x, isa.splat(std::f32::consts::FRAC_1_SQRT_2)));
@@ -11,7 +11,7 @@ pub(crate) fn gelu<I: Isa>(isa: I, x: I::F32) -> I::F32 {
     isa.mul_add(half, erf, half)
 }
 
-/// GELU and its quotient by `x`, which is `Φ(x)`. The first is [`gelu`]'s, bit for bit.
+/// Returns GELU and its quotient by `x`, which is `Φ(x)`. The first has [`gelu`]'s bits.
 #[inline(always)]
 pub(crate) fn gelu_and_quotient<I: Isa>(isa: I, x: I::F32) -> (I::F32, I::F32) {
     let erf = erf(isa, isa.mul(x, isa.splat(std::f32::consts::FRAC_1_SQRT_2)));
@@ -20,7 +20,7 @@ pub(crate) fn gelu_and_quotient<I: Isa>(isa: I, x: I::F32) -> (I::F32, I::F32) {
     (isa.mul_add(half_x, erf, half_x), isa.mul_add(half, erf, half))
 }
 
-/// `Φ(x)`, the share of the normal distribution below `x`.
+/// Returns `Φ(x)`, the share of the normal distribution below `x`.
 #[inline(always)]
 pub(crate) fn normal_distribution<I: Isa>(isa: I, x: I::F32) -> I::F32 {
     let erf = erf(isa, isa.mul(x, isa.splat(std::f32::consts::FRAC_1_SQRT_2)));
@@ -28,7 +28,7 @@ pub(crate) fn normal_distribution<I: Isa>(isa: I, x: I::F32) -> I::F32 {
     isa.mul_add(half, erf, half)
 }
 
-/// `φ(x) = e^(−x²/2) / √(2π)`, the derivative of `Φ`.
+/// Returns `φ(x) = e^(−x²/2) / √(2π)`, the derivative of `Φ`.
 #[inline(always)]
 pub(crate) fn normal_density<I: Isa>(isa: I, x: I::F32) -> I::F32 {
     const ROOT: f32 = 0.398_942_3;

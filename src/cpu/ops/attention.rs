@@ -11,7 +11,8 @@ use crate::cpu::gemm::rows::Rows;
 use crate::cpu::memory::aligned::AlignedVec;
 use crate::cpu::ops::probabilities::{HeadProbabilities, SavedProbabilities};
 use crate::cpu::ops::softmax::exponentials;
-use crate::cpu::parallel::disjoint::{ColumnBlocks, Optional, RowBlocks, Split, Tile, Tiles};
+use crate::cpu::parallel::disjoint::{Optional, Split};
+use crate::cpu::parallel::tiles::{ColumnBlocks, RowBlocks, Tile, Tiles};
 use crate::cpu::sequences::Sequences;
 use crate::cpu::simd::{Isa, Kernel, SQUARE, prefetch};
 

@@ -8,14 +8,14 @@ use crate::cpu::simd::Isa;
 /// `x = n·ln 2 + r` with `|r| ≤ ln 2 / 2`, then `e^x = 2^n · e^r`.
 #[inline(always)]
 pub(crate) fn exp<I: Isa>(isa: I, x: I::F32) -> I::F32 {
-    /// Adding and subtracting it rounds to a whole number: it pushes the fraction out of the mantissa.
+    /// Rounds to an integer when added and subtracted: it pushes the fraction out of the mantissa.
     const ROUND: f32 = 12_582_912.0;
     /// `ln 2` in two parts, the first with few enough bits that `n` times it is exact.
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     /// `(e^r − 1 − r) / r²`, relative error of the result 3e-9.
     const TAIL: [f32; 5] = [0.499_999_94, 0.166_665_21, 0.041_668_39, 0.008_368_711, 0.001_381_461];
-    /// Where the result would no longer be a normal number, or no longer finite.
+    /// Bounds within which the result is a normal number and finite.
     const LOWEST: f32 = -87.0;
     const HIGHEST: f32 = 88.0;
 
@@ -107,7 +107,7 @@ mod tests {
         sizes([997], [19_997])[0]
     }
 
-    /// Every so many `f32`.
+    /// Checks every `step`-th `f32`.
     fn sweep(step: usize, function: Function, mut check: impl FnMut(InstructionSet, f32, f32)) {
         const BLOCK: usize = 1 << 16;
         let all = (0..=u32::MAX).step_by(step).map(f32::from_bits).filter(|x| !x.is_nan());

@@ -1,11 +1,11 @@
-//! Softmax over one row of attention scores, but for the division.
+//! Softmax over one row of attention scores, without the division.
 
 use crate::cpu::ops::math::exp;
 use crate::cpu::simd::Isa;
 
-/// `row[i] = exp(scale · (row[i] − max))` over the first `len` values; the rest of the row, up to a
-/// multiple of `LANES`, becomes zero. Returns `1 / Σ`, by which they are shares of 1: there are fewer
-/// values to multiply by it after the row has been used.
+/// Replaces the first `len` values of a row by `exp(scale · (row[i] − max))`, and the rest, up to a multiple of `LANES`,
+/// by zero. Returns one over their sum, which the caller multiplies by after it has used the row, when there are fewer
+/// values to multiply.
 #[inline(always)]
 pub(crate) fn exponentials<I: Isa>(isa: I, row: &mut [f32], len: usize, scale: f32) -> f32 {
     let padded = len.next_multiple_of(I::LANES);

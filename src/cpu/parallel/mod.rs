@@ -7,3 +7,4 @@ mod models;
 mod sync;
 pub(super) mod team;
 pub(super) mod threads;
+pub(super) mod tiles;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 
-/// The instruction sets that the engine can compute with.
+/// Instruction sets that the engine can compute with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InstructionSet {
@@ -13,24 +13,24 @@ pub enum InstructionSet {
     Portable,
     /// x86-64 with AVX2 and FMA.
     Avx2,
-    /// The same and AVX-VNNI for 8-bit products.
+    /// x86-64 with AVX2, FMA and AVX-VNNI for 8-bit products.
     AvxVnni,
     /// x86-64 with AVX-512F and BW.
     Avx512,
     /// x86-64 with AVX-512F, BW and VNNI.
     Avx512Vnni,
-    /// The same and AMX for 8-bit products, on Linux.
+    /// x86-64 with AVX-512F, BW, VNNI and AMX for 8-bit products, on Linux.
     Avx512Amx,
     /// aarch64, all of which has NEON.
     Neon,
-    /// The same and dot products of bytes.
+    /// aarch64 with dot products of bytes.
     Dotprod,
     /// aarch64 with products of matrices of bytes.
     I8mm,
 }
 
 impl InstructionSet {
-    /// All sets, of each architecture the best last.
+    /// All sets, with the best of each architecture last.
     pub const ALL: [Self; 9] = [
         Self::Portable,
         Self::Avx2,
@@ -43,10 +43,10 @@ impl InstructionSet {
         Self::I8mm,
     ];
 
-    /// The environment variable that forces a set, by its [`name`](Self::name).
+    /// Environment variable that forces a set, by its [`name`](Self::name).
     pub const ENVIRONMENT: &str = "DISTILBERT_ISA";
 
-    /// The sets that this machine has, the best last.
+    /// Returns the sets that this machine has, the best last.
     pub fn detected() -> Vec<Self> {
         Self::ALL.into_iter().filter(|set| set.is_detected()).collect()
     }
@@ -55,7 +55,7 @@ impl InstructionSet {
         self.detect().is_some()
     }
 
-    /// The set's name, as `DISTILBERT_ISA` takes it.
+    /// Returns the set's name, as `DISTILBERT_ISA` takes it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
@@ -70,7 +70,7 @@ impl InstructionSet {
         }
     }
 
-    /// What was asked for, else what `DISTILBERT_ISA` says, else the best that the machine has.
+    /// Returns the requested set, else the one that `DISTILBERT_ISA` names, else the best that the machine has.
     ///
     /// # Errors
     /// [`Error::InstructionSet`] for an unknown name or one that this machine lacks.
@@ -86,7 +86,7 @@ impl InstructionSet {
         if requested.is_detected() { Ok(requested) } else { Err(requested.missing()) }
     }
 
-    /// What a machine must have, as users know it.
+    /// Returns the features that a machine needs, as users know them.
     fn needs(self) -> &'static str {
         match self {
             Self::Portable => "nothing",
@@ -101,7 +101,7 @@ impl InstructionSet {
         }
     }
 
-    /// The error that says that this machine lacks the set.
+    /// Returns the error for a machine that lacks the set.
     pub(crate) fn missing(self) -> Error {
         Error::InstructionSet {
             requested: self.name().to_owned(),

@@ -1,4 +1,4 @@
-//! How products of integers are made, in which machines differ that are otherwise alike.
+//! [`IntegerUnit`]: instructions for products of integers, in which otherwise equal machines differ.
 
 use crate::cpu::gemm::tile::Operands;
 
@@ -10,11 +10,12 @@ use crate::cpu::gemm::tile::Operands;
 pub(crate) unsafe trait IntegerUnit: Copy + Send + Sync + 'static {
     /// Rows of a full tile.
     const TILE_ROWS: usize;
-    /// Inputs of a step.
+    /// Inputs of one step.
     const GROUP: usize = 4;
     /// [`Isa::INT8_OFFSET`](super::Isa::INT8_OFFSET).
     const OFFSET: u8 = 0;
 
+    /// Returns `true` if the machine has the unit.
     fn is_detected() -> bool;
 
     /// Multiplies a tile of at most `TILE_ROWS` rows, of panels as wide as the set's and steps of `GROUP`.

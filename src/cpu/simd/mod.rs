@@ -1,4 +1,4 @@
-//! Instruction sets: what each supplies, and the choice among them.
+//! Instruction sets: the operations that each supplies, and the choice among them.
 //!
 //! An instruction set is a proof token: a value of [`Avx2`] can only come from its `detect`, so a
 //! function that takes one may use its instructions. Operations are written once, as a [`Kernel`]
@@ -6,9 +6,8 @@
 //! switched on. Code above the kernels holds a [`SelectedIsa`], which chooses once per task. A new set is one file
 //! here and one line in the list of `selected.rs`.
 //!
-//! Where machines differ in how they multiply bytes alone, the file is an `IntegerUnit` of a set that is
-//! there. What packing must know of a tile (its columns, the inputs of a step, what these are held less) are
-//! constants of [`Isa`].
+//! Where machines differ only in how they multiply bytes, the file is an `IntegerUnit` of an existing set. The
+//! facts that packing needs of a tile (its columns, the inputs of a step, the offset of inputs) are constants of [`Isa`].
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
@@ -31,10 +30,10 @@ pub(crate) use self::prefetch::prefetch;
 pub(crate) use self::selected::{SelectedIsa, TileShape};
 use super::gemm::tile::{Ahead, TileOutput, TileRows};
 
-/// The most lanes that a vector of any instruction set has.
+/// Most lanes that a vector of any instruction set has.
 pub(crate) const MAX_LANES: usize = 16;
 
-/// Rows and columns of what [`Isa::transpose_square`] transposes.
+/// Rows and columns that [`Isa::transpose_square`] transposes.
 pub(crate) const SQUARE: usize = 8;
 
 /// An operation written over vectors of any instruction set.
@@ -46,7 +45,7 @@ pub(crate) trait Kernel {
     fn eval<I: Isa>(self, isa: I) -> Self::Output;
 }
 
-/// What an instruction set supplies: a vector of `f32`, and the tile of a matrix product.
+/// Operations that an instruction set supplies: those on vectors of `f32`, and the tile of a matrix product.
 ///
 /// Every method is exact IEEE arithmetic in a fixed order: results depend on the operands alone.
 ///
@@ -70,8 +69,7 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     /// Evaluates a kernel compiled with this set's instructions.
     fn dispatch<K: Kernel>(self, kernel: K) -> K::Output;
 
-    /// Multiplies up to `TILE_ROWS` rows by one packed panel, and asks for what comes next to be
-    /// brought into L2. Each output is summed over the inner dimension in one order, whatever the
+    /// Multiplies up to `TILE_ROWS` rows by one packed panel, and prefetches `ahead` into L2. Each output is summed over the inner dimension in one order, whatever the
     /// number of rows.
     fn tile_f32(
         self,
@@ -81,7 +79,7 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
         output: TileOutput<'_, f32>,
     );
 
-    /// As [`tile_f32`](Self::tile_f32), with the same bits, for weights that are widened as they are
+    /// Multiplies as [`tile_f32`](Self::tile_f32) does, with the same bits, by weights that are widened as they are
     /// read.
     fn tile_f16(
         self,
@@ -91,8 +89,7 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
         output: TileOutput<'_, f32>,
     );
 
-    /// As [`tile_f32`](Self::tile_f32), exactly, for up to `INT8_TILE_ROWS` rows of inputs, less
-    /// `INT8_OFFSET`, and weights between −63 and 63 in groups of `INT8_GROUP`.
+    /// Multiplies exactly up to `INT8_TILE_ROWS` rows of inputs, less `INT8_OFFSET`, by weights between −63 and 63 in groups of `INT8_GROUP`.
     fn tile_int8(
         self,
         input: TileRows<'_, u8>,
@@ -101,7 +98,7 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
         output: TileOutput<'_, i32>,
     );
 
-    /// The first `LANES` of `sums − zero_point · column_sums`, which is exact before it is rounded to
+    /// Returns the first `LANES` of `sums − zero_point · column_sums`, which is exact before it is rounded to
     /// `f32`.
     fn without_zero_point(self, sums: &[i32], zero_point: i32, column_sums: &[i32]) -> Self::F32;
 
@@ -114,21 +111,21 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     fn transpose_square(self, from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize);
 
     fn splat(self, value: f32) -> Self::F32;
-    /// The first `LANES` values; panics if there are fewer.
+    /// Loads the first `LANES` values; panics if there are fewer.
     fn load(self, from: &[f32]) -> Self::F32;
-    /// Writes the first `LANES` values; panics if there is room for fewer.
+    /// Stores `LANES` values; panics if there is room for fewer.
     fn store(self, value: Self::F32, to: &mut [f32]);
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
     fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
     fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
     fn div(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    /// `a · b + c`, rounded once where the set has the instruction.
+    /// Returns `a · b + c`, rounded once where the set has the instruction.
     fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
     fn min(self, a: Self::F32, b: Self::F32) -> Self::F32;
     fn max(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    /// `value` where `a < b`, else zero.
+    /// Returns `value` where `a < b`, else zero.
     fn keep_if_less(self, a: Self::F32, b: Self::F32, value: Self::F32) -> Self::F32;
-    /// `2^n` for whole `n` from −126 to 127.
+    /// Returns `2^n` for integers `n` from −126 to 127.
     fn power_of_two(self, n: Self::F32) -> Self::F32;
     fn sum(self, a: Self::F32) -> f32;
     fn largest(self, a: Self::F32) -> f32;

@@ -1,6 +1,6 @@
-//! Memory that is asked for before it is needed.
+//! Prefetching.
 
-/// Asks for so many bytes from `at` on to be brought into L2. They need not be there.
+/// Prefetches `bytes` bytes from `at` on into L2. The memory need not exist.
 #[inline(always)]
 pub(crate) fn prefetch(at: *const u8, bytes: usize) {
     for line in (0..bytes).step_by(64) {

@@ -1,6 +1,6 @@
-//! What an [`Isa`](super::Isa) does alike at every width of register.
+//! Methods of an [`Isa`](super::Isa) that are the same for every width of register.
 
-/// Methods of [`Isa`](super::Isa) that read alike for every width of register. A vector is an array of
+/// Implements methods of [`Isa`](super::Isa) that are the same for every width of register. A vector is an array of
 /// registers, numbered by `parts`. The set's file has `LANES`, the `WIDTH` of a register, how many `PARTS`
 /// of it make a vector, `PANEL` and the trait `Columns`, its token has an
 /// [`IntegerUnit`](super::integers::IntegerUnit) `U`, and proves the intrinsics that it names here.

@@ -23,7 +23,7 @@ unsafe impl IntegerUnit for Dotprod {
 
     #[inline(always)]
     unsafe fn multiply(operands: &Operands<u8, i8, i32>) {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { PRODUCTS[operands.rows - 1](operands) };
     }
 }
@@ -49,9 +49,9 @@ impl Dot for Dotprod {
 const PRODUCTS: [Product<u8, i8, i32>; TILE_ROWS] = products!(multiply_fours; 1 2 3 4 5 6);
 
 /// # Safety
-/// The machine has dot products; otherwise as for [`multiply`].
+/// The machine has dot products; [`multiply`]'s other conditions.
 #[target_feature(enable = "neon,dotprod")]
 unsafe fn multiply_fours<const ROWS: usize>(operands: &Operands<u8, i8, i32>) {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { multiply::<ROWS, Integers<Dotprod>>(operands) };
 }

@@ -34,7 +34,7 @@ unsafe impl IntegerUnit for I8mm {
 
     #[inline(always)]
     unsafe fn multiply(operands: &Operands<u8, i8, i32>) {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { PRODUCTS[(operands.rows - 1) / SQUARE](operands) };
     }
 }
@@ -97,7 +97,7 @@ unsafe fn multiply_squares<const PAIRS: usize>(operands: &Operands<u8, i8, i32>)
 /// The machine has the instruction.
 #[inline(always)]
 unsafe fn add_square(mut sums: int32x4_t, group: uint8x16_t, columns: int8x16_t) -> int32x4_t {
-    // SAFETY: the caller's; Rust does not offer the instruction yet.
+    // SAFETY: the machine has the instruction (caller), which Rust does not offer yet.
     unsafe {
         asm!(
             "usmmla {sums:v}.4s, {group:v}.16b, {columns:v}.16b",

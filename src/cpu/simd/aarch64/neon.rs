@@ -142,27 +142,27 @@ unsafe impl<U: IntegerUnit> Isa for Neon<U> {
 /// The machine has NEON.
 #[inline(always)]
 unsafe fn mul_add(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { vfmaq_f32(c, a, b) }
 }
 
-/// The lesser values, and `b` where one is not a number, as on x86-64.
+/// Returns the lesser values, and `b` where one is NaN, as on x86-64.
 ///
 /// # Safety
 /// The machine has NEON.
 #[inline(always)]
 unsafe fn min(a: float32x4_t, b: float32x4_t) -> float32x4_t {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { vbslq_f32(vcltq_f32(a, b), a, b) }
 }
 
-/// The greater values, and `b` where one is not a number, as on x86-64.
+/// Returns the greater values, and `b` where one is NaN, as on x86-64.
 ///
 /// # Safety
 /// The machine has NEON.
 #[inline(always)]
 unsafe fn max(a: float32x4_t, b: float32x4_t) -> float32x4_t {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { vbslq_f32(vcgtq_f32(a, b), a, b) }
 }
 
@@ -227,7 +227,7 @@ unsafe impl Columns for f32 {
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> float32x4_t {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { vld1q_f32(from) }
     }
 }
@@ -269,19 +269,19 @@ unsafe impl<W: Columns> TileRow for Floats<W> {
 
     #[inline(always)]
     unsafe fn zero() -> Self::Sums {
-        // SAFETY: the caller's, as in the others.
+        // SAFETY: guaranteed by the caller.
         unsafe { [vdupq_n_f32(0.0); REGISTERS] }
     }
 
     #[inline(always)]
     unsafe fn columns(step: *const W) -> Self::Columns {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         std::array::from_fn(|register| unsafe { W::load(step.add(register * WIDTH)) })
     }
 
     #[inline(always)]
     unsafe fn add(mut sums: Self::Sums, group: *const f32, columns: Self::Columns) -> Self::Sums {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             for (sum, columns) in sums.iter_mut().zip(columns) {
                 *sum = vfmaq_n_f32(*sum, columns, *group);
@@ -293,7 +293,7 @@ unsafe impl<W: Columns> TileRow for Floats<W> {
     #[inline(always)]
     unsafe fn store(sums: Self::Sums, output: *mut f32, accumulate: bool) {
         for (register, sum) in sums.into_iter().enumerate() {
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             unsafe {
                 let output = output.add(register * WIDTH);
                 let held = if accumulate { vld1q_f32(output) } else { vdupq_n_f32(0.0) };
@@ -304,13 +304,13 @@ unsafe impl<W: Columns> TileRow for Floats<W> {
 }
 
 /// # Safety
-/// As for [`multiply`].
+/// [`multiply`]'s conditions.
 unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32, W, f32>) {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { multiply::<ROWS, Floats<W>>(operands) };
 }
 
-/// How products of groups of four signed bytes are added to sums.
+/// Instructions that add products of groups of four signed bytes to sums.
 pub(super) trait Dot {
     /// # Safety
     /// The machine has what the implementation needs.
@@ -318,7 +318,7 @@ pub(super) trait Dot {
 }
 
 impl Dot for Widening {
-    /// By way of pairs: two products of 8 by 7 bits, at most 2 · 128 · 63, fit the 16 bits in which they
+    /// Adds pairs first: two products of 8 by 7 bits, at most 2 · 128 · 63, fit the 16 bits in which they
     /// are added.
     #[inline(always)]
     unsafe fn add(sum: int32x4_t, group: int8x16_t, columns: int8x16_t) -> int32x4_t {
@@ -346,19 +346,19 @@ unsafe impl<D: Dot> TileRow for Integers<D> {
 
     #[inline(always)]
     unsafe fn zero() -> Self::Sums {
-        // SAFETY: the caller's, as in the others.
+        // SAFETY: guaranteed by the caller.
         unsafe { [vdupq_n_s32(0); REGISTERS] }
     }
 
     #[inline(always)]
     unsafe fn columns(step: *const i8) -> Self::Columns {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         std::array::from_fn(|register| unsafe { vld1q_s8(step.add(4 * register * WIDTH)) })
     }
 
     #[inline(always)]
     unsafe fn add(mut sums: Self::Sums, group: *const u8, columns: Self::Columns) -> Self::Sums {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let group = vreinterpretq_s8_s32(vdupq_n_s32(group.cast::<i32>().read_unaligned()));
             for (sum, columns) in sums.iter_mut().zip(columns) {
@@ -371,19 +371,19 @@ unsafe impl<D: Dot> TileRow for Integers<D> {
     #[inline(always)]
     unsafe fn store(sums: Self::Sums, output: *mut i32, accumulate: bool) {
         for (register, sum) in sums.into_iter().enumerate() {
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             unsafe { store(sum, output.add(register * WIDTH), accumulate) };
         }
     }
 }
 
-/// Stores four sums, or adds them to what the output holds.
+/// Stores four sums, or adds them to the output.
 ///
 /// # Safety
 /// The output has room for them.
 #[inline(always)]
 pub(super) unsafe fn store(sum: int32x4_t, output: *mut i32, accumulate: bool) {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let held = if accumulate { vld1q_s32(output) } else { vdupq_n_s32(0) };
         vst1q_s32(output, vaddq_s32(held, sum));
@@ -401,7 +401,7 @@ unsafe impl IntegerUnit for Widening {
 
     #[inline(always)]
     unsafe fn multiply(operands: &Operands<u8, i8, i32>) {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { WIDENING_PRODUCTS[operands.rows - 1](operands) };
     }
 }
@@ -411,8 +411,8 @@ const WIDENING_PRODUCTS: [Product<u8, i8, i32>; TILE_ROWS] =
     products!(multiply_widened; 1 2 3 4 5 6);
 
 /// # Safety
-/// As for [`multiply`].
+/// [`multiply`]'s conditions.
 unsafe fn multiply_widened<const ROWS: usize>(operands: &Operands<u8, i8, i32>) {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { multiply::<ROWS, Integers<Widening>>(operands) };
 }

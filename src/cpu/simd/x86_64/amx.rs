@@ -23,7 +23,7 @@ const GROUP: usize = 4;
 /// Groups that a tile register's row holds.
 const GROUPS: usize = WIDTH / GROUP;
 
-/// What `ldtilecfg` reads: the shape of each tile register.
+/// Operand of `ldtilecfg`: the shape of each tile register.
 #[repr(C, align(64))]
 struct Shapes {
     palette: u8,
@@ -50,8 +50,8 @@ impl Shapes {
     }
 }
 
-/// Whether the machine has the instructions and the system lets this process use them, for which it must
-/// be asked once: the registers make its threads' saved state larger by 8 KiB.
+/// `true` if the machine has the instructions and the system lets this process use them. It must be asked once,
+/// because the registers make its threads' saved state larger by 8 KiB.
 static IS_PERMITTED: LazyLock<bool> = LazyLock::new(|| {
     const TILES_AND_INT8: u32 = 1 << 24 | 1 << 25;
     let (leaf, last_leaf) = (7, __cpuid_count(0, 0).eax);
@@ -87,8 +87,8 @@ unsafe impl IntegerUnit for Amx {
     unsafe fn multiply(operands: &Operands<u8, i8, i32>) {
         let &Operands { rows, steps, .. } = operands;
         if rows <= Vnni::TILE_ROWS {
-            // For so few rows, getting the tile registers ready takes longer than it saves.
-            // SAFETY: the caller's; the machine has VNNI.
+            // For few rows, setting up the tile registers takes longer than it saves.
+            // SAFETY: guaranteed by the caller; `Amx` is detected only where VNNI is.
             return unsafe { Vnni::multiply(operands) };
         }
         assert!(rows <= Self::TILE_ROWS, "a tile of too many rows");
@@ -118,7 +118,7 @@ unsafe impl IntegerUnit for Amx {
     }
 }
 
-/// What [`multiply_tiles`] needs outside its loop, in memory for want of registers.
+/// Values that [`multiply_tiles`] needs outside its loop, in memory for want of registers.
 #[repr(C, align(64))]
 struct Job {
     shapes: Shapes,
@@ -135,8 +135,7 @@ struct Job {
 /// of 64 inputs meets two blocks of 16 columns.
 ///
 /// # Safety
-/// The machine has AMX and the process may use it; there are so many steps in the operands, at least one,
-/// and at most 32 rows.
+/// The machine has AMX and the process may use it; the operands have these steps, at least one, and at most 32 rows.
 unsafe fn multiply_tiles(operands: &Operands<u8, i8, i32>, whole: usize) {
     const { assert!(PANEL == 2 * WIDTH / GROUP) };
     let upper = operands.rows.min(ROWS);

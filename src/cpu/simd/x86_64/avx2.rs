@@ -182,7 +182,7 @@ unsafe impl Columns for f32 {
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> __m256 {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm256_loadu_ps(from) }
     }
 }
@@ -194,7 +194,7 @@ unsafe impl Columns for f16 {
 
     #[inline(always)]
     unsafe fn load(from: *const f16) -> __m256 {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) }
     }
 }
@@ -214,19 +214,19 @@ unsafe impl<W: Columns> TileRow for Floats<W> {
 
     #[inline(always)]
     unsafe fn zero() -> Self::Sums {
-        // SAFETY: the caller's, as in the others.
+        // SAFETY: guaranteed by the caller.
         unsafe { [_mm256_setzero_ps(); REGISTERS] }
     }
 
     #[inline(always)]
     unsafe fn columns(step: *const W) -> Self::Columns {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { [W::load(step), W::load(step.add(WIDTH))] }
     }
 
     #[inline(always)]
     unsafe fn add(sums: Self::Sums, group: *const f32, columns: Self::Columns) -> Self::Sums {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let value = _mm256_broadcast_ss(&*group);
             [
@@ -239,7 +239,7 @@ unsafe impl<W: Columns> TileRow for Floats<W> {
     #[inline(always)]
     unsafe fn store(sums: Self::Sums, output: *mut f32, accumulate: bool) {
         for (vector, sum) in sums.into_iter().enumerate() {
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             unsafe {
                 let output = output.add(vector * WIDTH);
                 let held = if accumulate { _mm256_loadu_ps(output) } else { _mm256_setzero_ps() };
@@ -250,14 +250,14 @@ unsafe impl<W: Columns> TileRow for Floats<W> {
 }
 
 /// # Safety
-/// The machine has AVX2, FMA and F16C; otherwise as for [`multiply`].
+/// The machine has AVX2, FMA and F16C; [`multiply`]'s other conditions.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32, W, f32>) {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { multiply::<ROWS, Floats<W>>(operands) };
 }
 
-/// How products of groups of four bytes are added to sums.
+/// Instructions that add products of groups of four bytes to sums.
 pub(super) trait Dot {
     /// # Safety
     /// The machine has AVX2, and what else the implementation needs.
@@ -265,11 +265,11 @@ pub(super) trait Dot {
 }
 
 impl Dot for Pairs {
-    /// By way of pairs: two products of 8 by 7 bits, at most 2 · 255 · 63, fit the 16 bits in which
+    /// Adds pairs first: two products of 8 by 7 bits, at most 2 · 255 · 63, fit the 16 bits in which
     /// `vpmaddubsw` adds them.
     #[inline(always)]
     unsafe fn add(sum: __m256i, group: __m256i, columns: __m256i) -> __m256i {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let pairs = _mm256_maddubs_epi16(group, columns);
             _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
@@ -292,19 +292,19 @@ unsafe impl<D: Dot> TileRow for Integers<D> {
 
     #[inline(always)]
     unsafe fn zero() -> Self::Sums {
-        // SAFETY: the caller's, as in the others.
+        // SAFETY: guaranteed by the caller.
         unsafe { [_mm256_setzero_si256(); REGISTERS] }
     }
 
     #[inline(always)]
     unsafe fn columns(step: *const i8) -> Self::Columns {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { [_mm256_loadu_si256(step.cast()), _mm256_loadu_si256(step.add(4 * WIDTH).cast())] }
     }
 
     #[inline(always)]
     unsafe fn add(mut sums: Self::Sums, group: *const u8, columns: Self::Columns) -> Self::Sums {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let group = _mm256_set1_epi32(group.cast::<i32>().read_unaligned());
             for (sum, columns) in sums.iter_mut().zip(columns) {
@@ -317,7 +317,7 @@ unsafe impl<D: Dot> TileRow for Integers<D> {
     #[inline(always)]
     unsafe fn store(sums: Self::Sums, output: *mut i32, accumulate: bool) {
         for (vector, sum) in sums.into_iter().enumerate() {
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             unsafe {
                 let output = output.add(vector * WIDTH).cast();
                 let held =
@@ -338,7 +338,7 @@ unsafe impl IntegerUnit for Pairs {
 
     #[inline(always)]
     unsafe fn multiply(operands: &Operands<u8, i8, i32>) {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { PAIRS_PRODUCTS[operands.rows - 1](operands) };
     }
 }
@@ -347,9 +347,9 @@ unsafe impl IntegerUnit for Pairs {
 const PAIRS_PRODUCTS: [Product<u8, i8, i32>; TILE_ROWS] = products!(multiply_pairs; 1 2 3 4 5 6);
 
 /// # Safety
-/// The machine has AVX2; otherwise as for [`multiply`].
+/// The machine has AVX2; [`multiply`]'s other conditions.
 #[target_feature(enable = "avx2")]
 unsafe fn multiply_pairs<const ROWS: usize>(operands: &Operands<u8, i8, i32>) {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { multiply::<ROWS, Integers<Pairs>>(operands) };
 }

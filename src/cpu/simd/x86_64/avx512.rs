@@ -162,7 +162,7 @@ unsafe impl Columns for f32 {
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> __m512 {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm512_loadu_ps(from) }
     }
 }
@@ -174,7 +174,7 @@ unsafe impl Columns for f16 {
 
     #[inline(always)]
     unsafe fn load(from: *const f16) -> __m512 {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
     }
 }
@@ -194,19 +194,19 @@ unsafe impl<W: Columns> TileRow for Floats<W> {
 
     #[inline(always)]
     unsafe fn zero() -> Self::Sums {
-        // SAFETY: the caller's, as in the others.
+        // SAFETY: guaranteed by the caller.
         unsafe { [_mm512_setzero_ps(); REGISTERS] }
     }
 
     #[inline(always)]
     unsafe fn columns(step: *const W) -> Self::Columns {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { [W::load(step), W::load(step.add(WIDTH))] }
     }
 
     #[inline(always)]
     unsafe fn add(sums: Self::Sums, group: *const f32, columns: Self::Columns) -> Self::Sums {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let value = _mm512_set1_ps(*group);
             [
@@ -219,7 +219,7 @@ unsafe impl<W: Columns> TileRow for Floats<W> {
     #[inline(always)]
     unsafe fn store(sums: Self::Sums, output: *mut f32, accumulate: bool) {
         for (vector, sum) in sums.into_iter().enumerate() {
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             unsafe {
                 let output = output.add(vector * WIDTH);
                 let held = if accumulate { _mm512_loadu_ps(output) } else { _mm512_setzero_ps() };
@@ -230,10 +230,10 @@ unsafe impl<W: Columns> TileRow for Floats<W> {
 }
 
 /// # Safety
-/// The machine has AVX-512F; otherwise as for [`multiply`].
+/// The machine has AVX-512F; [`multiply`]'s other conditions.
 #[target_feature(enable = "avx512f")]
 unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32, W, f32>) {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { multiply::<ROWS, Floats<W>>(operands) };
 }
 
@@ -252,21 +252,21 @@ unsafe impl<const VNNI: bool> TileRow for Integers<VNNI> {
 
     #[inline(always)]
     unsafe fn zero() -> Self::Sums {
-        // SAFETY: the caller's, as in the others.
+        // SAFETY: guaranteed by the caller.
         unsafe { [_mm512_setzero_si512(); REGISTERS] }
     }
 
     #[inline(always)]
     unsafe fn columns(step: *const i8) -> Self::Columns {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { [_mm512_loadu_si512(step.cast()), _mm512_loadu_si512(step.add(4 * WIDTH).cast())] }
     }
 
-    /// Without VNNI by way of pairs: two products of 8 by 7 bits, at most 2 · 255 · 63, fit the 16 bits
+    /// Without VNNI adds pairs first: two products of 8 by 7 bits, at most 2 · 255 · 63, fit the 16 bits
     /// in which `vpmaddubsw` adds them. `vpdpbusd` adds four products in 32 bits.
     #[inline(always)]
     unsafe fn add(mut sums: Self::Sums, group: *const u8, columns: Self::Columns) -> Self::Sums {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let group = _mm512_set1_epi32(group.cast::<i32>().read_unaligned());
             for (sum, columns) in sums.iter_mut().zip(columns) {
@@ -284,7 +284,7 @@ unsafe impl<const VNNI: bool> TileRow for Integers<VNNI> {
     #[inline(always)]
     unsafe fn store(sums: Self::Sums, output: *mut i32, accumulate: bool) {
         for (vector, sum) in sums.into_iter().enumerate() {
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             unsafe {
                 let output = output.add(vector * WIDTH).cast();
                 let held =
@@ -305,7 +305,7 @@ unsafe impl IntegerUnit for Pairs {
 
     #[inline(always)]
     unsafe fn multiply(operands: &Operands<u8, i8, i32>) {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { PAIRS_PRODUCTS[operands.rows - 1](operands) };
     }
 }
@@ -320,7 +320,7 @@ unsafe impl IntegerUnit for Vnni {
 
     #[inline(always)]
     unsafe fn multiply(operands: &Operands<u8, i8, i32>) {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { VNNI_PRODUCTS[operands.rows - 1](operands) };
     }
 }
@@ -334,17 +334,17 @@ const VNNI_PRODUCTS: [Product<u8, i8, i32>; TILE_ROWS] =
     products!(multiply_fours; 1 2 3 4 5 6 7 8 9 10 11 12);
 
 /// # Safety
-/// The machine has AVX-512F and BW; otherwise as for [`multiply`].
+/// The machine has AVX-512F and BW; [`multiply`]'s other conditions.
 #[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn multiply_pairs<const ROWS: usize>(operands: &Operands<u8, i8, i32>) {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { multiply::<ROWS, Integers<false>>(operands) };
 }
 
 /// # Safety
-/// The machine has AVX-512F and VNNI; otherwise as for [`multiply`].
+/// The machine has AVX-512F and VNNI; [`multiply`]'s other conditions.
 #[target_feature(enable = "avx512f,avx512vnni")]
 unsafe fn multiply_fours<const ROWS: usize>(operands: &Operands<u8, i8, i32>) {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { multiply::<ROWS, Integers<true>>(operands) };
 }

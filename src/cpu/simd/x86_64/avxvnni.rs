@@ -21,7 +21,7 @@ unsafe impl IntegerUnit for AvxVnni {
 
     #[inline(always)]
     unsafe fn multiply(operands: &Operands<u8, i8, i32>) {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { PRODUCTS[operands.rows - 1](operands) };
     }
 }
@@ -29,7 +29,7 @@ unsafe impl IntegerUnit for AvxVnni {
 impl Dot for AvxVnni {
     #[inline(always)]
     unsafe fn add(sum: __m256i, group: __m256i, columns: __m256i) -> __m256i {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm256_dpbusd_avx_epi32(sum, group, columns) }
     }
 }
@@ -38,9 +38,9 @@ impl Dot for AvxVnni {
 const PRODUCTS: [Product<u8, i8, i32>; TILE_ROWS] = products!(multiply_fours; 1 2 3 4 5 6);
 
 /// # Safety
-/// The machine has AVX2 and AVX-VNNI; otherwise as for [`multiply`].
+/// The machine has AVX2 and AVX-VNNI; [`multiply`]'s other conditions.
 #[target_feature(enable = "avx2,avxvnni")]
 unsafe fn multiply_fours<const ROWS: usize>(operands: &Operands<u8, i8, i32>) {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { multiply::<ROWS, Integers<AvxVnni>>(operands) };
 }

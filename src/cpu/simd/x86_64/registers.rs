@@ -1,10 +1,10 @@
-//! What the x86-64 sets do in registers of eight values.
+//! Operations of the x86-64 sets on registers of eight values.
 
 use std::arch::x86_64::*;
 
 use crate::cpu::simd::SQUARE;
 
-/// [`Isa::transpose_square`](crate::cpu::simd::Isa::transpose_square).
+/// Implements [`Isa::transpose_square`](crate::cpu::simd::Isa::transpose_square).
 ///
 /// # Safety
 /// The machine has AVX.
@@ -47,13 +47,13 @@ pub(super) unsafe fn transpose_square(
     }
 }
 
-/// The sum of eight lanes. Every set adds in this order, so that sums have the same bits on all.
+/// Returns the sum of eight lanes. Every set adds in this order, so that sums have the same bits on all.
 ///
 /// # Safety
 /// The machine has AVX.
 #[inline(always)]
 pub(super) unsafe fn sum(a: __m256) -> f32 {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
         let two = _mm_add_ps(four, _mm_movehl_ps(four, four));

@@ -120,6 +120,7 @@ impl TokenBatch {
     }
 
     /// Adds a row of ids with their positions, of which there is at least one.
+    #[cfg(feature = "explain")]
     pub(crate) fn push_row(&mut self, tokens: impl Iterator<Item = (u32, u32)>) {
         for (id, position) in tokens {
             self.input_ids.push(id);
@@ -129,6 +130,7 @@ impl TokenBatch {
     }
 
     /// The same batch with other ids.
+    #[cfg(feature = "explain")]
     pub(crate) fn with_ids(&self, ids: impl IntoIterator<Item = u32>) -> Self {
         let input_ids: Vec<u32> = ids.into_iter().collect();
         assert_eq!(input_ids.len(), self.tokens(), "each token has an id");
@@ -164,6 +166,7 @@ impl TokenBatch {
     }
 
     /// Returns the whole batch as a sub-batch.
+    #[cfg(feature = "explain")]
     pub(crate) fn as_sub_batch(&self) -> SubBatch<'_> {
         self.sub_batch(0..self.rows())
     }
@@ -266,6 +269,7 @@ mod tests {
         assert_eq!(parts[1].tokens, 7..16);
         assert_eq!(parts[0].lengths().collect::<Vec<_>>(), [3, 4]);
         assert_eq!(parts[2].input_ids, [1]);
+        #[cfg(feature = "explain")]
         assert_eq!(batch.as_sub_batch().lengths().collect::<Vec<_>>(), [3, 4, 9, 1]);
     }
 

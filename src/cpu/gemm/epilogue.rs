@@ -5,6 +5,10 @@ use crate::cpu::simd::Isa;
 
 /// Operation on a product before it is stored. All add the bias first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(any(feature = "explain", feature = "kernels")),
+    allow(dead_code, reason = "the backward pass alone multiplies by the previous output")
+)]
 pub enum Epilogue {
     /// Nothing more.
     Bias,

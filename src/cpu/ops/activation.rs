@@ -1,6 +1,8 @@
 //! The activations of the feed-forward network and of the head.
 
-use crate::cpu::ops::math::{erf, exp};
+use crate::cpu::ops::math::erf;
+#[cfg(feature = "explain")]
+use crate::cpu::ops::math::exp;
 use crate::cpu::simd::Isa;
 
 /// Returns the exact GELU, `x · Φ(x) = x/2 · (1 + erf(x/√2))` (Hendrycks and Gimpel, arXiv 1606.08415).
@@ -21,6 +23,7 @@ pub(crate) fn gelu_and_quotient<I: Isa>(isa: I, x: I::F32) -> (I::F32, I::F32) {
 }
 
 /// Returns `Φ(x)`, the share of the normal distribution below `x`.
+#[cfg(feature = "explain")]
 #[inline(always)]
 pub(crate) fn normal_distribution<I: Isa>(isa: I, x: I::F32) -> I::F32 {
     let erf = erf(isa, isa.mul(x, isa.splat(std::f32::consts::FRAC_1_SQRT_2)));
@@ -29,6 +32,7 @@ pub(crate) fn normal_distribution<I: Isa>(isa: I, x: I::F32) -> I::F32 {
 }
 
 /// Returns `φ(x) = e^(−x²/2) / √(2π)`, the derivative of `Φ`.
+#[cfg(feature = "explain")]
 #[inline(always)]
 pub(crate) fn normal_density<I: Isa>(isa: I, x: I::F32) -> I::F32 {
     const ROOT: f32 = 0.398_942_3;

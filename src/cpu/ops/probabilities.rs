@@ -1,6 +1,7 @@
 //! Attention probabilities, saved for the backward pass.
 
 use crate::cpu::memory::aligned::AlignedVec;
+#[cfg(feature = "explain")]
 use crate::cpu::ops::attention::score_stride;
 use crate::cpu::parallel::disjoint::HeadRuns;
 #[cfg(feature = "explain")]

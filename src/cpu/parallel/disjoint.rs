@@ -6,6 +6,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+#[cfg(feature = "explain")]
 use crate::cpu::sequences::Sequences;
 
 /// A slice of which several threads may hold parts that do not overlap.
@@ -180,6 +181,7 @@ unsafe impl<'a, T: Send> Split for HeadRuns<'a, T> {
 
 /// Rows of tokens in blocks that end where a sequence ends. Every sequence has as many blocks as the longest one,
 /// of which the last may be empty.
+#[cfg(feature = "explain")]
 pub(crate) struct TokenBlocks<'a, T> {
     values: DisjointMut<'a, T>,
     stride: usize,
@@ -188,6 +190,7 @@ pub(crate) struct TokenBlocks<'a, T> {
     blocks: usize,
 }
 
+#[cfg(feature = "explain")]
 impl<'a, T> TokenBlocks<'a, T> {
     /// Splits rows, `stride` values apart, into blocks of at most `block` rows.
     pub fn new(values: &'a mut [T], stride: usize, sequences: &'a Sequences, block: usize) -> Self {
@@ -199,6 +202,7 @@ impl<'a, T> TokenBlocks<'a, T> {
 }
 
 // SAFETY: blocks of a sequence do not overlap, and neither do sequences.
+#[cfg(feature = "explain")]
 unsafe impl<'a, T: Send> Split for TokenBlocks<'a, T> {
     /// The sequence, its tokens, and their rows.
     type Part = (usize, Range<usize>, &'a mut [T]);
@@ -310,6 +314,7 @@ mod tests {
         assert_eq!(head_run(&starts, 6, 3, 4), 14..16);
     }
 
+    #[cfg(feature = "explain")]
     #[test]
     fn token_blocks_cover_every_token_once() {
         let threads = Threads::new(2).unwrap();

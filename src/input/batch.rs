@@ -176,6 +176,7 @@ impl TokenBatch {
             input_ids: &self.input_ids[tokens.clone()],
             positions: &self.positions[tokens.clone()],
             rows,
+            #[cfg(feature = "explain")]
             tokens,
             cu_seqlens,
         }
@@ -211,6 +212,7 @@ pub(crate) struct SubBatch<'a> {
     /// Rows of the batch.
     pub rows: Range<usize>,
     /// Tokens of the batch.
+    #[cfg(feature = "explain")]
     pub tokens: Range<usize>,
     /// Boundaries of the rows in the batch, one more than there are rows.
     cu_seqlens: &'a [usize],
@@ -276,6 +278,7 @@ mod tests {
             parts.iter().map(|part| part.rows.clone()).collect::<Vec<_>>(),
             [0..2, 2..3, 3..4]
         );
+        #[cfg(feature = "explain")]
         assert_eq!(parts[1].tokens, 7..16);
         assert_eq!(parts[0].lengths().collect::<Vec<_>>(), [3, 4]);
         assert_eq!(parts[2].input_ids, [1]);

@@ -141,7 +141,7 @@ fn others(criterion: &mut Criterion<Rates>, set: InstructionSet) {
                 bencher.iter(&mut run);
             });
         }
-        if let Some(mut run) = kernels::quantise(set, DIM, &input) {
+        if let Some(mut run) = kernels::quantize(set, DIM, &input) {
             let mut output = vec![0.0; input.len()];
             run(&mut output);
             check("quantise", &output, 0.51 * 2.0 / 255.0, |index| f64::from(input[index]));

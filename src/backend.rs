@@ -1,5 +1,6 @@
 //! What an engine is to the classifier.
 
+#[cfg(feature = "explain")]
 use crate::attribution::Attribute;
 use crate::error::Result;
 use crate::input::batch::TokenBatch;
@@ -12,7 +13,8 @@ pub(crate) trait Forward: Send + Sync {
     /// Computes the logits of each row, `[rows, labels]`. The batch has been checked against the tables.
     fn forward(&self, batch: &TokenBatch, logits: &mut [f32]) -> Result<()>;
 
-    /// The way back, if the engine has one.
+    /// Returns the backward pass, if the engine has one.
+    #[cfg(feature = "explain")]
     fn attribute(&self) -> Option<&dyn Attribute> {
         None
     }

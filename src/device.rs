@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{DeviceError, Error, Result};
+use crate::error::{DeviceError, Result};
 
 /// Device that runs a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -31,18 +31,18 @@ impl fmt::Display for Device {
 }
 
 impl FromStr for Device {
-    type Err = Error;
+    type Err = DeviceError;
 
     /// Parses `cpu`, `cuda` (the first GPU), `cuda:N` or `auto`.
-    fn from_str(name: &str) -> Result<Self> {
+    fn from_str(name: &str) -> Result<Self, DeviceError> {
         let ordinal = |name: &str| name.strip_prefix("cuda:")?.parse().ok();
         match name {
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda(0)),
             "auto" => Ok(Self::Auto),
-            _ => ordinal(name).map(Self::Cuda).ok_or_else(|| {
-                Error::Device(DeviceError::UnknownDevice { requested: name.to_owned() })
-            }),
+            _ => ordinal(name)
+                .map(Self::Cuda)
+                .ok_or_else(|| DeviceError::UnknownDevice { requested: name.to_owned() }),
         }
     }
 }
@@ -94,9 +94,7 @@ mod tests {
         assert_eq!("cuda".parse::<Device>().unwrap(), Device::Cuda(0));
         for name in ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "CPU"] {
             let error = name.parse::<Device>().unwrap_err();
-            assert!(
-                matches!(error, Error::Device(DeviceError::UnknownDevice { requested }) if requested == name)
-            );
+            assert!(matches!(error, DeviceError::UnknownDevice { requested } if requested == name));
         }
     }
 }

@@ -40,6 +40,7 @@
 #![deny(missing_debug_implementations)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "explain")]
 mod attribution;
 mod backend;
 mod classifier;
@@ -49,6 +50,7 @@ mod cpu;
 mod cuda;
 mod device;
 mod error;
+#[cfg(feature = "explain")]
 pub mod explain;
 mod input;
 mod model;
@@ -65,14 +67,14 @@ mod testing;
 pub use self::classifier::ClassifyOptions;
 pub use self::classifier::{Classifier, ClassifierBuilder, ModelInfo};
 pub use self::convert::{convert, quantize};
-pub use self::cpu::isa::InstructionSet;
 #[cfg(feature = "kernels")]
 #[doc(hidden)]
 pub use self::cpu::kernels;
+pub use self::cpu::simd::InstructionSet;
 pub use self::device::{CudaDevice, Device};
-pub use self::error::{
-    CheckpointError, ConfigError, DeviceError, Error, ExplainError, InputError, Result,
-};
+#[cfg(feature = "explain")]
+pub use self::error::ExplainError;
+pub use self::error::{CheckpointError, ConfigError, DeviceError, Error, InputError, Result};
 pub use self::input::batch::TokenBatch;
 #[cfg(feature = "text")]
 pub use self::input::tokenizer::{Encoding, Tokenizer};

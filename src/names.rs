@@ -112,6 +112,7 @@ macro_rules! impl_serde_as_string {
 }
 
 /// Splits `name:parameter` at the colon.
+#[cfg(any(feature = "explain", feature = "text"))]
 pub(crate) fn split_parameter(text: &str) -> (&str, Option<&str>) {
     match text.split_once(':') {
         Some((name, parameter)) => (name, Some(parameter)),

@@ -1,8 +1,6 @@
 //! What unit tests share: deterministic values, comparison with float64, and the instruction set that a
 //! run is confined to.
 
-use std::ops::Range;
-
 use crate::InstructionSet;
 use crate::random::SplitMix64;
 
@@ -40,14 +38,4 @@ pub(crate) fn assert_all_close(found: &[f32], expected: &[f64], tolerance: f64) 
     for (&found, &expected) in found.iter().zip(expected) {
         assert_close(found, expected, tolerance);
     }
-}
-
-/// The tokens of sequences of these lengths, one after the other.
-pub(crate) fn sequences(lengths: &[usize]) -> Vec<Range<usize>> {
-    let mut end = 0;
-    let next = |&len: &usize| {
-        end += len;
-        end - len..end
-    };
-    lengths.iter().map(next).collect()
 }

@@ -185,7 +185,7 @@ impl ClassifierBuilder {
     ) -> Result<Loaded> {
         let precision = self.precision_or(Precision::F32, checkpoint);
         let threads = match &self.pool {
-            Some(pool) => Threads::Pool(pool.clone()),
+            Some(pool) => Threads::from_pool(pool.clone()),
             None => Threads::new(self.threads.unwrap_or_else(Threads::default_count))?,
         };
         let count = threads.count();

@@ -247,6 +247,7 @@ impl Classifier {
         Prediction::new(self.labels.clone(), logits, self.problem_type(), dropped_tokens)
     }
 
+    #[cfg(feature = "explain")]
     pub(crate) fn engine(&self) -> &dyn Forward {
         self.engine.as_ref()
     }

@@ -2,9 +2,9 @@
 //!
 //! # Products, by the instruction
 //!
-//! This is arithmetic, not measurement: what a full tile takes in each set. A multiply-accumulate (MAC) is
-//! one product of an input and a weight, added. A step is what one broadcast of the inputs meets: one input
-//! of each row in `f32` and `f16` (whose weights take a conversion for each load), four in `int8`, eight
+//! This is arithmetic, not measurement: the cost of a full tile in each set. A multiply-accumulate (MAC) is
+//! one product of an input and a weight, added. A step is the part of a panel that one broadcast of the inputs is
+//! multiplied by: one input of each row in `f32` and `f16` (whose weights take a conversion for each load), four in `int8`, eight
 //! with `i8mm`, 64 with AMX. Loads are those of the panel and of the inputs.
 //!
 //! | set | precision | tile | MACs per instruction | MACs per step | loads per step |
@@ -25,152 +25,118 @@
 //! to `matrixmultiply` and integers to the compiler.
 
 use std::hint::black_box;
-use std::marker::PhantomData;
 
 use half::f16;
 
-use super::attention::{Attention, AttentionScratch, Queries};
-use super::isa::{InstructionSet, Isa, Kernel};
-use super::layer_norm::normalise_rows_with;
-use super::linear::{LinearScratch, PackedMatrix, Product};
-use super::quantise::QuantisedRows;
-use super::softmax::exponentials;
-use super::threads::Threads;
-use super::weight::{Weight, rows};
+use super::executor::Executor;
+use super::gemm::pack::PackedMatrix;
+use super::gemm::rows::rows;
+use super::gemm::weight::Weight;
+use super::ops::attention::{Attention, AttentionScratch, Queries};
+use super::ops::layer_norm::{SavedNorm, normalize};
+use super::ops::linear::{LinearScratch, Product};
+use super::ops::quantize::QuantizedRows;
+use super::ops::softmax::exponentials;
+use super::parallel::threads::Threads;
+use super::sequences::Sequences;
+use super::simd::{InstructionSet, Isa, Kernel, SelectedIsa};
 use crate::model::matrix::Matrix;
 use crate::model::weights::{LayerNorm, Linear};
 use crate::precision::Precision;
 
-pub use super::linear::Epilogue;
+pub use super::gemm::epilogue::Epilogue;
 
 /// A kernel with its operands: computes into a slice, on this thread.
 pub type Run = Box<dyn FnMut(&mut [f32])>;
 
-/// A linear layer without a bias: `input` is `[rows, inputs]`, `weights` `[outputs, inputs]`, and what it
-/// computes `[rows, outputs]`. `None` if the machine lacks the set, as for the others.
+/// Calls a function with an executor of the caller's thread alone.
+fn on_this_thread<R: Send>(
+    isa: SelectedIsa,
+    work: impl FnOnce(&mut Executor<'_>) -> R + Send,
+) -> R {
+    Threads::CALLER.run(|leader| work(&mut Executor { isa, leader }))
+}
+
+/// Returns a linear layer without a bias: `input` is `[rows, inputs]`, `weights` `[outputs, inputs]`, and the output
+/// `[rows, outputs]`. `None` if the machine lacks the set, as for the others.
 pub fn linear(
     set: InstructionSet,
     precision: Precision,
     epilogue: Epilogue,
-    (input, weights, inputs): (&[f32], &[f32], usize),
+    operands: (&[f32], &[f32], usize),
 ) -> Option<Run> {
-    struct Pack<W> {
+    fn pack<W: Weight>(
+        isa: SelectedIsa,
         epilogue: Epilogue,
-        input: Vec<f32>,
-        weights: Vec<f32>,
-        inputs: usize,
-        held_as: PhantomData<W>,
+        (input, weights, inputs): (&[f32], &[f32], usize),
+    ) -> Run {
+        let outputs = weights.len() / inputs;
+        let matrix = Matrix::from_values(outputs, inputs, weights.to_vec());
+        let weight = on_this_thread(isa, |executor| PackedMatrix::<W>::pack(executor, &matrix))
+            .expect("the weights of a benchmark are finite");
+        let linear = Linear { weight, bias: vec![0.0; outputs] };
+        let mut scratch = LinearScratch::default();
+        scratch.resize(1);
+        let input = input.to_vec();
+        Box::new(move |output| {
+            let product = Product::dense(&linear, epilogue, &input);
+            on_this_thread(isa, |executor| {
+                product.multiply(executor, &mut scratch, (output, outputs));
+            });
+        })
     }
 
-    impl<W: Weight> Kernel for Pack<W> {
-        type Output = Run;
-
-        fn run<I: Isa>(self, isa: I) -> Run {
-            let Self { epilogue, input, weights, inputs, .. } = self;
-            let outputs = weights.len() / inputs;
-            let matrix = Matrix::from_values(outputs, inputs, weights);
-            let weight = Threads::Caller
-                .run(|team| PackedMatrix::<W>::pack(isa, team, &matrix))
-                .expect("the weights of a benchmark are finite");
-            let linear = Linear { weight, bias: vec![0.0; outputs] };
-            let mut scratch = LinearScratch::default();
-            scratch.resize(1);
-            Box::new(move |output| {
-                let input = rows(&input, inputs);
-                let product = Product { input, linear: &linear, outputs: 0..outputs, epilogue };
-                Threads::Caller.run(|team| product.run(isa, team, &mut scratch, output, outputs));
-            })
-        }
-    }
-
-    fn pack<W>(epilogue: Epilogue, (input, weights, inputs): (&[f32], &[f32], usize)) -> Pack<W> {
-        let (input, weights) = (input.to_vec(), weights.to_vec());
-        Pack { epilogue, input, weights, inputs, held_as: PhantomData }
-    }
-
-    let operands = (input, weights, inputs);
-    match precision {
-        Precision::F32 => set.run(pack::<f32>(epilogue, operands)),
-        Precision::F16 => set.run(pack::<f16>(epilogue, operands)),
-        Precision::Int8 => set.run(pack::<i8>(epilogue, operands)),
-    }
+    let isa = set.detect()?;
+    Some(match precision {
+        Precision::F32 => pack::<f32>(isa, epilogue, operands),
+        Precision::F16 => pack::<f16>(isa, epilogue, operands),
+        Precision::Int8 => pack::<i8>(isa, epilogue, operands),
+    })
 }
 
-/// Attention within one sequence: `input` is `[tokens, 3 · heads · head_size]`, queries, keys and values side
-/// by side, and what it computes `[tokens, heads · head_size]`.
+/// Returns attention within one sequence: `input` is `[tokens, 3 · heads · head_size]`, queries, keys and values side by
+/// side, and the output `[tokens, heads · head_size]`.
 pub fn attention(
     set: InstructionSet,
     (heads, head_size): (usize, usize),
     input: &[f32],
 ) -> Option<Run> {
-    struct SelfAttention {
-        heads: usize,
-        head_size: usize,
-        input: Vec<f32>,
-    }
-
-    impl Kernel for SelfAttention {
-        type Output = Run;
-
-        fn run<I: Isa>(self, isa: I) -> Run {
-            let Self { heads, head_size, input } = self;
-            let dim = heads * head_size;
-            let mut scratch = [AttentionScratch::default()];
-            Box::new(move |output| {
-                let tokens = 0..input.len() / (3 * dim);
-                let part = |index: usize| rows(&input[index * dim..], 3 * dim);
-                let attention = Attention {
-                    heads,
-                    head_size,
-                    sequences: std::slice::from_ref(&tokens),
-                    queries: Queries::AllTokens,
-                    query: part(0),
-                    key: part(1),
-                    value: part(2),
-                };
-                Threads::Caller.run(|team| attention.run(isa, team, &mut scratch, output, None));
-            })
-        }
-    }
-
-    set.run(SelfAttention { heads, head_size, input: input.to_vec() })
+    let isa = set.detect()?;
+    let (input, dim) = (input.to_vec(), heads * head_size);
+    let mut scratch = [AttentionScratch::default()];
+    let mut sequences = Sequences::default();
+    sequences.set(std::iter::once(input.len() / (3 * dim)));
+    Some(Box::new(move |output| {
+        let part = |index: usize| rows(&input[index * dim..], 3 * dim);
+        let attention = Attention {
+            heads,
+            head_size,
+            sequences: &sequences,
+            queries: Queries::AllTokens,
+            query: part(0),
+            key: part(1),
+            value: part(2),
+        };
+        on_this_thread(isa, |executor| attention.attend(executor, &mut scratch, output, None));
+    }))
 }
 
-/// Layer normalisation of rows of `dim` values, with a weight of one and a bias of zero.
+/// Returns layer normalization of rows of `dim` values, with a weight of one and a bias of zero.
 pub fn layer_norm(set: InstructionSet, dim: usize, input: &[f32]) -> Option<Run> {
-    struct Normalise {
-        norm: LayerNorm,
-        input: Vec<f32>,
-    }
-
-    impl Kernel for Normalise {
-        type Output = Run;
-
-        fn run<I: Isa>(self, isa: I) -> Run {
-            let Self { norm, input } = self;
-            let dim = norm.weight.len();
-            Box::new(move |output| {
-                Threads::Caller.run(|team| {
-                    let copy = |index: usize, row: &mut [f32]| {
-                        row.copy_from_slice(&input[index * dim..][..dim]);
-                    };
-                    normalise_rows_with(isa, team, &norm, output, copy, |_, _| ());
-                });
-            })
-        }
-    }
-
+    let isa = set.detect()?;
     let norm = LayerNorm { weight: vec![1.0; dim], bias: vec![0.0; dim], eps: 1e-12 };
-    set.run(Normalise { norm, input: input.to_vec() })
+    let input = input.to_vec();
+    Some(Box::new(move |output| {
+        output.copy_from_slice(&input);
+        on_this_thread(isa, |executor| normalize(executor, &norm, output, SavedNorm::Nothing));
+    }))
 }
 
-/// The softmax of rows of `len` values, but for the division by the sum: `exp(x − max)`.
+/// Returns the softmax of rows of `len` values before the division by the sum: `exp(x − max)`.
+///
+/// # Panics
+/// If `len` is not a multiple of the set's lanes.
 pub fn softmax(set: InstructionSet, len: usize, input: &[f32]) -> Option<Run> {
-    struct Softmax {
-        len: usize,
-        input: Vec<f32>,
-    }
-
     struct Exponentials<'a> {
         len: usize,
         values: &'a mut [f32],
@@ -180,59 +146,51 @@ pub fn softmax(set: InstructionSet, len: usize, input: &[f32]) -> Option<Run> {
         type Output = ();
 
         #[inline(always)]
-        fn run<I: Isa>(self, isa: I) {
+        fn eval<I: Isa>(self, isa: I) {
+            assert!(self.len.is_multiple_of(I::LANES), "rows without padding are whole vectors");
             for row in self.values.chunks_exact_mut(self.len) {
                 black_box(exponentials(isa, row, self.len, 1.0));
             }
         }
     }
 
-    impl Kernel for Softmax {
-        type Output = Run;
-
-        fn run<I: Isa>(self, isa: I) -> Run {
-            let Self { len, input } = self;
-            assert!(len % I::LANES == 0, "rows without padding are of whole vectors");
-            Box::new(move |values| {
-                values.copy_from_slice(&input);
-                isa.run(Exponentials { len, values });
-            })
-        }
-    }
-
-    set.run(Softmax { len, input: input.to_vec() })
+    let isa = set.detect()?;
+    let input = input.to_vec();
+    Some(Box::new(move |values| {
+        values.copy_from_slice(&input);
+        isa.dispatch(Exponentials { len, values });
+    }))
 }
 
-/// Rounds rows of `len` values to 8 bits. Into an empty slice nothing more is computed; into another go the
-/// values that the bytes stand for.
-pub fn quantise(set: InstructionSet, len: usize, input: &[f32]) -> Option<Run> {
-    struct Quantise {
-        len: usize,
-        input: Vec<f32>,
-    }
+/// Returns rounding of rows of `len` values to 8 bits. Computes no more into an empty slice; writes the values that the
+/// bytes stand for to another.
+pub fn quantize(set: InstructionSet, len: usize, input: &[f32]) -> Option<Run> {
+    struct ReadRow<'a>(&'a QuantizedRows, usize, &'a mut [f32]);
 
-    impl Kernel for Quantise {
-        type Output = Run;
+    impl Kernel for ReadRow<'_> {
+        type Output = ();
 
-        fn run<I: Isa>(self, isa: I) -> Run {
-            let Self { len, input } = self;
-            let mut quantised = QuantisedRows::default();
-            Box::new(move |output| {
-                Threads::Caller.run(|team| {
-                    i8::from_rows(isa, team, rows(&input, len), len, &mut quantised);
-                });
-                for (row, output) in output.chunks_exact_mut(len).enumerate() {
-                    quantised.read_row(isa, row, output);
-                }
-            })
+        #[inline(always)]
+        fn eval<I: Isa>(self, isa: I) {
+            self.0.read_row(isa, self.1, self.2);
         }
     }
 
-    set.run(Quantise { len, input: input.to_vec() })
+    let isa = set.detect()?;
+    let input = input.to_vec();
+    let mut quantized = QuantizedRows::default();
+    Some(Box::new(move |output| {
+        on_this_thread(isa, |executor| {
+            i8::convert_rows(executor, rows(&input, len), len, &mut quantized);
+        });
+        for (row, output) in output.chunks_exact_mut(len).enumerate() {
+            isa.dispatch(ReadRow(&quantized, row, output));
+        }
+    }))
 }
 
 /// Multiply-adds in as many independent chains as a tile has, over registers alone: the most that the set
-/// computes. Gives the number of floating-point operations, and what came of them.
+/// computes. Returns the number of floating-point operations, and their result.
 pub fn multiply_add(set: InstructionSet, steps: usize) -> Option<(usize, f32)> {
     struct Chains<const VECTORS: usize>(usize);
 
@@ -240,7 +198,7 @@ pub fn multiply_add(set: InstructionSet, steps: usize) -> Option<(usize, f32)> {
         type Output = (usize, f32);
 
         #[inline(always)]
-        fn run<I: Isa>(self, isa: I) -> (usize, f32) {
+        fn eval<I: Isa>(self, isa: I) -> (usize, f32) {
             // Unknown to the compiler, which would see to the end of the chains.
             let [start, factor, addend] =
                 [1.0, 0.999, 0.01].map(|value| isa.splat(black_box(value)));
@@ -255,11 +213,12 @@ pub fn multiply_add(set: InstructionSet, steps: usize) -> Option<(usize, f32)> {
         }
     }
 
+    let isa = set.detect()?;
     match set {
         InstructionSet::Avx512 | InstructionSet::Avx512Vnni | InstructionSet::Avx512Amx => {
-            set.run(Chains::<12>(steps))
+            Some(isa.dispatch(Chains::<12>(steps)))
         }
         // Vectors of two registers or four: as many chains as the registers allow.
-        _ => set.run(Chains::<6>(steps)),
+        _ => Some(isa.dispatch(Chains::<6>(steps))),
     }
 }

@@ -1,11 +1,11 @@
-//! A model for an instruction set and a precision.
+//! Loads a model for an instruction set and a precision.
 
 use half::f16;
 
-use super::backward::Differentiable;
-use super::engine::Engine;
-use super::isa::{InstructionSet, Isa, Kernel};
-use super::threads::Threads;
+use super::forward::Engine;
+use super::gemm::weight::FloatWeight;
+use super::parallel::threads::Threads;
+use super::simd::{InstructionSet, SelectedIsa};
 use crate::backend::Forward;
 use crate::error::Result;
 use crate::model::checkpoint::Checkpoint;
@@ -13,6 +13,9 @@ use crate::model::config::Config;
 use crate::precision::Precision;
 
 /// Loads a model for an instruction set that [`InstructionSet::choose`] has returned.
+///
+/// # Errors
+/// [`DeviceError::InstructionSet`](crate::DeviceError::InstructionSet) if this machine lacks the set, otherwise as for loading.
 pub(crate) fn load(
     config: Config,
     checkpoint: &Checkpoint,
@@ -20,24 +23,23 @@ pub(crate) fn load(
     precision: Precision,
     threads: Threads,
 ) -> Result<Box<dyn Forward>> {
-    struct Load<'a>(Config, &'a Checkpoint, Precision, Threads);
-    impl Kernel for Load<'_> {
-        type Output = Result<Box<dyn Forward>>;
-
-        fn run<I: Isa>(self, isa: I) -> Self::Output {
-            let Self(config, checkpoint, precision, threads) = self;
-            Ok(match precision {
-                Precision::F32 => {
-                    Box::new(Differentiable::<I, f32>::load(isa, config, checkpoint, threads)?)
-                }
-                Precision::F16 => {
-                    Box::new(Differentiable::<I, f16>::load(isa, config, checkpoint, threads)?)
-                }
-                Precision::Int8 => {
-                    Box::new(Engine::<I, i8>::load(isa, config, checkpoint, threads)?)
-                }
-            })
-        }
+    let isa = set.detect().ok_or_else(|| set.missing())?;
+    match precision {
+        Precision::F32 => load_floats::<f32>(isa, config, checkpoint, threads),
+        Precision::F16 => load_floats::<f16>(isa, config, checkpoint, threads),
+        Precision::Int8 => Ok(Box::new(Engine::<i8>::load(isa, config, checkpoint, threads)?)),
     }
-    set.run(Load(config, checkpoint, precision, threads)).unwrap_or_else(|| Err(set.missing()))
+}
+
+/// Loads a model with float weights, which has a backward pass.
+fn load_floats<W: FloatWeight>(
+    isa: SelectedIsa,
+    config: Config,
+    checkpoint: &Checkpoint,
+    threads: Threads,
+) -> Result<Box<dyn Forward>> {
+    let engine = Engine::<W>::load(isa, config, checkpoint, threads)?;
+    #[cfg(feature = "explain")]
+    let engine = super::backward::Differentiable::new(engine);
+    Ok(Box::new(engine))
 }

@@ -2,48 +2,37 @@
 //!
 //! # From a call to an instruction
 //!
-//! What a matrix product goes through, and why each step is there:
+//! The steps of a matrix product, and why each exists:
 //!
 //! 1. [`Classifier::logits`](crate::Classifier::logits) checks the batch and calls [`Forward::forward`](crate::backend::Forward::forward),
 //!    behind which an engine hides its instruction set and its type of weight.
-//! 2. `Pass::layer` in [`engine`] is the architecture: which [`Product`](linear::Product) follows which.
-//! 3. `Product::run` in [`linear`] cuts rows and panels of weights into tasks, which [`team`] deals out to
-//!    [`threads`], and a task applies the bias and what follows to its sums.
-//! 4. [`multiply`](multiply::multiply) takes one panel through L1, a block of the depth at a time, past all
+//! 2. `Pass::layer` in [`forward`] is the architecture: which [`Product`](ops::linear::Product) follows which.
+//! 3. `Product::run` in [`ops::linear`] cuts rows and panels of weights into tasks, which [`parallel::team`] deals out to
+//!    [`parallel::threads`], and a task applies the bias and what follows to its sums.
+//! 4. [`multiply`](gemm::block::multiply) takes one panel through L1, a block of the depth at a time, past all
 //!    rows of the task, a tile of them at a time.
-//! 5. [`Isa::tile_f32`](isa::Isa::tile_f32) and its like check the bounds of a tile once; from here on there
+//! 5. [`Isa::tile_f32`](simd::Isa::tile_f32) and its like check the bounds of a tile once; from here on there
 //!    are pointers.
-//! 6. `multiply` in `isa/rows.rs` is the loop of a tile, which keeps its sums in registers, and `TileRow::add`
+//! 6. `multiply` in `gemm/microkernel.rs` is the loop of a tile, which keeps its sums in registers, and `TileRow::add`
 //!    in the file of the set is the instruction.
 //!
-//! The other operations, [`attention`] and [`layer_norm`] among them, are written once over the vectors of
-//! [`isa`].
+//! The other operations, [attention](ops::attention) and [layer norm](ops::layer_norm) among them, are written once over the vectors of
+//! [`simd`].
 
-mod activation;
-mod aligned;
-mod attention;
+#[cfg(feature = "explain")]
 mod backward;
-mod crew;
-mod embeddings;
-mod engine;
-pub(crate) mod isa;
-mod kept_weights;
+mod executor;
+mod forward;
+mod gemm;
 #[cfg(feature = "kernels")]
 pub mod kernels;
-mod lanes;
-mod layer_norm;
-mod linear;
 mod load;
-mod math;
-mod multiply;
-mod pages;
-mod quantise;
-mod scratch;
-mod softmax;
-mod team;
-mod threads;
-mod trace;
-mod weight;
+mod memory;
+mod ops;
+mod parallel;
+mod sequences;
+pub(crate) mod simd;
+mod workspace;
 
 pub(crate) use self::load::load;
-pub(crate) use self::threads::Threads;
+pub(crate) use self::parallel::threads::Threads;

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod config;
 mod device;
+#[cfg(feature = "explain")]
 mod explain;
 mod input;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 pub use self::checkpoint::CheckpointError;
 pub use self::config::ConfigError;
 pub use self::device::DeviceError;
+#[cfg(feature = "explain")]
 pub use self::explain::ExplainError;
 pub use self::input::InputError;
 use crate::names::ParseNameError;
@@ -51,6 +53,7 @@ pub enum Error {
     Device(#[from] DeviceError),
 
     /// A prediction cannot be explained.
+    #[cfg(feature = "explain")]
     #[error(transparent)]
     Explain(#[from] ExplainError),
 

@@ -129,6 +129,7 @@ impl TokenBatch {
     }
 
     /// Returns a copy of the batch with other ids, one per token.
+    #[cfg(feature = "explain")]
     pub(crate) fn with_ids(&self, ids: impl IntoIterator<Item = u32>) -> Self {
         let input_ids: Vec<u32> = ids.into_iter().collect();
         assert_eq!(input_ids.len(), self.tokens(), "one id per token");
@@ -157,6 +158,31 @@ impl TokenBatch {
         })
     }
 
+    /// Splits the batch into sub-batches of whole rows and at most `tokens` tokens. A longer row is a sub-batch of its
+    /// own.
+    pub(crate) fn sub_batches(&self, tokens: usize) -> impl Iterator<Item = SubBatch<'_>> {
+        self.parts(tokens, usize::MAX).map(|rows| self.sub_batch(rows))
+    }
+
+    /// Returns the whole batch as a sub-batch.
+    #[cfg(feature = "explain")]
+    pub(crate) fn as_sub_batch(&self) -> SubBatch<'_> {
+        self.sub_batch(0..self.rows())
+    }
+
+    fn sub_batch(&self, rows: Range<usize>) -> SubBatch<'_> {
+        let cu_seqlens = &self.cu_seqlens[rows.start..=rows.end];
+        let tokens = cu_seqlens[0]..cu_seqlens[cu_seqlens.len() - 1];
+        SubBatch {
+            input_ids: &self.input_ids[tokens.clone()],
+            positions: &self.positions[tokens.clone()],
+            rows,
+            #[cfg(feature = "explain")]
+            tokens,
+            cu_seqlens,
+        }
+    }
+
     /// Checks that the model's embedding tables have an entry for every id and position.
     pub(crate) fn check(&self, vocab_size: usize, limit: usize) -> Result<(), InputError> {
         if self.rows() == 0 {
@@ -175,6 +201,28 @@ impl TokenBatch {
             }
         }
         Ok(())
+    }
+}
+
+/// Consecutive rows of a batch.
+pub(crate) struct SubBatch<'a> {
+    /// Ids of the tokens.
+    pub input_ids: &'a [u32],
+    /// Positions of the tokens in their rows.
+    pub positions: &'a [u32],
+    /// Rows of the batch.
+    pub rows: Range<usize>,
+    /// Tokens of the batch.
+    #[cfg(feature = "explain")]
+    pub tokens: Range<usize>,
+    /// Boundaries of the rows in the batch, one more than there are rows.
+    cu_seqlens: &'a [usize],
+}
+
+impl SubBatch<'_> {
+    /// Returns the length of each row.
+    pub fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.cu_seqlens.windows(2).map(|ends| ends[1] - ends[0])
     }
 }
 
@@ -220,6 +268,23 @@ mod tests {
         let parts = |tokens, rows| batch.parts(tokens, rows).collect::<Vec<_>>();
         assert_eq!(parts(7, usize::MAX), [0..2, 2..3, 3..6]);
         assert_eq!(parts(100, 2), [0..2, 2..4, 4..6]);
+    }
+
+    #[test]
+    fn sub_batches_cover_the_batch() {
+        let rows: Vec<Vec<u32>> = [3, 4, 9, 1].map(|len| vec![len as u32; len]).into();
+        let batch = TokenBatch::from_rows(&rows).unwrap();
+        let parts: Vec<SubBatch<'_>> = batch.sub_batches(7).collect();
+        assert_eq!(
+            parts.iter().map(|part| part.rows.clone()).collect::<Vec<_>>(),
+            [0..2, 2..3, 3..4]
+        );
+        #[cfg(feature = "explain")]
+        assert_eq!(parts[1].tokens, 7..16);
+        assert_eq!(parts[0].lengths().collect::<Vec<_>>(), [3, 4]);
+        assert_eq!(parts[2].input_ids, [1]);
+        #[cfg(feature = "explain")]
+        assert_eq!(batch.as_sub_batch().lengths().collect::<Vec<_>>(), [3, 4, 9, 1]);
     }
 
     #[test]

@@ -134,16 +134,19 @@ impl Tokenizer {
     }
 
     /// Returns the number of special tokens before a text.
+    #[cfg(feature = "explain")]
     pub(crate) fn special_tokens_before(&self) -> usize {
         self.before.len()
     }
 
     /// Returns the id of a vocabulary entry.
+    #[cfg(feature = "explain")]
     pub(crate) fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
     }
 
     /// Returns the vocabulary entry of an id; empty if there is none.
+    #[cfg(feature = "explain")]
     pub(crate) fn spelling(&self, id: u32) -> String {
         self.inner.id_to_token(id).unwrap_or_default()
     }

@@ -38,7 +38,7 @@ def aarch64(tools: pathlib.Path) -> Build:
         # The compiler that checks the rest of the code has no aarch64: its warnings count here.
         "RUSTFLAGS": f"{STATIC} -D warnings",
     }
-    return Build("aarch64-unknown-linux-gnu", ("--no-default-features",), environment)
+    return Build("aarch64-unknown-linux-gnu", ("--no-default-features", "--features=explain"), environment)
 
 
 def executables(build: Build, targets: set[str], folder: pathlib.Path) -> dict[str, pathlib.Path]:

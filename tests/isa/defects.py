@@ -20,7 +20,7 @@ from failure import Failure
 
 # Not the build folder itself: Cargo takes a copy of a package for the package.
 FOLDER = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", build.ROOT / "target")).absolute() / "isa-defects"
-KERNELS = pathlib.Path("src/cpu/isa")
+KERNELS = pathlib.Path("src/cpu/simd")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,40 +54,40 @@ DEFECTS = (
     ),
     Defect("portable", "a swapped operand", "portable.rs", "x[3] * w[3]", "x[2] * w[3]", "sandy-bridge"),
     Defect("portable", "a wrong bias", "portable.rs", "BIAS: i32 = 127", "BIAS: i32 = 126", "sandy-bridge", "kernels"),
-    Defect("avx2", "a wrong immediate", "avx2.rs", "0b11_01_10_00", "0b11_10_01_00", "haswell", "kernels"),
+    Defect("avx2", "a wrong immediate", "x86_64/avx2.rs", "0b11_01_10_00", "0b11_10_01_00", "haswell", "kernels"),
     Defect(
         "avx2",
         "a swapped operand",
-        "avx2.rs",
+        "x86_64/avx2.rs",
         "_mm256_maddubs_epi16(group, columns)",
         "_mm256_maddubs_epi16(columns, group)",
         "haswell",
     ),
-    Defect("avx2", "a wrong gate", "avx2.rs", AVX2, 'is_x86_feature_detected!("avx")', "sandy-bridge", "choice"),
+    Defect("avx2", "a wrong gate", "x86_64/avx2.rs", AVX2, 'is_x86_feature_detected!("avx")', "sandy-bridge", "choice"),
     Defect(
         "avxvnni",
         "a swapped operand",
-        "avxvnni.rs",
+        "x86_64/avxvnni.rs",
         "dpbusd_avx_epi32(sum, group, columns)",
         "dpbusd_avx_epi32(sum, columns, group)",
         "arrow-lake",
     ),
-    Defect("avxvnni", "a wrong number of rows", "avxvnni.rs", "3 4 5 6", "3 5 4 6", "arrow-lake"),
-    Defect("avxvnni", "a wrong gate", "avxvnni.rs", '!("avxvnni")', '!("avx2")', "haswell", "choice"),
-    Defect("avx512", "a wrong immediate", "avx512.rs", "extractf64x4_pd::<1>", "extractf64x4_pd::<0>", "skylake-x", "kernels"),
+    Defect("avxvnni", "a wrong number of rows", "x86_64/avxvnni.rs", "3 4 5 6", "3 5 4 6", "arrow-lake"),
+    Defect("avxvnni", "a wrong gate", "x86_64/avxvnni.rs", '!("avxvnni")', '!("avx2")', "haswell", "choice"),
+    Defect("avx512", "a wrong immediate", "x86_64/avx512.rs", "extractf64x4_pd::<1>", "extractf64x4_pd::<0>", "skylake-x", "kernels"),
     Defect(
         "avx512",
         "a swapped operand",
-        "avx512.rs",
+        "x86_64/avx512.rs",
         "_mm512_maddubs_epi16(group, columns)",
         "_mm512_maddubs_epi16(columns, group)",
         "skylake-x",
     ),
-    Defect("avx512", "a wrong gate", "avx512.rs", AVX512, 'is_x86_feature_detected!("fma")', "haswell", "choice"),
+    Defect("avx512", "a wrong gate", "x86_64/avx512.rs", AVX512, 'is_x86_feature_detected!("fma")', "haswell", "choice"),
     Defect(
         "avx512vnni",
         "a swapped operand",
-        "avx512.rs",
+        "x86_64/avx512.rs",
         "_mm512_dpbusd_epi32(*sum, group, columns)",
         "_mm512_dpbusd_epi32(*sum, columns, group)",
         "ice-lake",
@@ -95,35 +95,35 @@ DEFECTS = (
     Defect(
         "avx512vnni",
         "a wrong number of rows",
-        "avx512.rs",
+        "x86_64/avx512.rs",
         "products!(multiply_fours; 1 2 3",
         "products!(multiply_fours; 1 3 2",
         "ice-lake",
     ),
-    Defect("avx512vnni", "a wrong gate", "avx512.rs", '!("avx512vnni")', '!("avx512bw")', "skylake-x", "choice"),
-    Defect("neon", "a wrong immediate", "neon.rs", "vshlq_n_s32::<23>", "vshlq_n_s32::<22>", "cortex-a53", "kernels"),
-    Defect("neon", "a swapped operand", "neon.rs", "vfmaq_f32(c, a, b)", "vfmaq_f32(a, c, b)", "cortex-a53", "kernels"),
+    Defect("avx512vnni", "a wrong gate", "x86_64/avx512.rs", '!("avx512vnni")', '!("avx512bw")', "skylake-x", "choice"),
+    Defect("neon", "a wrong immediate", "aarch64/neon.rs", "vshlq_n_s32::<23>", "vshlq_n_s32::<22>", "cortex-a53", "kernels"),
+    Defect("neon", "a swapped operand", "aarch64/neon.rs", "vfmaq_f32(c, a, b)", "vfmaq_f32(a, c, b)", "cortex-a53", "kernels"),
     Defect(
         "neon",
         "a wrong half",
-        "neon.rs",
+        "aarch64/neon.rs",
         "vmull_high_s8(group, columns)",
         "vmull_s8(vget_low_s8(group), vget_low_s8(columns))",
         "cortex-a53",
     ),
-    Defect("dotprod", "a wrong sign", "dotprod.rs", '"sdot ', '"udot ', "cortex-a76"),
-    Defect("dotprod", "a wrong offset", "dotprod.rs", "OFFSET: u8 = 128", "OFFSET: u8 = 0", "cortex-a76"),
-    Defect("dotprod", "a wrong gate", "dotprod.rs", '!("dotprod")', '!("neon")', "cortex-a53", "choice"),
+    Defect("dotprod", "a wrong sign", "aarch64/dotprod.rs", '"sdot ', '"udot ', "cortex-a76"),
+    Defect("dotprod", "a wrong offset", "aarch64/dotprod.rs", "OFFSET: u8 = 128", "OFFSET: u8 = 0", "cortex-a76"),
+    Defect("dotprod", "a wrong gate", "aarch64/dotprod.rs", '!("dotprod")', '!("neon")', "cortex-a53", "choice"),
     Defect(
         "i8mm",
         "a swapped operand",
-        "i8mm.rs",
+        "aarch64/i8mm.rs",
         "{group:v}.16b, {columns:v}.16b",
         "{columns:v}.16b, {group:v}.16b",
         "max",
     ),
-    Defect("i8mm", "a wrong half", "i8mm.rs", "vget_high_s32(right)", "vget_low_s32(right)", "max"),
-    Defect("i8mm", "a wrong gate", "i8mm.rs", '!("i8mm")', '!("dotprod")', "cortex-a76", "choice"),
+    Defect("i8mm", "a wrong half", "aarch64/i8mm.rs", "vget_high_s32(right)", "vget_low_s32(right)", "max"),
+    Defect("i8mm", "a wrong gate", "aarch64/i8mm.rs", '!("i8mm")', '!("dotprod")', "cortex-a76", "choice"),
 )
 
 

@@ -1,80 +1,101 @@
-//! Back through the activation of the feed-forward network.
+//! Backward pass of the feed-forward network's activation.
 
 use crate::attribution::Shares;
-use crate::cpu::activation::{normal_density, normal_distribution};
-use crate::cpu::isa::{Isa, Kernel};
-use crate::cpu::lanes::{Dot, load_at, starts, store_at};
-use crate::cpu::team::{Parts, Team};
+use crate::cpu::executor::Executor;
+use crate::cpu::gemm::rows::Rows;
+use crate::cpu::ops::activation::{normal_density, normal_distribution};
+use crate::cpu::parallel::disjoint::Chunks;
+use crate::cpu::simd::lanes::{dot, load_at, starts, store_at};
+use crate::cpu::simd::{Isa, Kernel};
 use crate::model::config::Activation;
 
 /// Rows of one task: a few microseconds.
 const TASK_ROWS: usize = 4;
 
-/// Adds to each row's shares its gradients times the bias; rows are as long as the bias, and `stride` apart.
-pub(super) fn add_bias_shares<I: Isa>(
-    isa: I,
-    team: &Team,
-    (gradients, stride): (&[f32], usize),
+/// Adds to each row's shares its gradients times the bias. Rows are as long as the bias.
+pub(super) fn add_bias_shares(
+    executor: &mut Executor<'_>,
+    gradients: Rows<'_>,
     bias: &[f32],
     shares: &mut [Shares],
 ) {
-    let count = shares.len();
-    let shares = Parts::new(shares);
-    team.for_each(count.div_ceil(TASK_ROWS), |_, task| {
-        for row in task * TASK_ROWS..count.min((task + 1) * TASK_ROWS) {
-            // SAFETY: each task takes its own rows.
-            let share = unsafe { shares.part(row..row + 1) };
-            let gradients = &gradients[row * stride..][..bias.len()];
-            share[0].bias += f64::from(isa.run(Dot(gradients, bias)));
-        }
+    let isa = executor.isa;
+    executor.leader.for_each(Chunks::new(shares, TASK_ROWS), |task, shares| {
+        let first_row = task * TASK_ROWS;
+        isa.dispatch(BiasShares { gradients, first_row, bias, shares });
     });
 }
 
-/// The activation over some rows, by its gradient.
+/// A task of [`add_bias_shares`]: some rows.
+struct BiasShares<'a> {
+    gradients: Rows<'a>,
+    first_row: usize,
+    bias: &'a [f32],
+    shares: &'a mut [Shares],
+}
+
+impl Kernel for BiasShares<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        let Self { gradients, first_row, bias, shares } = self;
+        for (row, share) in (first_row..).zip(shares) {
+            let gradients = &gradients.values[row * gradients.stride..][..bias.len()];
+            share.bias += f64::from(dot(isa, gradients, bias));
+        }
+    }
+}
+
+/// Gradient of the activation over some rows.
 pub(super) struct ActivationBackward<'a> {
     pub activation: Activation,
-    /// What it got: rows as long as the bias, `stride` apart.
-    pub kept: &'a [f32],
+    /// Saved inputs: rows as long as the bias, `stride` values apart.
+    pub inputs: &'a [f32],
     pub stride: usize,
-    /// The bias that is part of it.
+    /// Bias of the linear layer before it.
     pub bias: &'a [f32],
 }
 
 impl ActivationBackward<'_> {
-    /// Makes the gradient of the input of that of the output, in place; its rows are `stride` apart as
-    /// well. `shares` has one for each row.
-    pub fn run<I: Isa>(self, isa: I, team: &Team, gradient: &mut [f32], shares: &mut [Shares]) {
-        let (stride, width) = (self.stride, self.bias.len());
-        let count = gradient.len() / stride;
-        let (gradient, shares) = (Parts::new(gradient), Parts::new(shares));
-        team.for_each(count.div_ceil(TASK_ROWS), |_, task| {
-            for row in task * TASK_ROWS..count.min((task + 1) * TASK_ROWS) {
-                let values = row * stride..row * stride + width;
-                // SAFETY: each task takes its own rows.
-                let (gradient, share) =
-                    unsafe { (gradient.part(values.clone()), shares.part(row..row + 1)) };
-                share[0] += isa.run(Row { step: &self, kept: &self.kept[values], gradient });
-            }
+    /// Replaces the gradient of the output by that of the input. Its rows are `stride` values apart as well; `shares` has
+    /// one for each row.
+    pub fn backpropagate(
+        self,
+        executor: &mut Executor<'_>,
+        gradient: &mut [f32],
+        shares: &mut [Shares],
+    ) {
+        let isa = executor.isa;
+        let chunk = TASK_ROWS * self.stride;
+        let parts = (Chunks::new(gradient, chunk), Chunks::new(shares, TASK_ROWS));
+        executor.leader.for_each(parts, |task, (gradients, shares)| {
+            let inputs = &self.inputs[task * chunk..];
+            isa.dispatch(ActivationRows { step: &self, inputs, gradients, shares });
         });
     }
 }
 
-struct Row<'a> {
+/// A task: some rows.
+struct ActivationRows<'a> {
     step: &'a ActivationBackward<'a>,
-    kept: &'a [f32],
-    gradient: &'a mut [f32],
+    inputs: &'a [f32],
+    gradients: &'a mut [f32],
+    shares: &'a mut [Shares],
 }
 
-impl Kernel for Row<'_> {
-    type Output = Shares;
+impl Kernel for ActivationRows<'_> {
+    type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) -> Shares {
+    fn eval<I: Isa>(self, isa: I) {
         match self.step.activation {
             Activation::Relu => {
-                self.each(isa, |isa, x, g| (isa.keep_if_less(isa.splat(0.0), x, g), isa.splat(0.0)))
+                self.each(isa, |isa, x, g| {
+                    (isa.keep_if_less(isa.splat(0.0), x, g), isa.splat(0.0))
+                });
             }
-            // The derivative is `Φ + x · φ`, so `x² · φ` is what comes out short of what goes in.
+            // The derivative is `Φ + x · φ`, so the output falls short of the input by `x² · φ`.
             Activation::Gelu => self.each(isa, |isa, x, g| {
                 let slope = isa.mul(x, normal_density(isa, x));
                 let lost = isa.mul(isa.mul(g, x), slope);
@@ -84,23 +105,25 @@ impl Kernel for Row<'_> {
     }
 }
 
-impl Row<'_> {
-    /// `derivative` gives the gradient of the input, and what relevance gains on the way back.
+impl ActivationRows<'_> {
+    /// `derivative` returns the gradient of the input, and what relevance gains on its way back.
     #[inline(always)]
-    fn each<I: Isa>(
-        self,
-        isa: I,
-        derivative: impl Fn(I, I::F32, I::F32) -> (I::F32, I::F32),
-    ) -> Shares {
-        let Self { step, kept, gradient } = self;
-        let mut sums = [isa.splat(0.0); 2];
-        for at in starts(isa, gradient.len()) {
-            let (g, gained) = derivative(isa, load_at(isa, kept, at), load_at(isa, gradient, at));
-            sums[0] = isa.mul_add(g, load_at(isa, step.bias, at), sums[0]);
-            sums[1] = isa.add(sums[1], gained);
-            store_at(isa, g, gradient, at);
+    fn each<I: Isa>(self, isa: I, derivative: impl Fn(I, I::F32, I::F32) -> (I::F32, I::F32)) {
+        let Self { step: &ActivationBackward { bias, stride, .. }, inputs, gradients, shares } =
+            self;
+        for (row, share) in shares.iter_mut().enumerate() {
+            let values = row * stride..row * stride + bias.len();
+            let (input, gradient) = (&inputs[values.clone()], &mut gradients[values]);
+            let mut sums = [isa.splat(0.0); 2];
+            for at in starts(isa, gradient.len()) {
+                let (g, gained) =
+                    derivative(isa, load_at(isa, input, at), load_at(isa, gradient, at));
+                sums[0] = isa.mul_add(g, load_at(isa, bias, at), sums[0]);
+                sums[1] = isa.add(sums[1], gained);
+                store_at(isa, g, gradient, at);
+            }
+            let [bias, gained] = sums.map(|sum| f64::from(isa.sum(sum)));
+            *share += Shares { bias, gelu: -gained, ..Shares::default() };
         }
-        let [bias, gained] = sums.map(|sum| f64::from(isa.sum(sum)));
-        Shares { bias, gelu: -gained, ..Shares::default() }
     }
 }

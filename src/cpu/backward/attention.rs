@@ -1,118 +1,109 @@
-//! Back through multi-head attention where every token asks: one task per sequence and head, as on the way
-//! there.
+//! Backward pass of multi-head attention where every token attends: one task per sequence and head, as in the forward
+//! pass.
 //!
-//! Attention's weights are not kept: a task makes them again, a block of queries at a time.
+//! Attention probabilities are not saved: a task computes them anew, a block of queries at a time.
 
 use std::ops::Range;
 
 use crate::attribution::{AttentionRule, Shares};
-use crate::cpu::aligned::AlignedVec;
-use crate::cpu::attention::{
+use crate::cpu::executor::Executor;
+use crate::cpu::gemm::block::multiply_panel;
+use crate::cpu::gemm::rows::{Rows, rows};
+use crate::cpu::memory::aligned::AlignedVec;
+use crate::cpu::ops::attention::{
     Attention, QUERY_BLOCK, pack_keys, pack_values, score_stride, transpose,
 };
-use crate::cpu::isa::{Isa, Kernel};
-use crate::cpu::lanes::{dot, load_at, starts, store_at};
-use crate::cpu::multiply::multiply;
-use crate::cpu::softmax::exponentials;
-use crate::cpu::team::{Parts, Team};
-use crate::cpu::weight::Rows;
+use crate::cpu::ops::softmax::exponentials;
+use crate::cpu::parallel::disjoint::Chunks;
+use crate::cpu::parallel::tiles::Tile;
+use crate::cpu::simd::lanes::{dot, load_at, starts, store_at};
+use crate::cpu::simd::{Isa, Kernel};
 
-/// What a thread needs for one task.
+/// Memory of one thread for one task.
 #[derive(Default)]
 pub(super) struct AttentionBackwardScratch {
-    /// Keys, and values, as panels of tokens: what scores are made with.
+    /// Keys as panels of tokens, which scores are computed with.
     keys: AlignedVec,
+    /// Values as panels of tokens.
     values: AlignedVec,
     /// Keys as panels of columns.
     key_columns: AlignedVec,
     /// A block's queries, or gradients of its context, as panels of columns.
     block_columns: AlignedVec,
-    /// A block's weights, and later the gradients of its scores.
-    weights: AlignedVec,
-    /// The gradients of a block's weights.
-    weight_gradients: AlignedVec,
-    /// A row for each key: a block's weights or their gradients.
+    /// A block's probabilities, and later the gradients of its scores.
+    probabilities: AlignedVec,
+    /// Gradients of a block's probabilities.
+    probability_gradients: AlignedVec,
+    /// A row for each key: a block's probabilities or their gradients.
     transposed: AlignedVec,
     /// Products of one panel.
     sums: AlignedVec,
 }
 
 impl AttentionBackwardScratch {
-    /// Makes room for a head of a sequence of so many tokens.
-    pub fn resize<I: Isa>(&mut self, tokens: usize, head_size: usize) {
-        let columns = head_size.next_multiple_of(I::PANEL);
-        let scores = QUERY_BLOCK * score_stride::<I>(tokens);
-        self.keys.resize(tokens.next_multiple_of(I::PANEL) * head_size);
-        self.values.resize(tokens.next_multiple_of(I::PANEL) * head_size);
+    /// Makes room for a head of a sequence of `tokens` tokens, and panels of `panel` columns.
+    pub fn resize(&mut self, panel: usize, tokens: usize, head_size: usize) {
+        let columns = head_size.next_multiple_of(panel);
+        let scores = QUERY_BLOCK * score_stride(panel, tokens);
+        self.keys.resize(tokens.next_multiple_of(panel) * head_size);
+        self.values.resize(tokens.next_multiple_of(panel) * head_size);
         self.key_columns.resize(tokens * columns);
         self.block_columns.resize(QUERY_BLOCK * columns);
-        self.weights.resize(scores);
-        self.weight_gradients.resize(scores);
+        self.probabilities.resize(scores);
+        self.probability_gradients.resize(scores);
         self.transposed.resize(tokens * QUERY_BLOCK);
-        self.sums.resize(tokens.max(QUERY_BLOCK) * I::PANEL);
+        self.sums.resize(tokens.max(QUERY_BLOCK) * panel);
     }
 
-    /// Room for a panel of columns of every token, and for its products.
+    /// Returns room for a panel of columns of every token, and for its products.
     pub fn columns_and_sums(&mut self) -> (&mut [f32], &mut [f32]) {
         (&mut self.key_columns, &mut self.sums)
     }
 
-    /// Room for a row of scores over so many tokens.
-    pub fn row<I: Isa>(&mut self, tokens: usize) -> &mut [f32] {
-        &mut self.weights[..score_stride::<I>(tokens)]
+    /// Returns room for a row of scores over `tokens` tokens.
+    pub fn row(&mut self, panel: usize, tokens: usize) -> &mut [f32] {
+        &mut self.probabilities[..score_stride(panel, tokens)]
     }
 }
 
-/// Attention of one layer over a batch, and the gradient of what it made.
+/// Attention of one layer over a batch, and the gradient of its output.
 pub(super) struct AttentionBackward<'a> {
     pub attention: Attention<'a>,
-    /// One that does not hold the weights.
+    /// A rule under which probabilities have a gradient.
     pub rule: AttentionRule,
     /// A row for each token.
     pub context_gradient: &'a [f32],
-    /// Of queries, keys and values, one after the other.
+    /// Biases of queries, keys and values, one after the other.
     pub bias: &'a [f32],
 }
 
-/// Where the gradients go, rows of `heads · head_size` values, one for each token.
+/// Gradients of queries, keys and values: rows of `heads · head_size` values, one for each token.
 pub(super) struct Gradients<'a> {
     pub query: &'a mut [f32],
     pub key: &'a mut [f32],
     pub value: &'a mut [f32],
 }
 
-impl AttentionBackward<'_> {
-    /// `shares` has one for each sequence and head.
-    pub fn run<I: Isa>(
-        self,
-        isa: I,
-        team: &Team,
+impl<'a> AttentionBackward<'a> {
+    /// Writes the gradients. `shares` has one for each sequence and head.
+    pub fn backpropagate(
+        &self,
+        executor: &mut Executor<'_>,
         scratch: &mut [AttentionBackwardScratch],
-        gradients: Gradients<'_>,
+        gradients: Gradients<'a>,
         shares: &mut [Shares],
     ) {
-        let Attention { sequences, heads, head_size, .. } = self.attention;
-        let longest = sequences.iter().map(Range::len).max().unwrap_or(0);
-        scratch.iter_mut().for_each(|scratch| scratch.resize::<I>(longest, head_size));
-        let (scratch, shares) = (Parts::new(scratch), Parts::new(shares));
-        let [query, key, value] = [gradients.query, gradients.key, gradients.value].map(Parts::new);
-        team.for_each(sequences.len() * heads, |worker, task| {
-            // SAFETY: a worker has one task at a time, and each task its own share.
-            let ([scratch], [share]) =
-                (unsafe { (scratch.part(worker..worker + 1), shares.part(task..task + 1)) })
-            else {
-                unreachable!()
-            };
-            let head = task % heads;
-            *share += isa.run(Head {
-                step: &self,
-                sequence: task / heads,
-                columns: head * head_size..(head + 1) * head_size,
-                scratch,
-                query: &query,
-                key: &key,
-                value: &value,
-            });
+        let Attention { sequences, head_size, .. } = self.attention;
+        let (isa, panel) = (executor.isa, executor.isa.shape().panel);
+        let longest = sequences.longest();
+        scratch.iter_mut().for_each(|scratch| scratch.resize(panel, longest, head_size));
+        let Gradients { query, key, value } = gradients;
+        let [query, key, value] =
+            [query, key, value].map(|values| self.attention.query_tiles(values));
+        let parts = (query, key, value, Chunks::new(shares, 1));
+        executor.leader.for_each_with(scratch, parts, |scratch, _, parts| {
+            let (query, key, value, share) = parts;
+            share[0] += isa.dispatch(Head { step: self, scratch, query, key, value });
         });
     }
 }
@@ -120,58 +111,49 @@ impl AttentionBackward<'_> {
 /// A task: one head of one sequence.
 struct Head<'a> {
     step: &'a AttentionBackward<'a>,
-    sequence: usize,
-    /// Of this head.
-    columns: Range<usize>,
     scratch: &'a mut AttentionBackwardScratch,
-    query: &'a Parts<'a>,
-    key: &'a Parts<'a>,
-    value: &'a Parts<'a>,
+    /// Gradients of the queries.
+    query: Tile<'a>,
+    key: Tile<'a>,
+    value: Tile<'a>,
 }
 
 impl Kernel for Head<'_> {
     type Output = Shares;
 
     #[inline(always)]
-    fn run<I: Isa>(mut self, isa: I) -> Shares {
-        let &AttentionBackward { ref attention, rule, context_gradient, .. } = self.step;
-        let &Attention { head_size, sequences, query, key, value, .. } = attention;
-        let tokens = sequences[self.sequence].clone();
-        let context_gradient =
-            Rows { values: context_gradient, stride: self.dim(), count: query.count };
+    fn eval<I: Isa>(self, isa: I) -> Shares {
+        let Self { step, scratch, mut query, mut key, mut value } = self;
+        let &AttentionBackward { ref attention, rule, context_gradient, bias } = step;
+        let head_size = attention.head_size;
+        let (tokens, columns) = (query.rows(), query.columns());
+        let context_gradient = rows(context_gradient, attention.heads * head_size);
         let factor = if rule == AttentionRule::Share { 0.5 } else { 1.0 };
         let scale = 1.0 / (head_size as f32).sqrt();
 
-        let scratch = &mut *self.scratch;
-        scratch.resize::<I>(tokens.len(), head_size);
-        pack_keys(isa, &mut scratch.keys, key, tokens.clone(), self.columns.clone());
-        pack_keys(isa, &mut scratch.values, value, tokens.clone(), self.columns.clone());
-        pack_values::<I>(&mut scratch.key_columns, key, tokens.clone(), self.columns.clone());
-        self.clear(self.value);
-        self.clear(self.key);
+        let panel = I::PANEL;
+        scratch.resize(panel, tokens.len(), head_size);
+        pack_keys(isa, &mut scratch.keys, attention.key, tokens.clone(), columns.clone());
+        pack_keys(isa, &mut scratch.values, attention.value, tokens.clone(), columns.clone());
+        pack_values::<I>(&mut scratch.key_columns, attention.key, tokens.clone(), columns.clone());
+        clear(&mut value);
+        clear(&mut key);
         let (mut weights, mut scores) = (0.0, 0.0);
+        let mut block = Block { attention, scratch, tokens: tokens.clone(), columns };
         for first in tokens.clone().step_by(QUERY_BLOCK) {
             let rows = first..tokens.end.min(first + QUERY_BLOCK);
-            let AttentionBackwardScratch { keys, weights: to, .. } = &mut *self.scratch;
-            block_weights(
-                isa,
-                attention,
-                keys,
-                rows.clone(),
-                self.columns.clone(),
-                tokens.len(),
-                to,
-            );
-            self.add_to_tokens(isa, rows.clone(), context_gradient, factor, self.value);
-            weights += self.score_gradients(isa, rows.clone(), context_gradient, factor);
-            scores += self.query_gradients(isa, rows.clone(), factor * scale);
-            self.add_to_tokens(isa, rows, query, factor * scale, self.key);
+            block.compute_probabilities(isa, rows.clone());
+            block.add_to_tokens(isa, rows.clone(), (context_gradient, factor), &mut value);
+            weights += block.score_gradients(isa, rows.clone(), context_gradient, factor);
+            scores += block.query_gradients(isa, rows.clone(), factor * scale, &mut query);
+            block.add_to_tokens(isa, rows, (attention.query, factor * scale), &mut key);
         }
         scores /= f64::from(factor);
 
         let mut shares = Shares { softmax: weights - scores, ..Shares::default() };
-        for (part, gradients) in [self.query, self.key, self.value].into_iter().enumerate() {
-            shares.bias += self.bias_share(isa, part, gradients, &tokens);
+        let dim = attention.heads * head_size;
+        for (part, gradients) in [query, key, value].iter_mut().enumerate() {
+            shares.bias += bias_share(isa, gradients, &bias[part * dim..(part + 1) * dim]);
         }
         // A product gives its whole relevance to each factor; shared out, it comes out even.
         if rule == AttentionRule::Gradient {
@@ -181,65 +163,69 @@ impl Kernel for Head<'_> {
     }
 }
 
-/// Makes the weights that a block of queries has for the keys, which are packed, in rows
-/// [`score_stride`] apart.
+/// Zeroes every token's gradient, for blocks to add to.
 #[inline(always)]
-pub(super) fn block_weights<I: Isa>(
+fn clear(gradients: &mut Tile<'_>) {
+    for token in gradients.rows() {
+        gradients.row(token).fill(0.0);
+    }
+}
+
+/// Returns the sum of gradients times their bias.
+#[inline(always)]
+fn bias_share<I: Isa>(isa: I, gradients: &mut Tile<'_>, bias: &[f32]) -> f64 {
+    let bias = &bias[gradients.columns()];
+    let mut total = 0.0;
+    for row in gradients.rows() {
+        total += f64::from(dot(isa, gradients.row(row), bias));
+    }
+    total
+}
+
+/// Computes the probabilities that a block of queries has for packed keys, in rows [`score_stride`] apart. The block is
+/// given by its query rows, the head's columns and the number of keys.
+#[inline(always)]
+pub(super) fn block_probabilities<I: Isa>(
     isa: I,
     attention: &Attention<'_>,
     keys: &[f32],
-    rows: Range<usize>,
-    columns: Range<usize>,
-    len: usize,
+    (rows, columns, len): (Range<usize>, Range<usize>, usize),
     to: &mut [f32],
 ) {
     let &Attention { head_size, query, .. } = attention;
-    let stride = score_stride::<I>(len);
+    let stride = score_stride(I::PANEL, len);
     let queries = (&query.values[rows.start * query.stride + columns.start..], query.stride);
     for (panel, keys) in keys.chunks_exact(I::PANEL * head_size).enumerate() {
         let scores = (&mut to[panel * I::PANEL..], stride);
-        multiply(isa, queries, (rows.len(), head_size), keys, scores, |_| ());
+        multiply_panel(isa, queries, (rows.len(), head_size), keys, scores, |_| ());
     }
     let scale = 1.0 / (head_size as f32).sqrt();
     for row in to.chunks_exact_mut(stride).take(rows.len()) {
-        let share = isa.splat(exponentials(isa, row, len, scale));
+        let inverse_sum = isa.splat(exponentials(isa, row, len, scale));
         for at in starts(isa, len) {
-            isa.store(isa.mul(isa.load(&row[at..]), share), &mut row[at..]);
+            isa.store(isa.mul(isa.load(&row[at..]), inverse_sum), &mut row[at..]);
         }
     }
 }
 
-impl Head<'_> {
-    /// Values of a row.
-    fn dim(&self) -> usize {
-        self.step.attention.heads * self.step.attention.head_size
+/// Memory and place of a head's blocks of queries.
+struct Block<'a, 'b> {
+    attention: &'a Attention<'b>,
+    scratch: &'a mut AttentionBackwardScratch,
+    tokens: Range<usize>,
+    columns: Range<usize>,
+}
+
+impl Block<'_, '_> {
+    #[inline(always)]
+    fn compute_probabilities<I: Isa>(&mut self, isa: I, rows: Range<usize>) {
+        let AttentionBackwardScratch { keys, probabilities, .. } = &mut *self.scratch;
+        let place = (rows, self.columns.clone(), self.tokens.len());
+        block_probabilities(isa, self.attention, keys, place, probabilities);
     }
 
-    /// This head's columns of a row of its sequence.
-    ///
-    /// # Safety
-    /// The caller holds no other part that overlaps it. Other tasks have other sequences or heads.
-    #[expect(clippy::mut_from_ref, reason = "as for the parts themselves")]
-    unsafe fn part<'b>(&self, parts: &'b Parts<'_>, row: usize) -> &'b mut [f32] {
-        let start = row * self.dim();
-        // SAFETY: the caller's.
-        unsafe { parts.part(start + self.columns.start..start + self.columns.end) }
-    }
-
-    fn tokens(&self) -> Range<usize> {
-        self.step.attention.sequences[self.sequence].clone()
-    }
-
-    /// Zeroes every token's gradient, for blocks to add to.
-    fn clear(&self, parts: &Parts<'_>) {
-        for token in self.tokens() {
-            // SAFETY: one part at a time.
-            unsafe { self.part(parts, token) }.fill(0.0);
-        }
-    }
-
-    /// Makes the gradients of a block's scores of those of its context, in place of the weights. Returns
-    /// the sum of the weights times their gradients, of which there is `factor`.
+    /// Replaces the block's probabilities by the gradients of its scores. Returns the sum of the probabilities times their
+    /// gradients, which are taken `factor` times.
     #[inline(always)]
     fn score_gradients<I: Isa>(
         &mut self,
@@ -248,48 +234,55 @@ impl Head<'_> {
         context_gradient: Rows<'_>,
         factor: f32,
     ) -> f64 {
-        let head_size = self.step.attention.head_size;
-        let len = self.tokens().len();
-        let stride = score_stride::<I>(len);
-        let AttentionBackwardScratch { values, weights, weight_gradients, .. } = &mut *self.scratch;
+        let head_size = self.attention.head_size;
+        let len = self.tokens.len();
+        let stride = score_stride(I::PANEL, len);
+        let AttentionBackwardScratch { values, probabilities, probability_gradients, .. } =
+            &mut *self.scratch;
         let Rows { values: gradients, stride: gradient_stride, .. } = context_gradient;
         let gradients = &gradients[rows.start * gradient_stride + self.columns.start..];
         for (panel, values) in values.chunks_exact(I::PANEL * head_size).enumerate() {
-            let to = (&mut weight_gradients[panel * I::PANEL..], stride);
+            let to = (&mut probability_gradients[panel * I::PANEL..], stride);
             let input = (gradients, gradient_stride);
-            multiply(isa, input, (rows.len(), head_size), values, to, |_| ());
+            multiply_panel(isa, input, (rows.len(), head_size), values, to, |_| ());
         }
         let mut total = 0.0;
-        let each = weights.chunks_exact_mut(stride).zip(weight_gradients.chunks_exact(stride));
-        for (weights, gradients) in each.take(rows.len()) {
-            let (weights, gradients) = (&mut weights[..len], &gradients[..len]);
-            let sum = factor * dot(isa, weights, gradients);
+        let each =
+            probabilities.chunks_exact_mut(stride).zip(probability_gradients.chunks_exact(stride));
+        for (probabilities, gradients) in each.take(rows.len()) {
+            let (probabilities, gradients) = (&mut probabilities[..len], &gradients[..len]);
+            let sum = factor * dot(isa, probabilities, gradients);
             total += f64::from(sum);
             let [sum, factor] = [sum, factor].map(|value| isa.splat(value));
             for at in starts(isa, len) {
                 let excess = isa.sub(isa.mul(load_at(isa, gradients, at), factor), sum);
-                store_at(isa, isa.mul(load_at(isa, weights, at), excess), weights, at);
+                let gradient = isa.mul(load_at(isa, probabilities, at), excess);
+                store_at(isa, gradient, probabilities, at);
             }
         }
         total
     }
 
-    /// Makes the gradients of a block's queries of those of its scores. Returns the sum of the queries
-    /// times their gradients.
+    /// Computes the gradients of the block's queries from those of its scores. Returns the sum of the queries times their
+    /// gradients.
     #[inline(always)]
-    fn query_gradients<I: Isa>(&mut self, isa: I, rows: Range<usize>, factor: f32) -> f64 {
-        let query = self.step.attention.query;
-        let len = self.tokens().len();
-        let stride = score_stride::<I>(len);
+    fn query_gradients<I: Isa>(
+        &mut self,
+        isa: I,
+        rows: Range<usize>,
+        factor: f32,
+        to: &mut Tile<'_>,
+    ) -> f64 {
+        let query = self.attention.query;
+        let len = self.tokens.len();
+        let stride = score_stride(I::PANEL, len);
+        let AttentionBackwardScratch { key_columns, probabilities, sums, .. } = &mut *self.scratch;
         for (panel, first) in (0..self.columns.len()).step_by(I::PANEL).enumerate() {
-            let AttentionBackwardScratch { key_columns, weights, sums, .. } = &mut *self.scratch;
             let keys = &key_columns[panel * I::PANEL * len..(panel + 1) * I::PANEL * len];
-            let scores: (&[f32], usize) = (weights, stride);
-            multiply(isa, scores, (rows.len(), len), keys, (&mut *sums, I::PANEL), |_| ());
-            for (row, sums) in rows.clone().zip(self.scratch.sums.chunks_exact(I::PANEL)) {
-                // SAFETY: one part at a time.
-                let to = unsafe { self.part(self.query, row) };
-                for (to, sum) in to[first..].iter_mut().zip(sums) {
+            let scores: (&[f32], usize) = (probabilities, stride);
+            multiply_panel(isa, scores, (rows.len(), len), keys, (&mut *sums, I::PANEL), |_| ());
+            for (row, sums) in rows.clone().zip(sums.chunks_exact(I::PANEL)) {
+                for (to, sum) in to.row(row)[first..].iter_mut().zip(sums) {
                     *to = sum * factor;
                 }
             }
@@ -298,64 +291,38 @@ impl Head<'_> {
         let mut total = 0.0;
         for row in rows {
             let query = &query.values[row * query.stride + self.columns.start..];
-            // SAFETY: one part at a time.
-            let gradient = unsafe { self.part(self.query, row) };
-            total += f64::from(dot(isa, gradient, &query[..self.columns.len()]));
+            total += f64::from(dot(isa, to.row(row), &query[..self.columns.len()]));
         }
         total
     }
 
-    /// Adds to each token's columns those of a block of rows, each times `factor` and what the block's
-    /// weights, or gradients of scores, have for the token.
+    /// Adds to each token's columns those of the block's rows of `values`, each times `factor` and the block's probability,
+    /// or gradient of a score, for the token.
     #[inline(always)]
     fn add_to_tokens<I: Isa>(
         &mut self,
         isa: I,
         rows: Range<usize>,
-        values: Rows<'_>,
-        factor: f32,
-        to: &Parts<'_>,
+        (values, factor): (Rows<'_>, f32),
+        to: &mut Tile<'_>,
     ) {
-        let tokens = self.tokens();
-        let len = tokens.len();
-        let AttentionBackwardScratch { block_columns, weights, transposed, .. } =
+        let len = self.tokens.len();
+        let AttentionBackwardScratch { block_columns, probabilities, transposed, sums, .. } =
             &mut *self.scratch;
         let size = I::PANEL * rows.len();
         pack_values::<I>(block_columns, values, rows.clone(), self.columns.clone());
-        let weights = (&weights[..], score_stride::<I>(len));
-        transpose(isa, weights, (rows.len(), len), (transposed, QUERY_BLOCK));
+        let probabilities = (&probabilities[..], score_stride(I::PANEL, len));
+        transpose(isa, probabilities, (rows.len(), len), (transposed, QUERY_BLOCK));
         for (panel, first) in (0..self.columns.len()).step_by(I::PANEL).enumerate() {
-            let AttentionBackwardScratch { block_columns, transposed, sums, .. } =
-                &mut *self.scratch;
             let columns = &block_columns[panel * size..(panel + 1) * size];
             let weights: (&[f32], usize) = (transposed, QUERY_BLOCK);
-            multiply(isa, weights, (len, rows.len()), columns, (&mut *sums, I::PANEL), |_| ());
-            for (token, sums) in tokens.clone().zip(self.scratch.sums.chunks_exact(I::PANEL)) {
-                // SAFETY: one part at a time.
-                let to = unsafe { self.part(to, token) };
-                for (to, sum) in to[first..].iter_mut().zip(sums) {
+            let products = (&mut sums[..], I::PANEL);
+            multiply_panel(isa, weights, (len, rows.len()), columns, products, |_| ());
+            for (token, sums) in self.tokens.clone().zip(sums.chunks_exact(I::PANEL)) {
+                for (to, sum) in to.row(token)[first..].iter_mut().zip(sums) {
                     *to += sum * factor;
                 }
             }
         }
-    }
-
-    /// The sum of the gradients of queries (0), keys (1) or values (2) times their bias.
-    #[inline(always)]
-    fn bias_share<I: Isa>(
-        &self,
-        isa: I,
-        which: usize,
-        gradients: &Parts<'_>,
-        rows: &Range<usize>,
-    ) -> f64 {
-        let bias = &self.step.bias[which * self.dim()..][self.columns.clone()];
-        let mut total = 0.0;
-        for row in rows.clone() {
-            // SAFETY: one part at a time.
-            let gradient = unsafe { self.part(gradients, row) };
-            total += f64::from(dot(isa, gradient, bias));
-        }
-        total
     }
 }

@@ -1,89 +1,87 @@
 //! The backward pass, and an engine that has one.
 //!
-//! It goes through the operations of `Pass` in [`engine`](super::engine) from last to first, each of which
-//! has its way back in a file here, over the values that a [`Trace`] has kept. What a forward pass keeps in
-//! the [`Scratch`], its gradient has on the way back.
+//! It goes through the operations of [`Pass`] from last to first. The gradient of each operation has a file here and works on
+//! [`SavedActivations`]. Gradients go into the buffers of the [`Workspace`] whose values they belong to.
 
 mod activation;
 mod attention;
+mod constant_attention;
 mod first_tokens;
-mod held_attention;
+mod integrate;
 mod layer_norm;
 mod pass;
+mod probabilities;
 mod quadrature;
+mod relevance;
+mod saved;
 mod spread;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod transposed;
-mod weights;
 
-use std::ops::Range;
 use std::sync::OnceLock;
 
 use self::attention::AttentionBackwardScratch;
-use self::pass::{AttentionMemory, BackwardPass, Directions, Sums};
-use self::quadrature::Panel;
+use self::pass::{AttentionMemory, BackwardPass, Directions};
+use self::saved::SavedActivations;
+use self::sums::Sums;
 use self::transposed::Transposed;
-use super::aligned::AlignedVec;
-use super::engine::{Engine, Pass, inner_stride};
-use super::isa::Isa;
-use super::scratch::{Pool, Scratch};
-use super::team::Team;
-use super::threads::Threads;
-use super::trace::Trace;
-use super::weight::{FloatWeight, Weight};
 use crate::attribution::{Attribute, Attribution, LogitGradient, Rules, Shares};
 use crate::backend::Forward;
+use crate::cpu::executor::Executor;
+use crate::cpu::forward::{Engine, Pass};
+use crate::cpu::gemm::epilogue::ActivationValue;
+use crate::cpu::gemm::weight::{FloatWeight, Weight};
+use crate::cpu::memory::aligned::AlignedVec;
+use crate::cpu::memory::pool::Pool;
+use crate::cpu::parallel::team::Leader;
+use crate::cpu::workspace::Workspace;
 use crate::error::Result;
 use crate::input::batch::TokenBatch;
-use crate::model::checkpoint::Checkpoint;
 use crate::model::config::Config;
 
-/// Tokens that go forward and back together: as fast as more, and what is kept of them is 85 MB at
-/// DistilBERT-base's size. A panel of integrated gradients goes through whole, and is up to four times as many.
+/// Tokens that go forward and backward together: as fast as more, and saved activations of 85 MB at DistilBERT-base's size. A
+/// panel of integrated gradients goes through whole, and is up to four times as many.
 const SUB_BATCH_TOKENS: usize = 512;
 
-/// An engine that also goes backward.
-pub(crate) struct Differentiable<I, W: Weight> {
-    engine: Engine<I, W>,
+/// An engine that also has a backward pass.
+pub(super) struct Differentiable<W: Weight> {
+    engine: Engine<W>,
     /// Made by the first call that goes backward.
     transposed: OnceLock<Transposed<W>>,
     memory: Pool<Memory<W>>,
 }
 
-/// What a call that goes backward works in.
+/// Memory that a call that goes backward works in.
 #[derive(Default)]
 struct Memory<W: Weight> {
-    scratch: Scratch<W>,
+    workspace: Workspace<W>,
     attention: AttentionMemory,
-    trace: Trace,
-    /// `[tokens, dim]`: what the tokens' gradients are multiplied with.
+    saved: SavedActivations,
+    /// `[tokens, dim]`: factors of the tokens' gradients.
     directions: AlignedVec,
     /// `[rows, labels]`
     logits: AlignedVec,
     /// `[rows, labels]`
     logit_gradients: AlignedVec,
-    /// `[rows, dim]`: what the head's ReLU got, then how much it lets back.
+    /// `[rows, dim]`: input of the head's ReLU, then the part of a gradient that it lets back.
     gates: AlignedVec,
     sums: Sums,
 }
 
-impl<I: Isa, W: FloatWeight> Differentiable<I, W> {
-    pub fn load(isa: I, config: Config, checkpoint: &Checkpoint, threads: Threads) -> Result<Self> {
-        Ok(Self {
-            engine: Engine::load(isa, config, checkpoint, threads)?,
-            transposed: OnceLock::new(),
-            memory: Pool::default(),
-        })
+impl<W: FloatWeight> Differentiable<W> {
+    pub fn new(engine: Engine<W>) -> Self {
+        Self { engine, transposed: OnceLock::new(), memory: Pool::default() }
     }
 
-    /// Runs work on the engine's threads with working memory.
-    fn run<R: Send>(&self, work: impl FnOnce(&Team, &mut Memory<W>) -> R + Send) -> R {
+    /// Calls `work` on the engine's threads with working memory.
+    fn with_memory<R: Send>(&self, work: impl FnOnce(Leader<'_>, &mut Memory<W>) -> R + Send) -> R {
         let mut memory = self.memory.take();
         let threads = self.engine.threads.count();
-        memory.scratch.resize(threads);
+        memory.workspace.set_threads(threads);
         memory.attention.threads.resize_with(threads, AttentionBackwardScratch::default);
-        let result = self.engine.threads.run(|team| work(team, &mut memory));
+        let result = self.engine.threads.run(|leader| work(leader, &mut memory));
         self.memory.give_back(memory);
         result
     }
@@ -92,57 +90,60 @@ impl<I: Isa, W: FloatWeight> Differentiable<I, W> {
         if let Some(transposed) = self.transposed.get() {
             return transposed;
         }
-        // Calls at the same time may each make one, of which one stays. To wait for each other while they
-        // wait for threads could be for ever.
+        // Concurrent calls may each make one, of which one stays. If they waited for each other while they wait for threads,
+        // they could wait forever.
         let Engine { isa, model, threads, .. } = &self.engine;
-        let transposed = threads.run(|team| Transposed::new(*isa, team, model));
+        let transposed =
+            threads.run(|leader| Transposed::new(&mut Executor { isa: *isa, leader }, model));
         self.transposed.get_or_init(|| transposed)
     }
 
-    fn pass<'a>(&'a self, team: &'a Team) -> Pass<'a, I, W> {
-        Pass { isa: self.engine.isa, model: &self.engine.model, team }
+    fn pass<'a>(&'a self, leader: Leader<'a>) -> Pass<'a, W> {
+        Pass { model: &self.engine.model, executor: Executor { isa: self.engine.isa, leader } }
     }
 
-    /// From `hidden` to the logits, all on the way kept that the rules need.
-    fn forward(&self, team: &Team, memory: &mut Memory<W>, rules: Rules) {
-        let Memory { scratch, trace, logits, gates, .. } = memory;
-        let config = &self.engine.model.config;
-        trace.resize::<I>(config, rules, inner_stride(config.hidden_dim), &scratch.sequences);
-        logits.resize(scratch.sequences.len() * self.engine.model.head.outputs);
-        self.pass(team).layers(scratch, Some(trace));
-        gates.resize(scratch.first_tokens.len());
-        self.pass(team).head(scratch, logits, Some(gates));
+    /// Goes from `hidden` to the logits, and saves what the rules need.
+    fn forward(&self, pass: &mut Pass<'_, W>, memory: &mut Memory<W>, rules: Rules) {
+        let Memory { workspace, saved, logits, gates, .. } = memory;
+        let (model, panel) = (&self.engine.model, self.engine.isa.shape().panel);
+        saved.resize(&model.config, rules, panel, &workspace.sequences);
+        logits.resize(workspace.sequences.len() * model.head.outputs);
+        pass.layers(workspace, saved);
+        gates.resize(workspace.first_tokens.len());
+        pass.head(workspace, logits, Some((ActivationValue::Input, gates)));
     }
 
-    /// From the logits back to the tokens: their gradients, times the directions, become `relevance`.
+    /// Goes from the logits back to the tokens, and writes the sum of each token's gradient times its direction.
     fn backward(
         &self,
-        team: &Team,
+        pass: &mut Pass<'_, W>,
         memory: &mut Memory<W>,
-        (rules, kind): (Rules, Directions),
+        (rules, directions): (Rules, Directions),
         gradient: impl Fn(usize, &[f32], &mut [f32]),
         relevance: &mut [f32],
     ) {
-        let Memory { scratch, attention, trace, directions, logits, logit_gradients, gates, sums } =
-            memory;
+        let Memory { workspace, attention, saved, directions: by, logits, .. } = memory;
+        let Memory { logit_gradients, gates, sums, .. } = memory;
         let outputs = self.engine.model.head.outputs;
         logit_gradients.resize(logits.len());
         let each = logits.chunks_exact(outputs).zip(logit_gradients.chunks_exact_mut(outputs));
         for (row, (logits, gradients)) in each.enumerate() {
             gradient(row, logits, gradients);
         }
-        let pass = BackwardPass {
-            pass: self.pass(team),
+        let mut pass = BackwardPass {
+            model: &self.engine.model,
+            executor: pass.executor.reborrow(),
             transposed: self.transposed(),
             rules,
-            directions: kind,
+            directions,
         };
-        pass.run(scratch, attention, trace, (logit_gradients, gates), sums);
-        pass.relevance(scratch, trace, directions, relevance);
+        let buffers = pass::Memory { workspace, attention, saved, sums };
+        pass.backpropagate(buffers, (logit_gradients, gates));
+        pass.relevance(workspace, saved, by, relevance);
     }
 }
 
-impl<I: Isa, W: FloatWeight> Forward for Differentiable<I, W> {
+impl<W: FloatWeight> Forward for Differentiable<W> {
     fn config(&self) -> &Config {
         self.engine.config()
     }
@@ -156,12 +157,7 @@ impl<I: Isa, W: FloatWeight> Forward for Differentiable<I, W> {
     }
 }
 
-/// The tokens of some rows.
-fn tokens(batch: &TokenBatch, rows: &Range<usize>) -> Range<usize> {
-    batch.row(rows.start).start..batch.row(rows.end - 1).end
-}
-
-impl<I: Isa, W: FloatWeight> Attribute for Differentiable<I, W> {
+impl<W: FloatWeight> Attribute for Differentiable<W> {
     fn attribute(
         &self,
         batch: &TokenBatch,
@@ -175,28 +171,29 @@ impl<I: Isa, W: FloatWeight> Attribute for Differentiable<I, W> {
             shares: vec![Shares::default(); batch.rows()],
         };
         self.transposed();
-        self.run(|team, memory| {
-            for rows in batch.parts(SUB_BATCH_TOKENS, usize::MAX) {
-                let tokens = tokens(batch, &rows);
-                let scratch = &mut memory.scratch;
-                self.pass(team).prepare(scratch, rows.clone().map(|row| batch.row(row).len()));
-                self.pass(team).embed(batch, tokens.clone(), &mut scratch.hidden);
-                memory.directions.resize(scratch.hidden.len());
-                memory.directions.copy_from_slice(&scratch.hidden);
-                self.forward(team, memory, rules);
+        self.with_memory(|leader, memory| {
+            let mut pass = self.pass(leader);
+            for batch in batch.sub_batches(SUB_BATCH_TOKENS) {
+                pass.embed(&batch, &mut memory.workspace);
+                memory.directions.resize(memory.workspace.hidden.len());
+                memory.directions.copy_from_slice(&memory.workspace.hidden);
+                self.forward(&mut pass, memory, rules);
                 for gate in memory.gates.iter_mut() {
                     *gate = if *gate > 0.0 { 1.0 } else { 0.0 };
                 }
+                let rows = batch.rows;
+                let first = rows.start;
                 self.backward(
-                    team,
+                    &mut pass,
                     memory,
                     (rules, Directions::Embeddings),
-                    |row, logits, gradients| gradient(rows.start + row, logits, gradients),
-                    &mut attribution.relevance[tokens],
+                    |row, logits, gradients| gradient(first + row, logits, gradients),
+                    &mut attribution.relevance[batch.tokens],
                 );
                 let logits = rows.start * outputs..rows.end * outputs;
                 attribution.logits[logits].copy_from_slice(&memory.logits);
-                memory.sums.of_rows(&memory.scratch.sequences, &mut attribution.shares[rows]);
+                let shares = &mut attribution.shares[rows];
+                memory.sums.write_rows(&memory.workspace.sequences, shares);
             }
         });
         attribution
@@ -209,87 +206,18 @@ impl<I: Isa, W: FloatWeight> Attribute for Differentiable<I, W> {
         steps: usize,
         gradient: LogitGradient<'_>,
     ) -> Vec<f32> {
-        let dim = self.engine.model.config.dim;
-        let mut totals = vec![0f64; batch.tokens()];
-        let panels = Panel::all(steps);
-        self.transposed();
-        self.run(|team, memory| {
-            let embeddings = |batch: &TokenBatch| {
-                let mut hidden = AlignedVec::<f32>::zeroed(batch.tokens() * dim);
-                self.pass(team).embed(batch, 0..batch.tokens(), &mut hidden);
-                hidden
-            };
-            let (ends, starts) = (embeddings(batch), embeddings(baseline));
-            // Each row once for each node of each panel, in this order, as many panels together as go.
-            let mut parts = (0..batch.rows())
-                .flat_map(|row| panels.iter().map(move |panel| (row, panel)))
-                .peekable();
-            let mut together: Vec<(usize, &Panel, usize)> = Vec::new();
-            let mut relevance = Vec::new();
-            while parts.peek().is_some() {
-                let mut count = 0;
-                together.clear();
-                while let Some((row, panel)) = parts.next_if(|&(row, panel)| {
-                    let tokens = batch.row(row).len() * panel.nodes().len();
-                    count == 0 || count + tokens <= SUB_BATCH_TOKENS
-                }) {
-                    count += batch.row(row).len() * panel.nodes().len();
-                    together.extend(panel.nodes().map(|node| (row, panel, node)));
-                }
-                let scratch = &mut memory.scratch;
-                let lengths = together.iter().map(|&(row, ..)| batch.row(row).len());
-                self.pass(team).prepare(scratch, lengths);
-                memory.directions.resize(scratch.hidden.len());
-                for (&(row, panel, node), sequence) in together.iter().zip(&scratch.sequences) {
-                    let values = sequence.start * dim..sequence.end * dim;
-                    let states = scratch.hidden[values.clone()].iter_mut();
-                    let directions = memory.directions[values].iter_mut();
-                    let row = batch.row(row);
-                    let row = row.start * dim..row.end * dim;
-                    let ways = starts[row.clone()].iter().zip(&ends[row]);
-                    let position = panel.position(node) as f32;
-                    for ((state, direction), (start, end)) in states.zip(directions).zip(ways) {
-                        *direction = end - start;
-                        *state = start + position * *direction;
-                    }
-                }
-                relevance.resize(count, 0.0);
-                self.forward(team, memory, Rules::GRADIENT);
-                let mut rest = &mut memory.gates[..];
-                for nodes in together.chunk_by(|_, &(.., node)| node > 0) {
-                    let (gates, others) = rest.split_at_mut(nodes.len() * dim);
-                    nodes[0].1.gates(gates);
-                    rest = others;
-                }
-                self.backward(
-                    team,
-                    memory,
-                    (Rules::GRADIENT, Directions::Others),
-                    |step, logits, gradients| gradient(together[step].0, logits, gradients),
-                    &mut relevance,
-                );
-                let found = together.iter().zip(&memory.scratch.sequences);
-                for (&(row, panel, node), sequence) in found {
-                    let found = &relevance[sequence.clone()];
-                    for (total, &found) in totals[batch.row(row)].iter_mut().zip(found) {
-                        *total += panel.weight(node) * f64::from(found);
-                    }
-                }
-            }
-        });
-        totals.into_iter().map(|total| total as f32).collect()
+        self.integrated_gradients((batch, baseline), steps, gradient)
     }
 
     fn attention_weights(&self, batch: &TokenBatch) -> Vec<Vec<f32>> {
         let mut weights = Vec::new();
-        self.run(|team, memory| {
-            for rows in batch.parts(SUB_BATCH_TOKENS, usize::MAX) {
-                let scratch = &mut memory.scratch;
-                self.pass(team).prepare(scratch, rows.clone().map(|row| batch.row(row).len()));
-                self.pass(team).embed(batch, tokens(batch, &rows), &mut scratch.hidden);
-                self.forward(team, memory, Rules::GRADIENT);
-                let Memory { scratch, trace, .. } = memory;
-                weights.extend(weights::of_rows(self.pass(team), scratch, trace));
+        self.with_memory(|leader, memory| {
+            let mut pass = self.pass(leader);
+            for batch in batch.sub_batches(SUB_BATCH_TOKENS) {
+                pass.embed(&batch, &mut memory.workspace);
+                self.forward(&mut pass, memory, Rules::GRADIENT);
+                let Memory { workspace, saved, .. } = memory;
+                weights.extend(probabilities::of_rows(&mut pass, workspace, saved));
             }
         });
         weights

@@ -1,6 +1,6 @@
-//! Where integrated gradients are evaluated on the way from a baseline to a text, and with which weights.
+//! Nodes and weights of integrated gradients between a baseline and a text.
 //!
-//! The way is cut into panels, each with Gauss's rule. That converges fast for what is smooth, which the
+//! The path is split into panels, each with Gauss's rule. That converges fast for what is smooth, which the
 //! layers are, but the head is not: where a unit of its ReLU switches, the gradient jumps, and a rule that
 //! knows nothing of it is off by a part of a step for each. So each unit has weights of its own
 //! ([`Panel::gates`]): its input is smooth, the polynomial through the panel's nodes tells where it is above
@@ -16,7 +16,7 @@ const PANEL_NODES: usize = 4;
 /// Parts of a panel within which a unit switches once at most.
 const PARTS: usize = 16;
 
-/// The way's part that some nodes stand for.
+/// Part of the path that some nodes stand for.
 #[derive(Clone, Debug)]
 pub(super) struct Panel {
     start: f64,
@@ -25,7 +25,7 @@ pub(super) struct Panel {
 }
 
 impl Panel {
-    /// Panels of so many nodes in all, at least one, each as wide as it has nodes.
+    /// Returns panels of `steps` nodes in all, at least one, each as wide as it has nodes.
     pub fn all(steps: usize) -> Vec<Self> {
         let panels = steps.div_ceil(PANEL_NODES);
         let panel = |index: usize| {
@@ -40,7 +40,7 @@ impl Panel {
         0..self.rule.count
     }
 
-    /// A node's position between baseline (0) and text (1).
+    /// Returns a node's position between baseline (0) and text (1).
     pub fn position(&self, node: usize) -> f64 {
         self.start + self.width * self.rule.positions[node]
     }
@@ -49,8 +49,8 @@ impl Panel {
         self.width * self.rule.weights[node]
     }
 
-    /// Given what the units of a ReLU get at each node, a row for each, writes how much of a gradient comes
-    /// back through them there. Where a unit does not switch within the panel that is all or nothing.
+    /// Replaces the inputs of a ReLU's units, a row for each node, by the part of a gradient that comes back through
+    /// them there. Where a unit does not switch within the panel that is all or nothing.
     pub fn gates(&self, rows: &mut [f32]) {
         let units = rows.len() / self.rule.count;
         for unit in 0..units {
@@ -69,7 +69,7 @@ fn value(polynomial: &Polynomial, x: f64) -> f64 {
     polynomial.iter().rev().fold(0.0, |sum, coefficient| sum * x + coefficient)
 }
 
-/// Its integral from 0.
+/// Returns the polynomial's integral from 0.
 fn integral(polynomial: &Polynomial, x: f64) -> f64 {
     let powers = polynomial.iter().enumerate().rev();
     powers.fold(0.0, |sum, (power, coefficient)| sum * x + coefficient / (power + 1) as f64) * x
@@ -81,12 +81,12 @@ struct Rule {
     count: usize,
     positions: [f64; PANEL_NODES],
     weights: [f64; PANEL_NODES],
-    /// For each node, what is 1 there and 0 at the others (Lagrange's polynomials).
+    /// Polynomial of each node that is 1 there and 0 at the others (Lagrange).
     basis: [Polynomial; PANEL_NODES],
 }
 
 impl Rule {
-    /// The rule of 1 to [`PANEL_NODES`] nodes.
+    /// Returns the rule of 1 to [`PANEL_NODES`] nodes.
     fn new(count: usize) -> Self {
         let mut positions = [0.0; PANEL_NODES];
         let mut weights = [0.0; PANEL_NODES];
@@ -149,7 +149,7 @@ impl Rule {
     }
 }
 
-/// Where a polynomial is zero between two places at which its signs differ, by bisection.
+/// Returns the zero of a polynomial between two places at which its signs differ, by bisection.
 fn zero(polynomial: &Polynomial, mut from: f64, mut to: f64) -> f64 {
     let is_above = value(polynomial, from) > 0.0;
     for _ in 0..40 {
@@ -163,7 +163,7 @@ fn zero(polynomial: &Polynomial, mut from: f64, mut to: f64) -> f64 {
     (from + to) / 2.0
 }
 
-/// A node of Gauss's rule between 0 and 1, in rising order: a root of the Legendre polynomial, found by
+/// Returns a node of Gauss's rule between 0 and 1, in rising order: a root of the Legendre polynomial, found by
 /// Newton's method.
 fn gauss_legendre_node(count: usize, index: usize) -> f64 {
     let n = count as f64;
@@ -180,7 +180,7 @@ fn gauss_legendre_node(count: usize, index: usize) -> f64 {
     (x + 1.0) / 2.0
 }
 
-/// The Legendre polynomial of a degree above 0, and its derivative.
+/// Returns the Legendre polynomial of a degree above 0, and its derivative.
 fn legendre(degree: usize, x: f64) -> (f64, f64) {
     let (mut before, mut value) = (1.0, x);
     for k in 2..=degree {
@@ -194,7 +194,7 @@ fn legendre(degree: usize, x: f64) -> (f64, f64) {
 mod tests {
     use super::*;
 
-    /// The sum over all nodes of a function of positions, with all of it let through.
+    /// Returns the sum over all nodes of a function of positions, with gates fully open.
     fn sum(panels: &[Panel], function: impl Fn(f64) -> f64) -> f64 {
         let nodes = panels.iter().flat_map(|panel| panel.nodes().map(move |node| (panel, node)));
         nodes.map(|(panel, node)| panel.weight(node) * function(panel.position(node))).sum()

@@ -1,27 +1,26 @@
-//! Gradients of tokens that few vectors make up.
+//! Gradients of tokens that are multiples of a few vectors.
 //!
-//! In the last layer only first tokens ask, so a head of a sequence has one query there. The gradient of
-//! each key is that query times a number, and that of each value the context's gradient times another. It is
-//! these vectors that go through matrices, once for a head rather than once for a token, until tokens
-//! differ in more than the numbers, which then share out what has become of the vectors.
+//! In the last layer only first tokens attend, so a head of a sequence has one query there. The gradient of each key is that
+//! query times a number, and that of each value the context's gradient times another. These vectors go through matrices, once
+//! for a head rather than once for a token, until tokens differ in more than the numbers. Then the results are combined for
+//! each token.
 
-use std::ops::Range;
-
-use crate::cpu::aligned::AlignedVec;
-use crate::cpu::isa::{Isa, Kernel};
-use crate::cpu::lanes::{load_at, starts, store_at};
-use crate::cpu::team::{Parts, Team};
+use crate::cpu::executor::Executor;
+use crate::cpu::memory::aligned::AlignedVec;
+use crate::cpu::parallel::disjoint::TokenBlocks;
+use crate::cpu::sequences::Sequences;
+use crate::cpu::simd::lanes::{load_at, starts, store_at};
+use crate::cpu::simd::{Isa, Kernel};
 
 /// Tokens of one task: a few microseconds.
 const TASK_TOKENS: usize = 16;
 
-/// Gradients of the keys or of the values of a batch: a vector for each sequence and head, and how much of
-/// it each token has.
+/// Gradients of the keys or of the values of a batch: a vector for each sequence and head, and each token's amount of it.
 #[derive(Default)]
 pub(super) struct Spread {
-    /// `[sequences · heads, dim]`, zero but for the head's own columns.
+    /// `[sequences · heads, dim]`, zero except for the head's own columns.
     pub vectors: AlignedVec,
-    /// For each sequence, `[heads, tokens]`.
+    /// `[heads, tokens]` for each sequence.
     pub amounts: AlignedVec,
 }
 
@@ -34,76 +33,71 @@ impl Spread {
 }
 
 /// Rows of tokens as sums of vectors.
-pub(super) struct SpreadOut<'a> {
+pub(super) struct SpreadSums<'a> {
     pub heads: usize,
-    /// The tokens of each sequence.
-    pub sequences: &'a [Range<usize>],
+    pub sequences: &'a Sequences,
     pub spreads: &'a [Spread],
-    /// What has become of each spread's vectors, one spread after the other, and then a row for each
-    /// sequence, which its first token has to itself.
+    /// Results of each spread's vectors, one spread after the other, and then a row for each sequence that belongs to its
+    /// first token.
     pub vectors: &'a [f32],
-    /// What the sums are multiplied with, for each token; unless there is none.
+    /// Factor of each token's sum, or `None` for a factor of one.
     pub factors: Option<&'a [f32]>,
-    /// Whether they are multiplied with what the rows held as well.
-    pub times_held: bool,
+    /// `true` if the sums are multiplied with the previous values of the rows as well.
+    pub times_previous: bool,
 }
 
-impl SpreadOut<'_> {
-    /// Writes a row for each token, `stride` apart.
-    pub fn run<I: Isa>(&self, isa: I, team: &Team, rows: &mut [f32], stride: usize) {
-        let count = self.sequences.len();
-        let width = self.vectors.len() / (count * (self.spreads.len() * self.heads + 1));
-        let blocks = self.sequences.iter().map(Range::len).max().unwrap_or(0).div_ceil(TASK_TOKENS);
-        let rows = Parts::new(rows);
-        team.for_each(count * blocks, |_, task| {
-            let (sequence, block) = (task / blocks, task % blocks);
-            let tokens = self.sequences[sequence].clone();
-            let first = tokens.start + block * TASK_TOKENS;
-            for token in first..tokens.end.min(first + TASK_TOKENS) {
-                // SAFETY: each task takes the rows of its own tokens.
-                let row = unsafe { rows.part(token * stride..token * stride + width) };
-                isa.run(Sum { sums: self, sequence, token, row });
-            }
+impl SpreadSums<'_> {
+    /// Writes a row for each token, `stride` values apart.
+    pub fn write(&self, executor: &mut Executor<'_>, (rows, stride): (&mut [f32], usize)) {
+        let isa = executor.isa;
+        let blocks = TokenBlocks::new(rows, stride, self.sequences, TASK_TOKENS);
+        executor.leader.for_each(blocks, |_, (sequence, tokens, rows)| {
+            isa.dispatch(SumRows { sums: self, sequence, first_token: tokens.start, rows, stride });
         });
     }
 }
 
-/// One token's row.
-struct Sum<'a> {
-    sums: &'a SpreadOut<'a>,
+/// A task: rows of consecutive tokens of a sequence.
+struct SumRows<'a> {
+    sums: &'a SpreadSums<'a>,
     sequence: usize,
-    token: usize,
-    row: &'a mut [f32],
+    first_token: usize,
+    rows: &'a mut [f32],
+    stride: usize,
 }
 
-impl Kernel for Sum<'_> {
+impl Kernel for SumRows<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Isa>(self, isa: I) {
-        let Self { sums, sequence, token, row } = self;
-        let &SpreadOut { heads, sequences, spreads, vectors, factors, times_held } = sums;
-        let width = row.len();
-        let tokens = sequences[sequence].clone();
-        let own = &vectors[(spreads.len() * sequences.len() * heads + sequence) * width..][..width];
-        let factor = isa.splat(factors.map_or(1.0, |factors| factors[token]));
-        for at in starts(isa, width) {
-            let is_first = token == tokens.start;
-            let mut sum = if is_first { load_at(isa, own, at) } else { isa.splat(0.0) };
-            for (index, Spread { amounts, .. }) in spreads.iter().enumerate() {
-                let first = (index * sequences.len() + sequence) * heads;
-                for head in 0..heads {
-                    let amount =
-                        amounts[tokens.start * heads + head * tokens.len() + token - tokens.start];
-                    let vector = &vectors[(first + head) * width..][..width];
-                    sum = isa.mul_add(load_at(isa, vector, at), isa.splat(amount), sum);
+    fn eval<I: Isa>(self, isa: I) {
+        let Self { sums, sequence, first_token, rows, stride } = self;
+        let &SpreadSums { heads, sequences, spreads, vectors, factors, times_previous } = sums;
+        let count = sequences.len();
+        let width = vectors.len() / (count * (spreads.len() * heads + 1));
+        let tokens = sequences.tokens_of(sequence);
+        let own = &vectors[(spreads.len() * count * heads + sequence) * width..][..width];
+        for (token, row) in (first_token..).zip(rows.chunks_exact_mut(stride)) {
+            let row = &mut row[..width];
+            let factor = isa.splat(factors.map_or(1.0, |factors| factors[token]));
+            for at in starts(isa, width) {
+                let is_first = token == tokens.start;
+                let mut sum = if is_first { load_at(isa, own, at) } else { isa.splat(0.0) };
+                for (index, Spread { amounts, .. }) in spreads.iter().enumerate() {
+                    let first = (index * count + sequence) * heads;
+                    for head in 0..heads {
+                        let amount = amounts
+                            [tokens.start * heads + head * tokens.len() + token - tokens.start];
+                        let vector = &vectors[(first + head) * width..][..width];
+                        sum = isa.mul_add(load_at(isa, vector, at), isa.splat(amount), sum);
+                    }
                 }
+                sum = isa.mul(sum, factor);
+                if times_previous {
+                    sum = isa.mul(sum, load_at(isa, row, at));
+                }
+                store_at(isa, sum, row, at);
             }
-            sum = isa.mul(sum, factor);
-            if times_held {
-                sum = isa.mul(sum, load_at(isa, row, at));
-            }
-            store_at(isa, sum, row, at);
         }
     }
 }
@@ -111,9 +105,9 @@ impl Kernel for Sum<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::isa::on_every_set;
-    use crate::cpu::threads::Threads;
-    use crate::testing::{assert_all_close, random, sequences, sizes};
+    use crate::cpu::parallel::threads::Threads;
+    use crate::cpu::simd::{SelectedIsa, on_every_isa};
+    use crate::testing::{assert_all_close, random, sizes};
 
     #[derive(Clone)]
     struct Case {
@@ -122,7 +116,7 @@ mod tests {
         lengths: Vec<usize>,
         width: usize,
         with_factors: bool,
-        times_held: bool,
+        times_previous: bool,
     }
 
     const GAP: usize = 3;
@@ -144,16 +138,16 @@ mod tests {
             self.with_factors.then(|| random(6, self.tokens()))
         }
 
-        fn held(&self) -> Vec<f32> {
+        fn previous(&self) -> Vec<f32> {
             random(7, self.tokens() * (self.width + GAP))
         }
 
         /// The naive float64 loop.
         fn expected(&self) -> Vec<f64> {
-            let (vectors, held, factors) = (self.vectors(), self.held(), self.factors());
+            let (vectors, previous, factors) = (self.vectors(), self.previous(), self.factors());
             let count = self.lengths.len();
-            let mut rows: Vec<f64> = held.iter().map(|&value| f64::from(value)).collect();
-            for (sequence, tokens) in sequences(&self.lengths).into_iter().enumerate() {
+            let mut rows: Vec<f64> = previous.iter().map(|&value| f64::from(value)).collect();
+            for (sequence, tokens) in self.sequences().iter().enumerate() {
                 for (token, column) in
                     tokens.clone().flat_map(|token| (0..self.width).map(move |c| (token, c)))
                 {
@@ -175,17 +169,19 @@ mod tests {
                         sum *= f64::from(factors[token]);
                     }
                     let row = &mut rows[token * (self.width + GAP) + column];
-                    *row = if self.times_held { *row * sum } else { sum };
+                    *row = if self.times_previous { *row * sum } else { sum };
                 }
             }
             rows
         }
     }
 
-    impl Kernel for Case {
-        type Output = Vec<f32>;
+    impl Case {
+        fn sequences(&self) -> Sequences {
+            self.lengths.iter().copied().collect()
+        }
 
-        fn run<I: Isa>(self, isa: I) -> Vec<f32> {
+        fn write(&self, isa: SelectedIsa) -> Vec<f32> {
             let spreads: Vec<Spread> = (0..self.spreads)
                 .map(|spread| {
                     let amounts = self.amounts(spread);
@@ -194,16 +190,18 @@ mod tests {
                     Spread { vectors: AlignedVec::default(), amounts: aligned }
                 })
                 .collect();
-            let (mut rows, factors) = (self.held(), self.factors());
-            let out = SpreadOut {
+            let (mut rows, factors) = (self.previous(), self.factors());
+            let sums = SpreadSums {
                 heads: self.heads,
-                sequences: &sequences(&self.lengths),
+                sequences: &self.sequences(),
                 spreads: &spreads,
                 vectors: &self.vectors(),
                 factors: factors.as_deref(),
-                times_held: self.times_held,
+                times_previous: self.times_previous,
             };
-            Threads::Caller.run(|team| out.run(isa, team, &mut rows, self.width + GAP));
+            Threads::CALLER.run(|leader| {
+                sums.write(&mut Executor { isa, leader }, (&mut rows, self.width + GAP));
+            });
             rows
         }
     }
@@ -214,11 +212,13 @@ mod tests {
             for (heads, spreads, lengths) in
                 [(1, 1, vec![1]), (2, 1, vec![5, 1, 18]), (3, 2, vec![2, 33])]
             {
-                for (with_factors, times_held) in [(false, false), (true, false), (true, true)] {
+                for (with_factors, times_previous) in [(false, false), (true, false), (true, true)]
+                {
                     let lengths = lengths.clone();
-                    let case = Case { heads, spreads, lengths, width, with_factors, times_held };
+                    let case =
+                        Case { heads, spreads, lengths, width, with_factors, times_previous };
                     let expected = case.expected();
-                    on_every_set(case, |_, found| assert_all_close(&found, &expected, 5e-6));
+                    on_every_isa(|_, isa| assert_all_close(&case.write(isa), &expected, 5e-6));
                 }
             }
         }

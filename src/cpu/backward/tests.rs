@@ -1,23 +1,31 @@
-//! Each operation's way back against central differences of the operation itself in float64, on every
-//! instruction set.
+//! Gradients of each operation against central differences of the operation in float64, on every instruction set.
 
 use super::activation::{ActivationBackward, add_bias_shares};
 use super::attention::{AttentionBackward, AttentionBackwardScratch, Gradients};
+use super::constant_attention::ConstantAttentionBackward;
 use super::first_tokens::FirstTokensBackward;
-use super::held_attention::HeldAttentionBackward;
 use super::layer_norm::NormBackward;
-use super::spread::{Spread, SpreadOut};
+use super::spread::{Spread, SpreadSums};
 use crate::attribution::{ActivationRule, AttentionRule, NormRule, Shares};
-use crate::cpu::attention::{Attention, AttentionScratch, Queries};
-use crate::cpu::isa::{Isa, Kernel, on_every_set};
-use crate::cpu::kept_weights::KeptWeights;
-use crate::cpu::linear::{Epilogue, LinearScratch, PackedMatrix, Product};
-use crate::cpu::threads::Threads;
-use crate::cpu::weight::{Rows, rows};
+use crate::cpu::executor::Executor;
+use crate::cpu::gemm::epilogue::{ActivationValue, Epilogue};
+use crate::cpu::gemm::pack::PackedMatrix;
+use crate::cpu::gemm::rows::{Rows, rows};
+use crate::cpu::ops::attention::{Attention, AttentionScratch, Queries};
+use crate::cpu::ops::linear::{LinearScratch, Product};
+use crate::cpu::ops::probabilities::SavedProbabilities;
+use crate::cpu::parallel::threads::Threads;
+use crate::cpu::sequences::Sequences;
+use crate::cpu::simd::{SelectedIsa, on_every_isa};
 use crate::model::config::Activation;
 use crate::model::matrix::Matrix;
 use crate::model::weights::{LayerNorm, Linear};
-use crate::testing::{assert_all_close, random, sequences, sizes};
+use crate::testing::{assert_all_close, random, sizes};
+
+/// Calls a function with an executor of one thread.
+fn on_one_thread(isa: SelectedIsa, work: impl FnOnce(&mut Executor<'_>) + Send) {
+    Threads::CALLER.run(|leader| work(&mut Executor { isa, leader }));
+}
 
 fn widen(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| f64::from(value)).collect()
@@ -27,7 +35,7 @@ fn product(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// The slope of a function along each of its arguments.
+/// Returns the slope of a function along each of its arguments.
 fn slopes(at: &[f64], function: impl Fn(&[f64]) -> f64) -> Vec<f64> {
     const STEP: f64 = 1e-5;
     let slope = |index: usize| {
@@ -65,26 +73,24 @@ impl Norm {
     }
 }
 
-impl Kernel for Norm {
-    type Output = (Vec<f32>, Vec<Shares>);
-
-    fn run<I: Isa>(self, isa: I) -> Self::Output {
+impl Norm {
+    fn backpropagate(&self, isa: SelectedIsa) -> (Vec<f32>, Vec<Shares>) {
         let (input, mut gradient) = (self.input(), self.gradient());
         let mut shares = vec![Shares::default(); self.rows];
         let inverse = |row: &[f32]| (1.0 / Self::deviation(&widen(row)).1) as f32;
-        let kept = match self.rule {
+        let saved = match self.rule {
             NormRule::Gradient => input,
             NormRule::HoldDeviation => input.chunks(self.norm.weight.len()).map(inverse).collect(),
         };
         let step =
-            NormBackward { norm: &self.norm, rule: self.rule, kept: &kept, bias: &self.bias };
-        Threads::Caller.run(|team| step.run(isa, team, &mut gradient, &mut shares));
+            NormBackward { norm: &self.norm, rule: self.rule, saved: &saved, bias: &self.bias };
+        on_one_thread(isa, |executor| step.backpropagate(executor, &mut gradient, &mut shares));
         (gradient, shares)
     }
 }
 
 #[test]
-fn layer_norm_goes_back_as_it_came() {
+fn layer_norm_matches_central_differences() {
     for rule in [NormRule::Gradient, NormRule::HoldDeviation] {
         for dim in sizes([1, 2, 3, 7, 15, 16, 17, 31, 33, 64, 100], [1, 7, 17, 33]) {
             let norm = LayerNorm {
@@ -101,18 +107,19 @@ fn layer_norm_goes_back_as_it_came() {
             let gradients = widen(&case.gradient());
             for (row, gradient) in input.chunks(dim).zip(gradients.chunks(dim)) {
                 let held = (rule == NormRule::HoldDeviation).then(|| Norm::deviation(row).1);
-                let normalise = |row: &[f64]| -> Vec<f64> {
+                let normalize = |row: &[f64]| -> Vec<f64> {
                     let (mean, deviation) = Norm::deviation(row);
                     let deviation = held.unwrap_or(deviation);
                     (0..dim).map(|i| (row[i] - mean) / deviation * weight[i] + bias[i]).collect()
                 };
-                let back = slopes(row, |row| product(&normalise(row), gradient));
+                let back = slopes(row, |row| product(&normalize(row), gradient));
                 let own = product(&bias, gradient);
-                let lost = product(&normalise(row), gradient) - own - product(row, &back);
+                let lost = product(&normalize(row), gradient) - own - product(row, &back);
                 shares.push((own + product(&back, &widen(&case.bias)), lost));
                 expected.extend(back);
             }
-            on_every_set(case, |_, (found, found_shares)| {
+            on_every_isa(|_, isa| {
+                let (found, found_shares) = case.backpropagate(isa);
                 assert_all_close(&found, &expected, 2e-5);
                 for (found, &(bias, lost)) in found_shares.iter().zip(&shares) {
                     assert!((found.bias - bias).abs() < 1e-4, "{} of {bias}", found.bias);
@@ -155,22 +162,21 @@ impl Activated {
     }
 }
 
-impl Kernel for Activated {
-    type Output = (Vec<f32>, Vec<f32>, Vec<Shares>);
-
-    fn run<I: Isa>(self, isa: I) -> Self::Output {
+impl Activated {
+    /// Returns the outputs, the gradients of the inputs, and the shares.
+    fn backpropagate(&self, isa: SelectedIsa) -> (Vec<f32>, Vec<f32>, Vec<Shares>) {
         let (input, mut gradient, bias) = (self.input(), self.gradient(), self.bias());
         let mut output = vec![f32::NAN; input.len()];
-        let mut kept = output.clone();
+        let mut saved = output.clone();
         let mut shares = vec![Shares::default(); self.rows];
         let (rule, width, stride) = (self.rule, self.width, self.stride());
         let mut scratch = LinearScratch::default();
         scratch.resize(1);
-        Threads::Caller.run(|team| {
+        on_one_thread(isa, |executor| {
             let identity = (0..width * width).map(|at| f32::from(at % (width + 1) == 0)).collect();
             let identity = Matrix::from_values(width, width, identity);
             let linear = Linear {
-                weight: PackedMatrix::<f32>::pack(isa, team, &identity).unwrap(),
+                weight: PackedMatrix::<f32>::pack(executor, &identity).unwrap(),
                 bias: vec![0.0; width],
             };
             let product = |values, epilogue| Product {
@@ -183,24 +189,24 @@ impl Kernel for Activated {
                 Activation::Gelu => Epilogue::BiasGelu,
                 Activation::Relu => Epilogue::BiasRelu,
             };
-            let keep = Some((rule, &mut kept[..]));
+            let value = match rule {
+                ActivationRule::Gradient => ActivationValue::Input,
+                ActivationRule::HoldQuotient => ActivationValue::Quotient,
+            };
+            let to_save = Some((value, &mut saved[..]));
             let to = (&mut output[..], stride);
-            product(&input, epilogue).run_and_keep(isa, team, &mut scratch, to, keep);
+            product(&input, epilogue).multiply_and_save(executor, &mut scratch, to, to_save);
             match rule {
                 ActivationRule::Gradient => {
                     let activation = self.activation;
-                    ActivationBackward { activation, kept: &kept, stride, bias: &bias }.run(
-                        isa,
-                        team,
-                        &mut gradient,
-                        &mut shares,
-                    );
+                    ActivationBackward { activation, inputs: &saved, stride, bias: &bias }
+                        .backpropagate(executor, &mut gradient, &mut shares);
                 }
                 ActivationRule::HoldQuotient => {
                     let product = product(&gradient, Epilogue::BiasTimes);
-                    product.run(isa, team, &mut scratch, &mut kept, stride);
-                    add_bias_shares(isa, team, (&kept, stride), &bias, &mut shares);
-                    gradient = kept;
+                    product.multiply(executor, &mut scratch, (&mut saved, stride));
+                    add_bias_shares(executor, rows(&saved, stride), &bias, &mut shares);
+                    gradient = saved;
                 }
             }
         });
@@ -209,7 +215,7 @@ impl Kernel for Activated {
 }
 
 #[test]
-fn activations_go_back_as_they_came() {
+fn activations_match_central_differences() {
     fn apply(activation: Activation, x: f64) -> f64 {
         match activation {
             Activation::Relu => x.max(0.0),
@@ -242,7 +248,8 @@ fn activations_go_back_as_they_came() {
                 }
                 let [outputs, expected] =
                     [&outputs, &expected].map(|values| case.without_gaps(values));
-                on_every_set(case, |_, (output, found, found_shares)| {
+                on_every_isa(|_, isa| {
+                    let (output, found, found_shares) = case.backpropagate(isa);
                     assert_all_close(&output, &outputs, 2e-6);
                     assert_all_close(&found, &expected, 1e-5);
                     for (found, &(bias, lost)) in found_shares.iter().zip(&shares) {
@@ -255,7 +262,7 @@ fn activations_go_back_as_they_came() {
     }
 }
 
-/// Attention over ragged sequences, of which every token asks, or the first alone.
+/// Attention over ragged sequences, in which every token attends, or the first alone.
 #[derive(Clone)]
 struct Attending {
     rule: AttentionRule,
@@ -274,6 +281,10 @@ struct Back {
 }
 
 impl Attending {
+    fn sequences(&self) -> Sequences {
+        self.lengths.iter().copied().collect()
+    }
+
     fn dim(&self) -> usize {
         self.heads * self.head_size
     }
@@ -310,7 +321,7 @@ impl Attending {
     fn function(&self, query: &[f64], key: &[f64], value: &[f64]) -> f64 {
         let (dim, gradient) = (self.dim(), widen(&self.gradient()));
         let mut total = 0.0;
-        for (index, sequence) in sequences(&self.lengths).into_iter().enumerate() {
+        for (index, sequence) in self.sequences().iter().enumerate() {
             let rows = match self.queries {
                 Queries::AllTokens => sequence.clone(),
                 Queries::FirstTokens => index..index + 1,
@@ -336,8 +347,8 @@ impl Attending {
         total
     }
 
-    /// What goes back, by central differences. Where weights are held queries and keys get nothing; shared
-    /// out, values get a half, the others a quarter.
+    /// Returns the gradients by central differences. With constant probabilities queries and keys get nothing; shared
+    /// out, values get a half, the others a quarter each.
     fn expected(&self) -> [Vec<f64>; 3] {
         let [query, key, value] = [self.query(), self.key(), self.value()].map(|v| widen(&v));
         let all = [
@@ -358,18 +369,17 @@ impl Attending {
     }
 }
 
-impl Kernel for Attending {
-    type Output = Back;
-
-    fn run<I: Isa>(self, isa: I) -> Back {
-        let (dim, sequences) = (self.dim(), sequences(&self.lengths));
+impl Attending {
+    fn backpropagate(&self, isa: SelectedIsa) -> Back {
+        let (dim, sequences) = (self.dim(), &self.sequences());
         let [query, key, value] = [self.query(), self.key(), self.value()];
-        let (gradient, bias) = (self.gradient(), self.bias());
-        let attention = || Attention {
-            heads: self.heads,
-            head_size: self.head_size,
-            sequences: &sequences,
-            queries: self.queries,
+        let (context_gradient, bias) = (&self.gradient()[..], &self.bias()[..]);
+        let &Self { rule, queries, heads, head_size, .. } = self;
+        let attention = Attention {
+            heads,
+            head_size,
+            sequences,
+            queries,
             query: rows(&query, dim),
             key: rows(&key, dim),
             value: rows(&value, dim),
@@ -380,68 +390,57 @@ impl Kernel for Attending {
             value: vec![0.0; value.len()],
             shares: Shares::default(),
         };
-        let mut shares = vec![Shares::default(); sequences.len() * self.heads];
+        let mut shares = vec![Shares::default(); sequences.len() * heads];
         let mut scratch = [AttentionBackwardScratch::default()];
-        let &Self { rule, heads, head_size, .. } = &self;
-        Threads::Caller.run(|team| match (self.queries, rule) {
+        on_one_thread(isa, |executor| match (queries, rule) {
             (Queries::AllTokens, AttentionRule::HoldWeights) => {
-                let mut weights = KeptWeights::default();
-                weights.resize::<I>(heads, &sequences);
-                let mut context = vec![0.0; gradient.len()];
+                let mut probabilities = SavedProbabilities::default();
+                probabilities.resize(isa.shape().panel, heads, sequences);
+                let mut context = vec![0.0; context_gradient.len()];
                 let mut forward = [AttentionScratch::default()];
-                attention().run(isa, team, &mut forward, &mut context, Some(&mut weights));
-                HeldAttentionBackward {
+                attention.attend(executor, &mut forward, &mut context, Some(&mut probabilities));
+                ConstantAttentionBackward {
                     heads,
                     head_size,
-                    sequences: &sequences,
-                    weights: &weights,
-                    context_gradient: &gradient,
+                    sequences,
+                    probabilities: &probabilities,
+                    context_gradient,
                     bias: &bias[2 * dim..],
                 }
-                .run(isa, team, &mut scratch, &mut back.value, &mut shares);
-            }
-            (Queries::AllTokens, _) => {
-                let Back { query, key, value, .. } = &mut back;
-                AttentionBackward {
-                    attention: attention(),
-                    rule,
-                    context_gradient: &gradient,
-                    bias: &bias,
-                }
-                .run(
-                    isa,
-                    team,
+                .backpropagate(
+                    executor,
                     &mut scratch,
-                    Gradients { query, key, value },
+                    &mut back.value,
                     &mut shares,
                 );
             }
+            (Queries::AllTokens, _) => {
+                let Back { query, key, value, .. } = &mut back;
+                let step = AttentionBackward { attention, rule, context_gradient, bias };
+                let gradients = Gradients { query, key, value };
+                step.backpropagate(executor, &mut scratch, gradients, &mut shares);
+            }
             (Queries::FirstTokens, _) => {
-                let step = FirstTokensBackward {
-                    attention: attention(),
-                    rule,
-                    context_gradient: &gradient,
-                    bias: &bias,
-                };
+                let step = FirstTokensBackward { attention, rule, context_gradient, bias };
                 let [mut key, mut value] = [Spread::default(), Spread::default()];
                 let both = [&mut key, &mut value];
-                step.run(isa, team, &mut scratch, &mut back.query, both, &mut shares);
-                let spread_out = |spread: &[Spread], rows: &mut [f32]| {
+                step.backpropagate(executor, &mut scratch, &mut back.query, both, &mut shares);
+                let mut combine = |spread: &[Spread], rows: &mut [f32]| {
                     let mut vectors = spread[0].vectors.to_vec();
                     vectors.resize(vectors.len() + sequences.len() * dim, 0.0);
-                    SpreadOut {
+                    SpreadSums {
                         spreads: spread,
                         heads,
-                        sequences: &sequences,
+                        sequences,
                         vectors: &vectors,
                         factors: None,
-                        times_held: false,
+                        times_previous: false,
                     }
-                    .run(isa, team, rows, dim);
+                    .write(executor, (rows, dim));
                 };
-                spread_out(&[value], &mut back.value);
+                combine(&[value], &mut back.value);
                 if rule != AttentionRule::HoldWeights {
-                    spread_out(&[key], &mut back.key);
+                    combine(&[key], &mut back.key);
                 }
             }
         });
@@ -451,7 +450,7 @@ impl Kernel for Attending {
 }
 
 #[test]
-fn attention_goes_back_as_it_came() {
+fn attention_matches_central_differences() {
     for rule in [AttentionRule::Gradient, AttentionRule::Share, AttentionRule::HoldWeights] {
         for queries in [Queries::AllTokens, Queries::FirstTokens] {
             let few = [(2, 3, vec![5, 1, 2]), (1, 17, vec![2, 3])];
@@ -474,7 +473,8 @@ fn attention_goes_back_as_it_came() {
                     .sum();
                 let out = case.function(&parts[0], &parts[1], &parts[2]);
                 let back: f64 = parts.iter().zip(&expected).map(|(a, b)| product(a, b)).sum();
-                on_every_set(case, |set, found| {
+                on_every_isa(|set, isa| {
+                    let found = case.backpropagate(isa);
                     for (found, expected) in
                         [&found.query, &found.key, &found.value].into_iter().zip(&expected)
                     {
@@ -482,7 +482,7 @@ fn attention_goes_back_as_it_came() {
                     }
                     let Shares { bias: found_bias, softmax, attention, .. } = found.shares;
                     assert!((found_bias - bias).abs() < 2e-4, "{set}: {found_bias} of {bias}");
-                    // What comes out is what goes in, the bias's part included, and what the operations take.
+                    // The outputs' relevance is that of the inputs, the biases included, and what the operations take.
                     let lost = out - back - softmax - attention;
                     assert!(lost.abs() < 2e-4, "{set}, {rule:?}: {lost} of {out}");
                 });

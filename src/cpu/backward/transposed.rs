@@ -1,18 +1,17 @@
-//! The model's matrices transposed, by which gradients go back: `g_x = g_y · W`.
+//! The model's matrices transposed, by which gradients are backpropagated: `g_x = g_y · W`.
 //!
-//! A product wants each output's weights side by side, whichever way it goes. That is a second copy of the
-//! layers' weights, made by the first explanation.
+//! A product wants each output's weights side by side in either direction. This takes a second copy of the layers'
+//! weights, which the first explanation makes.
 
 use std::ops::Range;
 
-use crate::cpu::engine::PackedModel;
-use crate::cpu::isa::Isa;
-use crate::cpu::linear::PackedMatrix;
-use crate::cpu::team::Team;
-use crate::cpu::weight::{FloatWeight, Weight};
+use crate::cpu::executor::Executor;
+use crate::cpu::forward::PackedModel;
+use crate::cpu::gemm::pack::PackedMatrix;
+use crate::cpu::gemm::weight::{FloatWeight, Weight};
 use crate::model::weights::Linear;
 
-/// Without biases: those of zero take the place.
+/// A transposed matrix with a bias of zero.
 type Back<W> = Linear<PackedMatrix<W>>;
 
 pub(super) struct Transposed<W: Weight> {
@@ -22,7 +21,7 @@ pub(super) struct Transposed<W: Weight> {
 }
 
 pub(super) struct TransposedLayer<W: Weight> {
-    /// Each by itself: not all are always wanted.
+    /// Queries, keys and values by themselves, since not all are always wanted.
     pub query_key_value: [Back<W>; 3],
     pub attention_output: Back<W>,
     pub feed_forward_in: Back<W>,
@@ -30,24 +29,26 @@ pub(super) struct TransposedLayer<W: Weight> {
 }
 
 impl<W: FloatWeight> Transposed<W> {
-    pub fn new<I: Isa>(isa: I, team: &Team, model: &PackedModel<W>) -> Self {
-        let part = |linear: &Linear<PackedMatrix<W>>, outputs: Range<usize>| {
-            let weight = linear.weight.transposed(isa, team, outputs);
+    pub fn new(executor: &mut Executor<'_>, model: &PackedModel<W>) -> Self {
+        let mut part = |linear: &Linear<PackedMatrix<W>>, outputs: Range<usize>| {
+            let weight = linear.weight.transposed(executor, outputs);
             Linear { bias: vec![0.0; weight.outputs()], weight }
         };
-        let whole = |linear: &Linear<PackedMatrix<W>>| part(linear, 0..linear.weight.outputs());
+        let mut layers = Vec::new();
         let dim = model.config.dim;
-        let layer = |layer: &crate::model::weights::Layer<PackedMatrix<W>>| TransposedLayer {
-            query_key_value: [0, 1, 2]
-                .map(|index| part(&layer.query_key_value, index * dim..(index + 1) * dim)),
-            attention_output: whole(&layer.attention_output),
-            feed_forward_in: whole(&layer.feed_forward_in),
-            feed_forward_out: whole(&layer.feed_forward_out),
-        };
+        for layer in &model.layers {
+            layers.push(TransposedLayer {
+                query_key_value: [0, 1, 2]
+                    .map(|index| part(&layer.query_key_value, index * dim..(index + 1) * dim)),
+                attention_output: part(&layer.attention_output, 0..dim),
+                feed_forward_in: part(&layer.feed_forward_in, 0..model.config.hidden_dim),
+                feed_forward_out: part(&layer.feed_forward_out, 0..dim),
+            });
+        }
         Self {
-            layers: model.layers.iter().map(layer).collect(),
-            pre_classifier: whole(&model.head.pre_classifier),
-            classifier: whole(&model.head.classifier),
+            layers,
+            pre_classifier: part(&model.head.pre_classifier, 0..dim),
+            classifier: part(&model.head.classifier, 0..model.head.outputs),
         }
     }
 }

@@ -1,0 +1,102 @@
+//! [`SavedActivations`]: values of a forward pass that the backward pass needs.
+
+use crate::attribution::{ActivationRule, AttentionRule, NormRule, Rules};
+use crate::cpu::forward::{ChooseBuffers, LayerBuffers};
+use crate::cpu::gemm::epilogue::ActivationValue;
+use crate::cpu::memory::aligned::AlignedVec;
+use crate::cpu::ops::layer_norm::SavedNorm;
+use crate::cpu::ops::probabilities::SavedProbabilities;
+use crate::cpu::sequences::Sequences;
+use crate::cpu::workspace::inner_stride;
+use crate::model::config::Config;
+
+/// Values of a forward pass that the rules need. At DistilBERT's proportions they are 9 values of `dim` for each token and
+/// layer for the gradient itself; where all rules hold something constant, 4 and the attention probabilities.
+#[derive(Default)]
+pub(super) struct SavedActivations {
+    pub layers: Vec<SavedLayer>,
+}
+
+/// Saved activations of one layer. In the last layer, rows are those of first tokens except for keys and values.
+#[derive(Default)]
+pub(super) struct SavedLayer {
+    rules: Rules,
+    /// `[tokens, 3·dim]`; empty where nothing will ask for it.
+    pub query_key_value: AlignedVec,
+    /// `[sequences, dim]`: the last layer's queries. Its columns of `query_key_value` are not written.
+    pub first_queries: AlignedVec,
+    /// `true` if the attention probabilities are saved.
+    has_probabilities: bool,
+    pub probabilities: SavedProbabilities,
+    /// The attention norm's input, `[tokens, dim]`, or one over each token's deviation if that is constant.
+    pub attention_norm: AlignedVec,
+    /// `[tokens, hidden_dim]` in rows [`inner_stride`] apart: the activation's input, or the quotient of its output and
+    /// input if that is constant. The backward pass replaces the quotients by gradients of the input.
+    pub inner: AlignedVec,
+    /// The feed-forward norm's input, or one over each token's deviation.
+    pub feed_forward_norm: AlignedVec,
+}
+
+impl SavedActivations {
+    /// Makes room for sequences that go through the layers together, and panels of `panel` columns.
+    pub fn resize(&mut self, config: &Config, rules: Rules, panel: usize, sequences: &Sequences) {
+        let dim = config.dim;
+        let tokens = sequences.tokens();
+        self.layers.resize_with(config.n_layers, SavedLayer::default);
+        let last = config.n_layers.saturating_sub(1);
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            let is_constant = rules.attention == AttentionRule::HoldWeights;
+            let states = if index == last { sequences.len() } else { tokens };
+            let norm = if rules.layer_norm == NormRule::HoldDeviation { 1 } else { dim };
+            layer.rules = rules;
+            // The backward pass ends at the first layer's values, and the last layer computes its probabilities anew.
+            let has_projections = !is_constant || index == 0 || index == last;
+            layer.query_key_value.resize(if has_projections { tokens * 3 * dim } else { 0 });
+            layer.attention_norm.resize(states * norm);
+            layer.inner.resize(states * inner_stride(config.hidden_dim));
+            layer.feed_forward_norm.resize(states * norm);
+            layer.has_probabilities = is_constant && index != last;
+            if layer.has_probabilities {
+                layer.probabilities.resize(panel, config.n_heads, sequences);
+            }
+        }
+        if let Some(last) = self.layers.last_mut() {
+            last.first_queries.resize(sequences.len() * dim);
+        }
+    }
+}
+
+impl ChooseBuffers for SavedActivations {
+    fn of_layer<'a>(&'a mut self, index: usize, shared: [&'a mut [f32]; 2]) -> LayerBuffers<'a> {
+        let SavedLayer {
+            rules,
+            query_key_value,
+            first_queries,
+            has_probabilities,
+            probabilities,
+            attention_norm,
+            inner,
+            feed_forward_norm,
+        } = &mut self.layers[index];
+        let norm = |values: &'a mut AlignedVec| match rules.layer_norm {
+            NormRule::Gradient => SavedNorm::Inputs(values),
+            NormRule::HoldDeviation => SavedNorm::InverseDeviations(values),
+        };
+        let activation = match rules.activation {
+            ActivationRule::Gradient => ActivationValue::Input,
+            ActivationRule::HoldQuotient => ActivationValue::Quotient,
+        };
+        let [shared_query_key_value, _] = shared;
+        LayerBuffers {
+            query_key_value: match query_key_value.is_empty() {
+                true => shared_query_key_value,
+                false => query_key_value,
+            },
+            first_queries,
+            probabilities: has_probabilities.then_some(probabilities),
+            attention_norm: norm(attention_norm),
+            activation: Some((activation, inner)),
+            feed_forward_norm: norm(feed_forward_norm),
+        }
+    }
+}

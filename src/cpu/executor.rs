@@ -1,0 +1,18 @@
+//! [`Executor`]: what an operation runs on.
+
+use super::parallel::team::Leader;
+use super::simd::SelectedIsa;
+
+/// An instruction set and the threads of one call.
+pub(crate) struct Executor<'a> {
+    pub isa: SelectedIsa,
+    pub leader: Leader<'a>,
+}
+
+impl Executor<'_> {
+    /// Lends the executor to a value that wants one by itself.
+    #[cfg(feature = "explain")]
+    pub fn reborrow(&mut self) -> Executor<'_> {
+        Executor { isa: self.isa, leader: self.leader.reborrow() }
+    }
+}

@@ -1,0 +1,315 @@
+//! The forward pass: from a batch of tokens to logits.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+
+use super::executor::Executor;
+use super::gemm::epilogue::Epilogue;
+use super::gemm::pack::PackedMatrix;
+use super::gemm::rows::rows;
+use super::gemm::weight::Weight;
+use super::memory::pool::Pool;
+use super::ops::attention::{Attention, Queries};
+use super::ops::embeddings::{Table, embed};
+use super::ops::layer_norm::{SavedNorm, normalize};
+use super::ops::linear::{Product, SavedActivation};
+use super::ops::probabilities::SavedProbabilities;
+use super::parallel::threads::Threads;
+use super::simd::SelectedIsa;
+use super::workspace::{Workspace, inner_stride};
+use crate::backend::Forward;
+use crate::error::{ConfigError, Result};
+use crate::input::batch::{SubBatch, TokenBatch};
+use crate::model::checkpoint::Checkpoint;
+use crate::model::config::{Activation, Config};
+use crate::model::matrix::Matrix;
+use crate::model::weights::{Head, Layer, Model, WeightStore};
+
+/// Tokens that go through the layers together: enough for full speed, and a bound on the workspace. Rows are never
+/// split, so a longer row goes through alone.
+const SUB_BATCH_TOKENS: usize = 1024;
+
+/// A model with packed weights.
+pub(super) type PackedModel<W> = Model<PackedMatrix<W>, <W as Weight>::Table>;
+
+/// Packs weights as they are loaded.
+struct Packing<'a, W> {
+    executor: RefCell<Executor<'a>>,
+    weight: PhantomData<W>,
+}
+
+impl<W: Weight> WeightStore for Packing<'_, W> {
+    type Matrix = PackedMatrix<W>;
+    type Table = W::Table;
+
+    fn matrix(&self, matrix: Matrix<'_>) -> Result<PackedMatrix<W>> {
+        PackedMatrix::pack(&mut self.executor.borrow_mut(), &matrix)
+    }
+
+    fn table(&self, matrix: Matrix<'_>) -> Result<W::Table> {
+        W::Table::from_matrix(&mut self.executor.borrow_mut(), matrix)
+    }
+}
+
+/// A model on an instruction set and threads.
+pub(super) struct Engine<W: Weight> {
+    pub isa: SelectedIsa,
+    pub model: PackedModel<W>,
+    pub threads: Threads,
+    workspaces: Pool<Workspace<W>>,
+}
+
+impl<W: Weight> Engine<W> {
+    /// Loads and packs a model.
+    ///
+    /// # Errors
+    /// [`ConfigError::Field`] if layers have more inputs than sums of the weight type allow; otherwise as for
+    /// [`Model::load`].
+    pub fn load(
+        isa: SelectedIsa,
+        config: Config,
+        checkpoint: &Checkpoint,
+        threads: Threads,
+    ) -> Result<Self> {
+        check_inputs::<W>(&config)?;
+        // Packing takes all cores for a moment, even where calls will have one: the caller is waiting.
+        let own =
+            threads.is_caller().then(|| Threads::new(Threads::default_count())).transpose()?;
+        let model = own.as_ref().unwrap_or(&threads).run(|leader| {
+            let executor = RefCell::new(Executor { isa, leader });
+            Model::load(config, checkpoint, &Packing { executor, weight: PhantomData })
+        })?;
+        Ok(Self { isa, model, threads, workspaces: Pool::default() })
+    }
+}
+
+/// Checks that no layer has more inputs than sums of the weight type allow.
+fn check_inputs<W: Weight>(config: &Config) -> Result<(), ConfigError> {
+    for (field, inputs) in [("dim", config.dim), ("hidden_dim", config.hidden_dim)] {
+        if inputs > W::MAX_INPUTS {
+            return Err(ConfigError::Field {
+                field,
+                expected: format!("at most {} with 8-bit weights", W::MAX_INPUTS),
+                found: inputs.to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+impl<W: Weight> Forward for Engine<W> {
+    fn config(&self) -> &Config {
+        &self.model.config
+    }
+
+    fn forward(&self, batch: &TokenBatch, logits: &mut [f32]) -> Result<()> {
+        let mut workspace = self.workspaces.take();
+        workspace.set_threads(self.threads.count());
+        self.threads.run(|leader| {
+            let executor = Executor { isa: self.isa, leader };
+            let mut pass = Pass { model: &self.model, executor };
+            for batch in batch.sub_batches(SUB_BATCH_TOKENS) {
+                let outputs = self.model.head.outputs;
+                let logits = &mut logits[batch.rows.start * outputs..batch.rows.end * outputs];
+                pass.embed(&batch, &mut workspace);
+                pass.layers(&mut workspace, &mut Discard);
+                pass.head(&mut workspace, logits, None);
+            }
+        });
+        self.workspaces.give_back(workspace);
+        Ok(())
+    }
+}
+
+/// Buffers that a layer writes and that the forward pass has no use for afterwards.
+pub(super) struct LayerBuffers<'a> {
+    /// `[tokens, 3·dim]`: queries, keys and values.
+    pub query_key_value: &'a mut [f32],
+    /// `[sequences, dim]`: queries of first tokens.
+    pub first_queries: &'a mut [f32],
+    pub probabilities: Option<&'a mut SavedProbabilities>,
+    pub attention_norm: SavedNorm<'a>,
+    pub activation: Option<SavedActivation<'a>>,
+    pub feed_forward_norm: SavedNorm<'a>,
+}
+
+/// Choice of each layer's buffers: memory that all layers share, or memory of its own for the backward pass.
+pub(super) trait ChooseBuffers {
+    /// Returns the buffers of a layer, given the shared ones for queries, keys and values, and for queries of first
+    /// tokens.
+    fn of_layer<'a>(&'a mut self, index: usize, shared: [&'a mut [f32]; 2]) -> LayerBuffers<'a>;
+}
+
+/// Saves nothing.
+struct Discard;
+
+impl ChooseBuffers for Discard {
+    fn of_layer<'a>(&'a mut self, _: usize, shared: [&'a mut [f32]; 2]) -> LayerBuffers<'a> {
+        let [query_key_value, first_queries] = shared;
+        LayerBuffers {
+            query_key_value,
+            first_queries,
+            probabilities: None,
+            attention_norm: SavedNorm::Nothing,
+            activation: None,
+            feed_forward_norm: SavedNorm::Nothing,
+        }
+    }
+}
+
+/// The steps of a forward pass over the buffers of a [`Workspace`].
+pub(super) struct Pass<'a, W: Weight> {
+    pub model: &'a PackedModel<W>,
+    pub executor: Executor<'a>,
+}
+
+impl<W: Weight> Pass<'_, W> {
+    /// Sizes the workspace for a sub-batch and writes its embeddings to `hidden`.
+    pub fn embed(&mut self, batch: &SubBatch<'_>, workspace: &mut Workspace<W>) {
+        workspace.set_sequences(&self.model.config, batch.lengths());
+        embed(&mut self.executor, &self.model.embeddings, batch, &mut workspace.hidden);
+    }
+
+    /// Runs all layers: `hidden` → `first_tokens`.
+    pub fn layers(&mut self, workspace: &mut Workspace<W>, buffers: &mut impl ChooseBuffers) {
+        let mut query_key_value = std::mem::take(&mut workspace.query_key_value);
+        let mut first_queries = std::mem::take(&mut workspace.first_queries);
+        let model = self.model;
+        for (index, layer) in model.layers.iter().enumerate() {
+            let buffers = buffers.of_layer(index, [&mut query_key_value, &mut first_queries]);
+            // The head reads the first token of each row alone, so the last layer needs only keys and values of the
+            // others.
+            let is_last = index + 1 == model.layers.len();
+            let queries = if is_last { Queries::FirstTokens } else { Queries::AllTokens };
+            self.layer(layer, queries, workspace, buffers);
+        }
+        workspace.query_key_value = query_key_value;
+        workspace.first_queries = first_queries;
+    }
+
+    /// Runs one layer: `hidden` → `hidden`, or `hidden` → `first_tokens` where only first tokens attend.
+    fn layer(
+        &mut self,
+        layer: &Layer<PackedMatrix<W>>,
+        queries: Queries,
+        workspace: &mut Workspace<W>,
+        buffers: LayerBuffers<'_>,
+    ) {
+        let Config { dim, hidden_dim, activation, n_heads: heads, .. } = self.model.config;
+        let (executor, stride) = (&mut self.executor, inner_stride(hidden_dim));
+        let Workspace { sequences, hidden, first_tokens, context, inner, linear, .. } = workspace;
+        let LayerBuffers { query_key_value, first_queries, .. } = buffers;
+        let mut project = |input, outputs, to| {
+            let (linear_layer, epilogue) = (&layer.query_key_value, Epilogue::Bias);
+            Product { input, linear: linear_layer, outputs, epilogue }
+                .multiply(executor, linear, to);
+        };
+        let (query, states) = match queries {
+            Queries::AllTokens => {
+                project(rows(hidden, dim), 0..3 * dim, (&mut *query_key_value, 3 * dim));
+                (rows(query_key_value, 3 * dim), hidden)
+            }
+            Queries::FirstTokens => {
+                for (first, tokens) in first_tokens.chunks_exact_mut(dim).zip(sequences.iter()) {
+                    first.copy_from_slice(&hidden[tokens.start * dim..][..dim]);
+                }
+                project(rows(hidden, dim), dim..3 * dim, (&mut *query_key_value, 3 * dim));
+                project(rows(first_tokens, dim), 0..dim, (&mut *first_queries, dim));
+                (rows(first_queries, dim), first_tokens)
+            }
+        };
+        let context = &mut context[..states.len()];
+        Attention {
+            heads,
+            head_size: self.model.config.head_size(),
+            sequences,
+            queries,
+            query,
+            key: rows(&query_key_value[dim..], 3 * dim),
+            value: rows(&query_key_value[2 * dim..], 3 * dim),
+        }
+        .attend(executor, &mut workspace.attention, context, buffers.probabilities);
+
+        Product::dense(&layer.attention_output, Epilogue::BiasResidual, context).multiply(
+            executor,
+            linear,
+            (&mut *states, dim),
+        );
+        normalize(executor, &layer.attention_norm, states, buffers.attention_norm);
+        let inner = &mut inner[..states.len() / dim * stride];
+        let epilogue = match activation {
+            Activation::Gelu => Epilogue::BiasGelu,
+            Activation::Relu => Epilogue::BiasRelu,
+        };
+        Product {
+            input: rows(states, dim),
+            linear: &layer.feed_forward_in,
+            outputs: 0..hidden_dim,
+            epilogue,
+        }
+        .multiply_and_save(executor, linear, (&mut *inner, stride), buffers.activation);
+        Product {
+            input: rows(inner, stride),
+            linear: &layer.feed_forward_out,
+            outputs: 0..dim,
+            epilogue: Epilogue::BiasResidual,
+        }
+        .multiply(executor, linear, (&mut *states, dim));
+        normalize(executor, &layer.feed_forward_norm, states, buffers.feed_forward_norm);
+    }
+
+    /// Runs the head: `first_tokens` → logits. The ReLU's input, `[sequences, dim]`, can be saved.
+    pub fn head(
+        &mut self,
+        workspace: &mut Workspace<W>,
+        logits: &mut [f32],
+        saved: Option<SavedActivation<'_>>,
+    ) {
+        let Head { pre_classifier, classifier, outputs } = &self.model.head;
+        let Workspace { first_tokens, pooled, linear, .. } = workspace;
+        let dim = self.model.config.dim;
+        Product::dense(pre_classifier, Epilogue::BiasRelu, first_tokens).multiply_and_save(
+            &mut self.executor,
+            linear,
+            (&mut *pooled, dim),
+            saved,
+        );
+        Product::dense(classifier, Epilogue::Bias, pooled).multiply(
+            &mut self.executor,
+            linear,
+            (logits, *outputs),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(dim: usize, hidden_dim: usize) -> Config {
+        Config {
+            dim,
+            hidden_dim,
+            n_layers: 1,
+            n_heads: 1,
+            vocab_size: 1,
+            max_position_embeddings: 1,
+            sinusoidal_pos_embds: false,
+            activation: Activation::Gelu,
+            pad_token_id: 0,
+            id2label: Vec::new(),
+            problem_type: None,
+        }
+    }
+
+    #[test]
+    fn int8_refuses_layers_whose_sums_could_overflow() {
+        let most = <i8 as Weight>::MAX_INPUTS;
+        assert_eq!(most, 133_674);
+        assert!(check_inputs::<i8>(&config(768, most)).is_ok());
+        assert!(check_inputs::<f32>(&config(768, most + 1)).is_ok());
+        let error = check_inputs::<i8>(&config(768, most + 1)).unwrap_err();
+        assert!(matches!(&error, ConfigError::Field { field: "hidden_dim", .. }), "{error}");
+        assert!(check_inputs::<i8>(&config(most + 1, 768)).is_err());
+    }
+}

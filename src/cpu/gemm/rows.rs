@@ -1,0 +1,14 @@
+//! [`Rows`]: rows of a row-major buffer.
+
+/// Rows of a row-major buffer, `stride` values apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a, T = f32> {
+    pub values: &'a [T],
+    pub stride: usize,
+    pub count: usize,
+}
+
+/// Returns the rows that begin in `values`, `stride` values apart.
+pub(crate) fn rows(values: &[f32], stride: usize) -> Rows<'_> {
+    Rows { values, stride, count: values.len().div_ceil(stride) }
+}

@@ -1,0 +1,102 @@
+//! The operands of a tile, checked once so that kernels need not.
+
+use std::marker::PhantomData;
+
+/// Most steps over which floats are summed before the sums join the total.
+///
+/// A panel's part of 256 steps (16 KiB on AVX2) stays in L1 while the rows pass by, and shorter
+/// chains round less: at the 6×768 size the largest error of a logit falls from 1.7e-5 to 0.8e-5.
+pub(crate) const FLOAT_DEPTH_BLOCK: usize = 256;
+
+/// Rows of the left operand: `rows` runs of `depth` values, `stride` apart.
+#[derive(Clone, Copy)]
+pub(crate) struct TileRows<'a, A> {
+    pub values: &'a [A],
+    pub stride: usize,
+    pub rows: usize,
+    pub depth: usize,
+}
+
+/// Output of a tile: `rows` runs of one panel's width, `stride` apart.
+pub(crate) struct TileOutput<'a, S> {
+    pub values: &'a mut [S],
+    pub stride: usize,
+    /// `true` if the products are added to the output.
+    pub accumulate: bool,
+}
+
+/// Memory to prefetch while a tile is computed. Only its address is used.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead<'a> {
+    start: *const u8,
+    bytes: usize,
+    borrow: PhantomData<&'a [u8]>,
+}
+
+impl<'a> Ahead<'a> {
+    #[inline(always)]
+    pub fn new<W>(weights: &'a [W]) -> Self {
+        Self { start: weights.as_ptr().cast(), bytes: size_of_val(weights), borrow: PhantomData }
+    }
+}
+
+/// Operands of the innermost loop of a tile, bounds checked: `rows` rows at `input`, `input_stride`
+/// apart, times `steps` steps of a panel, to as many rows at `output`, `output_stride` apart.
+///
+/// Kernels may rely on it: of `input`, each row holds `steps` groups of `GROUP` values; `panel` holds
+/// `steps` steps of `PANEL · GROUP` values, step `k` being what group `k` of the inputs meets in each
+/// column; `output` has room for runs of `PANEL` values, which no other tile has.
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    allow(dead_code, reason = "the portable set fetches nothing ahead")
+)]
+#[derive(Clone, Copy)]
+pub(crate) struct Operands<A, W, S> {
+    pub input: *const A,
+    pub input_stride: usize,
+    pub rows: usize,
+    pub steps: usize,
+    pub panel: *const W,
+    /// Memory to prefetch, `ahead_step` bytes further at each step.
+    pub ahead: *const u8,
+    pub ahead_step: usize,
+    pub output: *mut S,
+    pub output_stride: usize,
+    pub accumulate: bool,
+}
+
+impl<A, W, S> Operands<A, W, S> {
+    /// Checks the bounds for a set whose panels have `width` columns and whose steps are of `group`
+    /// inputs.
+    #[inline(always)]
+    pub fn new(
+        input: TileRows<'_, A>,
+        panel: &[W],
+        ahead: Ahead<'_>,
+        output: TileOutput<'_, S>,
+        (width, group): (usize, usize),
+    ) -> Self {
+        let TileRows { values, stride, rows, depth } = input;
+        assert!(rows > 0 && depth > 0 && depth % group == 0, "a tile has rows and whole steps");
+        assert!(values.len() >= (rows - 1) * stride + depth, "the rows reach past the input");
+        assert_eq!(panel.len(), depth * width, "the panel has another depth");
+        assert!(output.stride >= width, "the rows overlap");
+        assert!(
+            output.values.len() >= (rows - 1) * output.stride + width,
+            "the tile reaches past the output"
+        );
+        let steps = depth / group;
+        Self {
+            input: values.as_ptr(),
+            input_stride: stride,
+            rows,
+            steps,
+            panel: panel.as_ptr(),
+            ahead: ahead.start,
+            ahead_step: ahead.bytes.div_ceil(steps),
+            output: output.values.as_mut_ptr(),
+            output_stride: output.stride,
+            accumulate: output.accumulate,
+        }
+    }
+}

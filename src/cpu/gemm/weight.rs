@@ -1,0 +1,220 @@
+//! Types of packed weights, and how a tile of each is multiplied.
+
+use half::f16;
+
+use super::rows::Rows;
+use super::tile::{Ahead, FLOAT_DEPTH_BLOCK, TileOutput, TileRows};
+use crate::cpu::executor::Executor;
+use crate::cpu::memory::aligned::Plain;
+use crate::cpu::ops::embeddings::{FloatTable, Table};
+use crate::cpu::ops::quantize::QuantizedRows;
+use crate::cpu::simd::{Isa, TileShape};
+use crate::error::Result;
+use crate::model::matrix::RowReader;
+
+/// A type of packed weights: how a matrix and the rows that it multiplies are converted to it, how tiles are
+/// multiplied, and how sums become values again.
+pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
+    /// Type that weights are multiplied with.
+    type Input: Plain + Send + Sync;
+    /// Type that products are summed in.
+    type Sum: Plain + Default + Send + Sync;
+    /// Inputs whose products are summed on their own before they join the total. A panel's part of this depth stays
+    /// in L1 while the rows pass by.
+    const DEPTH_BLOCK: usize;
+    /// Most inputs that a layer may have.
+    const MAX_INPUTS: usize;
+
+    /// Data that turns a column's sum into a value.
+    type Column: Clone + Default + Send;
+    /// Data of all columns of whole panels.
+    type Columns: From<Vec<Self::Column>> + Send + Sync;
+    /// Data of a vector of columns.
+    type Scales<'a, I: Isa>: Copy;
+    /// Rows as they are multiplied.
+    type Rows<'a>: Copy + Send + Sync;
+    /// Embeddings of a model with such weights.
+    type Table: Table;
+
+    /// Reads a row of a matrix. `floats` is scratch of the row's length.
+    fn read_row(
+        reader: &mut RowReader<'_>,
+        row: usize,
+        floats: &mut [f32],
+        to: &mut [Self],
+    ) -> Result<Self::Column>;
+
+    /// Converts rows of `depth` values to the type that is multiplied; `quantized` is memory for them.
+    fn convert_rows<'a>(
+        executor: &mut Executor<'_>,
+        rows: Rows<'a>,
+        depth: usize,
+        quantized: &'a mut QuantizedRows,
+    ) -> Self::Rows<'a>;
+
+    /// Returns the values that tiles read, from one row on, and the distance of rows.
+    fn inputs<'a>(rows: &'a Self::Rows<'_>, first_row: usize) -> (&'a [Self::Input], usize);
+
+    /// Returns the number of inputs of one step of a panel, whose weights are side by side for each column.
+    fn group(shape: TileShape) -> usize;
+
+    /// Returns the number of rows of a full tile.
+    fn tile_rows(shape: TileShape) -> usize;
+
+    /// Multiplies a tile.
+    fn multiply_tile<I: Isa>(
+        isa: I,
+        input: TileRows<'_, Self::Input>,
+        panel: &[Self],
+        ahead: Ahead<'_>,
+        output: TileOutput<'_, Self::Sum>,
+    );
+
+    /// Returns the data of `LANES` columns from `column` on.
+    fn scales<I: Isa>(isa: I, columns: &Self::Columns, column: usize) -> Self::Scales<'_, I>;
+
+    /// Returns the values of `LANES` sums of one row.
+    fn value<I: Isa>(
+        isa: I,
+        sums: &[Self::Sum],
+        rows: Self::Rows<'_>,
+        row: usize,
+        scales: Self::Scales<'_, I>,
+    ) -> I::F32;
+}
+
+/// Weights that are numbers by themselves, one to a group: what is packed of them can be packed again.
+pub(crate) trait FloatWeight: Plain + Default + Send + Sync + 'static {
+    /// Reads a row of a matrix. `floats` is scratch of the row's length.
+    fn read_floats(
+        reader: &mut RowReader<'_>,
+        row: usize,
+        floats: &mut [f32],
+        to: &mut [Self],
+    ) -> Result<()>;
+
+    /// Multiplies a tile.
+    fn multiply_float_tile<I: Isa>(
+        isa: I,
+        input: TileRows<'_, f32>,
+        panel: &[Self],
+        ahead: Ahead<'_>,
+        output: TileOutput<'_, f32>,
+    );
+}
+
+/// Column data of float weights: their sums are values.
+pub(crate) struct NoColumns;
+
+impl From<Vec<()>> for NoColumns {
+    fn from(_: Vec<()>) -> Self {
+        Self
+    }
+}
+
+impl<F: FloatWeight> Weight for F {
+    type Input = f32;
+    type Sum = f32;
+    const DEPTH_BLOCK: usize = FLOAT_DEPTH_BLOCK;
+    const MAX_INPUTS: usize = usize::MAX;
+    type Column = ();
+    type Columns = NoColumns;
+    type Scales<'a, I: Isa> = ();
+    type Rows<'a> = Rows<'a>;
+    type Table = FloatTable;
+
+    fn read_row(
+        reader: &mut RowReader<'_>,
+        row: usize,
+        floats: &mut [f32],
+        to: &mut [F],
+    ) -> Result<()> {
+        F::read_floats(reader, row, floats, to)
+    }
+
+    fn convert_rows<'a>(
+        _: &mut Executor<'_>,
+        rows: Rows<'a>,
+        _: usize,
+        _: &'a mut QuantizedRows,
+    ) -> Rows<'a> {
+        rows
+    }
+
+    fn inputs<'a>(rows: &'a Rows<'_>, first_row: usize) -> (&'a [f32], usize) {
+        (&rows.values[first_row * rows.stride..], rows.stride)
+    }
+
+    #[inline(always)]
+    fn group(_: TileShape) -> usize {
+        1
+    }
+
+    #[inline(always)]
+    fn tile_rows(shape: TileShape) -> usize {
+        shape.tile_rows
+    }
+
+    #[inline(always)]
+    fn multiply_tile<I: Isa>(
+        isa: I,
+        input: TileRows<'_, f32>,
+        panel: &[F],
+        ahead: Ahead<'_>,
+        output: TileOutput<'_, f32>,
+    ) {
+        F::multiply_float_tile(isa, input, panel, ahead, output);
+    }
+
+    #[inline(always)]
+    fn scales<I: Isa>(_: I, _: &NoColumns, _: usize) {}
+
+    #[inline(always)]
+    fn value<I: Isa>(isa: I, sums: &[f32], _: Rows<'_>, _: usize, (): ()) -> I::F32 {
+        isa.load(sums)
+    }
+}
+
+impl FloatWeight for f32 {
+    fn read_floats(
+        reader: &mut RowReader<'_>,
+        row: usize,
+        _: &mut [f32],
+        to: &mut [f32],
+    ) -> Result<()> {
+        reader.read_row(row, to)
+    }
+
+    #[inline(always)]
+    fn multiply_float_tile<I: Isa>(
+        isa: I,
+        input: TileRows<'_, f32>,
+        panel: &[f32],
+        ahead: Ahead<'_>,
+        output: TileOutput<'_, f32>,
+    ) {
+        isa.tile_f32(input, panel, ahead, output);
+    }
+}
+
+impl FloatWeight for f16 {
+    fn read_floats(
+        reader: &mut RowReader<'_>,
+        row: usize,
+        floats: &mut [f32],
+        to: &mut [f16],
+    ) -> Result<()> {
+        reader.read_halves(row, floats, to)
+    }
+
+    #[inline(always)]
+    fn multiply_float_tile<I: Isa>(
+        isa: I,
+        input: TileRows<'_, f32>,
+        panel: &[f16],
+        ahead: Ahead<'_>,
+        output: TileOutput<'_, f32>,
+    ) {
+        isa.tile_f16(input, panel, ahead, output);
+    }
+}

@@ -1,0 +1,187 @@
+//! Linear layers against a naive float64 loop, on every instruction set.
+
+use half::f16;
+
+use super::*;
+use crate::cpu::parallel::threads::Threads;
+use crate::cpu::simd::{InstructionSet, SelectedIsa, on_every_isa};
+use crate::model::matrix::Matrix;
+use crate::quantization::{LARGEST_WEIGHT, quantize_row};
+use crate::testing::{assert_close, random, sizes};
+
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+    columns: (usize, usize),
+    epilogue: Epilogue,
+    threads: &'a Threads,
+}
+
+/// Calls `check` with the outputs of every type of weight on every instruction set.
+fn on_every_set(case: Case<'_>, mut check: impl FnMut(InstructionSet, [Vec<f32>; 3])) {
+    on_every_isa(|set, isa| check(set, case.eval(isa)));
+}
+
+impl Case<'_> {
+    /// Checks every type of weight and returns their outputs. The naive loop gets the operands as the type rounds
+    /// them.
+    fn eval(self, isa: SelectedIsa) -> [Vec<f32>; 3] {
+        let whole = |values: &[f32], _: usize| values.to_vec();
+        let halves = |values: &[f32], _: usize| {
+            values.iter().map(|&value| f16::from_f32(value).to_f32()).collect()
+        };
+        let int8_weights = |values: &[f32], inputs: usize| {
+            let mut weights = vec![0; inputs];
+            let round = |row: &[f32]| {
+                let scale = quantize_row(row, LARGEST_WEIGHT, &mut weights);
+                weights.iter().map(|&weight| f32::from(weight) * scale).collect::<Vec<_>>()
+            };
+            values.chunks(inputs).flat_map(round).collect()
+        };
+        [
+            self.with_weights::<f32>(isa, whole, whole),
+            self.with_weights::<f16>(isa, halves, whole),
+            self.with_weights::<i8>(isa, int8_weights, int8_inputs),
+        ]
+    }
+
+    /// Compares with a naive float64 loop and returns the output.
+    fn with_weights<W: Weight>(
+        self,
+        isa: SelectedIsa,
+        round_weights: impl Fn(&[f32], usize) -> Vec<f32>,
+        round_inputs: impl Fn(&[f32], usize) -> Vec<f32>,
+    ) -> Vec<f32> {
+        let (inputs, outputs) = (self.inputs, self.outputs);
+        let (input_stride, output_stride) = (inputs + 1, outputs + 2);
+        let values = random(1, outputs * inputs);
+        let weights = round_weights(&values, inputs);
+        let bias = random(2, outputs);
+        let input = random(3, self.rows * input_stride);
+        let before = random(4, self.rows * output_stride);
+        let mut output = before.clone();
+        let matrix = Matrix::from_values(outputs, inputs, values);
+        let linear = Linear {
+            weight: self.threads.run(|leader| {
+                PackedMatrix::<W>::pack(&mut Executor { isa, leader }, &matrix).unwrap()
+            }),
+            bias: bias.clone(),
+        };
+        let product = Product {
+            input: Rows { values: &input, stride: input_stride, count: self.rows },
+            linear: &linear,
+            outputs: self.columns.0..self.columns.1,
+            epilogue: self.epilogue,
+        };
+        let mut scratch = LinearScratch::default();
+        scratch.resize(self.threads.count());
+        self.threads.run(|leader| {
+            let output = (&mut output[..], output_stride);
+            product.multiply(&mut Executor { isa, leader }, &mut scratch, output);
+        });
+        let input: Vec<f32> = input
+            .chunks(input_stride)
+            .flat_map(|row| round_inputs(&row[..inputs], inputs))
+            .collect();
+        for (index, &found) in output.iter().enumerate() {
+            let (row, column) = (index / output_stride, index % output_stride);
+            let held = f64::from(before[index]);
+            if !(self.columns.0..self.columns.1).contains(&column) {
+                assert_eq!(f64::from(found), held, "a column that was not asked for changed");
+                continue;
+            }
+            let product: f64 = (0..inputs)
+                .map(|k| {
+                    f64::from(input[row * inputs + k]) * f64::from(weights[column * inputs + k])
+                })
+                .sum();
+            let sum = product + f64::from(bias[column]);
+            let expected = match self.epilogue {
+                Epilogue::Bias => sum,
+                Epilogue::BiasGelu => sum * 0.5 * (1.0 + libm::erf(sum / 2f64.sqrt())),
+                Epilogue::BiasRelu => sum.max(0.0),
+                Epilogue::BiasResidual => sum + held,
+                Epilogue::BiasTimes => sum * held,
+            };
+            assert_close(found, expected, 2e-6 * (1.0 + (inputs as f64).sqrt()));
+        }
+        output
+    }
+}
+
+/// A row as its 8 bits stand for it.
+fn int8_inputs(row: &[f32], _: usize) -> Vec<f32> {
+    let least = row.iter().fold(0f32, |least, &value| least.min(value));
+    let largest = row.iter().fold(0f32, |largest, &value| largest.max(value));
+    let scale = (largest - least) / 255.0;
+    let zero_point = (-least * (1.0 / scale)).round_ties_even();
+    let round = |&value: &f32| {
+        let quantized = (value * (1.0 / scale) + zero_point).round_ties_even();
+        (quantized.clamp(0.0, 255.0) - zero_point) * scale
+    };
+    row.iter().map(round).collect()
+}
+
+const EPILOGUES: [Epilogue; 5] = [
+    Epilogue::Bias,
+    Epilogue::BiasGelu,
+    Epilogue::BiasRelu,
+    Epilogue::BiasResidual,
+    Epilogue::BiasTimes,
+];
+
+#[test]
+fn products_of_every_size_match_float64() {
+    let threads = Threads::new(2).unwrap();
+    let shapes = [(1, 1), (5, 7), (16, 16), (33, 17), (48, 144), (100, 31), (768, 40)];
+    for rows in sizes([1, 2, 5, 6, 7, 12, 13, 47, 49, 95, 96, 97, 193], [1, 7, 49]) {
+        for (inputs, outputs) in sizes(shapes, [(5, 7), (33, 49)]) {
+            for epilogue in EPILOGUES {
+                let case = Case {
+                    rows,
+                    inputs,
+                    outputs,
+                    columns: (0, outputs),
+                    epilogue,
+                    threads: &threads,
+                };
+                on_every_set(case, |_, _| ());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_range_of_outputs_leaves_the_others_alone() {
+    let threads = Threads::new(1).unwrap();
+    for columns in [(0, 20), (20, 60), (16, 32), (59, 60), (5, 6), (7, 57)] {
+        for epilogue in EPILOGUES {
+            let case =
+                Case { rows: 9, inputs: 20, outputs: 60, columns, epilogue, threads: &threads };
+            on_every_set(case, |_, _| ());
+        }
+    }
+}
+
+#[test]
+fn a_row_has_the_same_bits_alone_in_any_batch_and_on_any_threads() {
+    for epilogue in EPILOGUES {
+        let mut first_rows = Vec::new();
+        for rows in sizes([1, 3, 6, 8, 50, 97], [1, 20]) {
+            for threads in sizes(1..=3, [1, 2]) {
+                let threads = &Threads::new(threads).unwrap();
+                let case =
+                    Case { rows, inputs: 300, outputs: 45, columns: (0, 45), epilogue, threads };
+                on_every_set(case, |set, outputs| {
+                    first_rows.push((set, outputs.map(|output| output[..45].to_vec())));
+                });
+            }
+        }
+        for (set, row) in &first_rows {
+            let first = first_rows.iter().find(|(other, _)| other == set).unwrap();
+            assert_eq!(row, &first.1, "{set}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Models of the team's protocol, which loom runs through every interleaving and every outcome of the memory
+//! model that a bounded number of preemptions allows.
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 cargo test --release --no-default-features --lib parallel::models
+//! ```
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use loom::cell::UnsafeCell;
+
+use super::crew::Crew;
+use super::disjoint::Tasks;
+use super::sync::{Arc, thread};
+use super::team::{Leader, Seat, Team};
+
+/// Counters that loom checks for data races.
+struct Cells(Vec<UnsafeCell<usize>>);
+
+// SAFETY: loom checks the accesses.
+unsafe impl Sync for Cells {}
+
+// SAFETY: as above.
+unsafe impl Send for Cells {}
+
+impl Cells {
+    fn new(count: usize) -> Self {
+        Self((0..count).map(|_| UnsafeCell::new(0)).collect())
+    }
+
+    fn add(&self, index: usize) {
+        // SAFETY: loom fails the model if another access overlaps.
+        self.0[index].with_mut(|value| unsafe { *value += 1 });
+    }
+
+    fn value(&self, index: usize) -> usize {
+        // SAFETY: loom fails the model if a write overlaps.
+        self.0[index].with(|value| unsafe { *value })
+    }
+}
+
+/// Runs stages of tasks, each of which writes a cell that the leader reads after the stage.
+fn lead(mut leader: Leader<'_>, stages: usize, tasks: usize) {
+    let cells = Cells::new(tasks);
+    let mut scratch: Vec<Cells> = (0..leader.size()).map(|_| Cells::new(1)).collect();
+    for stage in 1..=stages {
+        leader.for_each_with(&mut scratch, Tasks(tasks), |scratch, index, ()| {
+            scratch.add(0);
+            cells.add(index);
+        });
+        assert!((0..tasks).all(|index| cells.value(index) == stage));
+    }
+    assert_eq!(scratch.iter().map(|scratch| scratch.value(0)).sum::<usize>(), stages * tasks);
+}
+
+/// Runs a team whose helpers are threads that start at any time, even after the last stage.
+fn with_helpers(helpers: usize, stages: usize, tasks: usize) {
+    loom::model(move || {
+        let mut team = Box::new(Team::new(helpers + 1));
+        let team: *mut Team = &raw mut *team;
+        // SAFETY: the team outlives the threads, which are joined below.
+        let (leader, seats) = unsafe { &mut *team }.split();
+        let team = seats.into_team();
+        let threads: Vec<_> = (1..=helpers)
+            .map(|worker| {
+                // SAFETY: the seats have been given up, and each worker has one.
+                let seat = unsafe { Seat::new(team, worker) };
+                thread::spawn(move || seat.help())
+            })
+            .collect();
+        lead(leader, stages, tasks);
+        team.dismiss();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+}
+
+#[test]
+fn one_helper_and_two_stages() {
+    with_helpers(1, 2, 2);
+}
+
+#[test]
+fn one_helper_and_more_tasks_than_workers() {
+    with_helpers(1, 1, 3);
+}
+
+#[test]
+fn two_helpers_and_two_stages() {
+    with_helpers(2, 2, 2);
+}
+
+#[test]
+fn a_crew_serves_one_call_after_another_and_closes() {
+    loom::model(|| {
+        let crew = Crew::new(1).unwrap();
+        for _ in 0..2 {
+            crew.run(|leader| lead(leader, 1, 2));
+        }
+    });
+}
+
+#[test]
+fn concurrent_calls_of_a_crew_take_turns() {
+    loom::model(|| {
+        let crew = Arc::new(Crew::new(1).unwrap());
+        let other = crew.clone();
+        let thread = thread::spawn(move || other.run(|leader| lead(leader, 1, 2)));
+        crew.run(|leader| lead(leader, 1, 2));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
+fn a_panic_reaches_the_leader_and_the_next_stage_runs() {
+    std::panic::set_hook(Box::new(|_| ()));
+    for bad in 0..2usize {
+        loom::model(move || {
+            let crew = Crew::new(1).unwrap();
+            crew.run(|mut leader| {
+                let panics = |index, ()| {
+                    if index == bad {
+                        std::panic::panic_any(7);
+                    }
+                };
+                let stage = || leader.for_each(Tasks(2), panics);
+                let payload = catch_unwind(AssertUnwindSafe(stage)).unwrap_err();
+                assert_eq!(payload.downcast_ref(), Some(&7));
+                lead(leader, 1, 2);
+            });
+        });
+    }
+}

@@ -1,0 +1,260 @@
+//! The threads that compute a call.
+
+use std::sync::Arc;
+
+use rayon::ThreadPool;
+
+use super::crew::Crew;
+use super::team::{Leader, Seats, Team};
+use crate::error::{DeviceError, Result};
+
+/// Source of the threads of a call.
+pub(crate) struct Threads(Source);
+
+enum Source {
+    /// The caller's thread alone.
+    Caller,
+    /// The caller's thread and helpers of our own.
+    Crew(Crew),
+    /// Threads of a pool that others may use as well.
+    Pool(Arc<ThreadPool>),
+}
+
+impl Threads {
+    /// Uses the caller's thread alone.
+    pub const CALLER: Self = Self(Source::Caller);
+
+    /// Starts threads until there are `count` with the caller's.
+    ///
+    /// # Errors
+    /// [`DeviceError::Threads`] if the system refuses one.
+    pub fn new(count: usize) -> Result<Self> {
+        if count <= 1 {
+            return Ok(Self::CALLER);
+        }
+        match Crew::new(count - 1) {
+            Ok(crew) => Ok(Self(Source::Crew(crew))),
+            Err(error) => {
+                Err(DeviceError::Threads { threads: count, reason: error.to_string() }.into())
+            }
+        }
+    }
+
+    /// Uses the threads of a pool.
+    pub fn from_pool(pool: Arc<ThreadPool>) -> Self {
+        Self(Source::Pool(pool))
+    }
+
+    /// Returns the number of physical cores that this process may use: a second thread on a core gains nothing
+    /// where the arithmetic units are busy.
+    pub fn default_count() -> usize {
+        let allowed = std::thread::available_parallelism().map_or(1, |count| count.get());
+        num_cpus::get_physical().clamp(1, allowed)
+    }
+
+    /// Returns `true` if calls have the caller's thread alone.
+    pub fn is_caller(&self) -> bool {
+        matches!(self.0, Source::Caller)
+    }
+
+    pub fn count(&self) -> usize {
+        match &self.0 {
+            Source::Caller => 1,
+            Source::Crew(crew) => crew.helpers() + 1,
+            Source::Pool(pool) => pool.current_num_threads(),
+        }
+    }
+
+    /// Runs `work` on one thread, which shares tasks with the others through the leader.
+    pub fn run<R: Send>(&self, work: impl FnOnce(Leader<'_>) -> R + Send) -> R {
+        match &self.0 {
+            Source::Crew(crew) => crew.run(work),
+            Source::Pool(pool) if self.count() > 1 => pool.install(|| {
+                let mut team = Team::new(self.count());
+                let (leader, seats) = team.split();
+                let dismissal = Dismissal(seats.team());
+                let lead = || {
+                    let _dismissal = dismissal;
+                    work(leader)
+                };
+                rayon::join(lead, || help_all(seats)).0
+            }),
+            _ => work(Team::new(1).split().0),
+        }
+    }
+}
+
+/// Puts a helper on each free thread of the pool.
+fn help_all(seats: Seats<'_>) {
+    if seats.len() > 1 {
+        let (left, right) = seats.halve();
+        rayon::join(|| help_all(left), || help_all(right));
+    } else if let Some(seat) = seats.into_first() {
+        seat.help();
+    }
+}
+
+/// Dismisses a team when it is dropped.
+struct Dismissal<'a>(&'a Team);
+
+impl Drop for Dismissal<'_> {
+    fn drop(&mut self) {
+        self.0.dismiss();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use rayon::ThreadPoolBuilder;
+    use rayon::prelude::*;
+
+    use super::*;
+    use crate::cpu::parallel::disjoint::{Chunks, Tasks};
+
+    /// `all`, or `few` under Miri, which is slow.
+    fn repetitions(all: usize, few: usize) -> usize {
+        if cfg!(miri) { few } else { all }
+    }
+
+    fn pool(count: usize) -> Arc<ThreadPool> {
+        Arc::new(ThreadPoolBuilder::new().num_threads(count).build().unwrap())
+    }
+
+    /// Threads of our own and, except under Miri, a pool's: Miri faults Rayon's own pointers.
+    fn each_kind(count: usize) -> Vec<Threads> {
+        let mut kinds = vec![Threads::new(count).unwrap()];
+        if !cfg!(miri) {
+            kinds.push(Threads::from_pool(pool(count)));
+        }
+        assert!(kinds.iter().all(|threads| threads.count() == count));
+        kinds
+    }
+
+    #[test]
+    fn every_task_runs_once_on_any_number_of_threads() {
+        let stages = repetitions(50, 3);
+        for (count, threads) in (1..=4).flat_map(|n| each_kind(n).into_iter().map(move |t| (n, t)))
+        {
+            for tasks in [0, 1, 2, 3, repetitions(100, 9)] {
+                let mut counts = vec![0; tasks];
+                let mut by_worker = vec![0; count];
+                threads.run(|mut leader| {
+                    for _ in 0..stages {
+                        let parts = Chunks::new(&mut counts, 1);
+                        leader.for_each_with(&mut by_worker, parts, |worker, _, part| {
+                            *worker += 1;
+                            part[0] += 1;
+                        });
+                    }
+                });
+                assert!(counts.iter().all(|&count| count == stages));
+                assert_eq!(by_worker.iter().sum::<usize>(), stages * tasks);
+            }
+        }
+    }
+
+    #[test]
+    fn a_worker_runs_one_task_at_a_time() {
+        for threads in each_kind(3) {
+            threads.run(|mut leader| {
+                let mut busy: Vec<AtomicBool> = (0..3).map(|_| AtomicBool::new(false)).collect();
+                leader.for_each_with(&mut busy, Tasks(repetitions(1000, 30)), |busy, _, ()| {
+                    assert!(!busy.swap(true, Ordering::SeqCst));
+                    std::hint::black_box((0..100).sum::<usize>());
+                    busy.store(false, Ordering::SeqCst);
+                });
+            });
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri faults Rayon's own pointers")]
+    fn a_call_from_within_a_busy_pool_finishes() {
+        let pool = pool(2);
+        for threads in [Threads::from_pool(pool.clone()), Threads::new(2).unwrap()] {
+            let sums: Vec<usize> = pool.install(|| {
+                (0..64usize).into_par_iter().map(|tasks| count_tasks(&threads, tasks)).collect()
+            });
+            assert!(sums.into_iter().eq(0..64));
+        }
+    }
+
+    fn count_tasks(threads: &Threads, tasks: usize) -> usize {
+        let done = AtomicUsize::new(0);
+        threads.run(|mut leader| {
+            leader.for_each(Tasks(tasks), |_, ()| {
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+        });
+        done.into_inner()
+    }
+
+    #[test]
+    fn concurrent_calls_take_turns() {
+        for threads in each_kind(2) {
+            std::thread::scope(|scope| {
+                for caller in 0..4 {
+                    let threads = &threads;
+                    scope.spawn(move || {
+                        for call in 0..repetitions(500, 3) {
+                            assert_eq!(count_tasks(threads, caller + call % 3), caller + call % 3);
+                        }
+                    });
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_panicking_task_ends_its_call_with_its_payload() {
+        let tasks = repetitions(100, 10);
+        for threads in each_kind(2) {
+            for bad in [0, 7, tasks - 1] {
+                let call = || {
+                    threads.run(|mut leader| {
+                        leader.for_each(Tasks(tasks), |index, ()| {
+                            if index == bad {
+                                std::panic::panic_any(index);
+                            }
+                        });
+                    });
+                };
+                let payload = catch_unwind(AssertUnwindSafe(call)).unwrap_err();
+                assert_eq!(payload.downcast_ref(), Some(&bad));
+            }
+            assert_eq!(count_tasks(&threads, 10), 10);
+        }
+    }
+
+    #[test]
+    fn a_call_during_unwinding_succeeds() {
+        struct Calls<'a>(&'a Threads, &'a AtomicUsize);
+        impl Drop for Calls<'_> {
+            fn drop(&mut self) {
+                assert!(std::thread::panicking());
+                self.1.fetch_add(count_tasks(self.0, 10), Ordering::Relaxed);
+            }
+        }
+        for threads in each_kind(2) {
+            let counted = AtomicUsize::new(0);
+            let unwind = || {
+                let _calls = Calls(&threads, &counted);
+                panic!("the caller");
+            };
+            assert!(catch_unwind(AssertUnwindSafe(unwind)).is_err());
+            assert_eq!(counted.into_inner(), 10);
+        }
+    }
+
+    #[test]
+    fn the_first_error_is_returned() {
+        for threads in each_kind(2) {
+            let fail = |index, ()| if index % 3 == 2 { Err(index) } else { Ok(()) };
+            let result = threads.run(|mut leader| leader.try_for_each(Tasks(20), fail));
+            assert_eq!(result, Err(2));
+        }
+    }
+}

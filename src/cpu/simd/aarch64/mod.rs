@@ -1,0 +1,9 @@
+//! Instruction sets of aarch64.
+
+mod dotprod;
+mod i8mm;
+mod neon;
+
+pub(super) use self::dotprod::Dotprod;
+pub(super) use self::i8mm::I8mm;
+pub(super) use self::neon::{Neon, Widening};

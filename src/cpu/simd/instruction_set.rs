@@ -1,0 +1,138 @@
+//! [`InstructionSet`]: the choice among the sets that this machine has.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{DeviceError, Result};
+
+/// Instruction sets that the engine can compute with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum InstructionSet {
+    /// Plain Rust and the `matrixmultiply` crate: runs everywhere.
+    Portable,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// x86-64 with AVX2, FMA and AVX-VNNI for 8-bit products.
+    AvxVnni,
+    /// x86-64 with AVX-512F and BW.
+    Avx512,
+    /// x86-64 with AVX-512F, BW and VNNI.
+    Avx512Vnni,
+    /// x86-64 with AVX-512F, BW, VNNI and AMX for 8-bit products, on Linux.
+    Avx512Amx,
+    /// aarch64, all of which has NEON.
+    Neon,
+    /// aarch64 with dot products of bytes.
+    Dotprod,
+    /// aarch64 with products of matrices of bytes.
+    I8mm,
+}
+
+impl InstructionSet {
+    /// All sets, with the best of each architecture last.
+    pub const ALL: [Self; 9] = [
+        Self::Portable,
+        Self::Avx2,
+        Self::AvxVnni,
+        Self::Avx512,
+        Self::Avx512Vnni,
+        Self::Avx512Amx,
+        Self::Neon,
+        Self::Dotprod,
+        Self::I8mm,
+    ];
+
+    /// Environment variable that forces a set, by its [`name`](Self::name).
+    pub const ENVIRONMENT: &str = "DISTILBERT_ISA";
+
+    /// Returns the sets that this machine has, the best last.
+    pub fn detected() -> Vec<Self> {
+        Self::ALL.into_iter().filter(|set| set.is_detected()).collect()
+    }
+
+    fn is_detected(self) -> bool {
+        self.detect().is_some()
+    }
+
+    /// Returns the set's name, as `DISTILBERT_ISA` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::AvxVnni => "avxvnni",
+            Self::Avx512 => "avx512",
+            Self::Avx512Vnni => "avx512vnni",
+            Self::Avx512Amx => "avx512amx",
+            Self::Neon => "neon",
+            Self::Dotprod => "dotprod",
+            Self::I8mm => "i8mm",
+        }
+    }
+
+    /// Returns the requested set, else the one that `DISTILBERT_ISA` names, else the best that the machine has.
+    ///
+    /// # Errors
+    /// [`DeviceError::InstructionSet`] for an unknown name or one that this machine lacks.
+    pub fn choose(requested: Option<Self>) -> Result<Self> {
+        let requested = match (requested, std::env::var_os(Self::ENVIRONMENT)) {
+            (Some(set), _) => set,
+            (None, Some(name)) if !name.is_empty() => name.to_string_lossy().parse()?,
+            (None, _) => {
+                let best = Self::ALL.into_iter().rev().find(|set| set.is_detected());
+                return Ok(best.unwrap_or(Self::Portable));
+            }
+        };
+        if requested.is_detected() { Ok(requested) } else { Err(requested.missing().into()) }
+    }
+
+    /// Returns the features that a machine needs, as users know them.
+    fn needs(self) -> &'static str {
+        match self {
+            Self::Portable => "nothing",
+            Self::Avx2 => "x86-64 with AVX2, FMA and F16C",
+            Self::AvxVnni => "x86-64 with AVX2, FMA, F16C and AVX-VNNI",
+            Self::Avx512 => "x86-64 with AVX-512F and BW",
+            Self::Avx512Vnni => "x86-64 with AVX-512F, BW and VNNI",
+            Self::Avx512Amx => "x86-64 with AVX-512F, BW and VNNI, AMX, and Linux",
+            Self::Neon => "aarch64",
+            Self::Dotprod => "aarch64 with dot products (FEAT_DotProd)",
+            Self::I8mm => "aarch64 with products of 8-bit matrices (FEAT_I8MM)",
+        }
+    }
+
+    /// Returns the error for a machine that lacks the set.
+    pub(crate) fn missing(self) -> DeviceError {
+        DeviceError::InstructionSet {
+            requested: self.name().to_owned(),
+            reason: format!(
+                "it needs {}, and this machine has {}",
+                self.needs(),
+                list(&Self::detected())
+            ),
+        }
+    }
+}
+
+impl fmt::Display for InstructionSet {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for InstructionSet {
+    type Err = DeviceError;
+
+    fn from_str(name: &str) -> Result<Self, DeviceError> {
+        Self::ALL.into_iter().find(|set| set.name() == name).ok_or_else(|| {
+            DeviceError::InstructionSet {
+                requested: name.to_owned(),
+                reason: format!("there is no such set; the names are {}", list(&Self::ALL)),
+            }
+        })
+    }
+}
+
+fn list(sets: &[InstructionSet]) -> String {
+    sets.iter().map(|set| set.name()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,137 @@
+//! Methods of an [`Isa`](super::Isa) that are the same for every width of register.
+
+/// Implements methods of [`Isa`](super::Isa) that are the same for every width of register. A vector is an array of
+/// registers, numbered by `parts`. The set's file has `LANES`, the `WIDTH` of a register, how many `PARTS`
+/// of it make a vector, `PANEL` and the trait `Columns`, its token has an
+/// [`IntegerUnit`](super::integers::IntegerUnit) `U`, and proves the intrinsics that it names here.
+macro_rules! vector_methods {
+    (
+        parts: $($part:literal)*,
+        splat: $splat:path,
+        load: $load:path,
+        store: $store:path,
+        add: $add:path,
+        sub: $sub:path,
+        mul: $mul:path,
+        div: $div:path,
+        mul_add: $mul_add:path,
+        min: $min:path,
+        max: $max:path,
+    ) => {
+        #[inline(always)]
+        fn tile_f32(
+            self,
+            input: TileRows<'_, f32>,
+            panel: &[f32],
+            ahead: Ahead<'_>,
+            output: TileOutput<'_, f32>,
+        ) {
+            let operands = Operands::new(input, panel, ahead, output, (PANEL, 1));
+            // SAFETY: the token proves the set's instructions; `Operands` has checked the rest.
+            unsafe { f32::PRODUCTS[operands.rows - 1](&operands) };
+        }
+
+        #[inline(always)]
+        fn tile_f16(
+            self,
+            input: TileRows<'_, f32>,
+            panel: &[f16],
+            ahead: Ahead<'_>,
+            output: TileOutput<'_, f32>,
+        ) {
+            let operands = Operands::new(input, panel, ahead, output, (PANEL, 1));
+            // SAFETY: the token proves the set's instructions; `Operands` has checked the rest.
+            unsafe { f16::PRODUCTS[operands.rows - 1](&operands) };
+        }
+
+        #[inline(always)]
+        fn tile_int8(
+            self,
+            input: TileRows<'_, u8>,
+            panel: &[i8],
+            ahead: Ahead<'_>,
+            output: TileOutput<'_, i32>,
+        ) {
+            let operands = Operands::new(input, panel, ahead, output, (PANEL, U::GROUP));
+            // SAFETY: the token proves the set's instructions and the unit's; `Operands` has checked the
+            // rest. A weight outside its range would make the sums wrong, no more.
+            unsafe { U::multiply(&operands) };
+        }
+
+        #[inline(always)]
+        fn transpose_square(
+            self,
+            from: &[f32],
+            from_stride: usize,
+            to: &mut [f32],
+            to_stride: usize,
+        ) {
+            // SAFETY: the token proves the set's instructions.
+            unsafe { transpose_square(from, from_stride, to, to_stride) };
+        }
+
+        #[inline(always)]
+        fn splat(self, value: f32) -> Self::F32 {
+            // SAFETY: the token proves the instruction.
+            unsafe { [$splat(value); PARTS] }
+        }
+
+        #[inline(always)]
+        fn load(self, from: &[f32]) -> Self::F32 {
+            let from = &from[..LANES];
+            // SAFETY: the token proves the instruction; `from` holds `LANES` values.
+            unsafe { [$($load(from.as_ptr().add($part * WIDTH))),*] }
+        }
+
+        #[inline(always)]
+        fn store(self, value: Self::F32, to: &mut [f32]) {
+            let to = &mut to[..LANES];
+            // SAFETY: the token proves the instruction; `to` has room for `LANES` values.
+            unsafe { $($store(to.as_mut_ptr().add($part * WIDTH), value[$part]));* }
+        }
+
+        #[inline(always)]
+        fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+            // SAFETY: the token proves the instruction.
+            unsafe { [$($add(a[$part], b[$part])),*] }
+        }
+
+        #[inline(always)]
+        fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+            // SAFETY: the token proves the instruction.
+            unsafe { [$($sub(a[$part], b[$part])),*] }
+        }
+
+        #[inline(always)]
+        fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+            // SAFETY: the token proves the instruction.
+            unsafe { [$($mul(a[$part], b[$part])),*] }
+        }
+
+        #[inline(always)]
+        fn div(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+            // SAFETY: the token proves the instruction.
+            unsafe { [$($div(a[$part], b[$part])),*] }
+        }
+
+        #[inline(always)]
+        fn min(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+            // SAFETY: the token proves the instruction.
+            unsafe { [$($min(a[$part], b[$part])),*] }
+        }
+
+        #[inline(always)]
+        fn max(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+            // SAFETY: the token proves the instruction.
+            unsafe { [$($max(a[$part], b[$part])),*] }
+        }
+
+        #[inline(always)]
+        fn mul_add(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32 {
+            // SAFETY: the token proves the instruction.
+            unsafe { [$($mul_add(a[$part], b[$part], c[$part])),*] }
+        }
+    };
+}
+
+pub(super) use vector_methods;

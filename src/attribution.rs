@@ -1,13 +1,13 @@
-//! What an explanation asks of an engine: the backward pass, and the rules by which it may go.
+//! [`Attribute`]: the interface of the backward pass, and the rules by which it differentiates nonlinear operations.
 //!
-//! With the plain rules it gives gradients. The others hold a part of an operation constant, so that
-//! relevance, the sum of values times gradients, goes through it undiminished.
+//! With the default rules, the pass computes gradients. The other rules treat part of an operation as constant, so that
+//! the operation conserves relevance, the sum of values times gradients.
 
 use std::ops::AddAssign;
 
 use crate::input::batch::TokenBatch;
 
-/// How each nonlinear operation is differentiated.
+/// Rules for differentiating the nonlinear operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rules {
     pub attention: AttentionRule,
@@ -16,7 +16,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// The gradient itself.
+    /// Rules that give the exact gradient.
     pub const GRADIENT: Self = Self {
         attention: AttentionRule::Gradient,
         layer_norm: NormRule::Gradient,
@@ -24,36 +24,40 @@ impl Rules {
     };
 }
 
+/// Rule for the matrix products and the softmax of attention.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum AttentionRule {
     #[default]
     Gradient,
-    /// Attention's weights are constants: everything goes to the values (Ali et al. 2022, the AH rule).
+    /// Attention probabilities are constants, so all relevance goes to the values (Ali et al. 2022, the AH rule).
     HoldWeights,
-    /// Each product gives half to either factor: half goes to the values, a quarter each to queries and
-    /// keys (Achtibat et al. 2024).
+    /// Each matrix product splits relevance evenly between its factors, so half goes to the values and a quarter each
+    /// to queries and keys (Achtibat et al. 2024).
     Share,
 }
 
+/// Rule for layer normalization.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum NormRule {
     #[default]
     Gradient,
-    /// The deviation is a constant (Ali et al. 2022, the LN rule).
+    /// The standard deviation is a constant (Ali et al. 2022, the LN rule).
     HoldDeviation,
 }
 
+/// Rule for the activation function of the feed-forward networks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ActivationRule {
     #[default]
     Gradient,
-    /// The quotient of output and input is a constant: `Φ(x)` of the GELU `x · Φ(x)`.
+    /// The quotient of output and input is a constant: `Φ(x)` for the GELU `x · Φ(x)`.
     HoldQuotient,
 }
 
-/// What each kind of operation took of a row's relevance: the sum of its outputs times their gradients,
-/// less that of its inputs. With the sum of the tokens' relevances, these make up the logits times their
-/// gradients.
+/// Relevance that each kind of operation absorbs in one row: the sum of its outputs times their gradients, minus the
+/// sum of its inputs times their gradients.
+///
+/// The shares and the relevances of the row's tokens add up to the logits times their gradients.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Shares {
     pub bias: f64,
@@ -74,23 +78,23 @@ impl AddAssign for Shares {
     }
 }
 
-/// What a backward pass finds of a batch.
+/// Result of a backward pass over a batch.
 pub(crate) struct Attribution {
-    /// `[rows, labels]`, those of the forward pass bit for bit.
+    /// Logits, row-major `[rows, labels]`, bit-identical to those of the forward pass.
     pub logits: Vec<f32>,
-    /// For each token, the sum of its embedding (normalised, as the first layer gets it) times the
-    /// gradient.
+    /// Relevance of each token: the dot product of its normalized embedding, the first layer's input, and the gradient.
     pub relevance: Vec<f32>,
-    /// For each row.
+    /// Shares of each row.
     pub shares: Vec<Shares>,
 }
 
-/// Writes the gradient of what is explained by the logits, given a row's index and logits.
+/// Function that writes the gradient of the explained number with respect to the logits, given a row's index and
+/// logits.
 pub(crate) type LogitGradient<'a> = &'a (dyn Fn(usize, &[f32], &mut [f32]) + Sync);
 
-/// An engine that goes backward. Batches have been checked against the tables.
+/// Engine with a backward pass. Callers check batches against the embedding tables first.
 pub(crate) trait Attribute: Send + Sync {
-    /// Goes forward and backward.
+    /// Runs a forward and a backward pass.
     fn attribute(
         &self,
         batch: &TokenBatch,
@@ -98,8 +102,10 @@ pub(crate) trait Attribute: Send + Sync {
         gradient: LogitGradient<'_>,
     ) -> Attribution;
 
-    /// For each token, its way from the baseline's embedding times the gradient, integrated in so many
-    /// steps, at least one. The baseline has as many tokens in each row.
+    /// Computes integrated gradients: for each token, the mean gradient along the straight path from its embedding in
+    /// the baseline to its own, times the difference of the two. The quadrature has `steps` points, at least one.
+    ///
+    /// Each row of `baseline` has as many tokens as that row of `batch`.
     fn integrate(
         &self,
         batch: &TokenBatch,
@@ -108,7 +114,6 @@ pub(crate) trait Attribute: Send + Sync {
         gradient: LogitGradient<'_>,
     ) -> Vec<f32>;
 
-    /// The weights of attention of each row, `[layers, heads, tokens, tokens]`: how much each token,
-    /// in the last index but one, takes of each.
+    /// Computes the attention probabilities of each row, row-major `[layers, heads, query tokens, key tokens]`.
     fn attention_weights(&self, batch: &TokenBatch) -> Vec<Vec<f32>>;
 }

@@ -1,4 +1,4 @@
-//! What an engine is to the classifier.
+//! [`Forward`]: the interface between the classifier and an engine.
 
 #[cfg(feature = "explain")]
 use crate::attribution::Attribute;
@@ -6,11 +6,12 @@ use crate::error::Result;
 use crate::input::batch::TokenBatch;
 use crate::model::config::Config;
 
-/// A model ready to compute, whatever the device and the instruction set.
+/// Model that is loaded on a device and ready to run.
 pub(crate) trait Forward: Send + Sync {
+    /// Returns the model's configuration, with labels.
     fn config(&self) -> &Config;
 
-    /// Computes the logits of each row, `[rows, labels]`. The batch has been checked against the tables.
+    /// Computes the logits, row-major `[rows, labels]`. Callers check the batch against the embedding tables first.
     fn forward(&self, batch: &TokenBatch, logits: &mut [f32]) -> Result<()>;
 
     /// Returns the backward pass, if the engine has one.

@@ -21,9 +21,9 @@
 //!   [`Device`], [`InstructionSet`] and the number of threads can be set; the defaults suit the machine and the
 //!   checkpoint.
 //! - [`Classifier::classify`] and [`Classifier::classify_batch`] turn texts into [`Prediction`]s. Texts longer than the
-//!   model's limit are truncated, rejected or split into windows, see [`Truncation`].
+//!   model's limit are truncated, rejected or split into windows; see [`Truncation`].
 //! - [`Classifier::logits`] and [`Classifier::classify_tokens`] take a [`TokenBatch`] of token ids.
-//! - [`Classifier::explain`] tells which words a prediction is based on, see the module [`explain`].
+//! - [`Classifier::explain`] shows which words a prediction is based on; see the module [`explain`].
 //! - [`convert`](convert()) and [`quantize`] write checkpoints.
 //!
 //! A classifier is `Send + Sync`, and all its methods take `&self`. A text gives the same bits alone and in any batch,
@@ -31,10 +31,10 @@
 //!
 //! # Features
 //!
-//! - `text` (default): the tokenizer. Without it, make a [`TokenBatch`] of token ids.
-//! - `cuda`: [`Device::Cuda`], which computes on an NVIDIA GPU. Building needs no CUDA toolkit, and running only the
-//!   NVIDIA driver.
-//! - `tensorflow`: weights are read from `tf_model.h5` as well.
+//! - `text` (default): the tokenizer. Without it, callers provide token ids in a [`TokenBatch`].
+//! - `cuda`: [`Device::Cuda`], which computes on an NVIDIA GPU. Building needs no CUDA toolkit, and running
+//!   needs only the NVIDIA driver.
+//! - `tensorflow`: weights can also be read from `tf_model.h5`.
 //! - `serde`: predictions, explanations and options implement `Serialize`; options also implement `Deserialize`.
 
 #![deny(missing_debug_implementations)]

@@ -1,4 +1,4 @@
-//! Names of option values: [`ParseNameError`], and the macros that implement `ALL`, `name`, `Display`, `FromStr` and serde.
+//! Names of option values: [`ParseNameError`], and macros that implement `ALL`, `name`, `Display`, `FromStr` and serde.
 
 use std::fmt;
 

@@ -119,8 +119,7 @@ impl Prediction {
     /// Returns the labels whose score is at least `threshold`, best first, with their scores.
     ///
     /// This is how a multi-label model decides which labels apply; the list may be empty.
-    /// [`THRESHOLD`](Self::THRESHOLD) is the usual choice, and a threshold tuned on held-out data often
-    /// a better one.
+    /// [`THRESHOLD`](Self::THRESHOLD) is the usual choice; a threshold tuned on held-out data is often better.
     ///
     /// ```
     /// # #[cfg(feature = "text")] {

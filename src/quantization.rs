@@ -26,12 +26,12 @@ pub(crate) fn quantize_row(values: &[f32], largest: i8, to: &mut [i8]) -> f32 {
     scale
 }
 
-/// Reads a row as integers from `−largest` to `largest`, stored ones as they are, and returns the scale.
-/// `floats` is scratch space for a row.
+/// Reads a row as integers from `−largest` to `largest` and returns the scale. Values stored as integers are returned
+/// unchanged, others are quantized; `floats` is scratch space for a row.
 ///
 /// # Errors
-/// [`CheckpointError::OutOfRange`](crate::CheckpointError::OutOfRange) if a stored integer exceeds `largest`; those of
-/// [`RowReader::read_row`].
+/// [`CheckpointError::OutOfRange`](crate::CheckpointError::OutOfRange) if a stored integer exceeds `largest`; otherwise
+/// the errors of [`RowReader::read_row`].
 pub(crate) fn read_row(
     reader: &mut RowReader<'_>,
     row: usize,
@@ -54,11 +54,10 @@ pub(crate) fn read_row(
     Ok(scale)
 }
 
-/// Addend (1.5 · 2^23) that leaves a small number no bits after the binary point.
+/// Addend (1.5 · 2^23) that leaves no bits for the fraction of a small number.
 const NO_FRACTION: f32 = 12_582_912.0;
 
-/// Returns the width of a step when `extent` is divided into `count` of them, or zero if it would be too
-/// small to divide by.
+/// Returns the step size that divides `extent` into `count` steps, or zero if it would be too small to divide by.
 pub(crate) fn step(extent: f32, count: f32) -> f32 {
     let step = extent / count;
     if step >= f32::MIN_POSITIVE { step } else { 0.0 }

@@ -1,18 +1,16 @@
-//! What unit tests share: deterministic values, comparison with float64, and the instruction set that a
-//! run is confined to.
+//! Helpers of unit tests: pseudorandom values, comparison with float64, and the instruction set under test.
 
 use crate::InstructionSet;
 use crate::random::SplitMix64;
 
-/// The one instruction set to test, where `EXPECT_ISA` names it: runs on an emulated processor have this
-/// one alone, so that a processor that lacks it fails them instead of having less to do.
+/// Returns the instruction set that `EXPECT_ISA` names. Runs on an emulated processor test this set alone, and fail if
+/// the processor lacks it instead of skipping it.
 pub(crate) fn expected_set() -> Option<InstructionSet> {
     let name = std::env::var("EXPECT_ISA").ok()?;
     Some(name.parse().unwrap_or_else(|error| panic!("EXPECT_ISA: {error}")))
 }
 
-/// The sizes that a sweep takes: all of them, or a few where `EXPECT_ISA` says that the processor is
-/// emulated, which is slow.
+/// Returns the sizes to test: all of them, or a few if `EXPECT_ISA` is set, since an emulated processor is slow.
 pub(crate) fn sizes<T>(
     all: impl IntoIterator<Item = T>,
     few: impl IntoIterator<Item = T>,
@@ -20,7 +18,7 @@ pub(crate) fn sizes<T>(
     if expected_set().is_some() { few.into_iter().collect() } else { all.into_iter().collect() }
 }
 
-/// `len` values in [−1, 1), the same for the same seed.
+/// Returns `len` values in [−1, 1) that depend only on the seed.
 pub(crate) fn random(seed: u64, len: usize) -> Vec<f32> {
     let mut random = SplitMix64::new(seed);
     (0..len).map(|_| random.symmetric()).collect()

@@ -131,11 +131,13 @@ impl ClassifierBuilder {
     /// Loads the model.
     ///
     /// # Errors
-    /// [`Error::Io`] if a file cannot be read; [`Error::Config`] if `config.json` is invalid or contradicts the weights;
-    /// [`Error::Checkpoint`] if the folder does not exist, or its weights are missing, damaged, in an unsupported format
-    /// or out of the precision's range; [`InputError::Tokenizer`](crate::InputError::Tokenizer) if the tokenizer is
-    /// missing or damaged; [`Error::Device`] if the CPU lacks the instruction set, threads cannot be started, or the GPU
-    /// cannot run the model.
+    /// - [`Error::Io`] if a file cannot be read
+    /// - [`Error::Config`] if `config.json` is invalid or contradicts the weights
+    /// - [`Error::Checkpoint`] if the folder does not exist, or its weights are missing, damaged, in an unsupported
+    ///   format, or out of the precision's range
+    /// - [`InputError::Tokenizer`](crate::InputError::Tokenizer) if the tokenizer's files are missing or damaged
+    /// - [`Error::Device`] if the CPU lacks the instruction set, threads cannot be started, or the GPU cannot run the
+    ///   model
     pub fn build(self) -> Result<Classifier> {
         if !self.folder.is_dir() {
             return Err(CheckpointError::NoModel { path: self.folder }.into());

@@ -6,7 +6,8 @@ use crate::InstructionSet;
 use crate::device::Device;
 use crate::precision::Precision;
 
-/// Properties of a loaded model and of the backend that computes it, from [`Classifier::info`](crate::Classifier::info).
+/// Properties of a loaded model and of the backend that computes it, from
+/// [`Classifier::info`](crate::Classifier::info).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -2,8 +2,8 @@
 
 use crate::input::truncation::Truncation;
 
-/// Options of one call of [`Classifier::classify_with`](crate::Classifier::classify_with); the default leaves
-/// everything as the classifier was built.
+/// Options of one call of [`Classifier::classify_with`](crate::Classifier::classify_with). By default, the settings of
+/// the classifier apply.
 ///
 /// ```
 /// use distilbert::{ClassifyOptions, Truncation};

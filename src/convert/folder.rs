@@ -25,12 +25,12 @@ pub(super) struct Folder<'a> {
 }
 
 impl Folder<'_> {
-    /// Writes the folder, with the tokenizer of `from`. Files get their names once all weights are written, the
-    /// weights last.
+    /// Writes the folder and copies the tokenizer's files from `from`. Files are renamed to their final names after
+    /// all weights are written, the weight file last.
     ///
     /// # Errors
     /// [`CheckpointError::Exists`] if a file would be overwritten; [`CheckpointError::FileChanged`] if the weights of
-    /// `checkpoint` were written to meanwhile; [`Error::Io`].
+    /// `checkpoint` changed while they were being read; [`Error::Io`].
     pub fn write(self, checkpoint: &Checkpoint, from: &Path, to: &Path) -> Result<()> {
         let companions: Vec<_> =
             COMPANIONS.into_iter().filter(|name| from.join(name).exists()).collect();
@@ -74,8 +74,8 @@ fn write_tensors(
     }
 }
 
-/// File that is written under a temporary name. Unless it is renamed, it is removed when dropped: an incomplete
-/// file is of no use, and a full disk needs the space.
+/// File that is written under a temporary name, and removed when dropped unless it was renamed: an incomplete file is
+/// useless, and a full disk needs the space.
 struct PartialFile {
     partial: PathBuf,
     path: PathBuf,
@@ -88,12 +88,12 @@ impl PartialFile {
         Self { partial: partial.into(), path }
     }
 
-    /// Calls `write` with the temporary name.
+    /// Calls `write` with the temporary path.
     fn write(&self, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
         write(&self.partial).map_err(Error::writing(&self.path))
     }
 
-    /// Gives the file its name.
+    /// Renames the file to its final name.
     fn rename(self) -> Result<()> {
         fs::rename(&self.partial, &self.path).map_err(Error::writing(&self.path))
     }
@@ -116,14 +116,14 @@ pub(super) struct Tensor<'a> {
 /// Bytes of a tensor to write.
 pub(super) enum Content<'a> {
     Bytes(Vec<u8>),
-    /// Bytes that are copied from a weight file when their turn comes, so that only one tensor is in memory.
+    /// Bytes that are copied from a weight file only when they are written, so that one tensor at a time is in memory.
     Stored {
         name: String,
         region: Region<'a>,
     },
 }
 
-/// Tensor for the `safetensors` crate, whose trait has no errors: `failure` takes the first one.
+/// Tensor for the `safetensors` crate. Its trait cannot return errors, so `failure` records the first one.
 struct TensorView<'a> {
     tensor: &'a Tensor<'a>,
     failure: &'a OnceCell<Error>,

@@ -23,11 +23,11 @@ use crate::precision::Precision;
 /// files. `from` may be any folder that loads, so this also converts TensorFlow's `tf_model.h5` (feature
 /// `tensorflow`) and merges shards.
 ///
-/// The weights become F32, F16 or what [`quantize`] writes; without a `dtype` each tensor keeps its type.
-/// F32 and F16 load in Transformers: tensors are named as in `DistilBertForSequenceClassification`, and
-/// `config.json` names that class and the type.
+/// `dtype` is the type of the written weights: F32, F16, or Int8 in the layout of [`quantize`]. Without it, each tensor
+/// keeps its type. F32 and F16 folders load in Transformers: tensors are named as in
+/// `DistilBertForSequenceClassification`, and `config.json` names that class and the type.
 ///
-/// Files get their names once they are complete, and existing files are never overwritten.
+/// Files have temporary names until they are complete, and existing files are never overwritten.
 ///
 /// ```no_run
 /// use distilbert::{Precision, convert};
@@ -38,7 +38,7 @@ use crate::precision::Precision;
 /// ```
 ///
 /// # Errors
-/// Those of [`ClassifierBuilder::build`](crate::ClassifierBuilder::build) if `from` cannot be loaded;
+/// The errors of [`ClassifierBuilder::build`](crate::ClassifierBuilder::build) if `from` cannot be loaded;
 /// [`CheckpointError::OutOfRange`] if a weight is too large for F16; [`CheckpointError::Exists`] if `to` already has
 /// one of the files; [`Error::Io`] if a file cannot be written.
 pub fn convert(
@@ -78,8 +78,7 @@ pub fn convert(
 
 /// Writes a model folder whose weights and embeddings are stored in 8 bits, about a quarter of the
 /// size of an F32 checkpoint. It loads without the original, by default as
-/// [`Precision::Int8`], and gives the same logits as the original loaded as `Int8`,
-/// bit for bit.
+/// [`Precision::Int8`], and its logits are bit-identical to those of the original loaded as `Int8`.
 ///
 /// # Layout
 /// `model.safetensors` has the original's tensors under the same names. A matrix or table
@@ -95,12 +94,12 @@ pub fn convert(
 /// ```
 ///
 /// # Errors
-/// Those of [`convert`].
+/// Fails like [`convert`].
 pub fn quantize(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
     convert(from, to, Precision::Int8)
 }
 
-/// Weight store that keeps nothing: loading into it validates a checkpoint.
+/// Weight store that discards the weights: loading into it validates a checkpoint.
 struct Validation;
 
 impl WeightStore for Validation {

@@ -32,9 +32,9 @@ pub enum CheckpointError {
     /// A weight file was truncated or written to while it was being read.
     #[error("{} changed while it was being read: {reason}; load the model again", path.display())]
     FileChanged {
-        /// The weight file.
+        /// Weight file.
         path: PathBuf,
-        /// What was expected and what was found.
+        /// Change that was found.
         reason: String,
     },
 

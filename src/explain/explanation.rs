@@ -49,8 +49,8 @@ pub struct Word {
 
 /// Explanation of one prediction, from [`Classifier::explain`](crate::Classifier::explain).
 ///
-/// The explained [`value`](Self::value) is the sum of the tokens' relevances, the [`ledger`](Self::ledger) and what is
-/// left [`unexplained`](Self::unexplained).
+/// The explained [`value`](Self::value) is the sum of the tokens' relevances, the [`ledger`](Self::ledger) and the
+/// [`unexplained`](Self::unexplained) remainder.
 ///
 /// With the feature `serde`, an explanation serializes as an object with the fields `text`, `label`, `method` (its
 /// [`name`](Method::name)), `steps` (for integrated gradients), `target`, `against`, `objective`, `logit`, `score`,
@@ -126,8 +126,8 @@ impl Explanation {
         &self.tokens
     }
 
-    /// Returns the words in order. Words are separated by whitespace, and each punctuation character is a word of its
-    /// own, except an apostrophe within a word.
+    /// Returns the words in order. Words are separated by whitespace, and each punctuation character is a
+    /// separate word, except an apostrophe within a word.
     pub fn words(&self) -> &[Word] {
         &self.words
     }

@@ -36,7 +36,7 @@ pub struct Faithfulness<T = f64> {
 }
 
 impl<T> Faithfulness<T> {
-    /// Makes each measure from the accessor of that measure.
+    /// Builds each measure from its accessor.
     pub fn by_measure(mut make: impl FnMut(fn(&Faithfulness) -> f64) -> T) -> Self {
         Self {
             auac: make(|found| found.auac),
@@ -109,7 +109,7 @@ impl Classifier {
     }
 }
 
-/// Variants of a text that one ranking is measured by, as indices of their predictions.
+/// Variants of a text that measure one ranking, as indices of their predictions.
 pub(super) struct Trial {
     whole: usize,
     /// Words added, the most relevant first.

@@ -5,9 +5,10 @@ use crate::attribution::Shares;
 /// Relevance absorbed by each kind of operation. Together with the tokens' relevances it adds up to the explained
 /// number, except for rounding.
 ///
-/// A linear layer passes on to its inputs all relevance except its bias's share. A nonlinear operation may absorb
+/// A linear layer passes all relevance on to its inputs, except its bias's share. A nonlinear operation may absorb
 /// relevance or add some: [`Method::Lrp`](super::Method::Lrp) treats the nonlinear factors as constants, so that only
-/// biases absorb relevance; gradient times input leaves out whatever is not proportional to the input.
+/// biases absorb relevance; with gradient times input, operations
+/// also absorb the part of their output that is not proportional to the input.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]

@@ -38,17 +38,18 @@ pub enum Method {
     /// Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365), from a baseline with `[PAD]` in place of
     /// every text token, by Gauss–Legendre quadrature.
     ///
-    /// Each step is a point on the path and costs a forward and a backward pass. Points where a unit of the head's
-    /// ReLU switches are located and corrected for; ReLU in the feed-forward networks is not.
+    /// Each step is a point on the path and costs a forward and a backward pass. Jumps of the gradient where
+    /// a unit of the head's ReLU switches are located and corrected for; those of ReLU in the feed-forward networks are
+    /// not.
     IntegratedGradients {
-        /// Number of points on the path, at least 1. 50 are usual; with 100, all but 1e-4 of the bundled model's logit
+        /// Number of points on the path, at least 1. 50 is common; with 100, all but 1e-4 of the bundled model's logit
         /// was explained for each of a hundred texts.
         steps: usize,
     },
 }
 
 impl Method {
-    /// Steps of [`IntegratedGradients`](Self::IntegratedGradients) if the name gives none.
+    /// Number of steps of [`IntegratedGradients`](Self::IntegratedGradients) if the name gives none.
     pub const DEFAULT_STEPS: usize = 50;
 
     /// Every method, integrated gradients with the default number of steps.
@@ -69,6 +70,7 @@ impl Method {
         }
     }
 
+    /// Checks the method's parameters.
     pub(super) fn check(self) -> Result<(), ExplainError> {
         match self {
             Self::IntegratedGradients { steps: 0 } => Err(ExplainError::NoSteps),

@@ -1,4 +1,4 @@
-//! [`Target`] and [`Objective`]: the label and the number to explain.
+//! [`Target`] and [`Objective`]: the label and the kind of number to explain.
 
 use crate::error::{ExplainError, Result};
 use crate::model::config::ProblemType;
@@ -37,7 +37,7 @@ impl Target {
     }
 }
 
-/// Number to explain of the target.
+/// Kind of number to explain for the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Objective {
@@ -98,7 +98,7 @@ pub(super) fn find_label(labels: &[String], label: &str) -> Result<usize, Explai
     })
 }
 
-/// Number that is explained of one text: a function `f` of its logits.
+/// Number explained for one text: a function `f` of its logits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct TextGoal {
     pub objective: Objective,
@@ -150,7 +150,7 @@ impl TextGoal {
         self.value(logits) - products.sum::<f64>()
     }
 
-    /// Returns the logits or the probabilities, whichever are explained.
+    /// Returns the numbers that are explained: logits or probabilities.
     fn scores(&self, logits: &[f32]) -> Vec<f64> {
         let logits = logits.iter().map(|&logit| f64::from(logit));
         match (self.objective, self.problem_type) {

@@ -1,4 +1,4 @@
-//! [`Classifier::occlusion`]: the effect of leaving out single words.
+//! [`Classifier::occlusion`]: the effect of removing single words.
 
 use super::explanation::Explanation;
 use super::variants::{Replacement, Variants};
@@ -28,7 +28,8 @@ impl Classifier {
     ///
     /// # Errors
     /// [`ExplainError::NoToken`](crate::ExplainError::NoToken) if the replacement is not in the vocabulary;
-    /// [`ExplainError::OtherModel`](crate::ExplainError::OtherModel) if the explanation is of a model with other labels.
+    /// [`ExplainError::OtherModel`](crate::ExplainError::OtherModel) if the explanation is of a model with other
+    /// labels; otherwise the errors of [`logits`](Self::logits).
     pub fn occlusion(
         &self,
         explanation: &Explanation,

@@ -1,4 +1,4 @@
-//! [`Classifier::perturb`]: predictions while word after word is removed.
+//! [`Classifier::perturb`]: predictions while words are removed one after another.
 
 use std::fmt;
 use std::str::FromStr;
@@ -50,7 +50,7 @@ impl Order {
         }
     }
 
-    /// Returns the words' indices in this order. Of words with equal relevances, the earlier one counts as more
+    /// Returns the words' indices in this order. Among words with equal relevances, the earlier one counts as more
     /// relevant.
     pub fn of(self, relevances: &[f32]) -> Vec<usize> {
         let mut words: Vec<usize> = (0..relevances.len()).collect();
@@ -207,7 +207,7 @@ impl Curve {
         &self.order
     }
 
-    /// Returns the prediction for the whole text, then after each step. After the last step no word is left.
+    /// Returns the prediction for the whole text, then after each step. After the last step, no words are left.
     pub fn points(&self) -> &[Point] {
         &self.points
     }
@@ -251,7 +251,7 @@ pub(super) fn trapezoids(points: impl Iterator<Item = (f64, f64)> + Clone) -> f6
     pairs.map(|((x0, y0), (x1, y1))| (x1 - x0) * (y0 + y1) / 2.0).sum()
 }
 
-/// Returns the given values, or else the relevances of the words, after checking that there is one per word.
+/// Returns `given`, which must have one value per word, or else the explanation's relevances.
 pub(super) fn relevances(explanation: &Explanation, given: Option<&[f32]>) -> Result<Vec<f32>> {
     let expected = explanation.words.len();
     match given {
@@ -262,10 +262,10 @@ pub(super) fn relevances(explanation: &Explanation, given: Option<&[f32]>) -> Re
 }
 
 impl Classifier {
-    /// Removes the words of an explained text one after the other and records the score of the explained label.
+    /// Removes the words of an explained text step by step and records the score of the explained label.
     ///
-    /// If the relevances are right, the score falls early when the most relevant words are removed first. All variants
-    /// run as one packed batch. Any classifier with the explanation's labels can be used, in any precision.
+    /// If the relevances are accurate, the score falls early when the most relevant words are removed first. All
+    /// variants run as one packed batch. Any classifier with the explanation's labels can be used, in any precision.
     ///
     /// ```
     /// # #[cfg(feature = "text")] {
@@ -295,7 +295,7 @@ impl Classifier {
         let words = order.len();
         let steps = steps.min(words);
         let mut variants = Variants::new(self, explanation, replacement)?;
-        // A text without words has one point, and no step to divide by.
+        // A text without words has a single point; `max` avoids a division by zero.
         let count = |step: usize| (step * words).div_ceil(steps.max(1));
         let counts: Vec<usize> = (0..=steps).map(count).collect();
         let rows: Vec<usize> =

@@ -150,7 +150,7 @@ impl Classifier {
         Ok(rows.map(explanation).collect())
     }
 
-    /// Runs one backward pass by the rules of a method.
+    /// Runs one backward pass with the rules of a method.
     fn attribute(
         &self,
         engine: &dyn Attribute,
@@ -194,14 +194,14 @@ impl Classifier {
         Ok((Attribution { logits, relevance, shares }, baselines))
     }
 
-    /// Computes the attention probabilities of each row, or none if they are not wanted.
+    /// Computes the attention probabilities of each row, or none unless `requested`.
     fn attention(
         &self,
         engine: &dyn Attribute,
         batch: &TokenBatch,
-        wanted: bool,
+        requested: bool,
     ) -> Vec<AttentionWeights> {
-        if !wanted {
+        if !requested {
             return Vec::new();
         }
         let (layers, heads) = (self.config().n_layers, self.config().n_heads);

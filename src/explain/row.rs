@@ -12,7 +12,7 @@ use crate::input::tokenizer::Encoding;
 #[cfg(feature = "text")]
 use crate::input::truncation::Truncation;
 
-/// Tokens and words of a row, their relevances still zero.
+/// Tokens and words of a row, with zero relevances until they are set.
 #[derive(Clone, Default)]
 pub(super) struct Row {
     pub text: String,
@@ -22,8 +22,8 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// Makes a row of ids. The first and the last one are special tokens; each of the others is a word, written as its
-    /// id.
+    /// Makes a row from token ids. The first and the last one are special tokens; each of the others is a word, written
+    /// as its id.
     pub fn from_ids(ids: &[u32]) -> Self {
         let mut row = Self::default();
         for (index, &id) in ids.iter().enumerate() {
@@ -54,7 +54,7 @@ impl Row {
         self.tokens.push(Token { id, text, start, end, bytes, relevance: 0.0 });
     }
 
-    /// Sets the relevances of the tokens, and of the words as sums of their tokens'.
+    /// Sets the relevances of the tokens, and those of the words to the sums over their tokens.
     pub fn set_relevances(&mut self, relevances: &[f32]) {
         for (token, &relevance) in self.tokens.iter_mut().zip(relevances) {
             token.relevance = relevance;
@@ -68,7 +68,7 @@ impl Row {
 
 #[cfg(feature = "text")]
 impl Classifier {
-    /// Tokenizes a text and fits it to the model; `index` is the text's place in errors.
+    /// Tokenizes a text and fits it to the model; `index` is the text's index in errors.
     pub(super) fn explainable_row(
         &self,
         index: usize,

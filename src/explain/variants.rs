@@ -54,7 +54,7 @@ impl Replacement {
     }
 }
 
-/// Variants of one explained text. Each is computed once, and all of them as one packed batch.
+/// Variants of one explained text. Each distinct variant is computed once, and all of them run as one packed batch.
 pub(super) struct Variants<'a> {
     classifier: &'a Classifier,
     explanation: &'a Explanation,
@@ -99,8 +99,8 @@ impl<'a> Variants<'a> {
             row[word.tokens.clone()].fill(self.replacement);
         }
         // Later tokens take the positions of deleted ones.
-        let kept = row.into_iter().flatten().zip(positions.iter().copied());
-        self.batch.push_row(kept);
+        let remaining = row.into_iter().flatten().zip(positions.iter().copied());
+        self.batch.push_row(remaining);
         let index = self.rows.len();
         self.rows.insert(is_replaced, index);
         index

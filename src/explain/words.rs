@@ -27,14 +27,14 @@ impl<'a> Characters<'a> {
     }
 }
 
-/// Range of tokens that belong together, and of their characters.
+/// Consecutive tokens that belong together, and their characters.
 #[derive(Clone)]
 struct Group {
     tokens: Range<usize>,
     characters: Range<usize>,
 }
 
-/// Groups the first `tokens` tokens of a text into words, their relevances still zero. Token ranges are shifted by
+/// Groups the first `tokens` tokens of a text into words with zero relevances. Token ranges are shifted by
 /// `before`, the number of special tokens before the text.
 pub(super) fn words(
     encoding: &Encoding,

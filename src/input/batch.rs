@@ -6,8 +6,8 @@ use crate::error::{InputError, Result};
 
 /// Rows of token ids, packed end to end: padding is neither stored nor computed.
 ///
-/// Each token keeps its position within its row, so that a row with gaps in its attention mask gives the result that
-/// Hugging Face Transformers gives for it.
+/// Each token keeps its position within its row, so that a row with gaps in its attention mask gives the same result as
+/// in Hugging Face Transformers.
 ///
 /// ```
 /// use distilbert::TokenBatch;
@@ -143,7 +143,7 @@ impl TokenBatch {
 
     /// Splits the batch into row ranges of at most `tokens` tokens and `rows` rows each.
     ///
-    /// Rows are never split, so a row with more than `tokens` tokens forms a range of its own.
+    /// Rows are never split, so a row with more than `tokens` tokens forms its own range.
     pub(crate) fn parts(&self, tokens: usize, rows: usize) -> impl Iterator<Item = Range<usize>> {
         let mut start = 0;
         std::iter::from_fn(move || {
@@ -226,7 +226,7 @@ impl SubBatch<'_> {
     }
 }
 
-/// Checks that a row's mask has zeros and ones alone and keeps the first token.
+/// Checks that a row's mask has only zeros and ones and keeps the first token.
 fn check_mask(row: usize, mask: &[u32]) -> Result<(), InputError> {
     if let Some(position) = mask.iter().position(|&value| value > 1) {
         return Err(InputError::MaskValue { row, position, found: mask[position] });

@@ -25,7 +25,7 @@ pub struct Encoding {
     /// Start and end of each token in the text, in characters (Unicode scalar values), end exclusive.
     pub offsets: Vec<(usize, usize)>,
     /// Index of the word that each token is a piece of, called `word_ids` in Hugging Face Transformers. Words are
-    /// separated by whitespace, and each punctuation character is a word of its own.
+    /// separated by whitespace, and each punctuation character is a separate word.
     pub word_ids: Vec<u32>,
 }
 
@@ -157,7 +157,7 @@ impl Tokenizer {
     }
 }
 
-/// Numbers words from 0. A token that the tokenizer assigns to no word becomes a word of its own.
+/// Numbers words from 0. A token that the tokenizer assigns to no word becomes a separate word.
 fn word_ids(found: &[Option<u32>]) -> Vec<u32> {
     let mut count = 0;
     let mut before = None;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::error::{ConfigError, Error, Result};
 use crate::names::impl_names;
 
-/// Largest size in a configuration; products of two sizes fit in 64 bits.
+/// Largest size in a configuration, so that products of two sizes fit in 64 bits.
 const LARGEST_SIZE: usize = 1 << 24;
 
 /// Activation between the two layers of the feed-forward network.
@@ -63,7 +63,7 @@ pub struct Config {
     pub n_heads: usize,
     /// Rows of the word embedding table.
     pub vocab_size: usize,
-    /// Rows of the position table, the most tokens that a text may have including special ones.
+    /// Rows of the position table: the maximum number of tokens of a text, special tokens included.
     pub max_position_embeddings: usize,
     /// `true` if positions are sines and cosines, which a checkpoint may leave out.
     pub sinusoidal_pos_embds: bool,

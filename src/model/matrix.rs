@@ -12,17 +12,17 @@ use crate::model::checkpoint::Region;
 /// converted.
 const READ_BLOCK: usize = 64 * 1024;
 
-/// Halves widened at once, so that the copy in between stays in L1.
+/// Halves widened at once: few enough that the intermediate copy stays in L1.
 const WIDEN_BLOCK: usize = 2048;
 
-/// Columns transposed at once, so that the rows of the result are written in runs.
+/// Columns transposed at once, so that the rows of the result are written in contiguous runs.
 const TRANSPOSE_BLOCK: usize = 32;
 
 /// A weight matrix or an embedding table: `outputs` rows of `inputs` values.
 pub(crate) struct Matrix<'a> {
     pub outputs: usize,
     pub inputs: usize,
-    /// Tensors of equally many rows, one below the other.
+    /// Tensors with the same number of rows, stacked vertically.
     parts: Vec<Values<'a>>,
 }
 
@@ -61,7 +61,7 @@ impl<'a> Matrix<'a> {
         Self::stack(outputs, inputs, vec![Values { name, data: Data::Computed(values) }])
     }
 
-    /// Returns a reader of some rows.
+    /// Returns a reader of `rows`.
     pub fn reader(&self, rows: Range<usize>) -> RowReader<'_> {
         RowReader { matrix: self, end: rows.end, buffer: Vec::new(), buffered: 0..0 }
     }
@@ -69,7 +69,8 @@ impl<'a> Matrix<'a> {
     /// Reads rows as `f32`, straight into `to` if that is how they are stored.
     ///
     /// # Errors
-    /// [`CheckpointError::NotFinite`] with the first value that is not finite; those of [`Region::read`].
+    /// [`CheckpointError::NotFinite`] with the first value that is not finite; otherwise the errors of
+    /// [`Region::read`].
     pub fn read_rows(&self, rows: Range<usize>, to: &mut [f32]) -> Result<()> {
         let mut reader = self.reader(rows.clone());
         let mut row = rows.start;
@@ -103,15 +104,16 @@ impl<'a> Matrix<'a> {
         (&self.parts[row / part_rows], row % part_rows)
     }
 
-    /// Returns the rows from `row` on that are read at once: those before `end` that are in the same tensor and
-    /// fill a block.
+    /// Returns the rows from `row` on that are read together: at most a block, all before `end` and in the same
+    /// tensor.
     fn block(&self, row: usize, end: usize, value_size: usize) -> Range<usize> {
         let part_end = row - self.part(row).1 + self.outputs / self.parts.len();
         let block_rows = (READ_BLOCK / (self.inputs * value_size).max(1)).max(1);
         row..end.min(part_end).min(row + block_rows)
     }
 
-    /// Returns an error that names the first value of `values` that is not finite; they begin at row `row`.
+    /// Checks that all values are finite, or returns an error that names the first one that is not. The values start
+    /// at row `row`.
     fn check_finite(&self, row: usize, values: &[f32]) -> Result<()> {
         // Without an early exit, so that the loop is vectorized.
         if values.iter().fold(true, |all, value| all & value.is_finite()) {
@@ -121,8 +123,8 @@ impl<'a> Matrix<'a> {
         Err(self.bad_value(row, index, values[index]))
     }
 
-    /// Creates the error of a value that is not finite, or that the precision cannot express. Its index is
-    /// counted from the first value of row `row`.
+    /// Returns the error for a value that is not finite or exceeds the precision's range. `index` is counted from the
+    /// first value of row `row`.
     pub fn bad_value(&self, row: usize, index: usize, found: f32) -> Error {
         let (part, part_row) = self.part(row);
         let (name, index) = (part.name.clone(), part_row * self.inputs + index);
@@ -134,12 +136,12 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Reader of a matrix's rows with a buffer of its own, so that threads share nothing.
+/// Reader of a matrix's rows. It has its own buffer, so threads that use one each share nothing.
 ///
-/// Rows may be read in any order; ascending is what is fast.
+/// Rows can be read in any order; ascending order is the fastest.
 pub(crate) struct RowReader<'a> {
     matrix: &'a Matrix<'a>,
-    /// First row that will not be read.
+    /// End of the rows to read, exclusive.
     end: usize,
     buffer: Vec<u8>,
     /// Rows whose bytes are in `buffer`.
@@ -154,7 +156,7 @@ impl<'a> RowReader<'a> {
     /// Reads a row as `f32`.
     ///
     /// # Errors
-    /// Those of [`Matrix::read_rows`].
+    /// Fails like [`Matrix::read_rows`].
     pub fn read_row(&mut self, row: usize, to: &mut [f32]) -> Result<()> {
         self.load_row(row, to)?;
         self.matrix.check_finite(row, to)
@@ -163,7 +165,7 @@ impl<'a> RowReader<'a> {
     /// Reads a row as halves; `floats` is scratch space of the same length.
     ///
     /// # Errors
-    /// [`CheckpointError::OutOfRange`] with the first value that is too large for a half; those of
+    /// [`CheckpointError::OutOfRange`] with the first value that is too large for a half; otherwise the errors of
     /// [`read_row`](Self::read_row).
     pub fn read_halves(&mut self, row: usize, floats: &mut [f32], to: &mut [f16]) -> Result<()> {
         self.read_row(row, floats)?;
@@ -177,7 +179,7 @@ impl<'a> RowReader<'a> {
     /// Returns an 8-bit row with its scale, or `None` if the matrix is stored in another type.
     ///
     /// # Errors
-    /// Those of [`Region::read`].
+    /// Fails like [`Region::read`].
     pub fn int8_row(&mut self, row: usize) -> Result<Option<(&[u8], f32)>> {
         let (part, part_row) = self.matrix.part(row);
         let Data::Int8 { region, scales } = &part.data else { return Ok(None) };
@@ -185,7 +187,7 @@ impl<'a> RowReader<'a> {
         Ok(Some((bytes, scales[part_row])))
     }
 
-    /// Reads a row without a check of its values.
+    /// Reads a row without checking its values.
     fn load_row(&mut self, row: usize, to: &mut [f32]) -> Result<()> {
         let (part, part_row) = self.matrix.part(row);
         let to = &mut to[..self.matrix.inputs];
@@ -222,13 +224,13 @@ impl<'a> RowReader<'a> {
         Ok(())
     }
 
-    /// Returns the bytes of a row, read along with as many of the rows that follow as fill a block.
+    /// Returns the bytes of a row, and buffers the rows that follow, up to a block.
     fn stored_row(&mut self, row: usize, region: Region<'_>, value_size: usize) -> Result<&[u8]> {
         let row_bytes = self.matrix.inputs * value_size;
         if !self.buffered.contains(&row) {
             let (part, part_row) = self.matrix.part(row);
             let block = self.matrix.block(row, self.end, value_size);
-            // A failed read leaves nothing to find.
+            // If the read fails, the buffer holds no rows.
             self.buffered = 0..0;
             self.buffer.resize(block.len() * row_bytes, 0);
             region.read(&part.name, part_row * row_bytes, &mut self.buffer)?;
@@ -242,7 +244,7 @@ impl Values<'_> {
     /// Returns the transpose, a matrix of `rows` rows of `len` values, as `f32`.
     ///
     /// # Errors
-    /// Those of [`Region::read`]; values are not checked.
+    /// Fails like [`Region::read`]; values are not checked.
     pub fn transposed(self, rows: usize, len: usize) -> Result<Self> {
         let name = self.name.clone();
         let stored = Matrix::stack(len, rows, vec![self]);
@@ -266,11 +268,11 @@ impl Values<'_> {
     }
 }
 
-/// Returns the memory of floats as bytes.
+/// Reinterprets floats as their bytes.
 fn bytes_of(values: &mut [f32]) -> &mut [u8] {
     let len = size_of_val(values);
     // SAFETY: the bytes are exactly those of `values`, which stays mutably borrowed as long as they are. A byte
-    // needs no alignment, and every pattern of bits is an `f32`.
+    // needs no alignment, and every bit pattern is a valid `f32`.
     unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), len) }
 }
 
@@ -301,7 +303,7 @@ mod tests {
     const ROWS: usize = 40;
     const INPUTS: usize = 700;
 
-    /// Returns the same values, all of them exact in every type, as stored in `F32`, `F16`, `BF16` and `I8`.
+    /// Returns the same values stored as `F32`, `F16`, `BF16` and `I8`, exactly in each.
     fn sources() -> [Source; 4] {
         let values = || (0..ROWS * INPUTS).map(|index| (index * 7 % 255) as f32 - 127.0);
         let source = |bytes| Source::from_bytes(Path::new("weights"), bytes);

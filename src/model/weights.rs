@@ -11,14 +11,17 @@ use crate::model::matrix::{Data, Matrix, Values};
 /// Epsilon of DistilBERT's layer norms, for which `config.json` has no field.
 const LAYER_NORM_EPS: f32 = 1e-12;
 
-/// Form in which a backend stores weights.
+/// Storage of weights in a backend's own form.
 pub(crate) trait WeightStore {
     /// Matrix of a linear layer.
     type Matrix;
     /// Table of embeddings.
     type Table;
 
+    /// Stores the matrix of a linear layer.
     fn matrix(&self, matrix: Matrix<'_>) -> Result<Self::Matrix>;
+
+    /// Stores a table of embeddings.
     fn table(&self, matrix: Matrix<'_>) -> Result<Self::Table>;
 }
 
@@ -36,6 +39,7 @@ pub(crate) struct LayerNorm<V = Vec<f32>> {
     pub eps: f32,
 }
 
+/// Embedding tables and the layer normalization of their sum.
 pub(crate) struct Embeddings<T, V = Vec<f32>> {
     /// `[vocab_size, dim]`
     pub word: T,
@@ -44,6 +48,7 @@ pub(crate) struct Embeddings<T, V = Vec<f32>> {
     pub layer_norm: LayerNorm<V>,
 }
 
+/// Transformer layer: attention and a feed-forward network, each followed by a residual and a layer normalization.
 pub(crate) struct Layer<M, B = Vec<f32>, V = Vec<f32>> {
     /// Query, key and value as one matrix of `3·dim` outputs, in this order.
     pub query_key_value: Linear<M, B>,
@@ -54,7 +59,7 @@ pub(crate) struct Layer<M, B = Vec<f32>, V = Vec<f32>> {
     pub feed_forward_norm: LayerNorm<V>,
 }
 
-/// The classification head: `classifier(relu(pre_classifier(cls)))`.
+/// Classification head: `classifier(relu(pre_classifier(cls)))`.
 pub(crate) struct Head<M, B = Vec<f32>> {
     pub pre_classifier: Linear<M, B>,
     pub classifier: Linear<M, B>,
@@ -62,6 +67,7 @@ pub(crate) struct Head<M, B = Vec<f32>> {
     pub outputs: usize,
 }
 
+/// Weights and configuration of a whole model.
 pub(crate) struct Model<M, T, B = Vec<f32>, V = Vec<f32>> {
     pub config: Config,
     pub embeddings: Embeddings<T, V>,
@@ -70,20 +76,20 @@ pub(crate) struct Model<M, T, B = Vec<f32>, V = Vec<f32>> {
 }
 
 impl<M, T> Model<M, T> {
-    /// Loads tensor after tensor, each read once and straight into the form that `store` gives it.
+    /// Loads a model, reading each tensor once and converting it directly into the store's form.
     ///
     /// A configuration without labels gets `LABEL_0`, `LABEL_1` and so on.
     ///
     /// # Errors
-    /// [`CheckpointError::FileChanged`] if a weight file was written to meanwhile; otherwise an error that names the
-    /// tensor or file at fault.
+    /// [`CheckpointError::FileChanged`] if a weight file changed while it was being read; otherwise an error that names
+    /// the tensor or file at fault.
     pub fn load(
         config: Config,
         checkpoint: &Checkpoint,
         store: &impl WeightStore<Matrix = M, Table = T>,
     ) -> Result<Self> {
         let model = Self::load_tensors(config, checkpoint, store);
-        // A change explains whatever else seems wrong with the tensors.
+        // If a file changed, any other error is a consequence of that.
         checkpoint.check_unchanged()?;
         model
     }
@@ -142,7 +148,7 @@ impl<S: WeightStore> Loader<'_, S> {
         let (words, positions, dim) =
             (config.vocab_size, config.max_position_embeddings, config.dim);
         let word = self.checkpoint.encoder_matrix(WORDS, words, dim)?;
-        // Hugging Face treats the table as a weight too; the formula only replaces a missing one.
+        // In Hugging Face Transformers the table is a weight too; the formula only replaces a missing one.
         let position =
             if config.sinusoidal_pos_embds && !self.checkpoint.has_encoder_tensor(POSITIONS) {
                 let table = sinusoidal_positions(positions, dim)?;

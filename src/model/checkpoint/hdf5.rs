@@ -1,7 +1,7 @@
-//! The structure of `tf_model.h5`, which locates each tensor, and the names that PyTorch gives them.
+//! Structure of `tf_model.h5`, which locates each tensor, and translation of the tensors' names to PyTorch's.
 //!
-//! The HDF5 library parses the structure alone, through bounded positioned reads. Keras writes the values
-//! of a tensor as one contiguous run, which is read when the tensor is asked for.
+//! The HDF5 library parses only the structure, through bounded positioned reads. Keras writes the values of a tensor as
+//! one contiguous run, which is read when the tensor is requested.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::error::Result as LoadResult;
 /// Deepest nesting of groups; Transformers writes 8 levels.
 const MAX_DEPTH: usize = 32;
 
-/// Most bytes of structure that are read of a file; a transformer layer takes 24 kB.
+/// Maximum number of bytes of structure read from a file; a transformer layer takes 24 kB.
 const MAX_STRUCTURE: u64 = 16 << 20;
 
 /// Parts of the model at which PyTorch's tensor names begin.
@@ -51,8 +51,8 @@ pub(super) fn tensors(source: &Arc<Source>) -> LoadResult<BTreeMap<String, Store
 
 /// Source that serves at most `left` more bytes.
 ///
-/// In a hostile file every node of a tree can name the next one as each of its children, so that a reader
-/// finds more nodes than fit in memory.
+/// In a malicious file, every node of a tree can name the next node as each of its children, so that the number of
+/// nodes to visit grows exponentially.
 struct Structure {
     source: Arc<Source>,
     left: AtomicU64,

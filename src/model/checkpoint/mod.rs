@@ -1,9 +1,9 @@
 //! Weight files and their named tensors.
 //!
 //! A checkpoint is a Hugging Face folder with `model.safetensors`, with the shards that
-//! `model.safetensors.index.json` lists, or with TensorFlow's `tf_model.h5`. Tensors stay in the files
-//! until they are asked for by PyTorch's name. Their shape, type and values are then checked. Files are read
-//! with positioned reads ([`Source`](source::Source)), so a file that changes meanwhile is an error.
+//! `model.safetensors.index.json` lists, or with TensorFlow's `tf_model.h5`. A tensor is read when it is requested by
+//! its PyTorch name, and its shape, type and values are checked then. Files are read with positioned reads
+//! ([`Source`](source::Source)), so that a file that changes during loading causes an error and not a fault.
 
 #[cfg(feature = "tensorflow")]
 mod hdf5;
@@ -29,13 +29,13 @@ const TENSORFLOW_WEIGHTS: &str = "tf_model.h5";
 /// PyTorch's pickled weights, whole or in shards.
 const PICKLES: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
 
-/// Suffix that turns the name of an 8-bit matrix into that of its scales.
+/// Suffix that turns the name of an 8-bit matrix into the name of its scales.
 pub(crate) const SCALE_SUFFIX: &str = "_scale";
 
 /// Prefix of the encoder's tensors in a classification checkpoint; a bare `DistilBertModel` has none.
 pub(crate) const ENCODER_PREFIX: &str = "distilbert.";
 
-/// The named tensors of a model folder.
+/// Named tensors of a model folder.
 pub struct Checkpoint {
     files: Vec<WeightFile>,
     /// Index in `files` of each tensor's file.
@@ -74,7 +74,7 @@ impl Checkpoint {
         Ok(Self { files, tensors })
     }
 
-    /// Checks that nobody has written to the files since they were opened.
+    /// Checks that the files have not changed since they were opened.
     ///
     /// # Errors
     /// [`CheckpointError::FileChanged`], or [`Error::Io`](crate::Error::Io).
@@ -117,10 +117,10 @@ impl Checkpoint {
     /// Reads a tensor by its full name as row-major `f32`.
     ///
     /// # Errors
-    /// Those of [`encoder_tensor`](Self::encoder_tensor).
+    /// Fails like [`encoder_tensor`](Self::encoder_tensor).
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let values = self.floats(name, shape)?;
-        // The shape is the stored one, whose size in bytes is within the file.
+        // The product cannot overflow: the shape matches the stored one, whose size in bytes fits in the file.
         let len = shape.iter().product();
         let mut floats = vec![0.0; len];
         Matrix::stack(1, len, vec![values]).read_rows(0..1, &mut floats)?;
@@ -130,7 +130,7 @@ impl Checkpoint {
     /// Locates a matrix by its full name: floats, or `I8` with the rows' scales in the tensor `<name>_scale`.
     ///
     /// # Errors
-    /// Those of [`encoder_tensor`](Self::encoder_tensor), except that values are not checked.
+    /// Fails like [`encoder_tensor`](Self::encoder_tensor), except that values are not checked.
     pub(crate) fn matrix(&self, name: &str, rows: usize, len: usize) -> Result<Values<'_>> {
         let (stored, region) = self.file(name, &[rows, len])?.tensor(name, &[rows, len])?;
         if stored.dtype != Dtype::Int8 {
@@ -143,7 +143,7 @@ impl Checkpoint {
     /// Locates a tensor of floats by its full name.
     ///
     /// # Errors
-    /// Those of [`matrix`](Self::matrix).
+    /// Fails like [`matrix`](Self::matrix).
     pub(crate) fn floats(&self, name: &str, shape: &[usize]) -> Result<Values<'_>> {
         let (stored, region) = self.file(name, shape)?.tensor(name, shape)?;
         let data = match &stored.dtype {
@@ -248,7 +248,7 @@ fn shards(index: &Path) -> Result<Vec<String>> {
         .ok_or_else(|| invalid("`weight_map` should be an object".to_owned()))?;
     let mut names = Vec::new();
     for (tensor, file) in map {
-        // A shard lies beside its index; a name that leads elsewhere is refused.
+        // Shards are in the same folder as their index; paths to other folders are rejected.
         let name = file
             .as_str()
             .filter(|name| {

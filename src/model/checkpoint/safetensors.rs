@@ -1,4 +1,4 @@
-//! The header of `model.safetensors`, which locates each tensor.
+//! Header of `model.safetensors`, which locates each tensor.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ const MAX_HEADER_LEN: u64 = 100_000_000;
 ///
 /// # Errors
 /// [`CheckpointError::Damaged`](crate::CheckpointError::Damaged) unless the header describes exactly the bytes that
-/// follow it; those of [`Source::read`].
+/// follow it; otherwise the errors of [`Source::read`].
 pub(super) fn tensors(source: &Source) -> Result<BTreeMap<String, StoredTensor>> {
     let damaged = |reason: String| source.damaged(reason);
     let mut header_len = [0; size_of::<u64>()];
@@ -39,7 +39,7 @@ pub(super) fn tensors(source: &Source) -> Result<BTreeMap<String, StoredTensor>>
     let mut header =
         vec![0; usize::try_from(header_len).map_err(|error| damaged(error.to_string()))?];
     source.read("the header", prefix, &mut header)?;
-    // Deserializing checks that the tensors follow one another without gaps, each as long as its shape.
+    // Deserializing checks that the tensors follow one another without gaps, each as long as its shape requires.
     let metadata: Metadata = serde_json::from_slice(&header)
         .map_err(|error| damaged(format!("its header is invalid: {error}")))?;
     if metadata.data_len() as u64 != data_len {

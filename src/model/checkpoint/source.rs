@@ -1,4 +1,4 @@
-//! Positioned reads of a weight file, and the check that nobody changed the file meanwhile.
+//! [`Source`]: positioned reads of a weight file, and detection of changes to it.
 
 use std::fmt::Display;
 use std::fs::{self, File};
@@ -8,9 +8,9 @@ use std::time::SystemTime;
 
 use crate::error::{CheckpointError, Error, Result};
 
-/// Bytes of a weight file, which any number of threads may read at once.
+/// Weight file, which any number of threads can read concurrently.
 ///
-/// The file is never mapped: another process that truncated it would make every access a fault.
+/// The file is not memory-mapped: if another process truncated it, accesses to the mapping would fault.
 pub(crate) struct Source {
     /// Path that errors name.
     path: PathBuf,
@@ -42,7 +42,7 @@ impl Source {
     /// [`Error::Io`], or [`CheckpointError::Damaged`] if the path names something other than a file.
     pub fn open(path: &Path) -> Result<Self> {
         let io_error = Error::reading(path);
-        // Opening a pipe would wait for a writer.
+        // Opening a pipe would block until it has a writer.
         if !fs::metadata(path).map_err(io_error)?.is_file() {
             let reason = "it is not a file".to_owned();
             return Err(CheckpointError::Damaged { path: path.to_owned(), reason }.into());
@@ -58,7 +58,7 @@ impl Source {
         Ok(Self::from_bytes(path, fs::read(path).map_err(io_error)?))
     }
 
-    /// Wraps bytes in memory; errors call them `path`.
+    /// Wraps bytes in memory, which errors call `path`.
     #[cfg(any(test, not(any(unix, windows))))]
     pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Self {
         Self { path: path.to_owned(), len: bytes.len() as u64, bytes: Bytes::Memory(bytes) }
@@ -133,11 +133,12 @@ impl Source {
         }
     }
 
-    /// Creates the error of a damaged file.
+    /// Returns the error that the file is damaged.
     pub fn damaged(&self, reason: String) -> Error {
         CheckpointError::Damaged { path: self.path.clone(), reason }.into()
     }
 
+    /// Returns the error that the file changed.
     fn changed(&self, reason: String) -> Error {
         CheckpointError::FileChanged { path: self.path.clone(), reason }.into()
     }
@@ -147,7 +148,7 @@ impl Region<'_> {
     /// Fills `buffer` with the bytes from `start` on, counted from the region's first byte.
     ///
     /// # Errors
-    /// Those of [`Source::read`], naming `tensor`.
+    /// Fails like [`Source::read`], naming `tensor`.
     pub fn read(&self, tensor: &str, start: usize, buffer: &mut [u8]) -> Result<()> {
         let is_inside = start.checked_add(buffer.len()).is_some_and(|end| end <= self.len);
         assert!(is_inside, "tensor `{tensor}` ends before the bytes to read");
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_what_is_not_a_file() {
+    fn rejects_paths_that_are_not_files() {
         let (folder, _) = file();
         let error = Source::open(folder.path()).err().unwrap();
         assert!(matches!(error, Error::Checkpoint(CheckpointError::Damaged { .. })), "{error}");

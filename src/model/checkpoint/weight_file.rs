@@ -9,6 +9,7 @@ use super::source::{Region, Source};
 use super::{SCALE_SUFFIX, safetensors};
 use crate::error::{CheckpointError, Result};
 
+/// Open weight file and the tensors that it stores, by their PyTorch names.
 pub(super) struct WeightFile {
     source: Arc<Source>,
     tensors: BTreeMap<String, StoredTensor>,
@@ -18,11 +19,11 @@ pub(super) struct WeightFile {
 #[derive(Debug)]
 pub(super) struct StoredTensor {
     pub dtype: Dtype,
-    /// Shape that PyTorch gives the tensor, however it is stored.
+    /// Shape of the tensor in PyTorch, even if it is stored transposed.
     pub shape: Vec<usize>,
-    /// `true` if the columns of the matrix are stored as rows.
+    /// `true` if the matrix is stored transposed.
     pub transposed: bool,
-    /// First byte of the little-endian values in the file.
+    /// Offset of the little-endian values in the file, in bytes.
     pub offset: u64,
     /// Length of the values in bytes.
     pub len: usize,
@@ -35,7 +36,7 @@ pub(crate) enum Dtype {
     F16,
     Bf16,
     Int8,
-    /// Type that weights cannot have.
+    /// Unsupported type, by name.
     Other(String),
 }
 
@@ -75,7 +76,7 @@ impl WeightFile {
         });
         match located {
             Ok(tensors) => Ok(Self { source, tensors }),
-            // A file that was being written only looks damaged.
+            // A file that is still being written looks damaged.
             Err(error) => Err(source.check_unchanged().err().unwrap_or(error)),
         }
     }
@@ -127,7 +128,7 @@ impl WeightFile {
         Ok((tensor, Region { source: &self.source, offset: tensor.offset, len: tensor.len }))
     }
 
-    /// Checks that nobody has written to the file since it was opened.
+    /// Checks that the file has not changed since it was opened.
     ///
     /// # Errors
     /// [`CheckpointError::FileChanged`], or [`Error::Io`](crate::Error::Io).

@@ -229,7 +229,7 @@ impl<S: WeightStore> Loader<'_, S> {
 /// the cosine (odd `j`) of `p / 10000^(2·⌊j/2⌋/dim)`, in `f64`, rounded once.
 fn sinusoidal_positions(positions: usize, dim: usize) -> Result<Vec<f32>> {
     let mut table = Vec::new();
-    let len = positions.checked_mul(dim).unwrap_or(usize::MAX);
+    let len = positions.saturating_mul(dim);
     table.try_reserve_exact(len).map_err(|_| ConfigError::Field {
         field: "max_position_embeddings",
         expected: "a number of positions that fit in memory".to_owned(),

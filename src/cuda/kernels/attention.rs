@@ -69,7 +69,7 @@ unsafe impl KernelParameters for Attention<'_> {
             Queries::All { blocks } => (blocks, tokens),
             Queries::First => (1, sequences),
         };
-        let width = self.heads.checked_mul(self.head_size).unwrap_or(usize::MAX);
+        let width = self.heads.saturating_mul(self.head_size);
         let (query_stride, key_stride) = (self.query_stride.get(), self.key_stride.get());
         let strides = query_stride.is_multiple_of(8) && key_stride.is_multiple_of(8);
         require(kernel, "strides that are multiples of 8", strides)?;

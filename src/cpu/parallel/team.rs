@@ -258,6 +258,7 @@ impl Leader<'_> {
         }
         stage.lifetime.end();
         let payload = stage.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(stage);
         if let Some(payload) = payload {
             resume_unwind(payload);
         }

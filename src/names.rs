@@ -124,7 +124,7 @@ pub(crate) use {impl_names, impl_serde_as_string};
 
 impl_serde_as_string!(crate::Device, crate::InstructionSet);
 
-#[cfg(all(test, feature = "text"))]
+#[cfg(all(test, feature = "text", feature = "explain"))]
 mod tests {
     use std::fmt::{Debug, Display};
     use std::str::FromStr;

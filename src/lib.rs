@@ -1,4 +1,4 @@
-//! A hand-written inference engine for DistilBERT sequence classification: text in, labelled probabilities out, with
+//! A hand-written inference engine for DistilBERT sequence classification: text in, labeled probabilities out, with
 //! the results of Hugging Face Transformers and no native dependencies.
 //!
 //! ```
@@ -32,6 +32,7 @@
 //! # Features
 //!
 //! - `text` (default): the tokenizer. Without it, callers provide token ids in a [`TokenBatch`].
+//! - `explain` (default): the module [`explain`] and the backward pass that it needs.
 //! - `cuda`: [`Device::Cuda`], which computes on an NVIDIA GPU. Building needs no CUDA toolkit, and running
 //!   needs only the NVIDIA driver.
 //! - `tensorflow`: weights can also be read from `tf_model.h5`.

@@ -4,7 +4,7 @@
 use distilbert::explain::{ExplainOptions, Faithfulness, Method, Objective, Replacement};
 use distilbert::{Classifier, Precision, Truncation};
 use distilbert_evaluate::{
-    CompareMethods, Error, Estimate, MethodComparison, Ranking, compare_methods,
+    ComparisonOptions, Error, Estimate, MethodComparison, Ranking, compare_methods,
 };
 use test_support::{bundled_model, golden, list};
 
@@ -53,7 +53,7 @@ fn means_are_those_of_the_texts_alone() {
     {
         let methods = [INTEGRATED, Method::GradientXInput, Method::AttnLrp, Method::Lrp];
         let rankings = [Ranking::Rollout].into_iter().chain(methods.map(Ranking::Method));
-        let options = CompareMethods::default().rankings(rankings);
+        let options = ComparisonOptions::default().rankings(rankings);
         let options = options.replacement(replacement).objective(objective).resamples(10);
         let comparison = compare_methods(&classifier, &texts, &options).unwrap();
 
@@ -97,7 +97,7 @@ fn chance_is_the_mean_over_orders() {
     let all: Vec<Faithfulness> = orders
         .map(|o| classifier.faithfulness(&explanation, Some(&o), Replacement::Pad).unwrap())
         .collect();
-    let options = CompareMethods::default().rankings([Ranking::Random]);
+    let options = ComparisonOptions::default().rankings([Ranking::Random]);
     let many = options.clone().random_orders(4000);
     let many = of(&compare_methods(&classifier, [text], &many).unwrap(), Ranking::Random);
     for ((_, found), (name, value)) in measures::<Estimate>().into_iter().zip(measures()) {
@@ -123,7 +123,7 @@ fn chance_is_the_mean_over_orders() {
 fn differences_are_of_the_same_text() {
     let classifier = classifier();
     let (lrp, gradient) = (Method::Lrp.into(), Method::GradientXInput.into());
-    let options = CompareMethods::default().rankings([lrp, gradient]);
+    let options = ComparisonOptions::default().rankings([lrp, gradient]);
     let comparison = compare_methods(&classifier, texts(8), &options).unwrap();
     let difference = comparison.difference(lrp, gradient).unwrap();
     let opposite = comparison.difference(gradient, lrp).unwrap();
@@ -154,7 +154,7 @@ fn the_same_seed_gives_the_same_figures() {
     let compare = |threads: usize, seed: u64| {
         let classifier = Classifier::builder(bundled_model()).threads(threads).build().unwrap();
         let rankings = [Method::Lrp.into(), Ranking::Random];
-        let options = CompareMethods::default().rankings(rankings).seed(seed).resamples(200);
+        let options = ComparisonOptions::default().rankings(rankings).seed(seed).resamples(200);
         compare_methods(&classifier, &texts, &options).unwrap()
     };
     let found = compare(1, 5);
@@ -171,7 +171,7 @@ fn texts_that_leave_nothing_to_rank_are_counted_and_long_ones_cut() {
     let classifier = classifier();
     let long = format!("I love it {}", "so ".repeat(600));
     let given = ["", "no", "We won", " \t ", long.as_str(), "ok"];
-    let options = CompareMethods::default().rankings([Method::Lrp.into()]).resamples(100);
+    let options = ComparisonOptions::default().rankings([Method::Lrp.into()]).resamples(100);
     let comparison = compare_methods(&classifier, given, &options).unwrap();
     assert_eq!(comparison.texts(), 2);
     assert_eq!((comparison.without_words(), comparison.of_one_word()), (2, 2));
@@ -192,10 +192,10 @@ fn texts_that_leave_nothing_to_rank_are_counted_and_long_ones_cut() {
 #[test]
 fn what_cannot_be_compared_is_refused() {
     let classifier = classifier();
-    let refused = |texts: &[&str], options: CompareMethods| {
+    let refused = |texts: &[&str], options: ComparisonOptions| {
         compare_methods(&classifier, texts, &options).unwrap_err()
     };
-    let options = CompareMethods::default();
+    let options = ComparisonOptions::default();
     let error = refused(&["We won"], options.clone().rankings([]));
     assert!(matches!(error, Error::NoMethods), "{error}");
     let error = refused(&["We won"], options.clone().resamples(0));
@@ -227,7 +227,7 @@ fn methods_are_better_than_chance_on_real_texts() {
     let data = std::fs::read_to_string(std::path::Path::new(&folder).join("dev.tsv")).unwrap();
     let texts = data.lines().take(500).map(|line| line.split('\t').next().unwrap());
     let (lrp, gradient) = (Method::Lrp.into(), Method::GradientXInput.into());
-    let options = CompareMethods::default().rankings([lrp, gradient, Ranking::Random]);
+    let options = ComparisonOptions::default().rankings([lrp, gradient, Ranking::Random]);
     let found = compare_methods(&classifier(), texts, &options.random_orders(2)).unwrap();
     let [lrp, gradient, random] = [lrp, gradient, Ranking::Random].map(|r| of(&found, r));
     println!("{lrp:?}\n{gradient:?}\n{random:?}");

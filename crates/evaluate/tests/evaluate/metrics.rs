@@ -2,7 +2,8 @@
 
 use distilbert::ProblemType;
 use distilbert_evaluate::{
-    Average, Class, Confusion, Error, Estimate, Evaluate, Evaluation, Mistake, Report, Row, Scores,
+    Average, Class, Confusion, Error, Estimate, Evaluation, EvaluationOptions, Mistake, Report,
+    Row, Scores,
 };
 use serde_json::Value;
 
@@ -45,7 +46,7 @@ impl Data {
         rows.map(|(truth, scores)| Row::new(truth, scores)).enumerate()
     }
 
-    fn report(&self, options: &Evaluate) -> Report {
+    fn report(&self, options: &EvaluationOptions) -> Report {
         let mut evaluation = Evaluation::new(&self.labels, self.kind, options).unwrap();
         self.rows().for_each(|(_, row)| evaluation.push(&row).unwrap());
         assert_eq!(evaluation.rows(), self.truth.len());
@@ -79,8 +80,8 @@ fn assert_close(found: f64, expected: f64) {
     assert!((found - expected).abs() <= 1e-12 * expected.abs(), "{found}, {expected}");
 }
 
-fn quick() -> Evaluate {
-    Evaluate::default().resamples(1)
+fn quick() -> EvaluationOptions {
+    EvaluationOptions::default().resamples(1)
 }
 
 #[test]
@@ -108,7 +109,7 @@ fn figures_are_scikit_learns() {
                 assert_close(found, column[place]);
             }
         }
-        for average in Average::ALL {
+        for &average in Average::ALL {
             match (report.average(average), case["averages"].get(average.name())) {
                 (Some(Scores { precision, recall, f1, .. }), Some(expected)) => {
                     for (found, expected) in
@@ -168,7 +169,7 @@ fn calibration_is_that_of_numpy() {
 #[test]
 fn intervals_are_those_of_another_bootstrap() {
     each_case(|case, data| {
-        let report = data.report(&Evaluate::default().resamples(20_000));
+        let report = data.report(&EvaluationOptions::default().resamples(20_000));
         let figures = [("accuracy", report.accuracy()), ("macro_f1", report.macro_f1())];
         for (name, Estimate { value, low, high, .. }) in figures {
             let expected = numbers(&case["intervals"][name]);
@@ -187,7 +188,7 @@ fn intervals_are_those_of_another_bootstrap() {
 #[test]
 fn the_seed_moves_intervals_and_nothing_else() {
     each_case(|_, data| {
-        let of = |seed| data.report(&Evaluate::default().resamples(50).seed(seed));
+        let of = |seed| data.report(&EvaluationOptions::default().resamples(50).seed(seed));
         let [one, same, other] = [1, 1, 2].map(of);
         assert_eq!((one.seed(), one.resamples()), (1, 50));
         assert_eq!((one.accuracy(), one.macro_f1()), (same.accuracy(), same.macro_f1()));
@@ -371,13 +372,13 @@ fn what_cannot_be_evaluated_is_an_error() {
     let new = |labels: &[String], kind, options| {
         Evaluation::new(labels, kind, &options).map(|_| ()).unwrap_err()
     };
-    let options = Evaluate::default;
+    let options = EvaluationOptions::default;
     assert!(matches!(new(&labels, ProblemType::Regression, options()), Error::NotClassification));
     assert!(matches!(new(&[], single, options()), Error::NoLabels));
     for bins in [0, 1001, usize::MAX] {
         assert!(matches!(
             new(&labels, single, options().bins(bins)),
-            Error::Bins { found, limit: 1000 } if found == bins
+            Error::BinCount { found, limit: 1000 } if found == bins
         ));
     }
     assert!(matches!(new(&labels, multi, options().resamples(0)), Error::NoResamples));

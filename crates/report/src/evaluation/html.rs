@@ -102,7 +102,7 @@ fn table(html: &mut Markup, page: &Page<'_>) {
     }
     html.close().open("tbody", &[("class", &"averages")]);
     let support = page.report.classes().iter().map(|class| class.support).sum();
-    for average in Average::ALL {
+    for &average in Average::ALL {
         match page.report.average(average) {
             Some(scores) if average == Average::Micro && !page.report.is_multi_label() => {
                 html.open("tr", &[]).element("th", &[("scope", &"row")], "accuracy");

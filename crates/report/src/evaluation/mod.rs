@@ -17,12 +17,12 @@ use distilbert_evaluate::Report;
 ///
 /// ```
 /// use distilbert::ProblemType;
-/// use distilbert_evaluate::{Evaluate, Evaluation, Row};
+/// use distilbert_evaluate::{EvaluationOptions, Evaluation, Row};
 /// use distilbert_report::evaluation::Page;
 ///
 /// let labels = ["no", "yes"].map(str::to_owned);
 /// let kind = ProblemType::SingleLabelClassification;
-/// let mut evaluation = Evaluation::new(&labels, kind, &Evaluate::default())?;
+/// let mut evaluation = Evaluation::new(&labels, kind, &EvaluationOptions::default())?;
 /// evaluation.push(&Row::new(&[1], &[0.2, 0.8]).text("Of course!"))?;
 /// let report = evaluation.report()?;
 /// let page = Page::new(&report).digits(3).setting("model", "models/answers");

@@ -5,7 +5,7 @@ use roxmltree::Node;
 use super::Page;
 use distilbert::ProblemType;
 use distilbert::random::SplitMix64;
-use distilbert_evaluate::{Confusion, Evaluate, Evaluation, Report, Row};
+use distilbert_evaluate::{Confusion, Evaluation, EvaluationOptions, Report, Row};
 use test_support::reading::{all, check_harmless, content, length, one, parse};
 
 const SINGLE: ProblemType = ProblemType::SingleLabelClassification;
@@ -20,7 +20,8 @@ fn names(count: usize) -> Vec<String> {
 
 /// Of rows that are mostly right. The first of several labels is true of none, the last is never predicted.
 fn report(labels: &[String], kind: ProblemType, rows: usize) -> Report {
-    let mut evaluation = Evaluation::new(labels, kind, &Evaluate::default().resamples(20)).unwrap();
+    let mut evaluation =
+        Evaluation::new(labels, kind, &EvaluationOptions::default().resamples(20)).unwrap();
     let mut random = SplitMix64::new(7);
     let last = labels.len() - 1;
     for number in 0..rows {
@@ -249,7 +250,7 @@ fn tables_say_what_the_report_says() {
 fn nothing_runs_and_nothing_is_loaded() {
     for kind in [SINGLE, MULTI] {
         let labels = [HOSTILE.to_owned(), "x".repeat(3000), "joy & <b>".to_owned()];
-        let mut evaluation = Evaluation::new(&labels, kind, &Evaluate::default()).unwrap();
+        let mut evaluation = Evaluation::new(&labels, kind, &EvaluationOptions::default()).unwrap();
         let long = format!("{HOSTILE}{}", "é".repeat(5000));
         evaluation.push(&Row::new(&[0], &[0.1, 0.9, 0.0]).text(HOSTILE).tokens(9)).unwrap();
         evaluation.push(&Row::new(&[2], &[0.8, 0.1, 0.1]).text(&long)).unwrap();
@@ -280,7 +281,7 @@ fn nothing_runs_and_nothing_is_loaded() {
 #[test]
 fn a_model_without_mistakes_has_a_page() {
     let labels = names(2);
-    let mut evaluation = Evaluation::new(&labels, SINGLE, &Evaluate::default()).unwrap();
+    let mut evaluation = Evaluation::new(&labels, SINGLE, &EvaluationOptions::default()).unwrap();
     evaluation.push(&Row::new(&[1], &[0.0, 1.0])).unwrap();
     let report = evaluation.report().unwrap();
     let page = Page::new(&report).html();

@@ -13,7 +13,7 @@ use criterion::Criterion;
 use distilbert::{Classifier, Precision};
 use support::{Batch, Model, batches, time_batches};
 use test_support::cuda::{
-    TOLERANCE, assert_close, assert_rounded_alike, cpu, gpu, hardware, logits,
+    TOLERANCE, assert_close, assert_int8_close, cpu, gpu, hardware, logits,
 };
 
 fn main() {
@@ -42,7 +42,7 @@ fn compare_with_the_cpu(gpu: &Classifier, model: &Model, batches: &[Batch]) {
     let on_cpu = |precision| logits(&cpu(&model.folder(precision), precision), &rows);
     let (found, exact) = (logits(gpu, &rows), on_cpu(Precision::F32));
     if gpu.info().precision == Precision::Int8 {
-        assert_rounded_alike(&found, &on_cpu(Precision::Int8), &exact);
+        assert_int8_close(&found, &on_cpu(Precision::Int8), &exact);
     } else {
         assert_close(&found, &exact, TOLERANCE);
     }

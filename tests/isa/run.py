@@ -71,11 +71,11 @@ class Suite:
 
 
 SUITES = (
-    Suite("choice", "isa", ("choice::the_expected_set_is_chosen_and_classifies",)),
+    Suite("choice", "isa", ("choice::chooses_the_expected_instruction_set",)),
     Suite(
         "instructions",
         "isa",
-        ("battery::fused_is_rounded_once", "battery::single_instructions_match_plain_rust"),
+        ("battery::fused_multiply_add_rounds_once", "battery::single_instructions_match_plain_rust"),
     ),
     Suite(
         "products",
@@ -110,18 +110,18 @@ SUITES = (
         "parity",
         "library",
         (
-            "parity::a_checkpoint_of_halves_gives_the_same_bits_in_f16_and_f32",
+            "parity::f16_checkpoint_is_bit_identical_in_f16_and_f32",
             "parity::generated_configurations_match_float64",
         ),
     ),
-    Suite("goldens", "isa", ("goldens::small_models_have_the_bits_of_avx2_in_every_precision",)),
+    Suite("goldens", "isa", ("goldens::small_models_match_avx2_bit_for_bit",)),
     Suite(
         "invariance",
         "library",
-        ("invariance::odd_sizes_have_the_same_bits_in_any_batch_and_on_any_threads",),
+        ("invariance::odd_sizes_are_bit_identical_in_any_batch_and_on_any_threads",),
     ),
     # Loading the bundled model takes Bochs half a minute.
-    Suite("text", "isa", ("text::the_bundled_model_labels_a_text",), ("sandy-bridge",)),
+    Suite("text", "isa", ("text::bundled_model_classifies_a_text",), ("sandy-bridge",)),
     Suite(
         "halves",
         "isa",

@@ -1,5 +1,5 @@
-//! Explanations: goldens made by automatic differentiation in float64, books that balance, and the same bits
-//! whatever the batch and the number of threads.
+//! Explanations: float64 goldens made by automatic differentiation, conservation of relevance, and results that are
+//! bit-identical in any batch and on any number of threads.
 
 use distilbert::explain::{ExplainOptions, Explanation, Method, Objective, Target};
 use distilbert::{Classifier, Error, InstructionSet, Precision, TokenBatch};
@@ -9,12 +9,12 @@ use tempfile::TempDir;
 use test_support::generator::{GeneratedModel, Tensor};
 use test_support::{Dice, bundled_model, golden, ids, largest_error, list, numbers};
 
-/// The largest error of a relevance, as a part of the largest relevance.
+/// Largest error of a relevance, relative to the largest relevance.
 const TOLERANCE: f64 = 1e-5;
 
 const METHODS: [Method; 3] = [Method::GradientXInput, Method::Lrp, Method::AttnLrp];
 
-/// The model of a golden, in a folder unless it is the bundled one.
+/// Returns the model of a golden, and the temporary folder that contains it unless it is the bundled model.
 struct Model {
     folder: Option<TempDir>,
     golden: Value,
@@ -52,7 +52,7 @@ impl Model {
     }
 }
 
-/// A model whose weights the golden holds: halves in hexadecimal.
+/// Creates the model whose weights the golden contains, as f16 in hexadecimal.
 fn trained(config: &Value, weights: &Value) -> GeneratedModel {
     let mut model = GeneratedModel::new(config.clone(), 0);
     for (name, tensor) in &mut model.tensors {
@@ -64,7 +64,7 @@ fn trained(config: &Value, weights: &Value) -> GeneratedModel {
     model
 }
 
-/// What a golden's row explains.
+/// Returns the target of a golden's row.
 fn options(classifier: &Classifier, row: &Value) -> ExplainOptions {
     let label = |field: &str| classifier.labels()[row[field].as_u64().unwrap() as usize].clone();
     let target = match row.get("other") {
@@ -78,7 +78,7 @@ fn options(classifier: &Classifier, row: &Value) -> ExplainOptions {
     ExplainOptions::default().target(target).objective(objective).attention(true)
 }
 
-/// The explanation of a golden's row, from its text if it has one.
+/// Explains a golden's row, from its text if it has one.
 fn explain(classifier: &Classifier, row: &Value, options: &ExplainOptions) -> Explanation {
     #[cfg(feature = "text")]
     if let Some(text) = row.get("text") {
@@ -94,8 +94,8 @@ fn relevances(explanation: &Explanation) -> Vec<f32> {
     explanation.tokens().iter().map(|token| token.relevance).collect()
 }
 
-/// The largest error of relevances, as a part of the largest. A token alone has none to speak of: attention
-/// is constant, and normalisation undoes its scale. There, it is a part of the value.
+/// Returns the largest error of relevances, relative to the largest relevance. A single token has no meaningful relevance,
+/// since attention is constant and normalization cancels its scale; there, the error is relative to the value.
 fn relative_error(explanation: &Explanation, expected: &[f64]) -> f64 {
     let mut largest = expected.iter().fold(0f64, |largest, value| largest.max(value.abs()));
     if expected.len() == 1 {
@@ -152,7 +152,7 @@ fn logits_ledger_and_rollout_match_float64() {
                 for (name, found) in explanation.ledger().entries() {
                     let expected = expected.get(name).map_or(0.0, |share| share.as_f64().unwrap());
                     let error = (found - expected).abs();
-                    // Shares of random weights are some tens of logits, and cancel.
+                    // Relevances of random weights are tens of logits and cancel.
                     assert!(error <= 5e-5 * scale, "{} {method} {name}: {error:.1e}", model.name());
                 }
                 let rollout = explanation.attention().unwrap().rollout();
@@ -164,7 +164,7 @@ fn logits_ledger_and_rollout_match_float64() {
 }
 
 #[test]
-fn attention_weights_are_shares_of_one() {
+fn attention_weights_sum_to_one() {
     let classifier = Classifier::builder(bundled_model()).threads(2).build().unwrap();
     let batch = TokenBatch::from_rows(&[(1000..1060).collect(), vec![101], vec![101, 2307, 102]]);
     let options = ExplainOptions::default().attention(true);
@@ -195,7 +195,7 @@ fn attention_weights_are_shares_of_one() {
 }
 
 #[test]
-fn without_biases_relevance_alone_makes_up_the_logit() {
+fn relevances_sum_to_the_logit_without_biases() {
     let mut model = GeneratedModel::small();
     for (name, tensor) in &mut model.tensors {
         if name.ends_with(".bias") {
@@ -215,9 +215,9 @@ fn without_biases_relevance_alone_makes_up_the_logit() {
     }
 }
 
-/// On the toy, what matters is known: good words speak for one label, bad ones for the other.
+/// The toy model has known answers: good words count for one label, bad words for the other.
 #[test]
-fn words_that_decide_have_the_most_relevance() {
+fn decisive_words_have_the_most_relevance() {
     let models = Model::all();
     let toy = models.iter().find(|model| model.name() == "toy").unwrap();
     let classifier = Classifier::builder(toy.folder()).build().unwrap();
@@ -249,9 +249,9 @@ fn bits(explanation: &Explanation) -> Vec<u32> {
     values.iter().chain(logits).map(|value| value.to_bits()).collect()
 }
 
-/// Explains every row in shuffled batches, on 1 to 3 threads, and compares with it alone.
+/// Explains every row in shuffled batches on 1 to 3 threads, and compares it with the row alone.
 #[test]
-fn a_row_has_the_same_relevances_in_any_batch_and_on_any_threads() {
+fn relevances_are_bit_identical_in_any_batch_and_on_any_threads() {
     let mut config = GeneratedModel::small().config;
     for (field, value) in
         [("dim", 36), ("n_heads", 3), ("hidden_dim", 53), ("max_position_embeddings", 120)]
@@ -301,10 +301,10 @@ fn a_row_has_the_same_relevances_in_any_batch_and_on_any_threads() {
     }
 }
 
-/// The first explanations of a classifier, which make what all of them need, may come at the same time,
-/// also from within the pool that they compute on.
+/// Several threads may make the first explanation at the same time, which initializes shared state, even from within the
+/// thread pool that computes it.
 #[test]
-fn callers_at_the_same_time_do_not_disturb_each_other() {
+fn supports_concurrent_callers() {
     use rayon::prelude::*;
     let pool = std::sync::Arc::new(rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap());
     let rows: Vec<Vec<u32>> = (2..40).map(|length| (1000..1000 + length).collect()).collect();
@@ -324,9 +324,9 @@ fn callers_at_the_same_time_do_not_disturb_each_other() {
     }
 }
 
-/// Weights in 16 bits are widened as they are read, so a checkpoint of halves loses nothing.
+/// 16-bit weights are widened as they are read, so an f16 checkpoint loses nothing.
 #[test]
-fn halves_explain_as_singles_do() {
+fn f16_and_f32_checkpoints_give_the_same_relevances() {
     let folder = TempDir::new().unwrap();
     GeneratedModel::small().stored_as(Dtype::F16).write(folder.path());
     let rows: Vec<Vec<u32>> = (1..40).map(|length| (1..=length).collect()).collect();
@@ -345,7 +345,7 @@ fn halves_explain_as_singles_do() {
 }
 
 #[test]
-fn what_cannot_be_explained_is_refused() {
+fn rejects_invalid_targets_and_models() {
     let classifier = Classifier::builder(bundled_model()).build().unwrap();
     let batch = TokenBatch::from_rows(&[[101, 2307, 102]]).unwrap();
     let refused = |classifier: &Classifier, options: &ExplainOptions| {
@@ -387,7 +387,7 @@ fn what_cannot_be_explained_is_refused() {
     assert!(matches!(error, Error::NoProbability), "{error}");
     let steps = Method::IntegratedGradients { steps: 1 };
     let error = explain(ExplainOptions::default().method(steps)).unwrap_err();
-    assert!(matches!(error, Error::TokenId { id: 500, .. }), "a [PAD] that is not there: {error}");
+    assert!(matches!(error, Error::TokenId { id: 500, .. }), "missing [PAD]: {error}");
     let explanation = explain(ExplainOptions::default()).unwrap().remove(0);
     assert_eq!((explanation.target(), explanation.score()), ("value", explanation.logit()));
 }
@@ -398,7 +398,7 @@ mod text {
 
     use super::*;
 
-    /// Real texts, of all lengths up to the limit.
+    /// Returns real texts of all lengths up to the limit.
     fn texts() -> Vec<String> {
         let goldens = golden("bundled.json");
         let text = |case: &Value| case["text"].as_str().unwrap().to_owned();
@@ -406,7 +406,7 @@ mod text {
     }
 
     #[test]
-    fn the_books_balance_on_real_texts() {
+    fn relevance_is_conserved_on_real_texts() {
         let classifier = Classifier::builder(bundled_model()).build().unwrap();
         let texts = texts();
         assert!(texts.len() >= 100);
@@ -417,14 +417,14 @@ mod text {
                 let part =
                     |e: &Explanation| e.unexplained().abs() / f64::from(e.logit().abs()).max(1.0);
                 let worst = explanations.iter().map(part).fold(0.0, f64::max);
-                println!("{method} of the {objective:?}: {worst:.1e} of the logit unexplained");
+                println!("{method} of the {objective:?}: {worst:.1e} of the logit is unexplained");
                 assert!(worst <= 1e-4);
             }
         }
     }
 
     #[test]
-    fn integrated_gradients_close_with_a_hundred_steps() {
+    fn integrated_gradients_converge_with_a_hundred_steps() {
         let classifier = Classifier::builder(bundled_model()).build().unwrap();
         let options = ExplainOptions::default().method(Method::IntegratedGradients { steps: 100 });
         let texts: Vec<String> =
@@ -435,7 +435,7 @@ mod text {
         parts.sort_by(f64::total_cmp);
         assert_eq!(parts.len(), 100);
         let [median, most, worst] = [50, 90, 99].map(|at| format!("{:.1e}", parts[at]));
-        println!("of the logit unexplained: median {median}, 90 % {most}, at most {worst}");
+        println!("unexplained share of the logit: median {median}, 90 % {most}, at most {worst}");
         assert!(parts[99] <= 1e-4);
     }
 
@@ -459,7 +459,7 @@ mod text {
     }
 
     #[test]
-    fn tokens_and_words_are_where_they_stand_in_the_text() {
+    fn token_and_word_offsets_match_the_text() {
         let classifier = Classifier::builder(bundled_model()).build().unwrap();
         for text in texts() {
             let explanation = classifier.explain(&text, &ExplainOptions::default()).unwrap();
@@ -473,7 +473,7 @@ mod text {
                 assert_eq!(word.text, text[word.bytes.clone()]);
                 assert_eq!(text[..word.bytes.start].chars().count(), word.start);
                 assert_eq!(text[..word.bytes.end].chars().count(), word.end);
-                assert_eq!(word.tokens.start, next, "every token is of one word");
+                assert_eq!(word.tokens.start, next, "every token must belong to one word");
                 next = word.tokens.end;
                 let pieces = &tokens[word.tokens.clone()];
                 let sum: f32 = pieces.iter().map(|piece| piece.relevance).sum();
@@ -488,7 +488,7 @@ mod text {
     }
 
     #[test]
-    fn long_texts_are_cut_refused_or_too_long_to_explain() {
+    fn truncates_or_rejects_long_texts() {
         let text = "I was so happy at first. ".repeat(100);
         let explain = |truncation, text: &str| {
             let builder = Classifier::builder(bundled_model()).truncation(truncation);

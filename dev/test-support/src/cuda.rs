@@ -59,7 +59,7 @@ pub fn assert_close(found: &[f32], expected: &[f32], tolerance: f32) {
 /// Checks logits in 8 bits. Halves between the products flip the rounding of some inputs, as f32 does on the
 /// CPU against float64: by no more than rounding itself changes.
 #[track_caller]
-pub fn assert_rounded_alike(found: &[f32], of_cpu: &[f32], exact: &[f32]) {
+pub fn assert_int8_close(found: &[f32], of_cpu: &[f32], exact: &[f32]) {
     let rounding = mean_error(of_cpu, exact);
     assert!(mean_error(found, of_cpu) < rounding);
     assert!(mean_error(found, exact) < 1.25 * rounding);
@@ -95,7 +95,7 @@ fn random_rows(dice: &mut Dice, count: usize, longest: usize) -> Vec<Vec<u32>> {
     (0..count).map(|_| row(dice)).collect()
 }
 
-pub fn models_of_all_head_sizes_give_the_logits_of_the_cpu(device: Device) {
+pub fn all_head_sizes_match_cpu(device: Device) {
     let rows = random_rows(&mut Dice(1), 9, 30);
     let shapes = [(64, 4, "gelu"), (64, 2, "relu"), (192, 3, "gelu"), (128, 1, "gelu")];
     for (dim, heads, activation) in shapes {
@@ -108,11 +108,11 @@ pub fn models_of_all_head_sizes_give_the_logits_of_the_cpu(device: Device) {
         let exact = logits(&cpu(model, Precision::F32), &rows);
         assert_close(&logits(&gpu(model, device, Precision::F16), &rows), &exact, TOLERANCE);
         let of_cpu = logits(&cpu(model, Precision::Int8), &rows);
-        assert_rounded_alike(&logits(&gpu(model, device, Precision::Int8), &rows), &of_cpu, &exact);
+        assert_int8_close(&logits(&gpu(model, device, Precision::Int8), &rows), &of_cpu, &exact);
     }
 }
 
-pub fn a_graph_serves_other_batches_of_its_shape(device: Device) {
+pub fn graphs_serve_batches_of_their_shape(device: Device) {
     let folder = small_model(&[]);
     for precision in [Precision::F16, Precision::Int8] {
         let used = gpu(folder.path(), device, precision);
@@ -131,7 +131,7 @@ pub fn a_graph_serves_other_batches_of_its_shape(device: Device) {
     }
 }
 
-pub fn batches_of_any_size_give_what_their_rows_give_alone(device: Device) {
+pub fn rows_are_bit_identical_in_batches_of_any_size(device: Device) {
     let folder = small_model(&[("n_layers", 1.into())]);
     let gpu = gpu(folder.path(), device, Precision::F16);
     let labels = gpu.labels().len();
@@ -153,7 +153,7 @@ pub fn batches_of_any_size_give_what_their_rows_give_alone(device: Device) {
     assert_eq!(logits(&gpu, &[last]), together[together.len() - labels..]);
 }
 
-pub fn tokens_keep_their_positions_where_others_are_masked(device: Device) {
+pub fn masked_tokens_keep_positions(device: Device) {
     let folder = small_model(&[]);
     let batch =
         TokenBatch::from_padded(&[7, 8, 9, 10, 5, 6, 0, 0], &[1, 0, 1, 1, 1, 1, 0, 0], 4).unwrap();
@@ -162,7 +162,7 @@ pub fn tokens_keep_their_positions_where_others_are_masked(device: Device) {
     assert_close(&found, &expected, TOLERANCE);
 }
 
-pub fn callers_at_the_same_time_do_not_disturb_each_other(device: Device) {
+pub fn supports_concurrent_callers(device: Device) {
     let folder = small_model(&[]);
     let gpu = &gpu(folder.path(), device, Precision::F16);
     let rows = &random_rows(&mut Dice(3), 40, 20);

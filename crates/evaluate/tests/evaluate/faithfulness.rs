@@ -1,5 +1,4 @@
-//! Methods of explanation compared over many texts: every figure made again from those of single texts, and
-//! the program that prints them.
+//! Comparison of explanation methods: means over texts against the faithfulness of each text on its own.
 
 use distilbert::explain::{ExplainOptions, Faithfulness, Method, Objective, Replacement};
 use distilbert::{Classifier, Precision, Truncation};
@@ -26,7 +25,7 @@ fn classifier() -> Classifier {
     Classifier::builder(bundled_model()).build().unwrap()
 }
 
-/// Texts of the goldens, some of them without a word or with one.
+/// Returns texts of the goldens, some of which have no word or only one.
 fn texts(step: usize) -> Vec<String> {
     let goldens = golden("bundled.json");
     let cases = list(&goldens["cases"]).iter().step_by(step);
@@ -45,7 +44,7 @@ fn assert_close(found: f64, expected: f64) {
 }
 
 #[test]
-fn means_are_those_of_the_texts_alone() {
+fn means_match_single_texts() {
     let classifier = classifier();
     let texts = texts(16);
     for (replacement, objective) in
@@ -86,9 +85,9 @@ fn means_are_those_of_the_texts_alone() {
     }
 }
 
-/// The mean over all orders of a text is what many random ones come to.
+/// The mean over many random orders converges to the mean over all orders.
 #[test]
-fn chance_is_the_mean_over_orders() {
+fn random_ranking_converges_to_mean_over_orders() {
     let classifier = classifier();
     let text = "I miss him";
     let explanation = classifier.explain(text, &ExplainOptions::default()).unwrap();
@@ -107,7 +106,7 @@ fn chance_is_the_mean_over_orders() {
         assert!(error <= 4.0 * (variance / 4000.0).sqrt() + 1e-9, "{name}: {error}");
     }
 
-    // One order is one of the six, and which one, the seed says.
+    // A single order is one of the six; the seed determines which.
     let one = |seed| {
         let options = options.clone().random_orders(1).seed(seed);
         of(&compare_methods(&classifier, [text], &options).unwrap(), Ranking::Random)
@@ -120,7 +119,7 @@ fn chance_is_the_mean_over_orders() {
 }
 
 #[test]
-fn differences_are_of_the_same_text() {
+fn differences_are_paired_by_text() {
     let classifier = classifier();
     let (lrp, gradient) = (Method::Lrp.into(), Method::GradientXInput.into());
     let options = ComparisonOptions::default().rankings([lrp, gradient]);
@@ -140,7 +139,7 @@ fn differences_are_of_the_same_text() {
         }
         assert!(difference.low < difference.value && difference.value < difference.high, "{name}");
     }
-    // A text's own score is in both curves, and leaves their difference.
+    // The text's own score is part of both measures and cancels in the difference.
     let width = |of: Estimate| of.high - of.low;
     assert!(width(difference.auac) < width(lrp_means.auac) + width(gradient_means.auac));
     assert_eq!(comparison.difference(lrp, Ranking::Random), None);
@@ -149,7 +148,7 @@ fn differences_are_of_the_same_text() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_figures() {
+fn seed_determines_the_result() {
     let texts = texts(24);
     let compare = |threads: usize, seed: u64| {
         let classifier = Classifier::builder(bundled_model()).threads(threads).build().unwrap();
@@ -167,7 +166,7 @@ fn the_same_seed_gives_the_same_figures() {
 }
 
 #[test]
-fn texts_that_leave_nothing_to_rank_are_counted_and_long_ones_cut() {
+fn skips_short_texts_and_truncates_long_ones() {
     let classifier = classifier();
     let long = format!("I love it {}", "so ".repeat(600));
     let given = ["", "no", "We won", " \t ", long.as_str(), "ok"];
@@ -190,7 +189,7 @@ fn texts_that_leave_nothing_to_rank_are_counted_and_long_ones_cut() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_refused() {
+fn rejects_invalid_options_and_texts() {
     let classifier = classifier();
     let refused = |texts: &[&str], options: ComparisonOptions| {
         compare_methods(&classifier, texts, &options).unwrap_err()
@@ -217,11 +216,11 @@ fn what_cannot_be_compared_is_refused() {
     assert!(matches!(error, Error::Model(distilbert::Error::NoBackwardPass { .. })), "{error}");
 }
 
-/// Needs GoEmotions: set `GOEMOTIONS` to a folder with its `dev.tsv`.
+/// Requires GoEmotions: set `GOEMOTIONS` to a folder that contains `dev.tsv`.
 #[test]
 fn methods_are_better_than_chance_on_real_texts() {
     let Some(folder) = std::env::var_os("GOEMOTIONS") else {
-        println!("skipped: GOEMOTIONS names no folder with the data set");
+        println!("skipped: GOEMOTIONS is not set");
         return;
     };
     let data = std::fs::read_to_string(std::path::Path::new(&folder).join("dev.tsv")).unwrap();
@@ -238,7 +237,7 @@ fn methods_are_better_than_chance_on_real_texts() {
         assert!(lrp.comprehensiveness.low > other.comprehensiveness.high);
         assert!(lrp.sufficiency.high < other.sufficiency.low);
     }
-    // The size of gradient times input tells more than chance; its sign hardly does, so that other
-    // intervals overlap.
+    // The magnitude of gradient times input is better than chance, but its sign hardly is, so the intervals of the other
+    // measures overlap.
     assert!(gradient.au_mse.high < random.au_mse.low);
 }

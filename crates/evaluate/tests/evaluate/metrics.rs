@@ -1,4 +1,4 @@
-//! The report of rows that were predicted elsewhere.
+//! Metrics of given predictions against goldens of scikit-learn.
 
 use distilbert::ProblemType;
 use distilbert_evaluate::{
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use test_support::{Dice, golden, list, numbers};
 
-/// Labelled predictions.
+/// Predictions with their true labels.
 pub struct Data {
     pub labels: Vec<String>,
     pub kind: ProblemType,
@@ -53,7 +53,7 @@ impl Data {
         evaluation.report().unwrap()
     }
 
-    /// Whether a label is predicted, by the definition.
+    /// Returns `true` if a label is predicted by definition.
     fn predicts(&self, row: usize, label: usize) -> bool {
         let scores = &self.scores[row];
         match self.kind {
@@ -85,7 +85,7 @@ fn quick() -> EvaluationOptions {
 }
 
 #[test]
-fn tables_are_scikit_learns_byte_for_byte() {
+fn tables_match_scikit_learn_byte_for_byte() {
     each_case(|case, data| {
         let report = data.report(&quick());
         let table = |digits: &str| case["tables"][digits].as_str().unwrap();
@@ -97,7 +97,7 @@ fn tables_are_scikit_learns_byte_for_byte() {
 }
 
 #[test]
-fn figures_are_scikit_learns() {
+fn metrics_match_scikit_learn() {
     each_case(|case, data| {
         let report = data.report(&quick());
         let columns: Vec<Vec<f64>> = list(&case["classes"]).iter().map(numbers).collect();
@@ -142,7 +142,7 @@ fn figures_are_scikit_learns() {
 }
 
 #[test]
-fn calibration_is_that_of_numpy() {
+fn calibration_matches_numpy() {
     each_case(|case, data| {
         let report = data.report(&quick());
         let expected = &case["calibration"];
@@ -163,17 +163,17 @@ fn calibration_is_that_of_numpy() {
     });
 }
 
-/// Both are of 20,000 resamples. An end of the interval, the 2.5 % quantile of something normal, is then known
-/// to 0.019 standard errors (√(0.025 · 0.975 / 20,000) / 0.0584); the difference of two to 0.027; four times
-/// that are allowed.
+/// Both bootstraps use 20,000 resamples. The sampling error of an end of the interval, the 2.5 % quantile of a normal
+/// distribution, is 0.019 standard errors (√(0.025 · 0.975 / 20,000) / 0.0584); that of the difference of two is 0.027. The
+/// tolerance is four times that.
 #[test]
-fn intervals_are_those_of_another_bootstrap() {
+fn intervals_match_reference_bootstrap() {
     each_case(|case, data| {
         let report = data.report(&EvaluationOptions::default().resamples(20_000));
         let figures = [("accuracy", report.accuracy()), ("macro_f1", report.macro_f1())];
         for (name, Estimate { value, low, high, .. }) in figures {
             let expected = numbers(&case["intervals"][name]);
-            // The accuracy moves by a row at least.
+            // Accuracy changes in steps of one row.
             let step = 1.0 / data.truth.len() as f64;
             let tolerance = 4.0 * 0.027 * (expected[1] - expected[0]) / 3.92 + step;
             println!("{name} {value} {low}..{high}, {expected:?} ± {tolerance}");
@@ -186,7 +186,7 @@ fn intervals_are_those_of_another_bootstrap() {
 }
 
 #[test]
-fn the_seed_moves_intervals_and_nothing_else() {
+fn seed_affects_only_intervals() {
     each_case(|_, data| {
         let of = |seed| data.report(&EvaluationOptions::default().resamples(50).seed(seed));
         let [one, same, other] = [1, 1, 2].map(of);
@@ -198,7 +198,7 @@ fn the_seed_moves_intervals_and_nothing_else() {
 }
 
 #[test]
-fn absent_classes_are_named() {
+fn lists_absent_labels() {
     let goldens = golden("evaluate.json");
     let of = |case: usize| Data::of(&goldens["cases"][case]).report(&quick());
     let whole = of(0);
@@ -266,7 +266,7 @@ fn confusion_sums_to_rows_and_supports() {
 }
 
 #[test]
-fn the_order_of_rows_changes_nothing() {
+fn row_order_does_not_matter() {
     each_case(|_, data| {
         let of = |order: &[usize]| {
             let mut evaluation =
@@ -295,7 +295,7 @@ fn the_order_of_rows_changes_nothing() {
 }
 
 #[test]
-fn mistakes_are_the_most_confident_ones() {
+fn reports_the_most_confident_mistakes() {
     let check = |data: &Data, keep: usize| {
         let report = data.report(&quick().mistakes(keep));
         let mut expected: Vec<(usize, f32)> = Vec::new();
@@ -350,7 +350,7 @@ fn lengths_count_rows_and_mistakes() {
 }
 
 #[test]
-fn certainty_costs_what_scikit_learn_says() {
+fn log_loss_clips_as_scikit_learn_does() {
     let labels = ["a", "b"].map(str::to_owned);
     for (kind, truth, loss) in [
         (ProblemType::SingleLabelClassification, &[1][..], 36.043_653_389_117_15),
@@ -365,7 +365,7 @@ fn certainty_costs_what_scikit_learn_says() {
 }
 
 #[test]
-fn what_cannot_be_evaluated_is_an_error() {
+fn rejects_invalid_options_and_rows() {
     let labels = ["a", "b", "c"].map(str::to_owned);
     let [single, multi] =
         [ProblemType::SingleLabelClassification, ProblemType::MultiLabelClassification];
@@ -418,9 +418,9 @@ fn what_cannot_be_evaluated_is_an_error() {
     }
 }
 
-/// A label that is named twice is true once.
+/// A true label that is given twice counts once.
 #[test]
-fn true_labels_are_a_set() {
+fn duplicate_true_labels_count_once() {
     let labels = ["a", "b"].map(str::to_owned);
     let kind = ProblemType::MultiLabelClassification;
     let of = |truth: &[usize]| {

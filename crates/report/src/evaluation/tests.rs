@@ -291,9 +291,7 @@ fn perfect_model_has_a_page() {
     let report = evaluation.report().unwrap();
     let page = Page::new(&report).html();
     let document = parse(&page);
-    assert!(
-        content(one(document.root(), "pairs")).contains("No labels are confused.")
-    );
+    assert!(content(one(document.root(), "pairs")).contains("No labels are confused."));
     assert!(
         all(document.root(), "mistakes").is_empty() && all(document.root(), "lengths").is_empty()
     );

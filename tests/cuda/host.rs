@@ -8,8 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use test_support::counting::{Counting, allocations};
 use test_support::cuda::{
-    self, TOLERANCE, assert_close, assert_int8_close, best, builder, cpu, gpu, logits,
-    small_model,
+    self, TOLERANCE, assert_close, assert_int8_close, best, builder, cpu, gpu, logits, small_model,
 };
 use test_support::stand_in::{log, on_stand_in};
 use test_support::{bundled_model, golden, ids, list};

@@ -153,7 +153,7 @@ fn others(criterion: &mut Criterion<Rates>, set: InstructionSet) {
     group.finish();
 }
 
-/// Kernel whose output has been checked once.
+/// Checks a kernel's output once and returns the kernel.
 fn verified(
     name: &str,
     mut run: Run,

@@ -7,7 +7,7 @@ use test_support::{Dice, bundled_model};
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Batches of one to four rows of mixed lengths.
+/// Returns batches of one to four rows of mixed lengths.
 fn batches() -> Vec<TokenBatch> {
     let mut dice = Dice(1);
     let mut row = || -> Vec<u32> {

@@ -65,7 +65,7 @@ fn tolerance(info: &ModelInfo) -> f64 {
 /// Named batch of rows.
 pub type Batch = (String, Vec<Vec<u32>>);
 
-/// Batches of rows of equal length, and one of 32 real texts.
+/// Returns batches of rows of equal length, and one of 32 real texts.
 pub fn batches(uniform: impl IntoIterator<Item = (usize, usize)>) -> Vec<Batch> {
     let uniform = uniform
         .into_iter()
@@ -113,7 +113,7 @@ pub fn row(tokens: usize) -> Vec<u32> {
     std::iter::once(101).chain(words).chain([102]).collect()
 }
 
-/// One thread, and the default number of threads.
+/// Returns the thread counts to benchmark: one, and the default.
 pub fn thread_counts(model: &Model) -> Vec<usize> {
     let all = Classifier::builder(model.folder(Precision::Int8)).build().unwrap().info().threads;
     if all > 1 { vec![1, all] } else { vec![1] }

@@ -31,7 +31,7 @@ pub struct Sample {
 }
 
 impl Sample {
-/// Creates an explanation in which each word is one token.
+    /// Creates an explanation in which each word is one token.
     pub fn new(text: &str) -> Self {
         let count = text.split_whitespace().count();
         let relevances = random(3, count);
@@ -69,7 +69,7 @@ impl Sample {
         let weights = random(5, size).iter().map(|weight| weight.abs()).collect();
         let explanation = Explanation {
             text: text.to_owned(),
-// Probabilities 0.75 and 0.25.
+            // Probabilities 0.75 and 0.25.
             prediction: prediction([1.5, 1.5 - 3f32.ln()]),
             method: Method::Lrp,
             goal: Goal::new(&Target::label(TARGET), Objective::Logit, &labels(), SINGLE)
@@ -94,13 +94,13 @@ impl Sample {
         }
     }
 
-/// Creates an explanation of `words` words: `w0`, `w1` and so on.
+    /// Creates an explanation of `words` words: `w0`, `w1` and so on.
     pub fn of(words: usize) -> Self {
         let words: Vec<String> = (0..words).map(|word| format!("w{word}")).collect();
         Self::new(&words.join(" "))
     }
 
-/// Sets the relevance of each token by its index, and of the word it forms.
+    /// Sets the relevance of each token by its index, and of the word it forms.
     pub fn set_relevances(&mut self, relevance: impl Fn(usize) -> f32) {
         for (at, token) in self.explanation.tokens.iter_mut().enumerate() {
             token.relevance = relevance(at);
@@ -110,7 +110,7 @@ impl Sample {
         }
     }
 
-/// Sets the target and the objective.
+    /// Sets the target and the objective.
     pub fn set_goal(&mut self, target: &Target, objective: Objective, kind: ProblemType) {
         let prediction = &self.explanation.prediction;
         let goal = Goal::new(target, objective, prediction.labels(), kind).unwrap();
@@ -125,13 +125,13 @@ impl Sample {
         self.explanation.method = method;
     }
 
-/// Sets the attention probabilities.
+    /// Sets the attention probabilities.
     pub fn set_attention(&mut self, layers: usize, heads: usize, weights: Vec<f32>) {
         let tokens = self.explanation.tokens.len();
         self.explanation.attention = Some(AttentionWeights::new(layers, heads, tokens, weights));
     }
 
-/// Sets the text of every token.
+    /// Sets the text of every token.
     pub fn set_token_texts(&mut self, text: &str) {
         for token in &mut self.explanation.tokens {
             token.text = text.to_owned();

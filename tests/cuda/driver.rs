@@ -53,7 +53,7 @@ fn pinned(context: &Arc<CudaContext>, len: usize) -> PinnedHostSlice<u64> {
 /// Content of pinned memory before the first copy to it.
 const FRESH: u64 = u64::from_ne_bytes([0xA5; 8]);
 
-/// Launches `gather_first_rows` with one block per sequence.
+/// Grid of `gather_first_rows`: one block per sequence.
 const GRID: (u32, u32, u32) = (3, 1, 1);
 
 /// Buffers of `gather_first_rows` for rows of one number.

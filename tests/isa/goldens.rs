@@ -18,7 +18,7 @@ use test_support::{
 
 const FILE: &str = "sets.json";
 
-/// Models by name: one of even sizes, one of odd sizes, and one whose second layer is deeper than the blocks in which
+/// Returns models by name: one of even sizes, one of odd sizes, and one whose second layer is deeper than the blocks in which
 /// products are summed.
 fn models() -> [(&'static str, GeneratedModel); 3] {
     let sized = |sizes: &[(&str, usize)], seed| {

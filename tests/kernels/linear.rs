@@ -176,7 +176,7 @@ impl Bytes {
     }
 }
 
-/// Sizes around the block size of every shape, and depths from one slab to more than are in flight at once.
+/// Returns sizes around the block size of every shape, and depths from one slab to more than are in flight at once.
 fn sizes() -> Vec<Size> {
     let rows = [1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 512];
     let depths = [(64, 64), (192, 128), (128, 320), (64, 768)];

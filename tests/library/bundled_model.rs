@@ -21,7 +21,7 @@ fn single_label_rows(folder: &Path) -> Vec<(String, usize)> {
     rows.lines().filter_map(row).collect()
 }
 
-/// Formats precision, recall, F1 and support of a class as in the model card.
+/// Precision, recall, F1 and support of one class.
 struct Class {
     precision: f64,
     recall: f64,

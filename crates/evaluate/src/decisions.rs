@@ -10,7 +10,7 @@ pub(crate) struct Mark {
     pub is_predicted: bool,
 }
 
-/// Marks of all rows. A label that is neither true nor predicted has no mark.
+/// True and predicted labels of all rows. A label that is neither true nor predicted has no mark.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Decisions {
     marks: Vec<Mark>,

@@ -27,7 +27,7 @@ pub struct Driver {
     primaries: BTreeMap<usize, (Handle, usize)>,
 }
 
-/// Global state. A call holds the lock until it returns, so calls never overlap.
+/// Locks the global state. A call holds the lock until it returns, so calls never overlap.
 fn lock() -> MutexGuard<'static, Driver> {
     DRIVER.lock().expect("a panic ends the process")
 }

@@ -37,7 +37,7 @@ impl Rounding {
 }
 
 impl Convert {
-    /// Conversion of one value, or of two to `f16x2`, the first of which becomes the upper half.
+    /// Converts one value, or two values to `f16x2`, the first of which becomes the upper half.
     pub fn evaluate(&self, a: u64, b: u64) -> u64 {
         let Self { to, from, .. } = *self;
         if to == Type::F16X2 {
@@ -62,7 +62,7 @@ impl Convert {
         }
     }
 
-    /// Exact conversion.
+    /// Converts to `f32`, which is exact.
     fn widen(&self, value: u64) -> f32 {
         match self.from.bits {
             16 => f32::from(f16::from_bits(value as u16)),

@@ -188,7 +188,7 @@ pub enum Reduction {
     Xor,
 }
 
-/// Computes `d = a · b + c`.
+/// Matrix product `d = a · b + c`.
 #[derive(Clone, Debug)]
 pub struct MultiplyMatrices {
     pub shape: Shape,

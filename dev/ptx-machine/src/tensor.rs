@@ -17,7 +17,7 @@ const COLUMNS: usize = 8;
 /// Position in a matrix: row, column.
 pub type Place = (usize, usize);
 
-/// Fragment `a` of `m16n8k16`, 16 × 16: four registers of two parts.
+/// Locates a part of fragment `a` of `m16n8k16`, 16 × 16: four registers of two parts.
 pub fn a_of_f16(lane: usize, register: usize, part: usize) -> Place {
     let (group, in_group) = (lane / 4, lane % 4);
     let row = if register.is_multiple_of(2) { group } else { group + 8 };
@@ -25,14 +25,14 @@ pub fn a_of_f16(lane: usize, register: usize, part: usize) -> Place {
     (row, if register < 2 { column } else { column + 8 })
 }
 
-/// Fragment `b` of `m16n8k16`, 16 × 8: two registers of two parts.
+/// Locates a part of fragment `b` of `m16n8k16`, 16 × 8: two registers of two parts.
 pub fn b_of_f16(lane: usize, register: usize, part: usize) -> Place {
     let (group, in_group) = (lane / 4, lane % 4);
     let row = in_group * 2 + part;
     (if register == 0 { row } else { row + 8 }, group)
 }
 
-/// Fragment `a` of `m16n8k32`, 16 × 32: four registers of four parts.
+/// Locates a part of fragment `a` of `m16n8k32`, 16 × 32: four registers of four parts.
 pub fn a_of_int8(lane: usize, register: usize, part: usize) -> Place {
     let (group, in_group) = (lane / 4, lane % 4);
     let row = if register.is_multiple_of(2) { group } else { group + 8 };
@@ -40,21 +40,21 @@ pub fn a_of_int8(lane: usize, register: usize, part: usize) -> Place {
     (row, if register < 2 { column } else { column + 16 })
 }
 
-/// Fragment `b` of `m16n8k32`, 32 × 8: two registers of four parts.
+/// Locates a part of fragment `b` of `m16n8k32`, 32 × 8: two registers of four parts.
 pub fn b_of_int8(lane: usize, register: usize, part: usize) -> Place {
     let (group, in_group) = (lane / 4, lane % 4);
     let row = in_group * 4 + part;
     (if register == 0 { row } else { row + 16 }, group)
 }
 
-/// Fragments `c` and `d` of both, 16 × 8: four registers of 32 bits.
+/// Locates a register of fragments `c` and `d` of both, 16 × 8: four registers of 32 bits.
 pub fn c_of_both(lane: usize, register: usize) -> Place {
     let (group, in_group) = (lane / 4, lane % 4);
     let row = if register < 2 { group } else { group + 8 };
     (row, in_group * 2 + register % 2)
 }
 
-/// Fragment that `ldmatrix` loads from an 8 × 8 matrix: one register of two parts.
+/// Locates a part of the fragment that `ldmatrix` loads from an 8 × 8 matrix: one register of two parts.
 pub fn loaded(lane: usize, part: usize, is_transposed: bool) -> Place {
     let (row, column) = (lane / 4, lane % 4 * 2 + part);
     if is_transposed { (column, row) } else { (row, column) }

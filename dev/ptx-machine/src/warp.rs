@@ -80,7 +80,7 @@ impl Warp {
         }
     }
 
-    /// Current instruction, or the last one.
+    /// Returns the index of the current instruction, or of the last one.
     pub fn position(&self) -> usize {
         self.paths
             .first()

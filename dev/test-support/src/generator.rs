@@ -60,7 +60,7 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// All tensors of a model folder.
+    /// Reads all tensors of a model folder.
     pub fn read_all(folder: &Path) -> BTreeMap<String, Self> {
         let bytes = std::fs::read(folder.join("model.safetensors")).unwrap();
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();

@@ -13,7 +13,7 @@ use std::mem::transmute_copy;
 /// Number of trials per instruction.
 const ROUNDS: usize = 200;
 
-/// Compares results of instructions and counts the instructions tested.
+/// Comparison of instructions with expected results, which counts the instructions tested.
 #[derive(Default)]
 struct Battery {
     kinds: BTreeSet<&'static str>,

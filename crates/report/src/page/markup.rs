@@ -74,7 +74,7 @@ fn write_all(out: &mut impl Write, text: fmt::Arguments<'_>) {
     out.write_fmt(text).expect("writing to a string can't fail");
 }
 
-/// Escapes markup characters and replaces the characters that XML can't represent with visible ones.
+/// Writer that escapes markup characters and replaces the characters that XML can't represent with visible ones.
 struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {

@@ -35,7 +35,7 @@ pub unsafe extern "C" fn cuModuleLoadData(module: Out<Handle>, image: *const c_c
     })
 }
 
-/// The options are for the JIT compiler and are ignored.
+/// Ignores the options, which are for the JIT compiler.
 ///
 /// # Safety
 /// The image must be a null-terminated PTX text.

@@ -14,7 +14,7 @@ use std::mem::MaybeUninit;
 
 use crate::error::{Error, Result};
 
-/// Writes a result through a pointer.
+/// Pointer through which a call returns a result.
 type Out<'a, T> = Option<&'a mut MaybeUninit<T>>;
 
 /// Runs a call and returns its error code.

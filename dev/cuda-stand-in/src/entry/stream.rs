@@ -58,7 +58,7 @@ pub extern "C" fn cuStreamIsCapturing(stream: Handle, status: Out<u32>) -> u32 {
     })
 }
 
-/// The flags only affect timing and are ignored.
+/// Ignores the flags, which only affect timing.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuEventCreate(event: Out<Handle>, _flags: u32) -> u32 {
     give(event, || {
@@ -92,7 +92,7 @@ pub extern "C" fn cuEventQuery(event: Handle) -> u32 {
     code(|| in_context(|context| context.query_event(event)))
 }
 
-/// The flags are about memory nodes and priorities, which graphs here don't have.
+/// Ignores the flags, which are about memory nodes and priorities; graphs here don't have either.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuGraphInstantiateWithFlags(
     instance: Out<Handle>,

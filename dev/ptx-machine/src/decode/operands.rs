@@ -13,7 +13,7 @@ pub struct Modifiers<'a> {
 }
 
 impl<'a> Modifiers<'a> {
-    /// The opcode and its modifiers.
+    /// Splits an instruction into the opcode and its modifiers.
     pub fn new(instruction: &'a str) -> (&'a str, Self) {
         let mut parts = instruction.split('.');
         let opcode = parts.next().unwrap_or("");

@@ -3,7 +3,7 @@
 use super::{fault, kernel, run, run_lanes};
 use crate::{Error, Fault, Module};
 
-/// One value per lane.
+/// Returns a value for each lane.
 fn each_lane(value: impl Fn(u64) -> u64) -> Vec<u64> {
     (0..32).map(value).collect()
 }

@@ -5,7 +5,7 @@ use half::f16;
 use super::{fault, kernel, run};
 use crate::Fault;
 
-/// Distinct values, small enough for exact sums.
+/// Returns distinct values, small enough for exact sums.
 fn value(index: usize) -> i32 {
     (index * 7919 % 23) as i32 - 11
 }

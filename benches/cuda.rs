@@ -1,8 +1,8 @@
 //! A whole model of DistilBERT-base's size on an NVIDIA GPU, from token ids to logits:
-//! `cargo bench --features cuda --bench cuda`. Where there is no GPU, it says so in a line.
+//! `cargo bench --features cuda --bench cuda`. Without a GPU, it prints that it was skipped.
 //!
-//! Before anything is timed, logits are compared with the goldens in float64 and with the CPU's, and those of
-//! each batch with those of its rows alone, bit for bit.
+//! Before anything is timed, logits are compared with the float64 goldens and the CPU, and the logits of each batch bit for
+//! bit with those of its rows alone.
 
 mod support;
 
@@ -12,9 +12,7 @@ use std::time::Duration;
 use criterion::Criterion;
 use distilbert::{Classifier, Precision};
 use support::{Batch, Model, batches, time_batches};
-use test_support::cuda::{
-    TOLERANCE, assert_close, assert_rounded_alike, cpu, gpu, hardware, logits,
-};
+use test_support::cuda::{TOLERANCE, assert_close, assert_int8_close, cpu, gpu, hardware, logits};
 
 fn main() {
     let Some(device) = hardware() else { return };
@@ -35,14 +33,14 @@ fn main() {
     criterion.final_summary();
 }
 
-/// Each row once: in its batch it has the same bits.
+/// Compares each row with the CPU on its own; its logits are bit-identical in a batch.
 fn compare_with_the_cpu(gpu: &Classifier, model: &Model, batches: &[Batch]) {
     let rows: BTreeSet<&Vec<u32>> = batches.iter().flat_map(|(_, rows)| rows).collect();
     let rows: Vec<&Vec<u32>> = rows.into_iter().collect();
     let on_cpu = |precision| logits(&cpu(&model.folder(precision), precision), &rows);
     let (found, exact) = (logits(gpu, &rows), on_cpu(Precision::F32));
     if gpu.info().precision == Precision::Int8 {
-        assert_rounded_alike(&found, &on_cpu(Precision::Int8), &exact);
+        assert_int8_close(&found, &on_cpu(Precision::Int8), &exact);
     } else {
         assert_close(&found, &exact, TOLERANCE);
     }

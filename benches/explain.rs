@@ -1,8 +1,8 @@
-//! Explanations of a text of 128 tokens in each method, beside the forward pass, by a model of
-//! DistilBERT-base's size and by the bundled one: `cargo bench --bench explain`.
+//! Explanations of a text of 128 tokens with each method, compared with the forward pass, for a model of
+//! DistilBERT-base's size and the bundled model: `cargo bench --bench explain`.
 //!
-//! Before anything is timed, an explanation must have the logits of the forward pass, bit for bit, and
-//! its books must balance. What a method costs in forward passes comes from rounds in which all have a turn.
+//! Before anything is timed, the logits of an explanation must equal those of the forward pass bit for bit, and its
+//! relevances must sum to the logit. The cost of a method in forward passes is measured in interleaved rounds.
 
 mod support;
 
@@ -47,7 +47,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// A text as tokens, and what explains it.
+/// Token ids of a text, and the classifier that explains it.
 struct Text {
     classifier: Classifier,
     batch: TokenBatch,
@@ -74,11 +74,11 @@ impl Text {
         assert_eq!(explanation.prediction().logits(), logits, "{method}: other logits");
         let unexplained = explanation.unexplained().abs();
         println!("{method}: {unexplained:.1e} of {:.1} unexplained", explanation.logit());
-        // The random weights' shares are some hundred times the logit, and cancel.
-        assert!(unexplained <= 1e-1, "{method}: the books do not balance");
+        // Relevances of random weights are about a hundred times the logit and cancel.
+        assert!(unexplained <= 1e-1, "{method}: relevance is not conserved");
     }
 
-    /// Prints what each method costs: the median and the quartiles of rounds.
+    /// Prints the cost of each method: the median and the quartiles over rounds.
     fn print_costs(&self, name: &str) {
         let print = |method: Method, mut costs: Vec<f64>, unit: &str| {
             costs.sort_by(f64::total_cmp);
@@ -96,11 +96,11 @@ impl Text {
             let gradient = second_of_two(|| self.explain(Method::GradientXInput));
             seconds(|| self.explain(INTEGRATED)) / gradient
         });
-        print(INTEGRATED, costs.collect(), "passes forward and back");
+        print(INTEGRATED, costs.collect(), "forward and backward passes");
     }
 }
 
-/// The time of a call after one like it, which brings back what others have displaced.
+/// Times the second of two calls; the first one warms the caches.
 fn second_of_two(work: impl Fn()) -> f64 {
     work();
     seconds(work)

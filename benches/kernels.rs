@@ -1,9 +1,9 @@
-//! Each kernel on each instruction set that the machine has, at the shapes of DistilBERT-base and on one
-//! thread: `cargo bench --features kernels --bench kernels`.
+//! Each kernel on each available instruction set, with the shapes of DistilBERT-base and on one thread:
+//! `cargo bench --features kernels --bench kernels`.
 //!
-//! Every output is compared with a naive float64 loop before it is timed. Products are rated in operations,
-//! two for a multiply-add, and as a share of the f32 multiply-adds that the same set was measured to reach a
-//! moment before; the others in bytes of what they read.
+//! Every output is compared with a naive float64 loop before it is timed. Throughput of matrix products is given in
+//! operations, two per multiply-add, and as a fraction of the f32 peak that the instruction set reached a moment before;
+//! throughput of other kernels in bytes read.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ const DIM: usize = 768;
 const HIDDEN_DIM: usize = 3072;
 const HEADS: usize = 12;
 
-/// The linear layers of one layer of the model.
+/// Linear layers of a transformer layer.
 const LAYERS: [Layer; 4] = [
     Layer { name: "query_key_value", inputs: DIM, outputs: 3 * DIM, epilogue: Epilogue::Bias },
     Layer { name: "out", inputs: DIM, outputs: DIM, epilogue: Epilogue::BiasResidual },
@@ -36,10 +36,10 @@ struct Layer {
 fn main() {
     for set in InstructionSet::ALL {
         let Some(peak) = peak(set) else {
-            println!("skipped {set}: this machine lacks it");
+            println!("skipped {set}: not available on this machine");
             continue;
         };
-        println!("{set}: multiply-adds in registers reach {peak:.1} GFLOP/s");
+        println!("{set}: peak of multiply-adds in registers: {peak:.1} GFLOP/s");
         let mut criterion = Criterion::default()
             .with_measurement(Rates(peak))
             .sample_size(20)
@@ -80,7 +80,7 @@ fn linear_layers(criterion: &mut Criterion<Rates>, set: InstructionSet, precisio
             };
             let mut output = vec![0.0; rows * outputs];
             run(&mut output);
-            // Rounding of each product's factors, and of the sum, by the largest that it may be.
+            // Upper bound of the rounding errors of the factors and the sum.
             let error = match precision {
                 Precision::Int8 => 2e-2,
                 Precision::F16 => 1e-3,
@@ -103,7 +103,7 @@ fn linear_layers(criterion: &mut Criterion<Rates>, set: InstructionSet, precisio
     group.finish();
 }
 
-/// The kernels that have no weights.
+/// Benchmarks the kernels without weights.
 fn others(criterion: &mut Criterion<Rates>, set: InstructionSet) {
     let mut group = criterion.benchmark_group(set.to_string());
     group.sampling_mode(SamplingMode::Flat);
@@ -153,7 +153,7 @@ fn others(criterion: &mut Criterion<Rates>, set: InstructionSet) {
     group.finish();
 }
 
-/// A kernel whose output has been checked once.
+/// Checks a kernel's output once and returns the kernel.
 fn verified(
     name: &str,
     mut run: Run,
@@ -167,18 +167,18 @@ fn verified(
     move || run(&mut output)
 }
 
-/// Compares with float64: every output of a small run, some hundred of a large one.
+/// Compares outputs with float64: all of a small run, a few hundred of a large one.
 fn check(name: &str, output: &[f32], error: f64, expected: impl Fn(usize) -> f64) {
     const CHECKED: usize = 500;
     for index in (0..output.len()).step_by((output.len() / CHECKED).max(1)) {
         let (found, expected) = (f64::from(output[index]), expected(index));
-        // Written so that a result that is no number fails too.
+        // Written so that NaN fails as well.
         let is_close = (found - expected).abs() <= error;
         assert!(is_close, "{name}: output {index} is {found}, not {expected}");
     }
 }
 
-/// One value of attention's output.
+/// Computes one value of attention's output.
 fn attention(input: &[f32], query: usize, column: usize) -> f64 {
     let head = column / (DIM / HEADS) * (DIM / HEADS);
     let scale = 1.0 / ((DIM / HEADS) as f64).sqrt();
@@ -196,7 +196,7 @@ fn dot(a: &[f32], b: &[f32], len: usize) -> f64 {
     a[..len].iter().zip(&b[..len]).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }
 
-/// Values in [−1, 1), the same for the same seed.
+/// Returns values in [−1, 1), determined by the seed.
 fn random(seed: u32, len: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9) | 1;
     (0..len)
@@ -210,7 +210,7 @@ fn random(seed: u32, len: usize) -> Vec<f32> {
         .collect()
 }
 
-/// The most GFLOP/s that the set reaches on one core, the best of some runs; `None` if the machine lacks it.
+/// Measures the peak GFLOP/s of an instruction set on one core, the best of several runs; `None` if the CPU lacks it.
 fn peak(set: InstructionSet) -> Option<f64> {
     const STEPS: usize = 1_000_000;
     let mut best = 0f64;
@@ -223,7 +223,7 @@ fn peak(set: InstructionSet) -> Option<f64> {
     Some(best)
 }
 
-/// Times, and the rates that they mean, given the peak in GFLOP/s.
+/// Measurement of time that also reports throughput relative to a peak in GFLOP/s.
 struct Rates(f64);
 
 impl Measurement for Rates {
@@ -260,7 +260,7 @@ impl ValueFormatter for Rates {
         WallTime.formatter().scale_values(typical, values)
     }
 
-    /// The values come as nanoseconds.
+    /// Converts values in nanoseconds.
     fn scale_throughputs(
         &self,
         typical: f64,
@@ -272,7 +272,7 @@ impl ValueFormatter for Rates {
                 let rate = |nanoseconds: f64| operations as f64 / nanoseconds;
                 values.iter_mut().for_each(|value| *value = rate(*value));
                 let share = 100.0 * rate(typical) / self.0;
-                // It must be static; there are some hundred.
+                // Criterion requires a static string; there are only a few hundred.
                 format!("Gop/s, {share:.0} % of the f32 peak").leak()
             }
             _ => WallTime.formatter().scale_throughputs(typical, throughput, values),

@@ -1,9 +1,9 @@
 //! A whole model of DistilBERT-base's size from token ids to logits, in every precision:
 //! `cargo bench --bench model`.
 //!
-//! Logits are compared with the goldens in float64 before anything is timed, and those of each batch with
-//! those of its rows alone, bit for bit. For a text of 8 tokens, which is bound by memory, it says what share
-//! of the memory's speed, measured a moment before, the weights were read at.
+//! Before anything is timed, logits are compared with the float64 goldens, and the logits of each batch bit for bit with
+//! those of its rows alone. A text of 8 tokens is memory-bound: the benchmark reports how fast it reads the weights as a
+//! fraction of the memory bandwidth measured a moment before.
 
 mod support;
 
@@ -35,7 +35,7 @@ fn main() {
             let name = format!("{precision}/{threads} threads");
             time_batches(&mut criterion, &name, &classifier, &batches);
             if precision == Precision::F32 {
-                share_of_memory_speed(&classifier);
+                fraction_of_memory_bandwidth(&classifier);
             }
         }
     }
@@ -43,7 +43,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// Callers at the same time on one classifier with one thread: each should lose nothing to the others.
+/// Measures concurrent callers of one single-threaded classifier, which should not slow each other down.
 fn callers(criterion: &mut Criterion, model: &Model) {
     let builder = Classifier::builder(model.folder(Precision::F32));
     let classifier = builder.threads(1).build().unwrap();
@@ -71,8 +71,8 @@ fn callers(criterion: &mut Criterion, model: &Model) {
     group.finish();
 }
 
-/// Prints how fast a text of 8 tokens reads the weights, beside how fast the same threads read memory.
-fn share_of_memory_speed(classifier: &Classifier) {
+/// Prints how fast a text of 8 tokens reads the weights, and how fast the same threads read memory.
+fn fraction_of_memory_bandwidth(classifier: &Classifier) {
     let threads = classifier.info().threads;
     let (dim, hidden_dim) = (classifier.config().dim, classifier.config().hidden_dim);
     let layer = 4 * dim * dim + 2 * dim * hidden_dim;
@@ -82,12 +82,12 @@ fn share_of_memory_speed(classifier: &Classifier) {
     let batch = TokenBatch::from_rows(&[row(8)]).unwrap();
     let mut logits = Vec::new();
     let (mut text, mut copy) = (Vec::new(), Vec::new());
-    // In turn, so that both meet the same machine.
+    // Interleaved, so that both run under the same conditions.
     for _ in 0..21 {
         let start = Instant::now();
         black_box(read(black_box(&memory), threads));
         copy.push(size_of_val(&memory[..]) as f64 / start.elapsed().as_nanos() as f64);
-        // The first brings what has been displaced back.
+        // The first call warms the caches.
         classifier.logits_into(&batch, &mut logits).unwrap();
         let start = Instant::now();
         classifier.logits_into(&batch, &mut logits).unwrap();
@@ -104,7 +104,7 @@ fn share_of_memory_speed(classifier: &Classifier) {
     );
 }
 
-/// Reads memory on some threads, each from four places at once, which is faster than from one.
+/// Reads memory on several threads, each from four places at once, which is faster than from one.
 fn read(memory: &[u64], threads: usize) -> u64 {
     thread::scope(|scope| {
         let read_part = |part: &[u64]| {

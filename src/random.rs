@@ -1,6 +1,6 @@
-//! [`SplitMix64`]: random numbers that are the same for the same seed, on every machine.
+//! [`SplitMix64`]: a random number generator with reproducible results on every machine.
 
-/// Steele, Lea and Flood's generator (2014).
+/// SplitMix64, the generator of Steele, Lea and Flood (2014).
 #[derive(Clone, Debug)]
 pub struct SplitMix64(u64);
 
@@ -20,17 +20,17 @@ impl SplitMix64 {
         z ^ (z >> 31)
     }
 
-    /// Returns a number in [−1, 1).
+    /// Returns a uniformly distributed number in [−1, 1).
     pub fn symmetric(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
     }
 
-    /// Returns a number below `limit`, which is not 0. The lower ones are favoured by less than `limit` in 2⁶⁴.
+    /// Returns a number below `limit`, which must not be 0. The bias toward small numbers is less than `limit` / 2⁶⁴.
     pub fn below(&mut self, limit: usize) -> usize {
         (self.next() % limit as u64) as usize
     }
 
-    /// Shuffles values by Fisher and Yates's method.
+    /// Shuffles the values uniformly (Fisher–Yates).
     pub fn shuffle<T>(&mut self, values: &mut [T]) {
         for last in (1..values.len()).rev() {
             values.swap(last, self.below(last + 1));
@@ -42,9 +42,9 @@ impl SplitMix64 {
 mod tests {
     use super::*;
 
-    /// The first numbers of the reference implementation in C for the seed 1234567.
+    /// The expected values are the first numbers of the reference implementation in C for this seed.
     #[test]
-    fn numbers_are_those_of_the_reference_implementation() {
+    fn matches_the_reference_implementation() {
         let mut random = SplitMix64::new(1_234_567);
         let numbers = [(); 5].map(|()| random.next());
         assert_eq!(
@@ -59,9 +59,9 @@ mod tests {
         );
     }
 
-    /// Pearson's statistic of 24 equally likely orders is at most 49.7 with probability 0.999.
+    /// Pearson's chi-squared statistic of 24 equally likely orders is at most 49.7 with probability 0.999.
     #[test]
-    fn every_order_is_as_likely() {
+    fn shuffle_is_uniform() {
         let mut random = SplitMix64::new(5);
         let mut counts = std::collections::HashMap::new();
         for _ in 0..24_000 {

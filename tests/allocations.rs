@@ -1,4 +1,4 @@
-//! A warm call allocates nothing. One test alone, since the counter counts every thread.
+//! A warm call makes no allocations. This is the only test of its process because the counter covers every thread.
 
 use distilbert::{Classifier, Precision, TokenBatch};
 use test_support::counting::{Counting, allocations};
@@ -7,7 +7,7 @@ use test_support::{Dice, bundled_model};
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Batches of one to four rows of mixed lengths.
+/// Returns batches of one to four rows of mixed lengths.
 fn batches() -> Vec<TokenBatch> {
     let mut dice = Dice(1);
     let mut row = || -> Vec<u32> {
@@ -23,7 +23,7 @@ fn batches() -> Vec<TokenBatch> {
 }
 
 #[test]
-fn a_thousand_warm_calls_of_mixed_lengths_allocate_nothing() {
+fn warm_calls_make_no_allocations() {
     let batches = batches();
     for &precision in Precision::ALL {
         for threads in [1, 2] {
@@ -37,7 +37,7 @@ fn a_thousand_warm_calls_of_mixed_lengths_allocate_nothing() {
             let cold = allocations();
             batches.iter().for_each(&mut call);
             let warm = allocations();
-            assert!(warm > cold, "the counter counts");
+            assert!(warm > cold, "the allocator does not count");
             batches.iter().cycle().take(1000).for_each(&mut call);
             assert_eq!(allocations() - warm, 0, "{precision}, {threads} threads");
         }

@@ -1,5 +1,5 @@
-//! Memory of a loaded model of DistilBERT-base's size, and its peak while loading. The only test of its process,
-//! since it measures the whole process.
+//! Memory of a loaded model of DistilBERT-base's size, and the peak while loading. This is the only test of its process
+//! because it measures the whole process.
 
 #![cfg(target_os = "linux")]
 
@@ -12,7 +12,7 @@ use test_support::golden;
 
 const MB: usize = 1_000_000;
 
-/// Bytes of the model's parameters in `f32`.
+/// Size of the model's parameters in `f32`, in bytes.
 const F32_BYTES: usize = 4 * 66_958_855;
 
 /// Returns a size from `/proc/self/status` in bytes.

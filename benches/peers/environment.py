@@ -1,4 +1,4 @@
-"""The Python environment: uses the running interpreter if it has every module, else makes one."""
+"""The Python environment: the running interpreter if it has every package, otherwise a new virtual environment."""
 
 import importlib.metadata
 import os
@@ -13,13 +13,13 @@ REQUIREMENTS = HERE / "requirements.txt"
 
 
 def required():
-    """Name → version of each package in requirements.txt."""
+    """Returns the version of each package in requirements.txt by name."""
     lines = REQUIREMENTS.read_text().split()
     return dict(line.split("==") for line in lines)
 
 
 def installed(name):
-    """The version installed, None if there is none."""
+    """Returns the installed version, or None."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -27,7 +27,7 @@ def installed(name):
 
 
 def enter(folder):
-    """Returns in an interpreter that has every package; the script may start again for that."""
+    """Ensures that the interpreter has every package, restarting the script in another one if necessary."""
     missing = [name for name in required() if installed(name) is None]
     if not missing:
         return
@@ -37,5 +37,5 @@ def enter(folder):
         subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", REQUIREMENTS], check=True)
     elif not python.exists():
         venv.create(folder, with_pip=True)
-    # In the environment's own interpreter the check is made again.
+    # The restarted script checks again.
     os.execv(python, [python, *sys.argv])

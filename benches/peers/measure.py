@@ -1,4 +1,4 @@
-"""Runs the engines in turn and makes figures of their times."""
+"""Runs the engines in turn and summarizes their times."""
 
 import contextlib
 import dataclasses
@@ -13,18 +13,18 @@ import time
 import numpy as np
 
 OURS = "distilbert"
-# A turn lasts about this long, and has at least so many repeats.
+# Approximate duration of a turn, and its minimum number of repeats.
 TURN_MS, LEAST_REPEATS = 300, 3
-# Between turns, for thread pools that spin to calm down.
+# Pause between turns, in which spinning thread pools go to sleep.
 PAUSE_S = 0.05
-# Longer runs than this need no warming up in each turn.
+# Runs longer than this need no warm-up in each turn.
 LONG_MS = 100
-# Texts of a ragged batch that go together if that is faster for an engine that pads.
+# Batch size of the sorted texts of a ragged batch, if that is faster for an engine that pads.
 SORTED_ROWS = 8
 
 
 class Worker:
-    """An engine's process."""
+    """Process of an engine."""
 
     def __init__(self, engine, folder, threads):
         self.engine = engine
@@ -49,17 +49,17 @@ class Worker:
         return self.read()
 
     def cpu_seconds(self):
-        """Processor time used so far by all threads; 0 where /proc has no such figure."""
+        """Returns the CPU time of all threads so far; 0 if /proc doesn't have it."""
         try:
             stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
         except OSError:
             return 0.0
-        # The fields behind the program's name, which may hold spaces: 11 is user, 12 system time.
+        # Fields after the program's name, which may contain spaces: 11 is user time, 12 is system time.
         fields = stat.rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def peak_mib(self):
-        """The most memory that it has had so far; None where /proc has no such figure."""
+        """Returns the peak memory so far; None if /proc doesn't have it."""
         with contextlib.suppress(OSError):
             for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
@@ -67,7 +67,7 @@ class Worker:
         return None
 
     def close(self):
-        # It ends with its input, or is made to.
+        # It exits at the end of its input; otherwise it is killed.
         with contextlib.suppress(OSError):
             self.process.stdin.close()
         try:
@@ -79,7 +79,7 @@ class Worker:
 
 @dataclasses.dataclass
 class Figure:
-    """One engine's times on one shape: a figure for each round, in milliseconds."""
+    """Times of one engine on one shape, one per round, in milliseconds."""
 
     engine: str
     version: str
@@ -87,8 +87,8 @@ class Figure:
     threads: int
     shape: str
     rounds: list[float] = dataclasses.field(default_factory=list)
-    # Of a peer: its median ÷ distilbert's of the same precision. Of distilbert: the best peer's ÷ its
-    # own; for f16 that is the best f32 peer. Either way above 1 where distilbert is faster.
+    # For a peer: its median ÷ distilbert's in the same precision. For distilbert: the best peer's median ÷ its own, where
+    # f16 is compared with the best f32 peer. Above 1, distilbert is faster.
     ratio: float | None = None
     is_best_peer: bool = False
 
@@ -114,7 +114,7 @@ class Figure:
 
 
 def set_ratios(figures):
-    """Compares the figures of one shape."""
+    """Sets the ratios of one shape."""
     for ours in (figure for figure in figures if figure.engine == OURS):
         precision = "f32" if ours.precision == "f16" else ours.precision
         peers = [f for f in figures if f.engine != OURS and f.precision == precision]
@@ -130,7 +130,7 @@ def set_ratios(figures):
 
 @dataclasses.dataclass
 class Load:
-    """What it takes an engine to load the model and answer a first text of eight tokens."""
+    """Cost of loading the model and answering a first text of eight tokens."""
 
     engine: str
     precision: str
@@ -149,7 +149,7 @@ class Load:
 
 
 def compare(engines, folder, threads, shapes, rounds, loads):
-    """The figures of all engines on all shapes with so many threads, and of `loads` loads."""
+    """Measures all engines on all shapes with this number of threads, and `loads` loads."""
     print(f"\n{threads} {'thread' if threads == 1 else 'threads'}", flush=True)
     workers = []
     try:
@@ -172,8 +172,8 @@ def compare(engines, folder, threads, shapes, rounds, loads):
 
 
 def load(engine, folder, threads, times):
-    """Loads the model in fresh processes, once more than counts: the first brings the files into memory, and
-    under some hypervisors the memory that other engines have given back as well."""
+    """Loads the model in fresh processes. The first load is discarded: it warms the page cache and, on some hypervisors,
+    reclaims memory that other engines have freed."""
     measured = Load(engine.name, engine.precision, threads, [], None, engine.disk_bytes(folder) / 2**20)
     for index in range(1 + times):
         worker = Worker(engine, folder, threads)
@@ -196,7 +196,7 @@ def compare_shape(workers, threads, shape, rounds, idle):
         for worker in workers
     }
     for index in range(rounds):
-        # Every other round backwards, so that none always follows the same engine.
+        # Every other round is reversed, so that no engine always follows the same one.
         for worker in workers if index % 2 == 0 else reversed(workers):
             time.sleep(PAUSE_S)
             with idle.during(worker):
@@ -207,18 +207,18 @@ def compare_shape(workers, threads, shape, rounds, idle):
 
 
 def ways(worker, shape):
-    """How an engine may take the rows: lists of row numbers that go together."""
+    """Returns the ways to batch the rows for an engine, as lists of row indices."""
     rows = list(range(len(shape.lengths)))
     whole = [rows]
     if worker.engine.name == OURS or not shape.is_ragged:
         return [whole]
-    # An engine that pads pads less where texts of about the same length go together.
+    # Batches of texts of similar length need less padding.
     by_length = sorted(rows, key=lambda row: shape.lengths[row])
     return [whole, [by_length[i : i + SORTED_ROWS] for i in range(0, len(rows), SORTED_ROWS)]]
 
 
 def check_and_calibrate(workers, shape):
-    """Checks that the logits agree; gives each engine's batches, repeats and warm-up for a turn."""
+    """Checks that the logits agree, and returns each engine's batches, repeats and warm-up for a turn."""
     rows = shape.ids()
     turns, reference, differences = {}, None, {}
     for worker in workers:
@@ -232,7 +232,7 @@ def check_and_calibrate(workers, shape):
             reference = logits if reference is None else reference
             difference = np.abs(logits - reference).max()
             precision = worker.engine.precision
-            # Written so that a logit that is no number fails too.
+            # Written so that NaN fails as well.
             if not difference <= worker.engine.tolerance:
                 sys.exit(f"error: {worker.engine.name} {precision} is off by {difference} on {shape.name}")
             differences[precision] = max(difference, differences.get(precision, 0.0))
@@ -248,13 +248,13 @@ def check_and_calibrate(workers, shape):
 
 
 def turn(milliseconds):
-    """Repeats and warm-up of a turn for an engine that takes so long."""
+    """Returns the repeats and the warm-up of a turn from the duration of a run."""
     repeats = max(LEAST_REPEATS, round(TURN_MS / milliseconds))
     return repeats, 0 if milliseconds > LONG_MS else 1
 
 
 class IdleTime:
-    """Processor time that engines use while another has its turn: it should be none."""
+    """CPU time that waiting engines use, which should be none."""
 
     def __init__(self, workers):
         self.workers = workers
@@ -263,7 +263,7 @@ class IdleTime:
 
     @contextlib.contextmanager
     def during(self, busy):
-        """Counts what all but `busy` use."""
+        """Measures the CPU time of all engines but `busy`."""
         waiting = [worker for worker in self.workers if worker is not busy]
         start, used = time.perf_counter(), sum(worker.cpu_seconds() for worker in waiting)
         yield

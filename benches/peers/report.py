@@ -1,10 +1,10 @@
-"""What is printed: the machine, and the tables."""
+"""Printed output: the machine and the tables."""
 
 import os
 import pathlib
 import platform
 
-# Best first; what a processor lists in /proc/cpuinfo.
+# Flags in /proc/cpuinfo, best instruction set first.
 INSTRUCTION_SETS = {
     "amx_tile": "AMX",
     "avx512f": "AVX-512",
@@ -20,7 +20,7 @@ WORDS = {"shape", "engine"}
 
 
 def cpu():
-    """The processor's name and its best instruction set."""
+    """Returns the name of the CPU and its best instruction set."""
     try:
         text = pathlib.Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -38,15 +38,15 @@ def print_machine():
     name, best = cpu()
     print(f"CPU: {name}, {os.cpu_count()} cores, best instruction set {best}")
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5:
-        print(f"warning: load is {os.getloadavg()[0]:.1f}; figures need an idle machine")
+        print(f"warning: load is {os.getloadavg()[0]:.1f}; benchmarks need an idle machine")
 
 
 def print_times(figures):
     versions = {figure.engine: figure.version for figure in figures}
     print("\n" + ", ".join(f"{engine} {version}" for engine, version in versions.items()))
     print(
-        "ratio, above 1 where distilbert is faster: of distilbert, the best peer's median ÷ its own"
-        " (f16: the best f32 peer's); of a peer, its median ÷ distilbert's of the same precision."
+        "ratio (above 1, distilbert is faster): for distilbert, the best peer's median ÷ its own"
+        " (f16: the best f32 peer's); for a peer, its median ÷ distilbert's in the same precision."
         " * best peer\n"
     )
     print_table(TIMES, map(times_row, figures))
@@ -60,7 +60,7 @@ def times_row(figure):
 
 
 def print_loads(loads):
-    print("\nFrom opening the model to the first text's logits, memory at its highest, size on disk\n")
+    print("\nTime from opening the model to the first logits, memory after loading and at its peak, and size on disk\n")
     print_table(LOADS, map(load_row, loads))
 
 

@@ -1,14 +1,12 @@
 #!/usr/bin/env python3
-"""Times this engine against other CPU engines on the same weights, and checks that all agree.
+"""Compares the speed of this engine and other CPU engines on the same weights, and checks that their logits agree.
 
     python3 benches/peers/run.py [--quick] [--json FILE] [--shapes 1x128,...]
                                  [--threads 1,2] [--engines ...] [--precisions ...]
                                  [--rounds N]
 
-What is missing of requirements.txt is installed into a virtual environment first,
-benches/peers/.venv unless --venv names another. An interpreter that already has all
-modules is used as it is. Rust's cargo must be on the path. README.md says how the
-figures are made.
+Missing packages of requirements.txt are installed into a virtual environment first, benches/peers/.venv by default. An
+interpreter that already has all packages is used directly. Cargo must be on the path. README.md describes the method.
 """
 
 import argparse
@@ -33,7 +31,7 @@ def shapes(text):
     names = comma_separated(text)
     for name in names:
         if name not in SHAPES and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", name):
-            raise argparse.ArgumentTypeError(f"{name} is no shape such as 1x128 or ragged32")
+            raise argparse.ArgumentTypeError(f"{name} is not a shape such as 1x128 or ragged32")
     return names
 
 
@@ -46,13 +44,13 @@ def parse_arguments(engine_names, precisions):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds: under three minutes")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="also write the results to FILE")
     parser.add_argument("--shapes", type=shapes, help=f"rows x tokens; {','.join(SHAPES)} by default")
-    parser.add_argument("--threads", type=counts, help="1,2 by default, as far as there are cores")
+    parser.add_argument("--threads", type=counts, help="1,2 by default, limited to the number of cores")
     parser.add_argument("--engines", type=comma_separated, help=f"any of {','.join(engine_names)}; all by default")
     parser.add_argument("--precisions", type=comma_separated, help=f"any of {','.join(precisions)}; all by default")
     parser.add_argument("--rounds", type=int, help=f"{ROUNDS} by default, {QUICK_ROUNDS} with --quick")
-    parser.add_argument("--venv", type=pathlib.Path, default=environment.DEFAULT_FOLDER, help="virtual environment to use or make")
+    parser.add_argument("--venv", type=pathlib.Path, default=environment.DEFAULT_FOLDER, help="virtual environment to use or create")
     arguments = parser.parse_args()
 
     arguments.shapes = arguments.shapes or (QUICK_SHAPES if arguments.quick else SHAPES)
@@ -76,7 +74,7 @@ def main():
     arguments = parse_arguments(engines.BY_NAME, engines.PRECISIONS)
     environment.enter(arguments.venv)
 
-    # These need the environment.
+    # These imports need the environment.
     import measure
     import model
     import report

@@ -1,18 +1,18 @@
-"""The process of an engine in Python, and what every engine's process speaks.
+"""Process of a Python engine, and the protocol of every engine's process.
 
     worker.py MODULE FOLDER THREADS PRECISION
 
-One JSON object a line. It begins with {"version": "…", "load_ms": …} once the model is loaded and has
-answered a first text of eight tokens; the time is from nothing but the engine's library in memory to
+Messages are JSON objects, one per line. The process first writes {"version": "…", "load_ms": …} once it has loaded the
+model and answered a first text of eight tokens; the time starts with only the engine's library in memory and ends with
 that answer. Then a request, a line on standard input,
 
     {"batches": [[[ids…]…]…], "repeats": n, "warmup": w}
 
-runs the batches one after the other, w times unmeasured, then n times measured, and is answered by
+runs the batches one after the other, w times untimed and then n times timed, and is answered by
 
     {"logits": […], "milliseconds": […]}
 
-with the last run's logits, row-major, and the time of each measured run, from ready inputs to
+with the logits of the last run, row-major, and the time of each timed run, from prepared inputs to
 logits.
 """
 
@@ -29,12 +29,12 @@ FIRST_TEXT = [101, 2023, 2003, 1037, 3978, 3793, 1012, 102]
 
 
 def command(module, folder, threads, precision):
-    """Starts this file for an engine's module."""
+    """Returns the command that runs this file for an engine's module."""
     return [sys.executable, str(HERE / "worker.py"), module, str(folder), str(threads), precision]
 
 
 def padded(rows):
-    """Ids and mask, [rows, longest], as Hugging Face's models take them."""
+    """Returns ids and mask, [rows, longest], as Hugging Face's models expect them."""
     import numpy as np
 
     shape = len(rows), max(map(len, rows))
@@ -48,13 +48,13 @@ def padded(rows):
 def serve(load, folder, threads, precision):
     """Answers requests until standard input ends.
 
-    `load(folder, threads, precision)` gives the engine's version and a function `prepare(inputs)`,
-    which gives a function that computes the logits of these inputs.
+    `load(folder, threads, precision)` returns the engine's version and a function `prepare(inputs)`,
+    which returns a function that computes the logits of these inputs.
     """
     import numpy as np
 
     answers = sys.stdout
-    sys.stdout = sys.stderr  # What an engine prints must not get between the answers.
+    sys.stdout = sys.stderr  # Output of the engine must not mix with the answers.
     start = time.perf_counter()
     version, prepare = load(folder, threads, precision)
     prepare(padded([FIRST_TEXT]))()

@@ -1,7 +1,7 @@
-//! What the benchmarks of whole models share: DistilBERT-base's size with the generated weights of
-//! `tests/reference/full.json`, and what its logits must be.
+//! Parts shared by the benchmarks of whole models: a model of DistilBERT-base's size with the generated weights of
+//! `tests/reference/full.json`, and its expected logits.
 
-#![allow(dead_code, reason = "each benchmark uses its own part of this module")]
+#![allow(dead_code, reason = "each benchmark uses only a part of this module")]
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use test_support::cuda::{self, logits};
 use test_support::generator::GeneratedModel;
 use test_support::{golden, ids, largest_error, list, padded_batch};
 
-/// A model on disk, for as long as it lives.
+/// Model in a temporary folder, which is deleted on drop.
 pub struct Model {
     folder: TempDir,
     case: Value,
@@ -30,7 +30,7 @@ impl Model {
         Self { folder, case }
     }
 
-    /// The checkpoint as a user of a precision would have it.
+    /// Returns the checkpoint that a user of a precision would load.
     pub fn folder(&self, precision: Precision) -> PathBuf {
         self.folder.path().join(match precision {
             Precision::Int8 => "int8",
@@ -38,7 +38,7 @@ impl Model {
         })
     }
 
-    /// Compares with the goldens of Transformers in float64.
+    /// Compares logits with the goldens of Transformers in float64.
     pub fn check(&self, classifier: &Classifier) {
         let info = classifier.info();
         let mut worst = 0f64;
@@ -51,7 +51,7 @@ impl Model {
     }
 }
 
-/// How far logits of order 1 to 10 may be from float64. Rounding to 8 bits moves those of these random
+/// Returns the tolerance of logits of order 1 to 10 against float64. Quantization to int8 moves the logits of these random
 /// weights by up to 0.6, wrong wiring by more than 2.
 fn tolerance(info: &ModelInfo) -> f64 {
     match (info.precision, info.device) {
@@ -62,10 +62,10 @@ fn tolerance(info: &ModelInfo) -> f64 {
     }
 }
 
-/// Some rows, and how they are called.
+/// Named batch of rows.
 pub type Batch = (String, Vec<Vec<u32>>);
 
-/// So many rows of so many tokens, and 32 real texts.
+/// Returns batches of rows of equal length, and one of 32 real texts.
 pub fn batches(uniform: impl IntoIterator<Item = (usize, usize)>) -> Vec<Batch> {
     let uniform = uniform
         .into_iter()
@@ -74,7 +74,7 @@ pub fn batches(uniform: impl IntoIterator<Item = (usize, usize)>) -> Vec<Batch> 
     uniform.chain([ragged]).collect()
 }
 
-/// Times each batch, whose rows must have the same logits alone.
+/// Times each batch after checking that its rows have the same logits alone.
 pub fn time_batches(
     criterion: &mut Criterion,
     name: &str,
@@ -90,7 +90,7 @@ pub fn time_batches(
             assert_eq!(
                 together,
                 logits(classifier, &[row]),
-                "{name}: a row has other logits alone"
+                "{name}: a row's logits differ from those of the row alone"
             );
         }
         group.throughput(Throughput::Elements(batch.tokens() as u64));
@@ -101,19 +101,19 @@ pub fn time_batches(
     group.finish();
 }
 
-/// The ids of some real texts, a row each.
+/// Returns the ids of real texts, one row each.
 fn real_texts(count: usize) -> Vec<Vec<u32>> {
     let goldens = golden("bundled.json");
     list(&goldens["cases"]).iter().take(count).map(|case| ids(&case["ids"])).collect()
 }
 
-/// A row of so many tokens, `[CLS]` and words and `[SEP]`.
+/// Returns a row of `tokens` tokens: `[CLS]`, words and `[SEP]`.
 pub fn row(tokens: usize) -> Vec<u32> {
     let words = (0..tokens as u32 - 2).map(|index| 1000 + index * 7919 % 29_000);
     std::iter::once(101).chain(words).chain([102]).collect()
 }
 
-/// One thread, and as many as a classifier has by default.
+/// Returns the thread counts to benchmark: one, and the default.
 pub fn thread_counts(model: &Model) -> Vec<usize> {
     let all = Classifier::builder(model.folder(Precision::Int8)).build().unwrap().info().threads;
     if all > 1 { vec![1, all] } else { vec![1] }

@@ -1,4 +1,4 @@
-//! Explanations with made-up figures, for the tests of the crate `distilbert-report`.
+//! Synthetic explanations for the tests of `distilbert-report`.
 
 #![allow(missing_docs, reason = "not part of the API")]
 
@@ -16,13 +16,13 @@ use crate::random::SplitMix64;
 pub const HOSTILE: &str =
     "<script>alert(\"1\")</script> & 'quotes' שלום 🎉 a\u{1b}b \u{202e}turned ]]> --> &amp;";
 
-/// A label that a page could take for its own markup.
+/// Label that contains markup characters.
 pub const TARGET: &str = "joy & <b>";
 
 pub const LAYERS: usize = 2;
 pub const HEADS: usize = 3;
 
-/// A text's explanation, and curves.
+/// Explanation of a text, with two curves.
 #[derive(Debug)]
 pub struct Sample {
     pub explanation: Explanation,
@@ -31,7 +31,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Each word is one token.
+    /// Creates an explanation in which each word is one token.
     pub fn new(text: &str) -> Self {
         let count = text.split_whitespace().count();
         let relevances = random(3, count);
@@ -69,7 +69,7 @@ impl Sample {
         let weights = random(5, size).iter().map(|weight| weight.abs()).collect();
         let explanation = Explanation {
             text: text.to_owned(),
-            // Probabilities of three quarters and one quarter.
+            // Probabilities 0.75 and 0.25.
             prediction: prediction([1.5, 1.5 - 3f32.ln()]),
             method: Method::Lrp,
             goal: Goal::new(&Target::label(TARGET), Objective::Logit, &labels(), SINGLE)
@@ -94,13 +94,13 @@ impl Sample {
         }
     }
 
-    /// So many words: `w0`, `w1` and so on.
+    /// Creates an explanation of `words` words: `w0`, `w1` and so on.
     pub fn of(words: usize) -> Self {
         let words: Vec<String> = (0..words).map(|word| format!("w{word}")).collect();
         Self::new(&words.join(" "))
     }
 
-    /// Gives tokens and words, of which each is one, other relevances.
+    /// Sets the relevance of each token by its index, and of the word it forms.
     pub fn set_relevances(&mut self, relevance: impl Fn(usize) -> f32) {
         for (at, token) in self.explanation.tokens.iter_mut().enumerate() {
             token.relevance = relevance(at);
@@ -110,7 +110,7 @@ impl Sample {
         }
     }
 
-    /// Sets what is explained of the prediction.
+    /// Sets the target and the objective.
     pub fn set_goal(&mut self, target: &Target, objective: Objective, kind: ProblemType) {
         let prediction = &self.explanation.prediction;
         let goal = Goal::new(target, objective, prediction.labels(), kind).unwrap();
@@ -125,13 +125,13 @@ impl Sample {
         self.explanation.method = method;
     }
 
-    /// Sets the attention probabilities of so many layers and heads.
+    /// Sets the attention probabilities.
     pub fn set_attention(&mut self, layers: usize, heads: usize, weights: Vec<f32>) {
         let tokens = self.explanation.tokens.len();
         self.explanation.attention = Some(AttentionWeights::new(layers, heads, tokens, weights));
     }
 
-    /// Gives every token the same spelling.
+    /// Sets the text of every token.
     pub fn set_token_texts(&mut self, text: &str) {
         for token in &mut self.explanation.tokens {
             token.text = text.to_owned();
@@ -139,7 +139,7 @@ impl Sample {
     }
 }
 
-/// `len` values in [−1, 1) that depend only on the seed.
+/// Returns `len` values in [−1, 1), determined by the seed.
 fn random(seed: u64, len: usize) -> Vec<f32> {
     let mut random = SplitMix64::new(seed);
     (0..len).map(|_| random.symmetric()).collect()
@@ -151,12 +151,12 @@ fn labels() -> [String; 2] {
     [TARGET, HOSTILE].map(str::to_owned)
 }
 
-/// What a model with two labels says.
+/// Returns the prediction of a model with two labels.
 pub fn prediction(logits: [f32; 2]) -> Prediction {
     Prediction::new(labels().into(), logits.to_vec(), SINGLE, 0)
 }
 
-/// A curve with a point after each word.
+/// Returns a curve with one point per replaced word.
 pub fn curve(ordered_by: Order, order: Vec<usize>, scores: &[f32]) -> Curve {
     let words = order.len().max(1) as f64;
     let point = |(replaced, &score): (usize, &f32)| Point {
@@ -169,7 +169,7 @@ pub fn curve(ordered_by: Order, order: Vec<usize>, scores: &[f32]) -> Curve {
     Curve { ordered_by, replacement: Replacement::Pad, order, points }
 }
 
-/// The curve with another replacement.
+/// Returns the curve with another replacement.
 pub fn with_replacement(curve: Curve, replacement: Replacement) -> Curve {
     Curve { replacement, ..curve }
 }

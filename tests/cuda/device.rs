@@ -1,7 +1,7 @@
-//! The CUDA engine on an NVIDIA GPU: logits against float64 and the CPU's, the same bits in every batch.
-//! Where there is no GPU, each test says in a line that it was skipped.
+//! The CUDA backend on an NVIDIA GPU: logits against float64 and the CPU, bit-identical in every batch.
+//! Without a GPU, each test prints that it was skipped.
 //!
-//! NVIDIA's sanitizer finds races and accesses that these do not notice. For each of its tools `memcheck`,
+//! NVIDIA's sanitizer finds races and invalid accesses that these tests can't observe. For each of its tools `memcheck`,
 //! `racecheck`, `initcheck` and `synccheck`:
 //!
 //! ```sh
@@ -13,7 +13,7 @@ use distilbert::{Device, DeviceError, Error, Precision, TokenBatch};
 use serde_json::Value;
 use tempfile::TempDir;
 use test_support::cuda::{
-    self, TOLERANCE, assert_rounded_alike, best, builder, cpu, gpu, hardware, logits, mean_error,
+    self, TOLERANCE, assert_int8_close, best, builder, cpu, gpu, hardware, logits, mean_error,
 };
 use test_support::generator::GeneratedModel;
 use test_support::{Dice, bundled_model, golden, ids, largest_error, list, numbers, padded_batch};
@@ -29,14 +29,14 @@ macro_rules! on_hardware {
     };
 }
 on_hardware! {
-    models_of_all_head_sizes_give_the_logits_of_the_cpu
-    a_graph_serves_other_batches_of_its_shape
-    batches_of_any_size_give_what_their_rows_give_alone
-    tokens_keep_their_positions_where_others_are_masked
-    callers_at_the_same_time_do_not_disturb_each_other
+    all_head_sizes_match_cpu
+    graphs_serve_batches_of_their_shape
+    rows_are_bit_identical_in_batches_of_any_size
+    masked_tokens_keep_positions
+    supports_concurrent_callers
 }
 
-/// Whether there are kernels for a model's shape.
+/// Returns `true` if there are kernels for a model's shape.
 fn fits(config: &Value) -> bool {
     let [dim, heads, hidden_dim] =
         ["dim", "n_heads", "hidden_dim"].map(|field| config[field].as_u64().unwrap());
@@ -45,7 +45,7 @@ fn fits(config: &Value) -> bool {
         && [16, 32, 64, 128].contains(&(dim / heads))
 }
 
-/// Checks a golden in f16, if there are kernels for its shape, and says whether there are.
+/// Checks a golden in f16 and returns `true`, or returns `false` if there are no kernels for its shape.
 fn check_case(device: Device, case: &Value) -> bool {
     let folder = TempDir::new().unwrap();
     GeneratedModel::of_case(case).write(folder.path());
@@ -81,12 +81,12 @@ fn generated_configurations_match_float64() {
 }
 
 #[test]
-fn the_full_size_matches_float64() {
+fn full_size_matches_float64() {
     let Some(device) = hardware() else { return };
     assert!(list(&golden("full.json")).iter().all(|case| check_case(device, case)));
 }
 
-/// The ids of all texts of the bundled model's goldens, and their logits.
+/// Returns the ids of all texts of the bundled model's goldens, and their logits.
 fn texts() -> (Vec<Vec<u32>>, Vec<f64>) {
     let goldens = golden("bundled.json");
     let cases = list(&goldens["cases"]);
@@ -96,7 +96,7 @@ fn texts() -> (Vec<Vec<u32>>, Vec<f64>) {
 }
 
 #[test]
-fn the_bundled_model_matches_float64() {
+fn bundled_model_matches_float64() {
     let Some(device) = hardware() else { return };
     let (rows, expected) = texts();
     let error =
@@ -106,15 +106,15 @@ fn the_bundled_model_matches_float64() {
 }
 
 #[test]
-fn the_bundled_model_in_8_bits_gives_the_labels_of_the_cpu() {
+fn int8_labels_match_cpu() {
     let Some(device) = hardware() else { return };
     let (model, (rows, _)) = (bundled_model(), texts());
     let of_cpu = cpu(&model, Precision::Int8);
     let labels = of_cpu.labels().len();
     let (expected, exact) = (logits(&of_cpu, &rows), logits(&cpu(&model, Precision::F32), &rows));
     let found = logits(&gpu(&model, device, Precision::Int8), &rows);
-    assert_rounded_alike(&found, &expected, &exact);
-    // Labels may be exchanged where the two largest logits are as near to each other as rounding moves them.
+    assert_int8_close(&found, &expected, &exact);
+    // The order of two logits is undetermined where they are as close as rounding errors.
     let near = 4.0 * mean_error(&expected, &exact);
     let mut exchanged = 0;
     let pairs = best(&found, labels).into_iter().zip(best(&expected, labels));
@@ -122,13 +122,13 @@ fn the_bundled_model_in_8_bits_gives_the_labels_of_the_cpu() {
         assert!(logits[of_cpu] - logits[label] < near, "{label}, not {of_cpu}, of {logits:?}");
         exchanged += usize::from(label != of_cpu);
     }
-    println!("{exchanged} of {} texts have another label", rows.len());
+    println!("{exchanged} of {} texts have a different label", rows.len());
     assert!(exchanged * 100 <= rows.len());
 }
 
-/// Compares every text in shuffled batches of 1 to 64 with itself alone.
+/// Compares every text in shuffled batches of 1 to 64 with the text alone.
 #[test]
-fn texts_have_the_same_bits_in_any_batch() {
+fn texts_are_bit_identical_in_any_batch() {
     let Some(device) = hardware() else { return };
     let (rows, _) = texts();
     for precision in [Precision::F16, Precision::Int8] {

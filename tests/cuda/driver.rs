@@ -1,4 +1,4 @@
-//! The stand-in for the NVIDIA driver's library, as cudarc sees it.
+//! The stand-in for the NVIDIA driver library, used through cudarc.
 
 mod errors;
 mod graphs;
@@ -23,7 +23,7 @@ const HEAD: &str = include_str!("../../kernels/ptx/head.ptx");
 
 fn context() -> Arc<CudaContext> {
     let context = CudaContext::new(0).unwrap();
-    // SAFETY: the tests order what they do, or are about what comes of it if not.
+    // SAFETY: the tests synchronize their accesses, or check that the stand-in detects that they don't.
     unsafe { context.disable_event_tracking() };
     context
 }
@@ -32,7 +32,7 @@ fn code<T>(result: Result<T, DriverError>) -> CUresult {
     result.map_or_else(|DriverError(code)| code, |_| CUDA_SUCCESS)
 }
 
-/// Device memory that nothing has written.
+/// Allocates uninitialized device memory.
 fn room<T: DeviceRepr>(stream: &Arc<CudaStream>, len: usize) -> CudaSlice<T> {
     try_room(stream, len).unwrap()
 }
@@ -41,22 +41,22 @@ fn try_room<T: DeviceRepr>(
     stream: &Arc<CudaStream>,
     len: usize,
 ) -> Result<CudaSlice<T>, DriverError> {
-    // SAFETY: the stand-in finds out if it is read before it is written.
+    // SAFETY: the stand-in reports reads of uninitialized memory.
     unsafe { stream.alloc(len) }
 }
 
 fn pinned(context: &Arc<CudaContext>, len: usize) -> PinnedHostSlice<u64> {
-    // SAFETY: whatever the bytes are, they are numbers.
+    // SAFETY: any bytes are valid numbers.
     unsafe { context.alloc_pinned(len) }.unwrap()
 }
 
-/// What pinned memory is before anything is copied there.
+/// Content of pinned memory before the first copy to it.
 const FRESH: u64 = u64::from_ne_bytes([0xA5; 8]);
 
-/// A block for each sequence.
+/// Grid of `gather_first_rows`: one block per sequence.
 const GRID: (u32, u32, u32) = (3, 1, 1);
 
-/// `gather_first_rows` on rows of one number.
+/// Buffers of `gather_first_rows` for rows of one number.
 struct Gather {
     function: CudaFunction,
     rows: CudaSlice<u64>,
@@ -93,7 +93,7 @@ impl Gather {
         let mut launch = stream.launch_builder(&self.function);
         launch.arg(&self.rows).arg(&self.ends).arg(&mut self.first_rows).arg(row_bytes);
         let config = LaunchConfig { grid_dim, block_dim: (threads, 1, 1), shared_mem_bytes };
-        // SAFETY: these are the kernel's parameters, and the stand-in checks every access.
+        // SAFETY: the arguments match the kernel's parameters, and the stand-in checks every access.
         unsafe { launch.launch(config) }.map(|_| ())
     }
 
@@ -106,7 +106,7 @@ fn address<T>(of: &CudaSlice<T>, stream: &Arc<CudaStream>) -> u64 {
     cudarc::driver::DevicePtr::device_ptr(of, stream).0
 }
 
-/// What a stream is asked to do, as a graph.
+/// Captures work on a stream as a graph.
 fn capture(stream: &Arc<CudaStream>, body: impl FnOnce()) -> CudaGraph {
     stream.begin_capture(CU_STREAM_CAPTURE_MODE_THREAD_LOCAL).unwrap();
     body();
@@ -114,8 +114,8 @@ fn capture(stream: &Arc<CudaStream>, body: impl FnOnce()) -> CudaGraph {
 }
 
 #[test]
-fn kernels_run_on_what_was_copied() {
-    on_stand_in("driver::kernels_run_on_what_was_copied", &[], || {
+fn kernels_run_on_copied_data() {
+    on_stand_in("driver::kernels_run_on_copied_data", &[], || {
         let stream = context().new_stream().unwrap();
         let mut gather = Gather::new(&stream);
         gather.launch(&stream);
@@ -125,15 +125,15 @@ fn kernels_run_on_what_was_copied() {
         assert_eq!(gather.found(&stream), [0; 3]);
         assert_eq!(stream.clone_dtoh(&copy).unwrap(), Gather::FIRST_ROWS);
         let mut row = [0];
-        // SAFETY: as many bytes as the memory has.
+        // SAFETY: the length equals that of the memory.
         unsafe { result::memcpy_dtoh_sync(&mut row, address(&copy, &stream) + 8) }.unwrap();
         assert_eq!(row, [12]);
     });
 }
 
 #[test]
-fn threads_use_it_at_once() {
-    on_stand_in("driver::threads_use_it_at_once", &[], || {
+fn supports_concurrent_threads() {
+    on_stand_in("driver::supports_concurrent_threads", &[], || {
         let context = context();
         let work = || {
             let stream = context.new_stream().unwrap();
@@ -154,7 +154,7 @@ fn threads_use_it_at_once() {
 }
 
 #[test]
-fn what_fails_on_the_stand_in_fails_here() {
+fn failures_on_the_stand_in_fail_the_test() {
     let fail = |test: &'static str| {
         let run = move || on_stand_in(test, &[], || panic!("in its own words"));
         if is_on_stand_in() {
@@ -163,6 +163,6 @@ fn what_fails_on_the_stand_in_fails_here() {
         let panic = catch_unwind(run).expect_err("it fails");
         panic.downcast_ref::<String>().expect("a text").clone()
     };
-    assert!(fail("what_fails_on_the_stand_in_fails_here").contains("in its own words"));
+    assert!(fail("failures_on_the_stand_in_fail_the_test").contains("in its own words"));
     assert!(fail("no_test_at_all").contains("is not the caller's name"));
 }

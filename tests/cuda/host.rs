@@ -1,4 +1,4 @@
-//! The CUDA engine on the stand-in for the driver's library, which runs the kernels in software.
+//! The CUDA backend on the stand-in for the driver library, which runs the kernels in software.
 
 use std::path::Path;
 use std::thread;
@@ -10,8 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use test_support::counting::{Counting, allocations};
 use test_support::cuda::{
-    self, TOLERANCE, assert_close, assert_rounded_alike, best, builder, cpu, gpu, logits,
-    small_model,
+    self, TOLERANCE, assert_close, assert_int8_close, best, builder, cpu, gpu, logits, small_model,
 };
 use test_support::stand_in::{log, on_stand_in};
 use test_support::{bundled_model, golden, ids, list};
@@ -21,7 +20,7 @@ static ALLOCATOR: Counting = Counting;
 
 const STAND_IN: Device = Device::Cuda(0);
 
-/// Real texts of 3 to 40 tokens, in no order of their lengths.
+/// Returns real texts of 3 to 40 tokens, unordered by length.
 fn texts() -> Vec<Vec<u32>> {
     let goldens = golden("bundled.json");
     let rows = list(&goldens["cases"]).iter().map(|case| ids(&case["ids"]));
@@ -31,11 +30,11 @@ fn texts() -> Vec<Vec<u32>> {
 }
 
 #[test]
-fn the_bundled_model_gives_the_logits_of_the_cpu() {
-    on_stand_in("host::the_bundled_model_gives_the_logits_of_the_cpu", &[], || {
+fn bundled_model_matches_cpu() {
+    on_stand_in("host::bundled_model_matches_cpu", &[], || {
         let (model, rows) = (bundled_model(), texts());
         let expected = logits(&cpu(&model, Precision::F32), &rows);
-        // Halves are what a GPU takes by itself.
+        // The default precision on a GPU is f16.
         let gpu = builder(&model, STAND_IN).build().unwrap();
         assert_eq!((gpu.info().precision, gpu.info().device), (Precision::F16, STAND_IN));
         let together = logits(&gpu, &rows);
@@ -43,25 +42,25 @@ fn the_bundled_model_gives_the_logits_of_the_cpu() {
         let labels = gpu.labels().len();
         assert_eq!(best(&together, labels), best(&expected, labels));
         let alone: Vec<f32> = rows.iter().flat_map(|row| logits(&gpu, &[row])).collect();
-        assert_eq!(alone, together, "a text depends on its batch");
+        assert_eq!(alone, together, "a text's result depends on its batch");
     });
 }
 
 #[test]
-fn the_bundled_model_in_8_bits_is_as_exact_as_on_the_cpu() {
-    on_stand_in("host::the_bundled_model_in_8_bits_is_as_exact_as_on_the_cpu", &[], || {
+fn int8_is_as_exact_as_on_the_cpu() {
+    on_stand_in("host::int8_is_as_exact_as_on_the_cpu", &[], || {
         let (model, rows) = (bundled_model(), texts());
         let expected = logits(&cpu(&model, Precision::Int8), &rows);
         let gpu = gpu(&model, STAND_IN, Precision::Int8);
         let together = logits(&gpu, &rows);
         let labels = gpu.labels().len();
         let exact = logits(&cpu(&model, Precision::F32), &rows);
-        assert_rounded_alike(&together, &expected, &exact);
+        assert_int8_close(&together, &expected, &exact);
         assert_eq!(best(&together, labels), best(&expected, labels));
         let alone: Vec<f32> = rows.iter().flat_map(|row| logits(&gpu, &[row])).collect();
-        assert_eq!(alone, together, "a text depends on its batch");
+        assert_eq!(alone, together, "a text's result depends on its batch");
 
-        // The integers of a stored checkpoint are those that the CPU multiplies with.
+        // The CPU multiplies by the same integers, those of the stored checkpoint.
         let stored = TempDir::new().unwrap();
         let folder = stored.path().join("int8");
         quantize(&model, &folder).unwrap();
@@ -80,16 +79,16 @@ macro_rules! on_stand_in {
     };
 }
 on_stand_in! {
-    models_of_all_head_sizes_give_the_logits_of_the_cpu
-    a_graph_serves_other_batches_of_its_shape
-    batches_of_any_size_give_what_their_rows_give_alone
-    tokens_keep_their_positions_where_others_are_masked
-    callers_at_the_same_time_do_not_disturb_each_other
+    all_head_sizes_match_cpu
+    graphs_serve_batches_of_their_shape
+    rows_are_bit_identical_in_batches_of_any_size
+    masked_tokens_keep_positions
+    supports_concurrent_callers
 }
 
 #[test]
-fn a_warm_call_launches_one_graph_and_allocates_nothing() {
-    on_stand_in("host::a_warm_call_launches_one_graph_and_allocates_nothing", &[], || {
+fn warm_call_launches_one_graph_without_allocations() {
+    on_stand_in("host::warm_call_launches_one_graph_without_allocations", &[], || {
         let folder = small_model(&[]);
         let gpu = gpu(folder.path(), STAND_IN, Precision::F16);
         let batches = [vec![7, 8, 9], vec![17, 18, 19, 20]];
@@ -97,16 +96,16 @@ fn a_warm_call_launches_one_graph_and_allocates_nothing() {
         let mut logits = Vec::new();
         let cold = allocations();
         gpu.logits_into(&first, &mut logits).unwrap();
-        assert!(allocations() > cold, "the counter counts");
+        assert!(allocations() > cold, "the allocator does not count");
         let before = log().len();
         let warm = allocations();
         gpu.logits_into(&second, &mut logits).unwrap();
-        // The stand-in is a library with an allocator of its own, so these are the host's.
+        // The stand-in is a library with its own allocator, so these are allocations of the host code.
         assert_eq!(allocations() - warm, 0);
         let warm = log().split_off(before);
         let kernels = [
             "embeddings_f16 16x1x1",
-            // The layers but the last.
+            // All layers but the last.
             "linear_f16_bias_16x32 6x1x1",
             "attention_32 1x2x1",
             "linear_f16_bias_residual_16x32 2x1x1",
@@ -114,7 +113,7 @@ fn a_warm_call_launches_one_graph_and_allocates_nothing() {
             "linear_f16_bias_gelu_16x32 4x1x1",
             "linear_f16_bias_residual_16x32 2x1x1",
             "layer_norm 16x1x1",
-            // Keys and values of all tokens, and the rest for the first alone.
+            // The last layer computes keys and values of all tokens, and the rest for the first token only.
             "linear_f16_bias_16x32 4x1x1",
             "gather_first_rows 1x1x1",
             "linear_f16_bias_16x32 2x1x1",
@@ -137,9 +136,9 @@ fn a_warm_call_launches_one_graph_and_allocates_nothing() {
 }
 
 #[test]
-fn devices_are_listed() {
+fn lists_devices() {
     let settings = [("STAND_IN_DEVICES", "2"), ("STAND_IN_CAPABILITY", "8.6")];
-    on_stand_in("host::devices_are_listed", &settings, || {
+    on_stand_in("host::lists_devices", &settings, || {
         let devices = CudaDevice::list().unwrap();
         let found: Vec<_> =
             devices.iter().map(|device| (device.ordinal, device.compute_capability)).collect();
@@ -156,7 +155,7 @@ fn devices_are_listed() {
     });
 }
 
-/// Checks the error of a GPU that cannot be used, and that the CPU takes over where it may.
+/// Checks the error for a GPU that can't be used, and that the automatic choice falls back to the CPU.
 #[track_caller]
 fn refused(model: &Path, is_expected: impl Fn(&Error) -> bool) {
     let error = builder(model, STAND_IN).build().err().unwrap();
@@ -177,8 +176,8 @@ fn no_device() {
 }
 
 #[test]
-fn too_old_a_device() {
-    on_stand_in("host::too_old_a_device", &[("STAND_IN_CAPABILITY", "7.5")], || {
+fn rejects_old_device() {
+    on_stand_in("host::rejects_old_device", &[("STAND_IN_CAPABILITY", "7.5")], || {
         assert_eq!(CudaDevice::list().unwrap()[0].compute_capability, (7, 5));
         refused(small_model(&[]).path(), |error| {
             matches!(
@@ -190,8 +189,8 @@ fn too_old_a_device() {
 }
 
 #[test]
-fn too_old_a_driver() {
-    on_stand_in("host::too_old_a_driver", &[("STAND_IN_DRIVER_VERSION", "11080")], || {
+fn rejects_old_driver() {
+    on_stand_in("host::rejects_old_driver", &[("STAND_IN_DRIVER_VERSION", "11080")], || {
         refused(
             small_model(&[]).path(),
             |error| matches!(error, Error::Device(DeviceError::CudaDriver { reason }) if reason.contains("11.8")),
@@ -200,8 +199,8 @@ fn too_old_a_driver() {
 }
 
 #[test]
-fn too_little_memory() {
-    on_stand_in("host::too_little_memory", &[("STAND_IN_MEMORY", "1000000")], || {
+fn rejects_insufficient_memory() {
+    on_stand_in("host::rejects_insufficient_memory", &[("STAND_IN_MEMORY", "1000000")], || {
         refused(
             small_model(&[]).path(),
             |error| matches!(error, Error::Device(DeviceError::CudaMemory { needed, free }) if needed > free && *free < 1_000_000),
@@ -209,24 +208,28 @@ fn too_little_memory() {
     });
 }
 
-/// Where memory is left for one lane alone, callers take turns.
+/// If memory suffices for only one lane, callers take turns.
 #[test]
-fn memory_for_few_lanes() {
-    on_stand_in("host::memory_for_few_lanes", &[("STAND_IN_MEMORY", "16000000")], || {
-        let folder = small_model(&[]);
-        let gpu = &gpu(folder.path(), STAND_IN, Precision::F16);
-        let expected = &logits(gpu, &[[7, 8, 9]]);
-        thread::scope(|scope| {
-            for _ in 0..6 {
-                scope.spawn(move || assert_eq!(&logits(gpu, &[[7, 8, 9]]), expected));
-            }
-        });
-    });
+fn callers_share_lanes_if_memory_is_scarce() {
+    on_stand_in(
+        "host::callers_share_lanes_if_memory_is_scarce",
+        &[("STAND_IN_MEMORY", "16000000")],
+        || {
+            let folder = small_model(&[]);
+            let gpu = &gpu(folder.path(), STAND_IN, Precision::F16);
+            let expected = &logits(gpu, &[[7, 8, 9]]);
+            thread::scope(|scope| {
+                for _ in 0..6 {
+                    scope.spawn(move || assert_eq!(&logits(gpu, &[[7, 8, 9]]), expected));
+                }
+            });
+        },
+    );
 }
 
 #[test]
-fn a_model_or_precision_without_kernels() {
-    on_stand_in("host::a_model_or_precision_without_kernels", &[], || {
+fn rejects_unsupported_model_and_precision() {
+    on_stand_in("host::rejects_unsupported_model_and_precision", &[], || {
         let fields: [(&[(&str, Value)], &str); 3] = [
             (&[("dim", 36.into())], "dim"),
             (&[("hidden_dim", 100.into())], "hidden_dim"),
@@ -238,7 +241,7 @@ fn a_model_or_precision_without_kernels() {
                 |error| matches!(error, Error::Device(DeviceError::CudaModel { field, .. }) if *field == named),
             );
         }
-        // Only rounding to bytes has a limit.
+        // Only quantization has a limit.
         let wide = small_model(&[("hidden_dim", 4160.into())]);
         let error =
             builder(wide.path(), STAND_IN).precision(Precision::Int8).build().err().unwrap();
@@ -267,7 +270,7 @@ fn a_model_or_precision_without_kernels() {
     });
 }
 
-/// Without the stand-in. A machine that has the driver has nothing to show here.
+/// Runs without the stand-in; a machine with the driver skips it.
 #[test]
 fn no_driver() {
     if CudaDevice::list().is_ok() {

@@ -1,4 +1,4 @@
-//! The CUDA engine, on a GPU where there is one and on a stand-in for the driver's library otherwise.
+//! The CUDA backend, on a GPU if there is one and on a stand-in for the driver library otherwise.
 
 mod device;
 #[cfg(target_os = "linux")]

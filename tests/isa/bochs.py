@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Runs a static x86-64 Linux program on the processor of Bochs, a model of whose choice.
+"""Runs a static x86-64 Linux program on a CPU model of the emulator Bochs.
 
     python3 bochs.py --model 26 [--shim LIBRARY] [--environment NAME=VALUE]... PROGRAM [ARGUMENT]...
 
-Of Bochs it is the processor alone, as the package `bochscpu-python` has it: no machine and no kernel. System
-calls are answered here, those that a test binary makes. Threads take turns, and change at system calls only.
+The package `bochscpu-python` contains only the CPU of Bochs, without a machine or a kernel. This script implements the
+system calls that a test binary makes. Threads run in turn and switch only at system calls.
 """
 
 import argparse
@@ -26,11 +26,11 @@ MEMORY = 640 << 20
 STACK = 16 << 20
 WORD = (1 << 64) - 1
 
-# Where the tables of pages begin, and the one instruction that system calls return by.
+# Addresses of the page tables, and of the instruction that returns from system calls.
 PAGE_TABLES = 0x1000
 RETURN = 0x800
 SYSRETQ = b"\x48\x0f\x07"
-# Where a position-independent program goes.
+# Load address of a position-independent program.
 BASE = 0x400000
 
 FAILED = 99
@@ -42,7 +42,7 @@ def rounded(size: int) -> int:
 
 
 class Memory:
-    """The program's memory, in which an address is an offset. Free pages are always zero."""
+    """Memory of the program, in which an address is an offset. Free pages are always zero."""
 
     FREE, ANONYMOUS, FILE = 0, 1, 2
 
@@ -50,7 +50,7 @@ class Memory:
         self.bytes = mmap.mmap(-1, MEMORY, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.bytes))
         self.kinds = bytearray(MEMORY // PAGE)
-        # Tables and code below, the first thread's stack at the end.
+        # Page tables and code at the start, the first thread's stack at the end.
         self.take(0, BASE, self.ANONYMOUS)
         self.take(MEMORY - STACK, STACK, self.ANONYMOUS)
         self.break_ = BASE
@@ -75,7 +75,7 @@ class Memory:
         self.kinds[first : first + count] = bytes([kind]) * count
 
     def allocate(self, size: int, kind: int) -> int:
-        """The address of free pages, the highest that there are."""
+        """Returns the highest address of enough free pages."""
         count = rounded(size) // PAGE
         first = self.kinds.rfind(bytes(count)) if count else -1
         if first < 0:
@@ -92,7 +92,7 @@ class Memory:
             self.bytes.madvise(mmap.MADV_DONTNEED, address, rounded(size))
 
     def forget(self, address: int, size: int) -> None:
-        """What MADV_DONTNEED does: anonymous pages are zero again, those of files as the file has them."""
+        """Implements MADV_DONTNEED: anonymous pages become zero, file pages revert to the file's content."""
         for page in range(address // PAGE, (address + rounded(size)) // PAGE):
             if self.kinds[page] == self.ANONYMOUS:
                 self.clear(page * PAGE, PAGE)
@@ -105,7 +105,7 @@ class Memory:
         return self.break_
 
     def write_page_tables(self) -> None:
-        """Maps every address to itself, by large pages that the program may use."""
+        """Maps every address to itself, with large pages that the program may access."""
         present, large, user = 3, 0x80, 4
         directories = PAGE_TABLES + 2 * PAGE
         self.write_words(PAGE_TABLES, (PAGE_TABLES + PAGE) | present | user)
@@ -117,7 +117,7 @@ class Memory:
 
 @dataclasses.dataclass
 class Image:
-    """A program in memory."""
+    """Program in memory."""
 
     entry: int
     headers: int
@@ -125,7 +125,7 @@ class Image:
 
 
 def load(memory: Memory, program: bytes) -> Image:
-    """Copies what a program says is to be loaded."""
+    """Copies the loadable segments of a program."""
     kind, _, _, entry, headers = struct.unpack_from("<HHIQQ", program, 16)
     (count,) = struct.unpack_from("<H", program, 56)
     bias = BASE if kind == 3 else 0
@@ -144,7 +144,7 @@ def load(memory: Memory, program: bytes) -> Image:
 
 
 def write_stack(memory: Memory, image: Image, arguments: list[str], environment: list[str]) -> int:
-    """Writes what a program finds on its stack, and returns the pointer to it."""
+    """Writes the initial stack of a program and returns the stack pointer."""
     top = MEMORY - PAGE
 
     def push(data: bytes) -> int:
@@ -167,11 +167,11 @@ def write_stack(memory: Memory, image: Image, arguments: list[str], environment:
 
 
 class Processor:
-    """Bochs' processor in 64-bit mode, without privileges."""
+    """Bochs' CPU in 64-bit user mode."""
 
     REGISTERS = "rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15".split()
     SYSCALL = 17
-    # Places in the table of hooks, and how many it has.
+    # Indices in the table of hooks, and its length.
     FAR_BRANCH, EXCEPTION, HOOKS = 7, 10, 26
 
     def __init__(self, memory: Memory, model: int) -> None:
@@ -189,7 +189,7 @@ class Processor:
         self.registers = self.session.cpu
 
     def select(self, model: int) -> None:
-        """The package always takes one model: this sets Bochs' own parameter, which it exports."""
+        """Sets the CPU model through Bochs' exported parameter, since the package always uses the same model."""
         parameter = self.library._ZN13bx_real_sim_c14get_param_enumEPKcP10bx_param_c
         parameter.restype = ctypes.c_void_p
         parameter.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
@@ -199,7 +199,7 @@ class Processor:
         set_value(parameter(simulator, b"cpu.model", None), model)
 
     def missing(self, address: int) -> None:
-        print(f"there is no memory at {address:#x}, at {self.registers.rip:#x}", flush=True)
+        print(f"no memory at {address:#x}, at {self.registers.rip:#x}", flush=True)
         os._exit(FAILED)
 
     def segment(self, selector: int, attributes: int, base: int = 0):
@@ -214,7 +214,7 @@ class Processor:
         state.cr3, state.rsp, state.rip, state.rflags = PAGE_TABLES, stack, entry, 2
         # PAE, OSFXSR, OSXMMEXCPT, FSGSBASE and OSXSAVE.
         state.cr4 = state.cr4 | 1 << 5 | 1 << 9 | 1 << 10 | 1 << 16 | 1 << 18
-        # Floating point without traps; its state is x87, SSE, AVX and AVX-512.
+        # Floating point without traps; the state consists of x87, SSE, AVX and AVX-512.
         state.cr0 = (state.cr0 | 1 << 1 | 1 << 5) & ~(1 << 2 | 1 << 3)
         state.xcr0 = 0xE7
         state.mxcsr, state.mxcsr_mask, state.fpcw, state.fptw = 0x1F80, 0xFFFF, 0x37F, 0xFFFF
@@ -231,8 +231,8 @@ class Processor:
     def run(self, system_call: Callable[[], None], exception: Callable[[int, int], None]) -> None:
         """Runs until `session.stop()`.
 
-        Through the library's own interface: the package's sets every hook there is, and most of them would
-        be called for every instruction.
+        Uses the library's interface, because the package's sets every hook, most of which would be called for every
+        instruction.
         """
         pointer, integer, short, word = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint16, ctypes.c_uint64
 
@@ -256,25 +256,25 @@ class Processor:
 
 @dataclasses.dataclass(eq=False)
 class Thread:
-    """A thread that has its turn or waits for it."""
+    """Thread that is running or waiting for its turn."""
 
     id: int
     thread_pointer: int = 0
-    # Where to write a zero at its end, and whom to wake there.
+    # Address at which to write a zero and wake a thread when this thread exits.
     cleared_at_end: int = 0
     registers: dict[str, int] = dataclasses.field(default_factory=dict)
-    # The address of the futex that it waits at, and whether only for some time.
+    # Address of the futex that it waits for, and whether the wait has a timeout.
     waits_at: int | None = None
     has_timeout: bool = False
 
 
 class Deadlock(Exception):
-    """Every thread waits for another."""
+    """Raised when every thread waits for another."""
 
 
 class Threads:
-    """Who has the processor. Vector registers need no saving: by the calling convention no caller of a
-    function, which a system call is behind, keeps anything in them."""
+    """Schedules the threads. Vector registers need not be saved: a system call is made by a function, and by the calling
+    convention its caller keeps nothing in them."""
 
     def __init__(self, processor: Processor) -> None:
         self.processor = processor
@@ -286,7 +286,7 @@ class Threads:
         return {name: getattr(self.processor.registers, name) for name in Processor.REGISTERS}
 
     def new(self, stack: int, thread_pointer: int) -> Thread:
-        """A thread that goes on where the current one is, with 0 for its result."""
+        """Creates a thread that continues where the current one is, with 0 as its result."""
         self.last_id += 1
         registers = self.registers() | {"rax": 0, "rsp": stack}
         thread = Thread(self.last_id, thread_pointer, registers=registers)
@@ -298,7 +298,7 @@ class Threads:
         yield from self.all[index + 1 :] + self.all[: index + 1]
 
     def give_way(self, result: int) -> None:
-        """Lets the next thread run, the current one later with the result of its system call."""
+        """Switches to the next thread; the current one continues later with the result of its system call."""
         self.current.registers = self.registers() | {"rax": result & WORD}
         self.resume(self.next())
 
@@ -339,14 +339,14 @@ class Threads:
 
 
 class System:
-    """Answers system calls, as few as test binaries get by with. Files are the host's."""
+    """Implements the system calls that test binaries need. Files are those of the host."""
 
     def __init__(self, memory: Memory, processor: Processor) -> None:
         self.memory = memory
         self.processor = processor
         self.threads = Threads(processor)
         self.status = FAILED
-        # What is left to be listed of open folders.
+        # Remaining entries of open folders.
         self.listings: dict[int, list[os.DirEntry]] = {}
 
     def run(self) -> int:
@@ -359,21 +359,21 @@ class System:
 
     def exception(self, vector: int, code: int) -> None:
         registers = self.processor.registers
-        names = {6: "an instruction that the processor lacks", 13: "a protection fault", 14: "a page fault"}
+        names = {6: "an instruction that the CPU doesn't support", 13: "a protection fault", 14: "a page fault"}
         what = names.get(vector, f"exception {vector}")
         print(f"{what} ({code:#x}) at {registers.rip:#x}, address {registers.cr2:#x}", flush=True)
         self.stop(128 + vector)
 
     def system_call(self) -> None:
-        """Answers the call that the registers say. An error here ends the program: it must not pass into
-        the library that calls this."""
+        """Handles the system call in the registers. An error ends the program, since it must not propagate into the
+        library that calls this."""
         registers = self.processor.registers
         names = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
         arguments = [getattr(registers, name) for name in names]
         try:
             call = self.CALLS.get(registers.rax)
             if call is None:
-                print(f"system call {registers.rax} is not known", flush=True)
+                print(f"unknown system call {registers.rax}", flush=True)
                 result = -errno.ENOSYS
             else:
                 result = call(self, *arguments[: call.__code__.co_argcount - 1])
@@ -382,7 +382,7 @@ class System:
         except Exception:  # noqa: BLE001
             traceback.print_exc()
             return self.stop(FAILED)
-        # Calls that change the thread give no result: the registers are another's.
+        # Calls that switch threads have no result: the registers belong to another thread.
         if result is not None:
             registers.rax = result & WORD
 
@@ -390,7 +390,7 @@ class System:
 
     @staticmethod
     def folder(descriptor: int) -> int | None:
-        """AT_FDCWD is the working folder."""
+        """Converts AT_FDCWD to the working folder."""
         descriptor &= 0xFFFFFFFF
         return None if descriptor == 0xFFFFFF9C else descriptor
 
@@ -399,7 +399,7 @@ class System:
 
     def close(self, descriptor: int) -> int:
         self.listings.pop(descriptor, None)
-        # The standard ones are the host's own.
+        # The standard streams are those of the host.
         if descriptor > 2:
             os.close(descriptor)
         return 0
@@ -544,7 +544,7 @@ class System:
         return 0
 
     def abort(self) -> int:
-        print("the program ends itself by a signal", flush=True)
+        print("the program kills itself with a signal", flush=True)
         self.stop(128 + 6)
         return 0
 
@@ -579,7 +579,7 @@ class System:
         return -errno.ENOSYS
 
     def thread_pointer(self, what: int, address: int) -> int:
-        """ARCH_SET_FS; no other state is to be had."""
+        """Implements only ARCH_SET_FS."""
         if what != 0x1002:
             return -errno.EINVAL
         self.threads.current.thread_pointer = address
@@ -689,8 +689,8 @@ class System:
 def parse_arguments() -> argparse.Namespace:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("--model", type=int, required=True, help="Bochs' number of the processor")
-    parser.add_argument("--shim", type=pathlib.Path, help="a library to load before Bochs")
+    parser.add_argument("--model", type=int, required=True, help="Bochs' number of the CPU model")
+    parser.add_argument("--shim", type=pathlib.Path, help="library to load before Bochs")
     parser.add_argument("--environment", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("program", type=pathlib.Path)
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -715,5 +715,5 @@ def main() -> int:
 if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
-    # Not by way of the interpreter's own end, which Bochs does not survive.
+    # Skips the interpreter's shutdown, in which Bochs crashes.
     os._exit(status)

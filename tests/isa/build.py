@@ -1,4 +1,4 @@
-"""Builds the tests for the emulated processors, as programs that need no library."""
+"""Builds the tests for the emulated CPUs, as statically linked programs."""
 
 import dataclasses
 import json
@@ -9,14 +9,14 @@ import subprocess
 from failure import Failure
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# Of the library's own tests, in place of a name in `tests`.
+# Stands for the library's unit tests instead of a target in `tests`.
 LIBRARY = "distilbert"
 STATIC = "-C target-feature=+crt-static"
 
 
 @dataclasses.dataclass(frozen=True)
 class Build:
-    """How tests are built for an architecture."""
+    """Build configuration of an architecture."""
 
     target: str
     features: tuple[str, ...]
@@ -24,7 +24,7 @@ class Build:
 
 
 def x86_64() -> Build:
-    """With the default features: one processor classifies a text."""
+    """Builds with the default features, because one CPU classifies a text."""
     return Build("x86_64-unknown-linux-gnu", (), {"RUSTFLAGS": STATIC})
 
 
@@ -32,26 +32,26 @@ def aarch64(tools: pathlib.Path) -> Build:
     environment = {
         "RUSTC": str(tools / "rustc"),
         "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER": str(tools / "cc"),
-        # For a dependency of Criterion.
+        # Needed by a dependency of Criterion.
         "CC_aarch64_unknown_linux_gnu": str(tools / "cc"),
         "AR_aarch64_unknown_linux_gnu": str(tools / "ar"),
-        # The compiler that checks the rest of the code has no aarch64: its warnings count here.
+        # The aarch64 code is compiled only here, so warnings are errors.
         "RUSTFLAGS": f"{STATIC} -D warnings",
     }
     return Build("aarch64-unknown-linux-gnu", ("--no-default-features", "--features=explain"), environment)
 
 
 def executables(build: Build, targets: set[str], folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Builds into a folder; gives the programs by the names of the targets."""
+    """Builds into a folder and returns the programs by target name."""
     named = ["--lib" if target == LIBRARY else f"--test={target}" for target in sorted(targets)]
     command = ["cargo", "test", "--release", "--locked", "--no-run", "--target", build.target, "-p", LIBRARY]
     command += [*build.features, *named, "--message-format=json-render-diagnostics"]
-    # Optimisation across crates would take longer than the tests.
+    # Link-time optimization would take longer than the tests.
     settings = {"CARGO_TARGET_DIR": str(folder), "CARGO_PROFILE_RELEASE_LTO": "off"}
     environment = os.environ | build.environment | settings
     outcome = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if outcome.returncode:
-        raise Failure(f"the tests do not build for {build.target}:\n{outcome.stderr}")
+        raise Failure(f"failed to build the tests for {build.target}:\n{outcome.stderr}")
     messages = [json.loads(line) for line in outcome.stdout.splitlines()]
     return {
         message["target"]["name"]: pathlib.Path(message["executable"])

@@ -1,4 +1,4 @@
-//! The crate chooses the set that is expected of the processor.
+//! The library chooses the expected instruction set.
 
 use distilbert::{Classifier, InstructionSet, TokenBatch};
 use tempfile::TempDir;
@@ -7,8 +7,8 @@ use test_support::expected_set;
 use test_support::generator::GeneratedModel;
 
 #[test]
-fn the_expected_set_is_chosen_and_classifies() {
-    assert!(std::env::var_os("DISTILBERT_ISA").is_none(), "DISTILBERT_ISA takes the choice away");
+fn chooses_the_expected_instruction_set() {
+    assert!(std::env::var_os("DISTILBERT_ISA").is_none(), "DISTILBERT_ISA must not be set");
     let chosen = InstructionSet::choose(None).unwrap();
     println!("chosen: {chosen}");
     if let Some(expected) = expected_set() {

@@ -1,8 +1,8 @@
-"""Packages of Debian, unpacked into a folder without being installed: a Rust compiler that has the standard
-library of aarch64, a linker for it, and QEMU.
+"""Debian packages, unpacked into a folder without being installed: a Rust compiler with the standard library of aarch64,
+a linker for it, and QEMU.
 
-`debian.sha256` says which, by name, version and content. They come from where the machine's own packages come
-from, which must be Debian 12 on x86-64.
+`debian.sha256` lists them by name, version and content. They come from the machine's own package sources, which must be
+those of Debian 12 on x86-64.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ LIST = pathlib.Path(__file__).resolve().parent / "debian.sha256"
 
 @dataclasses.dataclass(frozen=True)
 class Package:
-    """A line of the list. The name has the architecture after a colon."""
+    """Line of the list. The name is followed by a colon and the architecture."""
 
     name: str
     version: str
@@ -40,7 +40,7 @@ def listed() -> list[Package]:
 
 
 def download(names: list[str], folder: pathlib.Path) -> list[pathlib.Path]:
-    """Downloads packages. The lists of what there is are the folder's own, for aarch64 is in them too."""
+    """Downloads packages, with package lists in the folder, since they include aarch64."""
     for part in ("lists/partial", "cache/archives/partial", "files"):
         (folder / part).mkdir(parents=True)
     options = {
@@ -56,25 +56,25 @@ def download(names: list[str], folder: pathlib.Path) -> list[pathlib.Path]:
         if outcome.returncode:
             raise Failure(
                 f"apt-get {action[0]} failed:\n{outcome.stderr}"
-                "Where Debian has replaced a version, `run.py --update-pins` writes today's to "
-                f"{LIST.name}. Where a name has a version in it, as libllvm22 does, change the name first."
+                "If Debian has replaced a version, `run.py --update-pins` writes the current ones to "
+                f"{LIST.name}. If a name contains a version, such as libllvm22, change the name first."
             )
     return sorted((folder / "files").glob("*.deb"))
 
 
 def unpack(to: pathlib.Path, downloads: pathlib.Path) -> None:
-    """Unpacks what the list says, and nothing else, into a folder."""
+    """Unpacks exactly the listed packages into a folder."""
     expected = set(listed())
     files = download([f"{package.name}={package.version}" for package in listed()], downloads)
     found = {Package.of_file(file) for file in files}
     if found != expected:
         differences = "".join(package.line() for package in sorted(found ^ expected, key=Package.line))
-        raise Failure(f"the packages are not those of {LIST.name}:\n{differences}")
+        raise Failure(f"the packages differ from {LIST.name}:\n{differences}")
     for file in files:
         subprocess.run(["dpkg-deb", "--extract", file, to], check=True)
 
 
 def update_list(downloads: pathlib.Path) -> None:
-    """Writes the list anew, with the versions that there are today."""
+    """Rewrites the list with the current versions."""
     files = download([package.name for package in listed()], downloads)
     LIST.write_text("".join(Package.of_file(file).line() for file in files))

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Seeds mistakes into the kernels of each instruction set, one at a time and in a copy of the sources: a test
-must notice every one of them on the emulated processor.
+"""Seeds defects into the kernels of each instruction set, one at a time and in a copy of the sources. A test must detect
+each of them on the emulated CPU.
 
-    python3 tests/isa/defects.py                    all, some twenty minutes
+    python3 tests/isa/defects.py                    all, about twenty minutes
     python3 tests/isa/defects.py --set neon i8mm
 """
 
@@ -18,14 +18,14 @@ import sys
 import build
 from failure import Failure
 
-# Not the build folder itself: Cargo takes a copy of a package for the package.
+# Not the build folder itself, because Cargo would confuse the copy of a package with the package.
 FOLDER = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", build.ROOT / "target")).absolute() / "isa-defects"
 KERNELS = pathlib.Path("src/cpu/simd")
 
 
 @dataclasses.dataclass(frozen=True)
 class Defect:
-    """A mistake, and the suite that must notice it."""
+    """Defect, and the suite that must detect it."""
 
     set: str
     what: str
@@ -137,17 +137,17 @@ def copy_sources(to: pathlib.Path) -> None:
 
 
 def run(sources: pathlib.Path, processors: set[str], suites: set[str]) -> str:
-    """What the runner prints of those suites."""
+    """Returns the runner's output for these suites."""
     command = [sys.executable, str(sources / "tests/isa/run.py")]
     command += ["--processor", *sorted(processors), "--suite", *sorted(suites)]
     environment = os.environ | {"CARGO_TARGET_DIR": str(FOLDER / "target")}
     outcome = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if not re.search(r"^\d+ of \d+ suites passed", outcome.stdout, flags=re.MULTILINE):
-        raise Failure(f"the tests were not run:\n{outcome.stdout}")
+        raise Failure(f"the tests did not run:\n{outcome.stdout}")
     return outcome.stdout
 
 
-def is_noticed(defect: Defect, sources: pathlib.Path) -> bool:
+def is_detected(defect: Defect, sources: pathlib.Path) -> bool:
     file = sources / KERNELS / defect.file
     text = file.read_text()
     if text.count(defect.right) != 1:
@@ -173,11 +173,11 @@ def main() -> int:
         raise Failure(f"without a defect:\n{output}")
     missed = 0
     for defect in defects:
-        noticed = is_noticed(defect, sources)
-        missed += not noticed
+        detected = is_detected(defect, sources)
+        missed += not detected
         columns = f"{defect.set:10} {defect.what:28} {defect.processor:15} {defect.suite:10}"
-        print(f"{columns} {'noticed' if noticed else 'NOT NOTICED'}", flush=True)
-    print(f"{len(defects) - missed} of {len(defects)} defects noticed")
+        print(f"{columns} {'detected' if detected else 'NOT DETECTED'}", flush=True)
+    print(f"{len(defects) - missed} of {len(defects)} defects detected")
     return 1 if missed else 0
 
 

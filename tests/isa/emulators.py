@@ -1,4 +1,4 @@
-"""The emulators, and what it takes to build for their processors, in a folder of the build's."""
+"""The emulators, and the tools to build for their CPUs, in a subfolder of the build folder."""
 
 import hashlib
 import pathlib
@@ -14,7 +14,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 REQUIREMENTS = HERE / "requirements.txt"
 SHIM = HERE / "glibc.c"
 
-# Within the folder of Debian's packages, from the folder that a script is in.
+# Paths in the folder of the Debian packages, relative to the folder of a script.
 LIBRARIES = "root/usr/lib/x86_64-linux-gnu"
 CROSS = "root/usr/aarch64-linux-gnu"
 PROGRAMS = "root/usr/bin"
@@ -31,8 +31,8 @@ SCRIPTS = {
 def cached(
     folder: pathlib.Path, pins: list[pathlib.Path], make: Callable[[pathlib.Path], None]
 ) -> pathlib.Path:
-    """The folder, made if it is not there or made of other pins. It gets its name when it is whole, so that
-    one half done is done again."""
+    """Returns the folder, which is created if it doesn't exist or has different pins. It is renamed when it is complete,
+    so that an interrupted installation is repeated."""
     content = b"".join(file.read_bytes() for file in [pathlib.Path(__file__), *pins])
     key = hashlib.sha256(content).hexdigest()
     stamp = folder / "pins"
@@ -48,7 +48,7 @@ def cached(
 
 
 def bochs(folder: pathlib.Path) -> pathlib.Path:
-    """A folder with the package of Bochs' processor and `glibc.so`."""
+    """Returns a folder with the package of Bochs' CPU and `glibc.so`."""
 
     def make(to: pathlib.Path) -> None:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--root-user-action=ignore"]
@@ -56,13 +56,13 @@ def bochs(folder: pathlib.Path) -> pathlib.Path:
         subprocess.run([*pip, *options, "--target", to], check=True)
         subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", to / "glibc.so", SHIM], check=True)
 
-    # Each Python has its own wheel.
+    # The wheel depends on the Python version.
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     return cached(folder / f"bochs-{python}", [REQUIREMENTS, SHIM], make)
 
 
 def aarch64(folder: pathlib.Path) -> pathlib.Path:
-    """A folder with the programs `rustc`, `cc`, `ar` and `qemu`, for aarch64 from x86-64."""
+    """Returns a folder with the programs `rustc`, `cc`, `ar` and `qemu`, for aarch64 from x86-64."""
 
     def make(to: pathlib.Path) -> None:
         with tempfile.TemporaryDirectory() as downloads:

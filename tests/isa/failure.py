@@ -1,5 +1,5 @@
-"""An error for the user."""
+"""Error reported to the user."""
 
 
 class Failure(Exception):
-    """What is wrong, in words that end the program."""
+    """Error whose message is printed before the program exits."""

@@ -1,9 +1,9 @@
-//! Logits of small models, as AVX2 computes them, on every set.
+//! Logits of small models on every instruction set, against those of AVX2.
 //!
-//! All sets but the portable one must give the same bits, in every precision. So must machines that have
-//! none of their sets in common, which no test on one machine can compare: hence a file,
+//! All instruction sets but the portable one must give the same bits in every precision, even on machines that have no
+//! instruction set in common. A test on one machine can't compare those, so the logits are stored in
 //! `tests/reference/sets.json`. On a machine with AVX2,
-//! `UPDATE_GOLDENS=1 cargo test --release --test isa goldens` writes it anew.
+//! `UPDATE_GOLDENS=1 cargo test --release --test isa goldens` rewrites the file.
 
 use std::path::Path;
 
@@ -18,8 +18,8 @@ use test_support::{
 
 const FILE: &str = "sets.json";
 
-/// Models by name: one of even sizes, one of odd ones, and one whose second layer is deeper than the
-/// blocks in which products are summed.
+/// Returns models by name: one of even sizes, one of odd sizes, and one whose second layer is deeper than the blocks in which
+/// products are summed.
 fn models() -> [(&'static str, GeneratedModel); 3] {
     let sized = |sizes: &[(&str, usize)], seed| {
         let mut config = GeneratedModel::small().config;
@@ -62,7 +62,7 @@ fn update() {
 }
 
 #[test]
-fn small_models_have_the_bits_of_avx2_in_every_precision() {
+fn small_models_match_avx2_bit_for_bit() {
     if std::env::var_os("UPDATE_GOLDENS").is_some() {
         update();
     }
@@ -81,7 +81,7 @@ fn small_models_have_the_bits_of_avx2_in_every_precision() {
                     Precision::Int8 => PORTABLE_TOLERANCE,
                     _ => TOLERANCE,
                 };
-                assert!(error <= tolerance, "{name} in {precision} on {set}: off by {error:.1e}");
+                assert!(error <= tolerance, "{name} in {precision} on {set}: error {error:.1e}");
                 if set != InstructionSet::Portable {
                     let found: Vec<u32> = found.into_iter().map(f32::to_bits).collect();
                     assert_eq!(found, bits, "{name} in {precision} on {set}");
@@ -91,7 +91,7 @@ fn small_models_have_the_bits_of_avx2_in_every_precision() {
     }
 }
 
-/// The bundled model holds halves, so that nothing but the sums is rounded.
+/// The bundled model stores f16 weights, so only the sums are rounded.
 #[test]
 fn short_texts_match_float64_in_f16() {
     let goldens = golden("bundled.json");
@@ -105,6 +105,6 @@ fn short_texts_match_float64_in_f16() {
         let classifier = builder.precision(Precision::F16).threads(1).build().unwrap();
         let found = classifier.logits(&TokenBatch::from_rows(&rows).unwrap()).unwrap();
         let error = largest_error(&found, &expected);
-        assert!(error <= TOLERANCE, "on {set}: off by {error:.1e}");
+        assert!(error <= TOLERANCE, "on {set}: error {error:.1e}");
     }
 }

@@ -1,5 +1,5 @@
-//! What `tests/isa/run.py` runs on emulated processors besides the tests of kernels: which set the crate
-//! chooses, single instructions, logits that all sets share, and a text. All of it runs on any machine.
+//! Tests that `tests/isa/run.py` runs on emulated CPUs besides those of the kernels: the choice of the instruction set,
+//! single instructions, logits shared by all instruction sets, and a text. They also run on any real machine.
 
 mod battery;
 mod choice;

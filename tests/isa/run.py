@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""Runs tests on emulated processors: the instruction sets that the machine at hand does not have, and the
-choice among those that it has.
+"""Runs tests on emulated CPUs, which cover instruction sets that this machine doesn't support and the choice among them.
 
-    python3 tests/isa/run.py                        all suites on all processors
+    python3 tests/isa/run.py                        all suites on all CPUs
     python3 tests/isa/run.py --processor haswell cortex-a53 --suite products
-    python3 tests/isa/run.py --update-pins          writes debian.sha256 anew
+    python3 tests/isa/run.py --update-pins          rewrites debian.sha256
 
-x86-64 runs on the processor of Bochs, aarch64 on QEMU's; both are installed into the build folder, as is a
-compiler for aarch64. Needs Linux on x86-64, Debian 12 for aarch64, and Rust.
+x86-64 runs on Bochs, aarch64 on QEMU. Both are installed into the build folder, as is a compiler for aarch64. Requires
+Linux on x86-64, Debian 12 for aarch64, and Rust.
 """
 
 import argparse
@@ -35,11 +34,11 @@ SECONDS = 150
 
 @dataclasses.dataclass(frozen=True)
 class Processor:
-    """A processor, the set that is to be chosen on it, and how many of the battery's instructions it has."""
+    """CPU, the instruction set that should be chosen on it, and the number of tested single instructions it supports."""
 
     name: str
     architecture: str
-    # Bochs' number or QEMU's name.
+    # Number of the CPU model in Bochs, or its name in QEMU.
     model: str
     set: str
     kinds: int
@@ -50,7 +49,7 @@ PROCESSORS = (
     Processor("haswell", "x86_64", "24", "avx2", 33),
     Processor("skylake-x", "x86_64", "26", "avx512", 56),
     Processor("ice-lake", "x86_64", "28", "avx512vnni", 57),
-    # Bochs' has no AMX.
+    # Bochs doesn't support AMX.
     Processor("sapphire-rapids", "x86_64", "30", "avx512vnni", 58),
     Processor("arrow-lake", "x86_64", "31", "avxvnni", 34),
     Processor("cortex-a53", "aarch64", "cortex-a53", "neon", 31),
@@ -61,21 +60,21 @@ PROCESSORS = (
 
 @dataclasses.dataclass(frozen=True)
 class Suite:
-    """Tests of one target, by their whole names."""
+    """Tests of one target, by their full names."""
 
     name: str
     target: str
     tests: tuple[str, ...]
-    # The processors that it runs on, where it would take too long on all.
+    # CPUs to run on, if all would take too long.
     processors: tuple[str, ...] | None = None
 
 
 SUITES = (
-    Suite("choice", "isa", ("choice::the_expected_set_is_chosen_and_classifies",)),
+    Suite("choice", "isa", ("choice::chooses_the_expected_instruction_set",)),
     Suite(
         "instructions",
         "isa",
-        ("battery::fused_is_rounded_once", "battery::single_instructions_match_plain_rust"),
+        ("battery::fused_multiply_add_rounds_once", "battery::single_instructions_match_plain_rust"),
     ),
     Suite(
         "products",
@@ -110,18 +109,18 @@ SUITES = (
         "parity",
         "library",
         (
-            "parity::a_checkpoint_of_halves_gives_the_same_bits_in_f16_and_f32",
+            "parity::f16_checkpoint_is_bit_identical_in_f16_and_f32",
             "parity::generated_configurations_match_float64",
         ),
     ),
-    Suite("goldens", "isa", ("goldens::small_models_have_the_bits_of_avx2_in_every_precision",)),
+    Suite("goldens", "isa", ("goldens::small_models_match_avx2_bit_for_bit",)),
     Suite(
         "invariance",
         "library",
-        ("invariance::odd_sizes_have_the_same_bits_in_any_batch_and_on_any_threads",),
+        ("invariance::odd_sizes_are_bit_identical_in_any_batch_and_on_any_threads",),
     ),
-    # Loading the bundled model takes Bochs half a minute.
-    Suite("text", "isa", ("text::the_bundled_model_labels_a_text",), ("sandy-bridge",)),
+    # Loading the bundled model takes half a minute in Bochs.
+    Suite("text", "isa", ("text::bundled_model_classifies_a_text",), ("sandy-bridge",)),
     Suite(
         "halves",
         "isa",
@@ -133,7 +132,7 @@ SUITES = (
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A suite on a processor."""
+    """Run of a suite on a CPU."""
 
     processor: Processor
     suite: Suite
@@ -141,7 +140,7 @@ class Job:
     environment: dict[str, str]
 
     def run(self) -> tuple[bool, str]:
-        """Whether it passed, and what to print of it."""
+        """Runs the suite and returns whether it passed, and its output."""
         start = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             command, environment = self.with_variables(TMPDIR=folder)
@@ -165,7 +164,7 @@ class Job:
         return good, line if good else f"{line}  FAILED ({status})\n{text}"
 
     def with_variables(self, **more: str) -> tuple[list[str], dict[str, str]]:
-        """The command and its environment; Bochs takes the program's own as arguments."""
+        """Returns the command and its environment, which Bochs takes as arguments."""
         variables = {
             "EXPECT_ISA": self.processor.set,
             "EXPECT_KINDS": str(self.processor.kinds),
@@ -180,7 +179,7 @@ class Job:
 
 
 class Emulation:
-    """What runs the programs of each architecture. All of it is installed and built at most once."""
+    """Emulators and programs of each architecture, installed and built at most once."""
 
     def __init__(self, architectures: set[str], targets: set[str]) -> None:
         self.programs: dict[str, dict[str, pathlib.Path]] = {}
@@ -221,7 +220,7 @@ def parse_arguments() -> argparse.Namespace:
     suites = [suite.name for suite in SUITES]
     parser.add_argument("--processor", nargs="+", choices=processors, default=processors, metavar="NAME")
     parser.add_argument("--suite", nargs="+", choices=suites, default=suites, metavar="NAME")
-    update = "write the versions that Debian has today to debian.sha256, and run nothing"
+    update = "write the current Debian versions to debian.sha256 without running tests"
     parser.add_argument("--update-pins", action="store_true", help=update)
     return parser.parse_args()
 
@@ -235,7 +234,7 @@ def main() -> int:
         return 0
     pairs = list(wanted(arguments))
     if not pairs:
-        raise Failure("no such suite runs on such a processor")
+        raise Failure("no selected suite runs on a selected CPU")
     architectures = {processor.architecture for processor, _ in pairs}
     emulation = Emulation(architectures, {suite.target for _, suite in pairs})
     jobs = [emulation.job(processor, suite) for processor, suite in pairs]

@@ -9,7 +9,7 @@ use ptx_machine::{Error, Module};
 
 static MODULE: LazyLock<Module> = LazyLock::new(|| module("attention"));
 
-/// Queries of a block.
+/// Queries per block.
 const QUERIES: usize = 64;
 const THREADS: u32 = 128;
 
@@ -17,7 +17,7 @@ pub struct Case {
     pub heads: usize,
     pub head_size: usize,
     pub lengths: Vec<usize>,
-    /// Query, key and value of every token, side by side.
+    /// Query, key and value of every token, concatenated.
     pub input: Vec<f16>,
 }
 
@@ -44,7 +44,7 @@ impl Case {
         self.lengths.iter().scan(0, next).collect()
     }
 
-    /// The context of every token.
+    /// Runs the kernel and returns the context of every token.
     pub fn run(&self, module: &Module) -> Result<Vec<f16>, Error> {
         let mut device = Device::new(module);
         let row = 3 * self.dim();
@@ -63,7 +63,7 @@ impl Case {
         Ok(device.download(context, self.tokens() * self.dim()))
     }
 
-    /// The context of the first tokens, whose queries are rows of their own.
+    /// Runs the kernel for the first token of each sequence, whose queries are separate rows, and returns their context.
     fn run_first(&self, module: &Module) -> Vec<f16> {
         let mut device = Device::new(module);
         let (dim, row) = (self.dim(), 3 * self.dim());
@@ -87,7 +87,7 @@ impl Case {
         device.download(context, queries.len())
     }
 
-    /// The naive loop.
+    /// Computes attention with naive float64 loops.
     pub fn expected(&self) -> Vec<f64> {
         let dim = self.dim();
         let at = |token: usize, column: usize| self.input[token * 3 * dim + column].to_f64();
@@ -118,11 +118,11 @@ impl Case {
     }
 }
 
-/// What rounding the softmax's shares to halves does to a sum of values below 2.
+/// Error of a sum of values below 2 if attention probabilities are rounded to f16.
 pub const TOLERANCE: f64 = 2e-3;
 
 #[test]
-fn ragged_batches_of_every_head_size_match_float64() {
+fn ragged_batches_match_float64_for_every_head_size() {
     for (heads, head_size) in [(2, 16), (3, 32), (2, 64), (1, 128)] {
         for lengths in [
             vec![1],
@@ -143,7 +143,7 @@ fn ragged_batches_of_every_head_size_match_float64() {
 }
 
 #[test]
-fn first_tokens_that_ask_alone_have_the_same_bits() {
+fn first_token_queries_are_bit_identical() {
     for (heads, head_size) in [(2, 32), (2, 64)] {
         let case = Case::new(heads, head_size, &[7, 65, 1, 130]);
         let (all, first) = (case.run(&MODULE).unwrap(), case.run_first(&MODULE));
@@ -156,7 +156,7 @@ fn first_tokens_that_ask_alone_have_the_same_bits() {
 }
 
 #[test]
-fn a_sequence_has_the_same_bits_alone_and_in_a_batch() {
+fn sequences_are_bit_identical_in_any_batch() {
     let batch = Case::new(2, 64, &[3, 70, 20]);
     let found = batch.run(&MODULE).unwrap();
     let row = 3 * batch.dim();

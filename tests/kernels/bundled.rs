@@ -1,4 +1,4 @@
-//! The bundled model's own matrices in 8 bits: both engines have the same integers.
+//! The bundled model's matrices in int8: both backends compute the same integers.
 
 use distilbert::kernels::{Epilogue, linear};
 use distilbert::{InstructionSet, Precision, quantize};
@@ -10,18 +10,18 @@ use ptx_machine::Argument;
 use test_support::bundled_model;
 use test_support::generator::Tensor;
 
-/// Rows that are multiplied.
+/// Number of input rows.
 const ROWS: usize = 5;
 
 #[test]
-fn products_with_the_bundled_weights_have_the_integers_of_the_cpu() {
+fn int8_products_match_cpu() {
     let folder = TempDir::new().unwrap();
     let stored = folder.path().join("int8");
     quantize(bundled_model(), &stored).unwrap();
     let (floats, bytes) = (Tensor::read_all(&bundled_model()), Tensor::read_all(&stored));
     let words = floats["distilbert.embeddings.word_embeddings.weight"].values();
     let linear_module = module("linear");
-    let quantise_module = module("quantize");
+    let quantize_module = module("quantize");
     let set = *InstructionSet::detected().last().unwrap();
     let mut compared = 0;
     for (name, tensor) in &bytes {
@@ -32,16 +32,16 @@ fn products_with_the_bundled_weights_have_the_integers_of_the_cpu() {
             continue;
         }
         let &[outputs, inputs] = tensor.shape.as_slice() else { unreachable!() };
-        // Embeddings of words from the middle of the vocabulary, end to end.
+        // Word embeddings from the middle of the vocabulary, concatenated.
         let rows: Vec<f16> =
             words[2_000_000..][..ROWS * inputs].iter().map(|&value| f16::from_f32(value)).collect();
 
-        let mut device = Device::new(&quantise_module);
+        let mut device = Device::new(&quantize_module);
         let from = device.upload(&rows);
         let (to, scales) = (device.room::<u8>(rows.len()), device.room::<f32>(2 * ROWS));
         let arguments = arguments![from, to, scales, inputs as u32];
         device.launch("quantize", [ROWS as u32, 1, 1], 128, arguments);
-        let quantised: Vec<u8> = device.download(to, rows.len());
+        let quantized: Vec<u8> = device.download(to, rows.len());
         let row_scales: Vec<f32> = device.download(scales, 2 * ROWS);
 
         let weights: Vec<i8> = tensor.bytes.iter().map(|&byte| byte as i8).collect();
@@ -55,7 +55,7 @@ fn products_with_the_bundled_weights_have_the_integers_of_the_cpu() {
             })
             .collect();
         let mut device = Device::new(&linear_module);
-        let (from, row_scales) = (device.upload(&quantised), device.upload(&row_scales));
+        let (from, row_scales) = (device.upload(&quantized), device.upload(&row_scales));
         let (weight, columns) = (device.upload(&weights), device.upload(&columns));
         let to = device.room::<f16>(ROWS * outputs);
         let sizes = [ROWS, outputs, inputs, outputs].map(|size| size as u32);
@@ -66,7 +66,7 @@ fn products_with_the_bundled_weights_have_the_integers_of_the_cpu() {
         device.launch("linear_int8_bias_16x32", grid, 64, arguments);
         let found: Vec<f16> = device.download(to, ROWS * outputs);
 
-        // The CPU rounds the weights, and the rows, by itself.
+        // The CPU quantizes the weights and the rows on its own.
         let input: Vec<f32> = rows.iter().map(|half| half.to_f32()).collect();
         let weights = floats[name].values();
         let operands = (input.as_slice(), weights.as_slice(), inputs);

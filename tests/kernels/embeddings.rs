@@ -1,10 +1,10 @@
-//! `kernels/embeddings.cu`: word plus position, normalised.
+//! `kernels/embeddings.cu`: sum of word and position embeddings, normalized.
 
 use std::sync::LazyLock;
 
 use half::f16;
 
-use super::layer_norm::{DIMS, EPS, THREADS, normalised};
+use super::layer_norm::{DIMS, EPS, THREADS, normalized};
 use super::{Argument, Device, arguments, assert_half_close, floats, module, random};
 use ptx_machine::Module;
 
@@ -16,7 +16,7 @@ const IDS: [u32; 4] = [10, 0, 3, 3];
 const PLACES: [u32; 4] = [0, 4, 2, 1];
 
 #[test]
-fn tables_of_halves_match_float64() {
+fn f16_tables_match_float64() {
     for dim in DIMS {
         let (words, positions) = (random(1, WORDS * dim, 1.0), random(2, POSITIONS * dim, 1.0));
         let [weight, bias] = [3, 4].map(|seed| floats(&random(seed, dim, 1.0)));
@@ -38,14 +38,14 @@ fn tables_of_halves_match_float64() {
         };
         let sums: Vec<f64> = IDS.iter().zip(&PLACES).flat_map(sum).collect();
         let found = device.download::<f16>(states, sums.len());
-        for (found, expected) in found.into_iter().zip(normalised(&sums, &weight, &bias)) {
+        for (found, expected) in found.into_iter().zip(normalized(&sums, &weight, &bias)) {
             assert_half_close(found, expected, 1e-5);
         }
     }
 }
 
 #[test]
-fn tables_of_bytes_match_float64() {
+fn int8_tables_match_float64() {
     for dim in DIMS {
         let bytes = |seed, len| -> Vec<i8> {
             random(seed, len, 127.0).iter().map(|x| x.to_f32() as i8).collect()
@@ -62,14 +62,14 @@ fn tables_of_bytes_match_float64() {
         let [ws, ps] = [&word_scales, &position_scales].map(|values| device.upload(values));
         let [w, b] = [&weight, &bias].map(|values| device.upload(values));
         let states = device.room::<f16>(IDS.len() * dim);
-        let quantised = device.room::<u8>(IDS.len() * dim);
+        let quantized = device.room::<u8>(IDS.len() * dim);
         let row_scales = device.room::<f32>(IDS.len() * 2);
         device.launch(
             "embeddings_int8",
             [IDS.len() as u32, 1, 1],
             THREADS,
             arguments![
-                ids, places, word, ws, position, ps, w, b, states, quantised, row_scales,
+                ids, places, word, ws, position, ps, w, b, states, quantized, row_scales,
                 dim as u32, EPS,
             ],
         );
@@ -83,13 +83,13 @@ fn tables_of_bytes_match_float64() {
             (0..dim).map(value).collect::<Vec<f64>>()
         };
         let sums: Vec<f64> = IDS.iter().zip(&PLACES).flat_map(sum).collect();
-        let expected = normalised(&sums, &weight, &bias);
+        let expected = normalized(&sums, &weight, &bias);
         let found = device.download::<f16>(states, sums.len());
         for (found, &expected) in found.into_iter().zip(&expected) {
             assert_half_close(found, expected, 1e-4);
         }
         let (bytes, scales) =
-            (device.download::<u8>(quantised, sums.len()), device.download::<f32>(row_scales, 8));
+            (device.download::<u8>(quantized, sums.len()), device.download::<f32>(row_scales, 8));
         for (index, &expected) in expected.iter().enumerate() {
             let [scale, zero_point] = [0, 1].map(|i| f64::from(scales[index / dim * 2 + i]));
             let back = (f64::from(bytes[index]) - zero_point) * scale;

@@ -1,4 +1,4 @@
-//! `kernels/head.cu`: the first tokens' rows, and the classifier.
+//! `kernels/head.cu`: gathering the first tokens' rows, and the classifier.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ const ROWS: usize = 3;
 const THREADS: u32 = 128;
 
 #[test]
-fn first_rows_are_gathered() {
+fn gathers_first_rows() {
     let (ends, dim) = ([3, 4, 9], 24);
     let rows = random(1, 9 * dim, 1.0);
     let mut device = Device::new(&MODULE);
@@ -28,7 +28,7 @@ fn first_rows_are_gathered() {
 }
 
 #[test]
-fn logits_of_halves_match_float64() {
+fn f16_logits_match_float64() {
     for (labels, inputs) in [(1, 8), (7, 384), (9, 768), (2, 264)] {
         let (input, weight) = (random(1, ROWS * inputs, 1.0), random(2, labels * inputs, 1.0));
         let bias = floats(&random(3, labels, 1.0));
@@ -53,7 +53,7 @@ fn logits_of_halves_match_float64() {
 }
 
 #[test]
-fn logits_of_bytes_match_exact_sums() {
+fn int8_logits_match_exact_sums() {
     for (labels, inputs) in [(1, 16), (7, 384), (9, 768)] {
         let input: Vec<u8> =
             random(1, ROWS * inputs, 128.0).iter().map(|x| (x.to_f32() + 128.0) as u8).collect();

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use half::f16;
 
-use super::{Argument, Device, arguments, assert_half_close, floats, module, quantised, random};
+use super::{Argument, Device, arguments, assert_half_close, floats, module, quantized, random};
 use ptx_machine::{Error, Module};
 
 static MODULE: LazyLock<Module> = LazyLock::new(|| module("layer_norm"));
@@ -39,12 +39,12 @@ impl Case {
 
     pub fn expected(&self) -> Vec<f64> {
         let states: Vec<f64> = self.states.iter().map(|x| x.to_f64()).collect();
-        normalised(&states, &self.weight, &self.bias)
+        normalized(&states, &self.weight, &self.bias)
     }
 }
 
-/// The naive loop.
-pub fn normalised(states: &[f64], weight: &[f32], bias: &[f32]) -> Vec<f64> {
+/// Normalizes rows with naive float64 loops.
+pub fn normalized(states: &[f64], weight: &[f32], bias: &[f32]) -> Vec<f64> {
     let dim = weight.len();
     let row = |row: &[f64]| {
         let mean = row.iter().sum::<f64>() / dim as f64;
@@ -69,10 +69,10 @@ fn rows_of_every_width_match_float64() {
     }
 }
 
-/// The normalised values are rounded to bytes before they are to halves, so the bytes are within a step of
-/// those that the halves would give.
+/// Normalized values are quantized before they are rounded to f16, so the bytes are within one step of those that the f16
+/// values would give.
 #[test]
-fn rows_are_normalised_and_rounded_to_bytes() {
+fn quantizes_normalized_rows() {
     for dim in DIMS {
         let case = Case::new(3, dim);
         let mut device = Device::new(&MODULE);
@@ -92,7 +92,7 @@ fn rows_are_normalised_and_rounded_to_bytes() {
             (device.download::<u8>(bytes, 3 * dim), device.download::<f32>(scales, 6));
         for (row, expected) in case.expected().chunks(dim).enumerate() {
             let expected: Vec<f32> = expected.iter().map(|&x| x as f32).collect();
-            let ([scale, _], expected) = quantised(&expected);
+            let ([scale, _], expected) = quantized(&expected);
             assert!((scales[2 * row] / scale - 1.0).abs() < 1e-5);
             for (found, expected) in bytes[row * dim..].iter().zip(expected) {
                 assert!(found.abs_diff(expected) <= 1);

@@ -1,4 +1,4 @@
-//! `kernels/linear.cu`: products with their epilogues.
+//! `kernels/linear.cu`: matrix products with their epilogues.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use ptx_machine::{Counts, Error, Module};
 
 static MODULE: LazyLock<Module> = LazyLock::new(|| module("linear"));
 
-/// Rows, outputs and threads of a block.
+/// Rows, outputs and threads per block.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape(u32, u32, u32);
 
@@ -34,11 +34,11 @@ pub struct Size {
     pub inputs: usize,
 }
 
-/// Values between the rows of the output, which must stay.
+/// Filler between the output rows, which must stay unchanged.
 const GAP: usize = 8;
 const HELD: f32 = 0.25;
 
-/// What a layer's output holds, row by row without what is between them, and what the launch counted.
+/// Output without the filler between rows, and the counts of the launch.
 type Computed = Result<(Vec<f16>, Counts), Error>;
 
 fn read(device: &Device, output: u64, Size { rows, outputs, .. }: Size) -> Vec<f16> {
@@ -89,7 +89,7 @@ impl Halves {
         Ok((read(&device, to, self.size), counts))
     }
 
-    /// The naive loop.
+    /// Computes the layer with naive float64 loops.
     pub fn expected(&self, index: usize, epilogue: &str) -> f64 {
         let Size { outputs, inputs, .. } = self.size;
         let (row, output) = (index / outputs, index % outputs);
@@ -108,7 +108,7 @@ fn finished(sum: f64, epilogue: &str) -> f64 {
     }
 }
 
-/// Inputs in 8 bits, each row with a scale and a zero point of its own.
+/// Int8 inputs, each row with its own scale and zero point.
 pub struct Bytes {
     pub size: Size,
     pub input: Vec<u8>,
@@ -164,7 +164,7 @@ impl Bytes {
         Ok((read(&device, to, self.size), counts))
     }
 
-    /// The naive loop, whose sum is exact.
+    /// Computes the layer with a naive loop and exact sums.
     pub fn expected(&self, index: usize, epilogue: &str) -> f64 {
         let Size { outputs, inputs, .. } = self.size;
         let (row, output) = (index / outputs, index % outputs);
@@ -176,7 +176,7 @@ impl Bytes {
     }
 }
 
-/// Around the rows of every shape, and depths of one slab to more than are under way at once.
+/// Returns sizes around the block size of every shape, and depths from one slab to more than are in flight at once.
 fn sizes() -> Vec<Size> {
     let rows = [1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 512];
     let depths = [(64, 64), (192, 128), (128, 320), (64, 768)];
@@ -188,7 +188,7 @@ fn sizes() -> Vec<Size> {
 }
 
 #[test]
-fn products_of_halves_match_float64_on_every_shape_with_the_same_bits() {
+fn f16_products_match_float64_bit_identically_for_every_shape() {
     for size in sizes() {
         let layer = Halves::new(size);
         for epilogue in EPILOGUES {
@@ -203,7 +203,7 @@ fn products_of_halves_match_float64_on_every_shape_with_the_same_bits() {
 }
 
 #[test]
-fn products_of_bytes_match_exact_sums_on_every_shape_with_the_same_bits() {
+fn int8_products_match_exact_sums_bit_identically_for_every_shape() {
     for size in sizes() {
         let layer = Bytes::new(size);
         for epilogue in EPILOGUES {
@@ -216,9 +216,9 @@ fn products_of_bytes_match_exact_sums_on_every_shape_with_the_same_bits() {
     }
 }
 
-/// With scales of one and biases that take the sums off, nothing is left unless a sum is off.
+/// With unit scales and biases that cancel the sums, any nonzero output is an error in a sum.
 #[test]
-fn sums_of_bytes_are_exact() {
+fn int8_sums_are_exact() {
     for size in sizes() {
         let Size { outputs, .. } = size;
         let mut layer = Bytes::new(Size { rows: 1, ..size });
@@ -235,7 +235,7 @@ fn sums_of_bytes_are_exact() {
 }
 
 #[test]
-fn a_row_has_the_same_bits_alone_and_in_a_batch() {
+fn rows_are_bit_identical_in_any_batch() {
     let layer = Halves::new(Size { rows: 70, outputs: 64, inputs: 192 });
     let batch = layer.run(&MODULE, SHAPES[3], "bias_gelu").unwrap().0;
     for row in [0, 1, 40, 69] {
@@ -248,7 +248,7 @@ fn a_row_has_the_same_bits_alone_and_in_a_batch() {
 }
 
 #[test]
-fn tiles_are_read_in_few_passes_and_memory_in_wide_pieces() {
+fn memory_accesses_are_wide_and_conflict_free() {
     let size = Size { rows: 256, outputs: 256, inputs: 768 };
     for shape in SHAPES {
         for counts in [

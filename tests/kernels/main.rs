@@ -1,4 +1,4 @@
-//! The CUDA kernels, run from the committed PTX against naive float64 loops.
+//! The CUDA kernels: the committed PTX against naive float64 loops.
 
 mod attention;
 #[cfg(feature = "kernels")]
@@ -8,7 +8,7 @@ mod embeddings;
 mod head;
 mod layer_norm;
 mod linear;
-mod quantise;
+mod quantize;
 
 use std::path::Path;
 
@@ -16,12 +16,12 @@ use half::f16;
 
 use ptx_machine::{Argument, Counts, Error, Launch, Memory, Module};
 
-/// The module that an operation's kernels are in.
+/// Loads the module with the kernels of an operation.
 pub(crate) fn module(operation: &str) -> Module {
     read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels/ptx"), operation)
 }
 
-/// That in a folder.
+/// Loads the module from a folder.
 fn read(folder: &Path, operation: &str) -> Module {
     let path = folder.join(operation).with_extension("ptx");
     let text = std::fs::read_to_string(&path)
@@ -29,13 +29,13 @@ fn read(folder: &Path, operation: &str) -> Module {
     Module::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A device with memory of its own and one module.
+/// Device with its own memory and one module.
 pub(crate) struct Device<'a> {
     module: &'a Module,
     memory: Memory,
 }
 
-/// Numbers as the device holds them.
+/// Element types in device memory.
 pub(crate) trait Element: Copy {
     fn bytes(self) -> Vec<u8>;
     fn of(bytes: &[u8]) -> Self;
@@ -61,13 +61,13 @@ impl<'a> Device<'a> {
         Self { module, memory: Memory::new() }
     }
 
-    /// Memory that holds these values.
+    /// Allocates memory with these values.
     pub(crate) fn upload<T: Element>(&mut self, values: &[T]) -> u64 {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.bytes()).collect();
         self.memory.allocate_with(&bytes)
     }
 
-    /// Memory for so many values, to be written by a kernel.
+    /// Allocates uninitialized memory for `len` values.
     pub(crate) fn room<T: Element>(&mut self, len: usize) -> u64 {
         self.memory.allocate(len * T::SIZE)
     }
@@ -101,13 +101,13 @@ impl<'a> Device<'a> {
     }
 }
 
-/// Arguments of any of the types that kernels take.
+/// Builds arguments from values of any type that kernels take.
 macro_rules! arguments {
     ($($argument:expr),* $(,)?) => { &[$(Argument::from($argument)),*] };
 }
 use arguments;
 
-/// `len` halves in [−scale, scale), the same for the same seed.
+/// Returns `len` f16 values in [−scale, scale), determined by the seed.
 pub(crate) fn random(seed: u64, len: usize, scale: f32) -> Vec<f16> {
     let mut state = seed;
     (0..len)
@@ -126,17 +126,17 @@ pub(crate) fn floats(halves: &[f16]) -> Vec<f32> {
     halves.iter().map(|half| half.to_f32()).collect()
 }
 
-/// Half a unit in the last place of a half, and so much besides.
+/// Checks that a value is within half a unit in the last place of f16, plus `besides`.
 #[track_caller]
 pub(crate) fn assert_half_close(found: f16, expected: f64, besides: f64) {
     let error = (found.to_f64() - expected).abs();
     let limit = expected.abs() / 2048.0 + besides;
-    // Written so that a result that is no number fails too.
-    assert!(error <= limit, "expected {expected}, found {found}: off by {error}");
+    // Written so that NaN fails as well.
+    assert!(error <= limit, "expected {expected}, found {found}: error {error}");
 }
 
-/// A row's scale and zero point, and its bytes, rounded as in `src/cpu/quantise.rs`.
-pub(crate) fn quantised(row: &[f32]) -> ([f32; 2], Vec<u8>) {
+/// Returns a row's scale and zero point, and its bytes, rounded as on the CPU.
+pub(crate) fn quantized(row: &[f32]) -> ([f32; 2], Vec<u8>) {
     let least = row.iter().fold(0f32, |least, &value| least.min(value));
     let largest = row.iter().fold(0f32, |largest, &value| largest.max(value));
     let step = (largest - least) / 255.0;

@@ -1,4 +1,4 @@
-//! Bad input of every kind gives an error that names the thing, and never a panic.
+//! Bad input of any kind gives an error that names the problem, and never a panic.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ fn open(folder: &Path) -> Result<Classifier, Error> {
     Classifier::builder(folder).threads(1).build()
 }
 
-/// The error of opening a model after some harm was done to it.
+/// Returns the error of loading a generated model after `change`.
 fn error_of(model: &GeneratedModel, harm: impl FnOnce(&Path)) -> Error {
     let folder = TempDir::new().unwrap();
     model.write(folder.path());
@@ -27,7 +27,7 @@ fn error_of(model: &GeneratedModel, harm: impl FnOnce(&Path)) -> Error {
             assert!(!message.is_empty() && !message.contains('\n'), "{message:?}");
             error
         }
-        Ok(_) => panic!("the model was accepted"),
+        Ok(_) => panic!("expected the model to be rejected"),
     }
 }
 
@@ -41,7 +41,7 @@ fn error_of_config(field: &str, value: Value) -> Error {
     error_of_tensors(|model| model.config[field] = value)
 }
 
-/// A weight file with this header and nothing that must agree with it.
+/// Builds a weight file with this header.
 fn weight_file(header: &str, data: usize) -> Vec<u8> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend_from_slice(header.as_bytes());
@@ -64,7 +64,7 @@ macro_rules! assert_matches {
 }
 
 #[test]
-fn a_folder_that_is_not_there() {
+fn rejects_missing_folder() {
     assert_matches!(open(Path::new("no/such/model")).err(), Some(Error::Checkpoint(CheckpointError::NoModel { path })) if path.ends_with("no/such/model"));
     let folder = TempDir::new().unwrap();
     assert_matches!(open(folder.path()).err(), Some(Error::Io { path, .. }) if path.ends_with("config.json"));
@@ -77,7 +77,7 @@ fn a_folder_that_is_not_there() {
 }
 
 #[test]
-fn a_truncated_weight_file() {
+fn rejects_truncated_weight_file() {
     let folder = TempDir::new().unwrap();
     GeneratedModel::small().write(folder.path());
     let whole = std::fs::read(folder.path().join("model.safetensors")).unwrap();
@@ -92,7 +92,7 @@ fn a_truncated_weight_file() {
 }
 
 #[test]
-fn a_header_that_lies() {
+fn rejects_inconsistent_header() {
     let lying = |length: u64| {
         let mut bytes = length.to_le_bytes().to_vec();
         bytes.extend_from_slice(b"{}");
@@ -132,7 +132,7 @@ fn a_header_that_lies() {
 }
 
 #[test]
-fn tensors_that_are_missing_or_misshaped_are_named() {
+fn names_missing_and_misshaped_tensors() {
     let name = "transformer.layer.1.ffn.lin2.weight";
     let missing = error_of_tensors(|model| drop(model.tensors.remove(name)));
     assert!(
@@ -155,13 +155,13 @@ fn tensors_that_are_missing_or_misshaped_are_named() {
 }
 
 #[test]
-fn types_that_weights_cannot_have_are_named() {
+fn names_unsupported_tensor_types() {
     let error = error_of_tensors(|model| model.tensor("classifier.bias").dtype = Dtype::I32);
     assert_matches!(error, Error::Checkpoint(CheckpointError::TensorDtype { name, found }) if name == "classifier.bias" && found == "I32");
 }
 
 #[test]
-fn weights_that_are_not_finite_are_named() {
+fn names_non_finite_weights() {
     for dtype in [Dtype::F32, Dtype::F16, Dtype::BF16] {
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let error = error_of_tensors(|model| {
@@ -176,7 +176,7 @@ fn weights_that_are_not_finite_are_named() {
 }
 
 #[test]
-fn configurations_that_no_model_can_have() {
+fn rejects_invalid_configurations() {
     assert_matches!(
         error_of_config("n_heads", json!(5)),
         Error::Config(ConfigError::Field { field: "n_heads", .. })
@@ -213,7 +213,7 @@ fn configurations_that_no_model_can_have() {
 }
 
 #[test]
-fn shards_that_are_missing_or_lead_elsewhere() {
+fn rejects_missing_and_misplaced_shards() {
     let sharded = |harm: &dyn Fn(&Path)| {
         let folder = TempDir::new().unwrap();
         GeneratedModel::small().write_sharded(folder.path());
@@ -241,7 +241,7 @@ fn shards_that_are_missing_or_lead_elsewhere() {
 }
 
 #[test]
-fn batches_that_the_model_cannot_take() {
+fn rejects_invalid_batches() {
     let classifier = open(&bundled_model()).unwrap();
     let none: [&[u32]; 0] = [];
     assert_matches!(TokenBatch::from_rows(&none), Err(Error::Input(InputError::EmptyBatch)));
@@ -287,7 +287,7 @@ fn batches_that_the_model_cannot_take() {
         padded(&[0, 1, 2, 3], &[1, 1, 0, 1], 2),
         Err(Error::Input(InputError::MaskedFirstToken { row: 1 }))
     );
-    // Masked tokens count for the position of what follows, as they do in Hugging Face.
+    // Masked tokens take up positions, as in Hugging Face.
     let far: Vec<u32> =
         (0..600).map(|position| u32::from(position == 0 || position == 599)).collect();
     let far = padded(&[7; 600], &far, 600).unwrap();
@@ -298,7 +298,7 @@ fn batches_that_the_model_cannot_take() {
 }
 
 #[test]
-fn instruction_sets_that_are_not_there() {
+fn rejects_unavailable_instruction_sets() {
     assert_matches!("mmx".parse::<InstructionSet>(), Err(DeviceError::InstructionSet { requested, .. }) if requested == "mmx");
     for set in InstructionSet::ALL {
         assert_eq!(set.to_string().parse::<InstructionSet>().unwrap(), set);
@@ -307,9 +307,9 @@ fn instruction_sets_that_are_not_there() {
     }
 }
 
-/// Changes bytes at random, in the header above all: whatever comes out, it is no panic.
+/// Corrupts random bytes, mostly in the header. The outcome may be anything but a panic.
 #[test]
-fn damaged_files_never_panic() {
+fn corrupted_files_never_panic() {
     let folder = TempDir::new().unwrap();
     GeneratedModel::small().write(folder.path());
     let mut dice = Dice(17);
@@ -350,7 +350,7 @@ mod text {
     }
 
     #[test]
-    fn texts_that_are_too_long_where_that_is_refused() {
+    fn rejects_long_texts_without_truncation() {
         let long = "word ".repeat(511);
         assert_matches!(
             classify(Truncation::Error, &long),
@@ -364,7 +364,7 @@ mod text {
     }
 
     #[test]
-    fn no_text_and_very_long_texts() {
+    fn accepts_empty_and_very_long_texts() {
         let classifier = open(&bundled_model()).unwrap();
         let none: [&str; 0] = [];
         assert_matches!(
@@ -379,7 +379,7 @@ mod text {
     }
 
     #[test]
-    fn tokenizer_files_that_are_missing_or_damaged() {
+    fn rejects_missing_and_corrupted_tokenizer_files() {
         let vocabulary = |content: &'static str| {
             error_of(&GeneratedModel::small(), |folder| {
                 std::fs::write(folder.join("vocab.txt"), content).unwrap();

@@ -1,7 +1,7 @@
-//! The bundled model is as good as its card says, measured by this engine.
+//! The bundled model has the accuracy that its model card states.
 //!
-//! Needs GoEmotions, which is not part of the project: set `GOEMOTIONS` to a folder with `dev.tsv`
-//! and `labels.txt` of the Ekman grouping.
+//! Requires GoEmotions, which is not part of the repository: set `GOEMOTIONS` to a folder that contains `dev.tsv` and
+//! `labels.txt` with the Ekman grouping.
 
 #![cfg(feature = "text")]
 
@@ -10,7 +10,7 @@ use std::path::Path;
 use distilbert::{Classifier, Precision, Prediction};
 use test_support::bundled_model;
 
-/// Texts with exactly one label, with that label's id.
+/// Returns the texts with exactly one label, and the id of that label.
 fn single_label_rows(folder: &Path) -> Vec<(String, usize)> {
     let rows = std::fs::read_to_string(folder.join("dev.tsv")).unwrap();
     let row = |line: &str| {
@@ -40,7 +40,7 @@ fn class(id: usize, truth: &[usize], found: &[usize]) -> Class {
     Class { precision, recall, f1, support }
 }
 
-/// How well labels are found, and how often as in `f32`.
+/// Metrics of a precision, and its agreement with `f32`.
 struct Quality {
     accuracy: f64,
     macro_f1: f64,
@@ -48,7 +48,7 @@ struct Quality {
     agreement: f64,
 }
 
-/// The development rows with one label, and what `f32` makes of them.
+/// Development rows with one label, and their labels in `f32`.
 struct Goemotions {
     texts: Vec<String>,
     truth: Vec<usize>,
@@ -57,17 +57,20 @@ struct Goemotions {
 }
 
 impl Goemotions {
-    /// None where the data set is not at hand.
+    /// Returns `None` if the data set is not available.
     fn load() -> Option<Self> {
         let Some(folder) = std::env::var_os("GOEMOTIONS") else {
-            println!("skipped: GOEMOTIONS names no folder with the data set");
+            println!("skipped: GOEMOTIONS is not set");
             return None;
         };
         let folder = Path::new(&folder);
         let classifier = classifier(Precision::F32);
         let names =
             std::fs::read_to_string(folder.join("labels.txt")).unwrap().replace("joy", "happiness");
-        assert!(names.lines().eq(classifier.labels()), "the data set has other labels");
+        assert!(
+            names.lines().eq(classifier.labels()),
+            "the labels differ from those of the data set"
+        );
         let (texts, truth): (Vec<_>, Vec<_>) = single_label_rows(folder).into_iter().unzip();
         assert_eq!(texts.len(), 4946);
         let predictions = classifier.classify_batch(&texts).unwrap();
@@ -97,7 +100,7 @@ fn classifier(precision: Precision) -> Classifier {
 }
 
 #[test]
-fn accuracy_and_macro_f1_are_those_of_the_card() {
+fn accuracy_and_macro_f1_match_the_model_card() {
     let Some(data) = Goemotions::load() else { return };
     let card = std::fs::read_to_string(bundled_model().join("README.md")).unwrap();
     let quality = data.quality(&data.predictions);
@@ -105,17 +108,17 @@ fn accuracy_and_macro_f1_are_those_of_the_card() {
     println!("accuracy {accuracy:.4}, macro-F1 {macro_f1:.4}");
     assert!(accuracy >= 0.71 && macro_f1 >= 0.64, "accuracy {accuracy}, macro-F1 {macro_f1}");
     for figure in [format!("{accuracy:.4}"), format!("{macro_f1:.4}")] {
-        assert!(card.contains(&figure), "the card does not say {figure}");
+        assert!(card.contains(&figure), "the model card lacks {figure}");
     }
     for (label, class) in data.labels.iter().zip(&quality.classes) {
         let Class { precision, recall, f1, support } = class;
         let row = format!("| {label} | {precision:.3} | {recall:.3} | {f1:.3} | {support} |");
-        assert!(card.contains(&row), "the card does not have the row {row}");
+        assert!(card.contains(&row), "the model card lacks the row {row}");
     }
 }
 
 #[test]
-fn smaller_weights_cost_what_the_card_says_and_no_more() {
+fn accuracy_in_smaller_precisions_matches_the_model_card() {
     let Some(data) = Goemotions::load() else { return };
     let read = |page: &str| std::fs::read_to_string(page).unwrap();
     let pages = ["README.md", "models/emotion/README.md"].map(|page| (page, read(page)));
@@ -136,11 +139,11 @@ fn smaller_weights_cost_what_the_card_says_and_no_more() {
                 assert!((found.accuracy - exact.accuracy).abs() <= 0.002, "{}", found.accuracy);
                 assert!((found.macro_f1 - exact.macro_f1).abs() <= 0.005, "{}", found.macro_f1);
             }
-            // The checkpoint holds halves, so nothing is lost.
+            // The checkpoint stores f16, so nothing is lost.
             _ => assert_eq!(found.agreement, 1.0),
         }
         for (page, text) in &pages {
-            assert!(text.contains(&row), "{page} does not have the row {row}");
+            assert!(text.contains(&row), "{page} lacks the row {row}");
         }
     }
 }

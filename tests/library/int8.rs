@@ -1,4 +1,4 @@
-//! int8: checkpoints that `quantize` writes, and the same answers on every instruction set.
+//! int8: checkpoints written by `quantize`, and identical results on every instruction set.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ fn logits(model: &Path, set: InstructionSet, batch: &TokenBatch) -> Vec<f32> {
     builder.build().unwrap().logits(batch).unwrap()
 }
 
-/// Checks that a model and its 8-bit copy agree bit for bit, with the copy loaded as it suggests.
+/// Checks that a model and its quantized copy agree bit for bit if the copy is loaded with the default precision.
 fn check(model: &Path, batch: &TokenBatch) {
     let folder = TempDir::new().unwrap();
     let copy = folder.path().join("copies/int8");
@@ -39,7 +39,7 @@ fn check(model: &Path, batch: &TokenBatch) {
 }
 
 #[test]
-fn a_copy_in_8_bits_gives_the_same_bits() {
+fn quantized_copy_is_bit_identical() {
     let rows: Vec<Vec<u32>> =
         (1..40).map(|len| (0..len).map(|id| id * 3 % 120).collect()).collect();
     let batch = TokenBatch::from_rows(&rows).unwrap();
@@ -64,7 +64,7 @@ fn a_copy_in_8_bits_gives_the_same_bits() {
 }
 
 #[test]
-fn a_copy_of_the_bundled_model_gives_the_same_bits() {
+fn quantized_copy_of_bundled_model_is_bit_identical() {
     let goldens = golden("bundled.json");
     let rows: Vec<Vec<u32>> =
         list(&goldens["cases"]).iter().map(|case: &Value| ids(&case["ids"])).collect();
@@ -72,7 +72,7 @@ fn a_copy_of_the_bundled_model_gives_the_same_bits() {
 }
 
 #[test]
-fn a_copy_of_a_copy_is_the_same() {
+fn quantizing_twice_changes_nothing() {
     let folder = TempDir::new().unwrap();
     let [model, copy, second] = ["model", "copy", "second"].map(|name| folder.path().join(name));
     std::fs::create_dir(&model).unwrap();
@@ -84,7 +84,7 @@ fn a_copy_of_a_copy_is_the_same() {
 }
 
 #[test]
-fn a_copy_loads_in_f32_as_well() {
+fn quantized_copy_loads_in_f32() {
     let folder = TempDir::new().unwrap();
     let copy = folder.path().join("copy");
     GeneratedModel::small().write(folder.path());
@@ -98,7 +98,7 @@ fn a_copy_loads_in_f32_as_well() {
 }
 
 #[test]
-fn what_holds_weights_already_is_left_alone() {
+fn never_overwrites_existing_weights() {
     let folder = TempDir::new().unwrap();
     GeneratedModel::small().write(folder.path());
     let error = quantize(folder.path(), folder.path()).unwrap_err();
@@ -106,7 +106,7 @@ fn what_holds_weights_already_is_left_alone() {
 }
 
 #[test]
-fn a_source_that_cannot_be_loaded_is_refused_before_anything_is_written() {
+fn rejects_invalid_source_before_writing() {
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("out");
     let missing = quantize(folder.path().join("nothing"), &out).unwrap_err();
@@ -122,7 +122,7 @@ fn a_source_that_cannot_be_loaded_is_refused_before_anything_is_written() {
     assert!(!out.exists());
 }
 
-/// Replaces a tensor of a quantised model and returns the error of loading it.
+/// Replaces a tensor of a quantized model and returns the error of loading it.
 fn error_with(name: &str, tensor: Option<Tensor>) -> Error {
     let folder = TempDir::new().unwrap();
     let copy = folder.path().join("copy");
@@ -134,11 +134,11 @@ fn error_with(name: &str, tensor: Option<Tensor>) -> Error {
         None => model.tensors.remove(name),
     };
     model.write(&copy);
-    Classifier::builder(&copy).build().expect_err("the model should be refused")
+    Classifier::builder(&copy).build().expect_err("the model should be rejected")
 }
 
 #[test]
-fn damaged_copies_name_the_tensor_at_fault() {
+fn names_the_corrupted_tensor() {
     const WEIGHT: &str = "transformer.layer.1.attention.k_lin.weight";
     const SCALE: &str = "transformer.layer.1.attention.k_lin.weight_scale";
     let mut bytes = vec![0; 32 * 32];

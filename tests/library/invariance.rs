@@ -1,5 +1,4 @@
-//! A row's logits have the same bits alone, in any batch, in any order, padded or packed, and with
-//! any number of threads.
+//! A row's logits are bit-identical alone, in any batch and order, padded or packed, and on any number of threads.
 
 use std::path::Path;
 
@@ -16,7 +15,7 @@ fn bits(logits: &[f32]) -> Vec<u32> {
     logits.iter().map(|logit| logit.to_bits()).collect()
 }
 
-/// The rows as a rectangle, padded on the right.
+/// Returns the rows as a rectangle, padded on the right.
 fn padded(rows: &[&Vec<u32>]) -> TokenBatch {
     let len = rows.iter().map(|row| row.len()).max().unwrap();
     let pad = |row: &[u32], with: u32| [row, &vec![with; len - row.len()]].concat();
@@ -25,7 +24,7 @@ fn padded(rows: &[&Vec<u32>]) -> TokenBatch {
     TokenBatch::from_padded(&ids, &mask, len).unwrap()
 }
 
-/// Compares every row in shuffled batches of 2 to 64, on 1, 2 and 4 threads, with itself alone.
+/// Compares every row in shuffled batches of 2 to 64, on 1, 2 and 4 threads, with the row alone.
 fn check(model: &Path, rows: &[Vec<u32>], precision: Precision) {
     for set in sets() {
         let alone = builder(model, set, precision).threads(1).build().unwrap();
@@ -61,7 +60,7 @@ fn check(model: &Path, rows: &[Vec<u32>], precision: Precision) {
 }
 
 #[test]
-fn texts_have_the_same_bits_in_any_batch_and_on_any_threads() {
+fn texts_are_bit_identical_in_any_batch_and_on_any_threads() {
     let rows: Vec<Vec<u32>> = token_goldens()
         .into_iter()
         .map(|(_, ids)| ids)
@@ -74,7 +73,7 @@ fn texts_have_the_same_bits_in_any_batch_and_on_any_threads() {
 }
 
 #[test]
-fn odd_sizes_have_the_same_bits_in_any_batch_and_on_any_threads() {
+fn odd_sizes_are_bit_identical_in_any_batch_and_on_any_threads() {
     let mut model = GeneratedModel::small().config;
     for (field, value) in [("dim", 36), ("n_heads", 3), ("hidden_dim", 53)] {
         model[field] = value.into();
@@ -91,9 +90,9 @@ fn odd_sizes_have_the_same_bits_in_any_batch_and_on_any_threads() {
     }
 }
 
-/// The portable path alone does not fuse multiplications with additions.
+/// Only the portable implementation doesn't fuse multiplications and additions.
 #[test]
-fn all_sets_but_the_portable_one_give_the_same_bits() {
+fn instruction_sets_except_portable_are_bit_identical() {
     let rows: Vec<Vec<u32>> = token_goldens()
         .into_iter()
         .map(|(_, ids)| ids)
@@ -113,7 +112,7 @@ fn all_sets_but_the_portable_one_give_the_same_bits() {
 }
 
 #[test]
-fn callers_at_the_same_time_do_not_disturb_each_other() {
+fn supports_concurrent_callers() {
     let classifier = &Classifier::builder(bundled_model()).threads(2).build().unwrap();
     let goldens = token_goldens();
     let rows: Vec<&[u32]> = goldens

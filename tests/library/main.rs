@@ -1,4 +1,4 @@
-//! The library through its public API.
+//! Tests of the library's public API.
 
 mod bad_input;
 mod bundled_model;

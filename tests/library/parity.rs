@@ -1,5 +1,4 @@
-//! Logits and token ids are Hugging Face's: goldens made by Transformers in float64, on every
-//! instruction set that this machine has.
+//! Logits and token ids match Hugging Face: float64 goldens made by Transformers, on every available instruction set.
 
 use distilbert::{CheckpointError, Classifier, Error, Precision, TokenBatch};
 use safetensors::Dtype;
@@ -17,7 +16,7 @@ fn on_every_set(model: &std::path::Path, mut check: impl FnMut(&Classifier)) {
     }
 }
 
-/// The largest error that a logit may have with weights rounded to f16.
+/// Largest error of a logit with weights rounded to f16.
 const F16_TOLERANCE: f64 = 5e-3;
 
 fn check_case(case: &Value) {
@@ -30,7 +29,7 @@ fn check_case(case: &Value) {
             let error = largest_error(&classifier.logits(&tokens).unwrap(), &expected);
             assert!(
                 error <= TOLERANCE,
-                "{} / {} on {}: off by {error:.1e}",
+                "{} / {} on {}: error {error:.1e}",
                 case["name"],
                 batch["name"],
                 classifier.info().instruction_set,
@@ -49,13 +48,13 @@ fn generated_configurations_match_float64() {
 }
 
 #[test]
-fn the_full_size_matches_float64() {
+fn full_size_matches_float64() {
     list(&golden("full.json")).iter().for_each(check_case);
 }
 
 #[cfg(feature = "text")]
 #[test]
-fn the_bundled_model_matches_float64_from_text_to_logits() {
+fn bundled_model_matches_float64_from_text_to_logits() {
     let goldens = golden("bundled.json");
     let cases = list(&goldens["cases"]);
     assert!(cases.len() >= 200);
@@ -72,17 +71,17 @@ fn the_bundled_model_matches_float64_from_text_to_logits() {
                 case["dropped_tokens"].as_u64().unwrap()
             );
             let error = largest_error(prediction.logits(), &numbers(&case["logits"]));
-            assert!(error <= TOLERANCE, "{}: off by {error:.1e}", case["text"]);
+            assert!(error <= TOLERANCE, "{}: error {error:.1e}", case["text"]);
             worst = worst.max(error);
         }
         println!("{} texts on {}: {worst:.1e}", texts.len(), classifier.info().instruction_set);
     });
 }
 
-/// Rounding the weights is all that f16 loses, so what this bounds is a property of the model: the
-/// full size stands for real ones.
+/// Rounding of the weights is the only error of f16, so this bounds a property of the model. The generated model of full
+/// size represents real ones.
 #[test]
-fn f16_weights_stay_close_to_float64_at_the_full_size() {
+fn f16_weights_are_close_to_float64_at_full_size() {
     let case = &golden("full.json")[0];
     let folder = TempDir::new().unwrap();
     GeneratedModel::of_case(case).write(folder.path());
@@ -92,13 +91,13 @@ fn f16_weights_stay_close_to_float64_at_the_full_size() {
         let (tokens, expected) = padded_batch(batch);
         let error = largest_error(&classifier.logits(&tokens).unwrap(), &expected);
         println!("{} in f16: {error:.1e}", batch["name"]);
-        assert!(error <= F16_TOLERANCE, "{}: off by {error:.1e}", batch["name"]);
+        assert!(error <= F16_TOLERANCE, "{}: error {error:.1e}", batch["name"]);
     }
 }
 
-/// Widening is exact, so a checkpoint that holds halves loses nothing.
+/// Widening is exact, so an f16 checkpoint loses nothing.
 #[test]
-fn a_checkpoint_of_halves_gives_the_same_bits_in_f16_and_f32() {
+fn f16_checkpoint_is_bit_identical_in_f16_and_f32() {
     let folder = TempDir::new().unwrap();
     GeneratedModel::small().stored_as(Dtype::F16).write(folder.path());
     let rows: Vec<Vec<u32>> =
@@ -114,7 +113,7 @@ fn a_checkpoint_of_halves_gives_the_same_bits_in_f16_and_f32() {
 }
 
 #[test]
-fn weights_that_f16_cannot_express_are_named() {
+fn names_weights_out_of_f16_range() {
     let mut model = GeneratedModel::small();
     let tensor = model.tensor("transformer.layer.1.attention.v_lin.weight");
     let mut values = tensor.values();
@@ -132,7 +131,7 @@ fn weights_that_f16_cannot_express_are_named() {
 }
 
 #[test]
-fn the_same_weights_in_any_form_give_the_same_bits() {
+fn checkpoint_formats_are_bit_identical() {
     let batch = TokenBatch::from_rows(&[vec![1, 50, 60, 70, 2], vec![1, 99, 2]]).unwrap();
     let logits = |write: &dyn Fn(&std::path::Path)| {
         let folder = TempDir::new().unwrap();
@@ -171,12 +170,12 @@ mod tokens {
     }
 
     #[test]
-    fn ids_are_those_of_the_fast_tokenizer() {
+    fn token_ids_match_the_fast_tokenizer() {
         check_ids(&Tokenizer::from_folder(bundled_model()).unwrap());
     }
 
     #[test]
-    fn a_vocabulary_alone_gives_the_same_ids() {
+    fn vocabulary_file_gives_the_same_token_ids() {
         let folder = TempDir::new().unwrap();
         for file in ["vocab.txt", "tokenizer_config.json"] {
             std::fs::copy(bundled_model().join(file), folder.path().join(file)).unwrap();
@@ -185,7 +184,7 @@ mod tokens {
     }
 
     #[test]
-    fn truncation_and_padding_in_tokenizer_json_are_ignored() {
+    fn ignores_truncation_and_padding_in_tokenizer_json() {
         let folder = TempDir::new().unwrap();
         let text = std::fs::read(bundled_model().join("tokenizer.json")).unwrap();
         let mut json: serde_json::Value = serde_json::from_slice(&text).unwrap();
@@ -201,7 +200,7 @@ mod tokens {
     }
 
     #[test]
-    fn windows_average_what_they_see_by_their_tokens() {
+    fn windows_are_averaged_by_token_count() {
         let builder =
             Classifier::builder(bundled_model()).truncation(Truncation::Windows { stride: 100 });
         let classifier = builder.build().unwrap();
@@ -209,7 +208,7 @@ mod tokens {
         let ids = classifier.tokenizer().encode(&text).unwrap().ids;
         let windows: Vec<&[u32]> =
             [0, 410, 820].iter().map(|&start| &ids[start..ids.len().min(start + 510)]).collect();
-        assert_eq!(ids.len().div_ceil(410), 3, "three windows hold the text");
+        assert_eq!(ids.len().div_ceil(410), 3, "the text should need three windows");
         let rows: Vec<Vec<u32>> =
             windows.iter().map(|ids| classifier.tokenizer().with_special_tokens(ids)).collect();
         let parts = classifier.classify_tokens(&TokenBatch::from_rows(&rows).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Words taken away: each number compared with the same made again one text at a time.
+//! Perturbation: each result against texts that are classified one at a time.
 
 #![cfg(feature = "text")]
 
@@ -18,7 +18,7 @@ const REPLACEMENTS: [(Replacement, Option<u32>); 4] = [
     (Replacement::Delete, None),
 ];
 
-/// Some of the texts, but for the longest, whose variants would take minutes one by one.
+/// Returns a sample of the texts, without the longest, whose variants would take minutes one at a time.
 fn texts(step: usize) -> Vec<String> {
     let goldens = golden("bundled.json");
     let text = |case: &Value| case["text"].as_str().unwrap().to_owned();
@@ -26,7 +26,7 @@ fn texts(step: usize) -> Vec<String> {
     texts.filter(|text| text.len() < 300).collect()
 }
 
-/// The prediction without some words, of ids put together here, alone.
+/// Predicts a text without some of its words, from ids assembled here.
 fn without(
     classifier: &Classifier,
     explanation: &Explanation,
@@ -47,7 +47,7 @@ fn target_score(explanation: &Explanation, prediction: &Prediction) -> f32 {
     prediction.scores()[label.unwrap()]
 }
 
-/// Words from the highest value down, the earlier first.
+/// Returns the words in descending order of their values; ties are in text order.
 fn descending(values: &[f32]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[b].partial_cmp(&values[a]).unwrap().then(a.cmp(&b)));
@@ -59,7 +59,7 @@ fn relevances(explanation: &Explanation) -> Vec<f32> {
 }
 
 #[test]
-fn a_curve_is_what_the_texts_without_the_words_get() {
+fn curve_matches_texts_without_the_words() {
     let classifier = Classifier::builder(bundled_model()).threads(2).build().unwrap();
     for (index, text) in texts(20).iter().enumerate() {
         let explanation = classifier.explain(text, &ExplainOptions::default()).unwrap();
@@ -82,7 +82,7 @@ fn a_curve_is_what_the_texts_without_the_words_get() {
                 assert_eq!(points[points.len() - 1].replaced, words);
                 for pair in points.windows(2) {
                     let gone = pair[1].replaced - pair[0].replaced;
-                    assert!(gone >= 1 && (steps < words || gone == 1), "{gone} words at once");
+                    assert!(gone >= 1 && (steps < words || gone == 1), "{gone} words in one step");
                 }
                 for point in points {
                     let gone = &expected[..point.replaced];
@@ -105,7 +105,7 @@ fn a_curve_is_what_the_texts_without_the_words_get() {
 }
 
 #[test]
-fn deleted_words_are_gone_from_the_text() {
+fn deletion_removes_words_from_the_text() {
     let classifier = Classifier::builder(bundled_model()).build().unwrap();
     for text in texts(15) {
         let explanation = classifier.explain(&text, &ExplainOptions::default()).unwrap();
@@ -119,7 +119,7 @@ fn deleted_words_are_gone_from_the_text() {
             for &word in gone.iter().rev() {
                 rest.replace_range(explanation.words()[word].bytes.clone(), " ");
             }
-            // What a word leaves behind must not be split in another way.
+            // The remaining words must be tokenized as before.
             let ids = classifier.tokenizer().encode(&rest).unwrap().ids;
             let kept = explanation.words().iter().enumerate();
             let kept = kept.filter(|(word, _)| !gone.contains(word));
@@ -134,7 +134,7 @@ fn deleted_words_are_gone_from_the_text() {
 }
 
 #[test]
-fn occlusion_is_what_each_word_alone_takes_along() {
+fn occlusion_matches_texts_without_one_word() {
     let classifier = Classifier::builder(bundled_model()).build().unwrap();
     for (index, text) in texts(30).iter().enumerate() {
         let (replacement, id) = REPLACEMENTS[index % 4];
@@ -157,9 +157,9 @@ fn occlusion_is_what_each_word_alone_takes_along() {
     }
 }
 
-/// The definitions, one variant at a time.
+/// Computes the measures from their definitions, one variant at a time.
 #[test]
-fn faithfulness_is_what_its_definitions_say() {
+fn faithfulness_matches_its_definitions() {
     let classifier = Classifier::builder(bundled_model()).build().unwrap();
     for (index, text) in texts(30).iter().enumerate() {
         let (replacement, id) = REPLACEMENTS[index % 4];
@@ -208,7 +208,7 @@ fn faithfulness_is_what_its_definitions_say() {
 }
 
 #[test]
-fn a_classifier_in_8_bits_can_be_asked() {
+fn perturbs_int8_classifier() {
     let [f32, int8] = [Precision::F32, Precision::Int8].map(|precision| {
         Classifier::builder(bundled_model()).precision(precision).build().unwrap()
     });
@@ -219,7 +219,7 @@ fn a_classifier_in_8_bits_can_be_asked() {
 }
 
 #[test]
-fn texts_of_no_word_and_of_one() {
+fn handles_texts_with_fewer_than_two_words() {
     let classifier = Classifier::builder(bundled_model()).build().unwrap();
     for (text, words) in [("", 0), ("no", 1)] {
         let explanation = classifier.explain(text, &ExplainOptions::default()).unwrap();
@@ -234,7 +234,7 @@ fn texts_of_no_word_and_of_one() {
 }
 
 #[test]
-fn what_cannot_be_perturbed_is_refused() {
+fn rejects_invalid_perturbations() {
     let classifier = Classifier::builder(bundled_model()).build().unwrap();
     let explanation = classifier.explain("not bad", &ExplainOptions::default()).unwrap();
     let refused = |options: PerturbOptions| classifier.perturb(&explanation, &options).unwrap_err();

@@ -1,4 +1,4 @@
-"""What the goldens with generated weights are computed on: configurations and batches."""
+"""Configurations and batches of the goldens with generated weights."""
 
 from dice import Dice
 
@@ -6,7 +6,7 @@ PAD, CLS, SEP, FIRST_WORD = 0, 1, 2, 3
 
 
 def config(labels=7, problem_type=None, **changes):
-    """A config.json object as Hugging Face writes it, for a small DistilBERT."""
+    """Returns the config.json object of a small DistilBERT, as Hugging Face writes it."""
     names = [f"label {i}" for i in range(labels)]
     base = {
         "activation": "gelu",
@@ -35,7 +35,7 @@ def config(labels=7, problem_type=None, **changes):
 
 
 def config_without_labels():
-    """Hugging Face leaves the labels out of config.json when there are two unnamed ones."""
+    """Removes the labels, as Hugging Face does if there are two unnamed ones."""
     bare = config(labels=2, dim=40, n_heads=5, hidden_dim=72)
     for key in ("id2label", "label2id", "num_labels", "problem_type", "pad_token_id"):
         del bare[key]
@@ -43,7 +43,7 @@ def config_without_labels():
 
 
 def small_configs():
-    """name → config.json object. Sizes are chosen to miss every vector width somewhere."""
+    """Returns config.json objects by name. No vector width divides all sizes."""
     multi, single = "multi_label_classification", "single_label_classification"
     return {
         "head 16": config(problem_type=single, dim=64, n_heads=4),
@@ -66,7 +66,7 @@ def small_configs():
 
 
 def base_config():
-    """The size of DistilBERT-base with seven labels."""
+    """Returns a configuration of DistilBERT-base's size with seven labels."""
     return config(
         dim=768,
         hidden_dim=3072,
@@ -78,7 +78,7 @@ def base_config():
 
 
 def ids(dice, length, vocab):
-    """[CLS] words [SEP], cut to `length`."""
+    """Returns [CLS] words [SEP], truncated to `length`."""
     words = [dice.between(FIRST_WORD, vocab - 1) for _ in range(length - 2)]
     return ([CLS] + words + [SEP])[:length]
 
@@ -95,7 +95,7 @@ def right_padded(name, dice, lengths, vocab):
 
 
 def left_padded(name, dice, lengths, vocab):
-    """The padding stands right after [CLS], so words keep positions far from 0."""
+    """Pads right after [CLS], so that words have positions far from 0."""
     width = max(lengths)
     rows, masks = [], []
     for n in lengths:
@@ -106,14 +106,14 @@ def left_padded(name, dice, lengths, vocab):
 
 
 def holes(name, dice, rows, width, vocab):
-    """Masked tokens anywhere but first. They are real words: the mask decides, not the id."""
+    """Masks tokens anywhere but first. They are real words: the mask matters, not the id."""
     percents = [20 + 25 * (i % 3) for i in range(rows)]
     masks = [[1] + [0 if dice.chance(p) else 1 for _ in range(width - 1)] for p in percents]
     return name, [ids(dice, width, vocab) for _ in range(rows)], masks
 
 
 def small_batches(seed, cfg):
-    """(name, input_ids, attention_mask) of each batch for one small configuration."""
+    """Yields (name, input_ids, attention_mask) of each batch of a small configuration."""
     dice, vocab = Dice(seed), cfg["vocab_size"]
     full = cfg["max_position_embeddings"]
     for n in (1, 2, 3, 8, 17, full):
@@ -136,7 +136,7 @@ def base_batches(seed, cfg):
 
 
 def explained():
-    """(name, seed, config, rows) of each model whose reasons are asked for; a row is ids, mask, goal, pad."""
+    """Yields (name, seed, config, rows) of each model to explain; a row is ids, mask, goal, pad."""
     goals = {
         "head 16": ({}, {"label": 2}, {"label": 0, "other": 5}, {"objective": "probability"}),
         "dim 20, head 5": ({}, {"label": 1, "other": 3, "objective": "probability"}),
@@ -162,6 +162,6 @@ def explained_rows(dice, cfg, goals):
     for index, length in enumerate((1, 2, 9, 17, full)):
         row, goal = ids(dice, length, vocab), goals[index % len(goals)]
         rows.append((row, [1] * length, goal, PAD))
-    # A hole in the mask, and masked tokens at the end.
+    # Masked tokens in the middle and at the end.
     rows.append((ids(dice, 12, vocab), [1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0], goals[0], PAD))
     return rows

@@ -1,7 +1,7 @@
-"""A small deterministic random source.
+"""A small deterministic random number generator.
 
-Python's own `random` may change its integer methods between versions; the
-goldens must come out byte-identical, so the draws are made here.
+The integer methods of Python's `random` may change between versions, but the
+goldens must be byte-identical.
 """
 
 GOLDEN_GAMMA = 0x9E3779B97F4A7C15
@@ -9,7 +9,7 @@ MASK = (1 << 64) - 1
 
 
 def mix(z):
-    """The splitmix64 finaliser of one 64-bit integer."""
+    """Applies the splitmix64 finalizer to a 64-bit integer."""
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
     return z ^ (z >> 31)
@@ -24,11 +24,11 @@ class Dice:
         return mix(self.state)
 
     def below(self, n):
-        """An integer in 0..n. The slight modulo bias does not matter here."""
+        """Returns an integer in 0..n. The slight modulo bias is irrelevant here."""
         return self.next() % n
 
     def between(self, low, high):
-        """An integer in low..=high."""
+        """Returns an integer in low..=high."""
         return low + self.below(high - low + 1)
 
     def pick(self, items):

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Writes evaluate.json: labelled predictions, and what scikit-learn makes of them.
+"""Writes evaluate.json: labeled predictions and scikit-learn's metrics of them.
 
     pip install scikit-learn==1.9.1 numpy==2.4.6
     cargo build --release
     GOEMOTIONS=path/to/goemotions python3 tests/reference/evaluate.py [--program PATH]
 
-Three data sets: the development rows of GoEmotions that have one label, through the bundled model (their
-true labels and predicted probabilities; the texts stay where they are); a made-up one with classes that are
-never true, never predicted, and neither; and a made-up multi-label one. Probabilities are float32, rounded so
-that many are equal, and figures are computed from them in float64.
+There are three data sets: the predictions of the bundled model for the development rows of GoEmotions that have one
+label (true labels and probabilities, without the texts); a synthetic one with classes that are never true, never
+predicted, or neither; and a synthetic multi-label one. Probabilities are float32, rounded so that many are equal, and
+metrics are computed from them in float64.
 
-The bootstrap is NumPy's own: intervals agree with others only as far as chance lets them. A second run writes
-the same bytes.
+The bootstrap uses NumPy's random numbers, so its intervals agree with others only within sampling error. The output is
+deterministic.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def absent_classes(rng):
     logits[:, [1, 4]] -= 9
     weights = np.exp(logits)
     probabilities = np.round(weights / weights.sum(axis=1, keepdims=True), 2)
-    # Certainty, right and wrong.
+    # Probabilities of 0 and 1, correct and wrong.
     probabilities[0] = np.eye(11)[true[0]]
     probabilities[1] = np.eye(11)[2 if true[1] != 2 else 3]
     return labels, true.tolist(), probabilities
@@ -70,7 +70,7 @@ def multi_label(rng):
 
 
 def calibration(confidence, right):
-    """Naeini et al. 2015; Guo et al. 2017, equation 3."""
+    """Computes the expected calibration error (Naeini et al. 2015; Guo et al. 2017, equation 3)."""
     bins = np.maximum(np.ceil(confidence * BINS) - 1, 0).astype(int)
     rows, error = [], 0.0
     for one in range(BINS):
@@ -86,7 +86,7 @@ def calibration(confidence, right):
 
 
 def bootstrap(rng, true, predicted):
-    """Percentile intervals of accuracy and macro-F1; `true` and `predicted` are rows by labels."""
+    """Returns percentile intervals of accuracy and macro-F1; `true` and `predicted` are rows by labels."""
     right = (true == predicted).all(axis=1)
     accuracy, macro_f1 = [], []
     for _ in range(RESAMPLES):

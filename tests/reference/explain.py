@@ -1,8 +1,8 @@
-"""Why a row got its logits, in float64 by automatic differentiation.
+"""Explanations in float64 by automatic differentiation.
 
-The model is written out here, so that a part of an operation can be held constant
-(`detach`). No derivative is written by hand: the engine's are, and the two have
-nothing in common.
+The model is implemented here, so that a part of an operation can be treated as a
+constant (`detach`). All derivatives are automatic, independent of the engine's
+hand-written ones.
 """
 
 import math
@@ -10,10 +10,10 @@ import math
 import numpy as np
 import torch
 
-# What each method does to the gradient, as in the engine's documentation.
+# Modifications of the gradient by each method, as in the engine's documentation.
 #   attention   full | held: its weights are constants | shared: half to each factor of a product
 #   deviation   full | held
-#   activation  full | held: the quotient of output and input is a constant
+#   activation  full | held: the ratio of output and input is a constant
 RULES = {
     "gradient-x-input": {"attention": "full", "deviation": "full", "activation": "full"},
     "lrp": {"attention": "held", "deviation": "held", "activation": "held"},
@@ -22,12 +22,12 @@ RULES = {
 
 EPS = 1e-12
 
-# Nodes of one panel of the way from a baseline to a row, at most.
+# Maximum number of nodes in a panel of the path from a baseline to a row.
 PANEL_NODES = 4
 
 
 def scaled_gradient(x, factor):
-    """`x`, of whose gradient only a part comes back."""
+    """Returns `x`, but scales its gradient."""
     return x * factor + (x * (1.0 - factor)).detach()
 
 
@@ -65,13 +65,13 @@ class Model:
         return x * (share.detach() if rule == "held" else share)
 
     def embed(self, ids):
-        """The normalised embeddings of a row."""
+        """Returns the normalized embeddings of a row."""
         x = self.tensors["embeddings.word_embeddings.weight"][torch.tensor(ids)] + self.positions[: len(ids)]
         return self.layer_norm("embeddings.LayerNorm", x, "full").detach()
 
     def encode(self, states, mask, rules, kept=None, gates=None):
-        """Normalised embeddings → logits. `kept` gets the operands of what is not linear. Gates replace the
-        slope of the head's ReLU."""
+        """Computes the logits from normalized embeddings. `kept` receives the operands of nonlinear operations. Gates
+        replace the slope of the head's ReLU."""
 
         def keep(kind, operands, results):
             if kept is not None:
@@ -117,7 +117,7 @@ class Model:
         return self.linear("classifier", pooled)
 
     def value(self, logits, goal):
-        """What is explained."""
+        """Returns the value to explain."""
         scores = logits
         if goal["objective"] == "probability":
             multi = self.config.get("problem_type") == "multi_label_classification"
@@ -130,7 +130,7 @@ class Model:
             return self.encode(self.embed(ids), mask, RULES["gradient-x-input"])
 
     def attribute(self, ids, mask, goal, method):
-        """Relevances at the normalised embeddings, and what each kind of operation takes."""
+        """Returns relevances at the normalized embeddings, and the relevance that each kind of operation absorbs."""
         states = self.embed(ids).requires_grad_()
         kept = []
         for bias in self.biases:
@@ -147,19 +147,19 @@ class Model:
         for kind, operands, results in kept:
             if kind in ledger:
                 ledger[kind] += relevance(results) - relevance(operands)
-        # A layer normalisation's own bias is among its results.
+        # The output of layer normalization includes its bias.
         for layer in range(self.config["n_layers"]):
             for norm in ("sa_layer_norm", "output_layer_norm"):
                 ledger["layer_norm"] -= relevance([self.tensors[f"transformer.layer.{layer}.{norm}.bias"]])
         ledger["probability"] = self.value(logits, goal).item() - relevance([logits])
         found = (states * states.grad).sum(-1).detach()
         gap = self.value(logits, goal).item() - float(found.sum()) - sum(ledger.values())
-        assert abs(gap) < 1e-9 * max(1.0, logits.abs().max().item()), f"{method}: the books are {gap} off"
+        assert abs(gap) < 1e-9 * max(1.0, logits.abs().max().item()), f"{method}: relevance is not conserved, error {gap}"
         return found, ledger
 
     def integrate(self, ids, mask, goal, steps, pad):
-        """Integrated gradients from the same row with `pad` for each token but the first and the last, by Gauss's
-        rule in panels that know where the head's ReLU switches."""
+        """Returns integrated gradients from the row with `pad` in place of all tokens but the first and the last, by
+        Gaussian quadrature in panels split where the head's ReLU switches."""
         last = max(index for index, kept in enumerate(mask) if kept)
         start = self.embed([t if i in (0, last) else pad for i, t in enumerate(ids)])
         way = self.embed(ids) - start
@@ -187,7 +187,7 @@ class Model:
         return total
 
     def attention(self, ids, mask):
-        """Each layer's weights, `[heads, tokens, tokens]`."""
+        """Returns the attention weights of each layer, `[heads, tokens, tokens]`."""
         kept = []
         with torch.no_grad():
             self.encode(self.embed(ids), mask, RULES["gradient-x-input"], kept)
@@ -195,8 +195,8 @@ class Model:
 
 
 def panel_gates(nodes, weights, inputs):
-    """How much of the gradient comes back through each unit of a ReLU at each node of a panel: the part of
-    the panel, weighted as the rule weights it, in which the polynomial through the unit's inputs is positive."""
+    """Returns the gradient of each unit of a ReLU at each node of a panel: the part of the panel, weighted by the
+    quadrature, in which the polynomial through the unit's inputs is positive."""
     gates = np.empty_like(inputs)
     basis = [np.polynomial.Polynomial.fit(nodes, unit, len(nodes) - 1).convert() for unit in np.eye(len(nodes))]
     integrals = [polynomial.integ() for polynomial in basis]

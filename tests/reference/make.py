@@ -4,20 +4,20 @@
     pip install torch==2.14.1 transformers safetensors numpy
     python3 tests/reference/make.py [part ...]
 
-    part       writes           what it holds
+    part       writes           content
     tokens     tokens.json      texts and their token ids
     generated  generated.json   small models with generated weights: ids, masks, logits
     full       full.json        the same at the size of DistilBERT-base
-    bundled    bundled.json     texts through the classifier in models/emotion
+    bundled    bundled.json     texts and their logits from the classifier in models/emotion
     explain    explain.json     relevances, ledgers and rollout on models of all three kinds,
-                                and a toy that is trained here, weights included
+                                and a toy model that is trained here, with its weights
 
-Without a part, all are made. The Rust tests need none of this: the files are
-committed. They hold texts, ids, configurations and results, but for the toy no
-weights, which the tests make again from a seed (weights.py has the rule).
+By default all parts are written. The Rust tests only need the committed files,
+which contain texts, ids, configurations and results. Except for the toy, they
+contain no weights: the tests generate those from a seed (see weights.py).
 
-A second run writes the same bytes. On another processor the last digits of a
-logit may differ, because float64 sums are then taken in another order.
+The output is deterministic on one machine. On another CPU the last digits of a
+logit may differ, because float64 sums are computed in a different order.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def write(name, text):
 
 
 def lines(items):
-    """A JSON list with one item a line, so that a diff shows which item changed."""
+    """Formats a JSON list with one item per line, so that a diff shows which item changed."""
     return "[\n" + ",\n".join(items) + "\n]"
 
 
@@ -61,7 +61,7 @@ def lines(items):
 
 
 def load_tokenizer(folder):
-    """Hugging Face's fast tokenizer, without the truncation a tokenizer.json may ask for."""
+    """Returns Hugging Face's fast tokenizer, without the truncation of tokenizer.json."""
     tokenizer = transformers.DistilBertTokenizerFast.from_pretrained(folder)
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
@@ -69,12 +69,12 @@ def load_tokenizer(folder):
 
 
 def tokenizer_from_vocabulary(folder):
-    """The same from vocab.txt alone, for folders that hold no tokenizer.json."""
+    """Returns the tokenizer made from vocab.txt alone, as for folders without tokenizer.json."""
     return transformers.DistilBertTokenizerFast(vocab=str(folder / "vocab.txt"), do_lower_case=True)
 
 
 def tokenizer_from_json(folder):
-    """tokenizer.json read by the library itself: Transformers rebuilds its own from the vocabulary."""
+    """Returns the tokenizer of tokenizer.json itself; Transformers rebuilds its own from the vocabulary."""
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -98,9 +98,9 @@ def make_tokens(folder):
 
 
 def build_model(seed, config):
-    """The classifier with generated weights, and their checksum."""
+    """Returns the classifier with generated weights, and their checksum."""
     made = weights.generate(seed, config)
-    # A copy, because building the configuration may change the object given.
+    # A copy, because building the configuration may modify its argument.
     settings = transformers.DistilBertConfig(**json.loads(json.dumps(config)))
     settings._attn_implementation = "eager"
     model = transformers.DistilBertForSequenceClassification(settings)
@@ -123,7 +123,7 @@ def batch_logits(model, input_ids, attention_mask):
 
 
 def golden(name, seed, config, batches):
-    """One case as JSON text, a batch a line."""
+    """Formats a case as JSON with one batch per line."""
     model, checksum = build_model(seed, config)
     rows, seen = [], []
     for title, input_ids, mask in batches(seed, config):
@@ -177,12 +177,12 @@ STEPS = 6
 
 
 def rounded(values):
-    """Nine digits are enough to compare single precision with."""
+    """Rounds to nine digits, which are enough for comparisons with single precision."""
     return [float(f"{float(value):.9g}") for value in values]
 
 
 def reasons(model, ids, mask, goal, pad, text=None):
-    """A row of every method, as JSON text."""
+    """Formats the results of every method for a row as JSON."""
     logits = model.logits(ids, mask)
     goal = {"objective": "logit", "label": int(logits.argmax())} | goal
     kept = [index for index, value in enumerate(mask) if value]
@@ -201,7 +201,7 @@ def reasons(model, ids, mask, goal, pad, text=None):
 
 
 def explained(head, model, rows):
-    """One model as JSON text, a row a line."""
+    """Formats a model as JSON with one row per line."""
     rows = [reasons(model, *row) for row in rows]
     return compact(head)[:-1] + ',\n"rows":' + lines(rows) + "}"
 
@@ -241,14 +241,14 @@ PARTS = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(PARTS)}; all by default")
-    parser.add_argument("--model", type=pathlib.Path, default=MODEL, help="folder read by tokens, bundled and explain, models/emotion by default")
+    parser.add_argument("--model", type=pathlib.Path, default=MODEL, help="model folder for tokens, bundled and explain; models/emotion by default")
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    # One thread, so that sums are taken in the same order on every run.
+    # With one thread, the order of sums is the same in every run.
     torch.set_num_threads(1)
-    # Texts past the model's limit are meant; the warning about them is not news.
+    # Texts beyond the model's limit are intended; this silences the warning about them.
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     for part in arguments.parts or PARTS:

@@ -1,4 +1,4 @@
-"""Ordinary sentences with feeling in them, written for this project."""
+"""Ordinary sentences that express emotions, written for this project."""
 
 FEELING = """
 I got the job and I have been dancing around the kitchen all morning!

@@ -1,6 +1,6 @@
-"""The texts of the goldens, all written or generated here.
+"""Texts of the goldens, all written or generated here.
 
-Marks that an editor may normalise or hide are written as escapes.
+Characters that an editor may normalize or hide are written as escapes.
 """
 
 import unicodedata
@@ -24,7 +24,7 @@ OBJECTS = "the blue door|that song|every single one of the letters|a broken umbr
 TAILS = "yesterday|before breakfast|because of the rain|and then went home|, as usual|without saying a word|at 5:45 p.m.|in the middle of the night|-- or so they said|for no reason at all|when the lights went out|again and again".split("|")
 ENDS = [".", ".", ".", "!", "?", "...", "!!!", "?!", "", " :)", " :-(", " <3", "…", " 😀", " #nofilter"]
 
-# Text in many scripts. Decomposed, composed, upper and lower case forms are derived from each.
+# Text in many scripts. Decomposed, composed, uppercase and lowercase forms are derived from each.
 SCRIPTS = [
     "Crème brûlée, garçon! Où est l'hôtel de ma sœur Zoë?",
     "Ångström übermäßig Größe Straße STRASSE ẞ ß ſ",
@@ -66,19 +66,19 @@ SCRIPTS = [
 ]
 
 SPECIAL = [
-    # Nothing, and almost nothing.
+    # Empty and almost empty texts.
     "", " ", "  ", "\t", "\n", "\r\n", " \t\r\n ", "\u00a0", "\u3000", "\u200b", "\ufeff", "\u00ad", "\u0000", "\ufffd",
     ".", "-", "'", '"', "#", "##", "##ing", "ing", "## ing", "a##b", "_", "^", "`", "~", "$", "|", "\\", "/", "…", "—",
-    # What looks like special tokens.
+    # Texts that look like special tokens.
     "[CLS]", "[SEP]", "[MASK]", "[PAD]", "[UNK]", "[cls]", "[sep]", "[Mask]", "[MASK] it", "it[MASK]it", "[CLS][SEP]",
     "[CLS] hello [SEP] world [SEP]", "[ MASK ]", "[MASK", "MASK]", "[[MASK]]", "[PAD][PAD] x", "a[UNK]b", "[unused0] [unused1]",
     "unused0", "[MASK]\u0301", "\u200b[MASK]\u200b", "[MA\u00adSK]", "［ＭＡＳＫ］", "<s> </s> <pad> <mask> <unk> <|endoftext|>",
-    # Spaces and line ends.
+    # Spaces and line endings.
     " leading", "trailing ", "  both  ends  ", "a\tb\tc", "line one\nline two\r\nline three\rline four", "a\u000bb\u000cc",
     "a\u0085b\u2028c\u2029d", "a\u00a0b\u1680c\u2000d\u2003e\u200af\u202fg\u205fh\u3000i", "a\u180eb", "many      spaces",
     "zero\u200bwidth\u200cjoin\u200der\u2060word\ufeffbom", "\ufeffbom first", "soft\u00adhyphen\u00adated", "a\u061cb\u200ec\u200fd",
     "\u202aleft\u202b right\u202c pop \u202dover\u202e rtl\u2066 iso\u2069", "tag \U000e0041\U000e0042\U000e007f end",
-    # Control and other odd code points.
+    # Control characters and other unusual code points.
     "nul\u0000inside", "\u0000\u0000", "bell\u0007 esc\u001b[31mred\u001b[0m", "del\u007fete", "c1 \u0080\u0085\u009f end",
     "replacement \ufffd\ufffd char", "private \ue000\uf8ff \U000f0000 \U0010fffd", "nonchars \ufdd0 \ufffe\uffff \U0001ffff \U0010ffff",
     "unassigned \u0378 \u0380\u05ff \U0001f0ff \U000323b0 \U000e0fff", "object \ufffc \ufff9ab\ufffa", "braille \u2800\u2801\u28ff", "hangul filler \u3164 \u115f \uffa0",
@@ -93,7 +93,7 @@ SPECIAL = [
     # Emoji.
     "😀", "😀😀😀", "I ❤️ you", "❤ ❤\ufe0e ❤\ufe0f", "👍🏻👍🏿", "👨\u200d👩\u200d👧\u200d👦", "🏳️\u200d🌈 🏴\u200d☠️", "🇬🇧🇫🇷🇺🇳 🇬", "👩🏽\u200d🚀 👨🏿\u200d⚕️", "1️⃣2️⃣ #️⃣", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
     "so happy 😂😂😂 lol", "no😭way", "🤷🏼\u200d♀️ idk", "🫠🫶🫨 🪿", "☺️☹️✨⭐️🔥💯", "(╯°□°）╯︵ ┻━┻", "¯\\_(ツ)_/¯", "ʕ•ᴥ•ʔ", ":-) ;-P XD D: <3 </3 o_O ^_^ T_T", "🦄" * 60,
-    # The web, code and mark-up.
+    # The web, code and markup.
     "https://example.com/path?q=1&lang=en#top", "http://user:pass@[::1]:8080/~x/%7Efoo%20bar", "mailto:jane.doe+tag@example.co.uk", "@someone #BlackCat #2024 #happy_days RT @x: hi", "www.example.org, example.net; ftp://a.b",
     "https://ja.wikipedia.org/wiki/日本語", "xn--bcher-kva.example bücher.example", "fn main() { println!(\"{:?}\", x[0] as u8 & 0xFF); }", "if (a<b && c>=d || !e) { return a->b::c; } // TODO", "SELECT * FROM t WHERE id != 'x''y' -- comment",
     "<p class=\"a\">Tom &amp; Jerry &lt;3 &#x1F600;</p><!-- no -->", "<script>alert('hi')</script>", "{\"key\": [1, 2.5e-3, null], \"a\\u0041\": \"\\n\"}", "def f(x): return x**2 if x else None", "$ rm -rf ./build && make -j8 2>&1 | tee log.txt", "C:\\Users\\me\\file.txt /usr/local/bin ../..",
@@ -102,7 +102,7 @@ SPECIAL = [
     "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", "“curly” ‘quotes’ «guillemets» „low“ ‚x‘ ‹y›", "– — ― ‐ ‑ ‒ − ﹣ －", "¡¿§¶†‡•‣․‥…‰‱′″‴※‼⁇⁈⁉⁊", "、。〃〈〉《》「」『』【】〒〓〔〕〖〗〜〝〞〟", "،؛؟٪٭۔ ।॥ ၊။ ።፣ ។៕ ᠀᠁ ׃׀",
     "€£¥₹₿₽₩¢¤ ƒ", "©®™ ℠ ° º ª µ μ", "←↑→↓↔⇒⇔ ∀∃∅∈∉∋∏∑√∞∫≈≠≡≤≥⊂⊃⊕⊗", "±×÷¬ ¹²³ ¼½¾ ‖ ∥ ‽ ⸘", "┌─┬┐│├┼┤└┴┘█▓▒░■□▲△◆◇○●◎★☆", "♠♣♥♦♩♪♫♬♭♯ ☀☁☂☃ ☎☏ ✓✔✗✘ ⚠", "a-b a–b a—b a−b a_b a.b a,b a'b a’b a·b a/b a\\b a|b a~b a^b a`b", "$5 5$ £5 5€ 5% #5 5# @5 +5 5+ =5 <5> ~5 ^5 `5`",
     "wait...what?!?! no!!!!!!", "''''\"\"\"\"", "(((deep)))", "--- *** ___ ===", "3:00-4:00pm (GMT+1); approx. ~10%", "don't DON'T don’t don`t don´t donʼt", "rock'n'roll 'tis 'n' y'all'd've",
-    # Words too long for the vocabulary to be tried, about the limit of 100 characters.
+    # Words around the tokenizer's limit of 100 characters.
     "a" * 99, "a" * 100, "a" * 101, "a" * 500, "é" * 100, "é" * 101, "e\u0301" * 100, "ß" * 101, "İ" * 60, "word " + "x" * 150 + " word", "文" * 150, "한" * 40, "-" * 120, "ab" * 50 + "c", "\u200b".join("y" * 100), "\u0301" * 200, "q" * 100 + "." + "q" * 101,
     "https://example.com/" + "verylongpathsegment" * 12, "no" + "o" * 97 + "!", "👍" * 101, "ก" * 101, "𠀀" * 101,
 ]  # fmt: skip
@@ -142,7 +142,7 @@ def script_forms():
 
 
 def mixtures(dice, count):
-    """Pieces of everything joined, with and without spaces: boundaries between scripts."""
+    """Joins pieces of every kind, with and without spaces, to test boundaries between scripts."""
     pieces = WORDS + [piece for text in SPECIAL + SCRIPTS if len(text) < 80 for piece in text.split(" ")]
     for _ in range(count):
         text = ""
@@ -157,7 +157,7 @@ def around(point):
 
 
 def sweep(dice):
-    """The first, the last and two other code points of every Unicode block."""
+    """Yields the first, the last and two other code points of every Unicode block."""
     for first, last in blocks():
         inner = {dice.between(first, last), dice.between(first, last)}
         for point in sorted({first, last} | inner):
@@ -165,7 +165,7 @@ def sweep(dice):
 
 
 def controls():
-    """Every ASCII and Latin-1 code point, and all that are spaces, marks of direction or joiners."""
+    """Yields every ASCII and Latin-1 code point, and all spaces, directional marks and joiners."""
     ranges = [(0x00, 0xFF), (0x2000, 0x206F), (0xFFF0, 0xFFFF), (0xFE00, 0xFE0F)]
     for first, last in ranges:
         for point in range(first, last + 1):
@@ -177,20 +177,20 @@ def unique(texts):
 
 
 def token_texts():
-    """Texts for the tokenizer: every kind, from nothing to about a thousand tokens."""
+    """Returns texts of every kind for the tokenizer, from empty to about a thousand tokens."""
     dice = Dice(2026)
     texts = WORDS + SPECIAL + feeling() + list(script_forms())
     texts += [sentence(dice) for _ in range(300)]
     texts += [paragraph(dice, words) for words in range(20, 120, 4)]
     texts += [paragraph(dice, words) for words in (200, 300, 380, 400, 420, 450, 500, 600, 800)]
-    # Around the limit of 512 tokens, where a reader of the golden may truncate.
+    # Around the limit of 512 tokens, where a test may truncate.
     texts += ["word " * count for count in (508, 509, 510, 511, 512, 600)]
     texts += list(mixtures(dice, 300)) + list(sweep(dice)) + list(controls())
     return unique(texts)
 
 
 def classifier_texts():
-    """Texts for the bundled classifier: mostly ordinary ones, and a share of every other kind."""
+    """Returns texts for the bundled classifier: mostly ordinary ones, and some of every other kind."""
     dice = Dice(7)
     texts = feeling() + WORDS[:12] + SPECIAL[::6] + SCRIPTS[::3]
     texts += [sentence(dice) for _ in range(30)]
@@ -202,7 +202,7 @@ def classifier_texts():
 
 
 def explained_texts():
-    """Some of the sentences, and texts that try the words' places."""
+    """Returns some of the sentences, and texts that test word offsets."""
     return feeling()[::9] + [
         "I can't believe we won!",
         "no",

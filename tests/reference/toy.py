@@ -1,7 +1,7 @@
-"""A toy classifier, trained here: whether a row has more good words than bad ones.
+"""A toy classifier, trained here, that predicts whether a row has more good words than bad ones.
 
-Unlike random weights it has something to explain, and what matters is known: the
-good words speak for one label, the bad ones for the other, the rest for neither.
+Unlike a model with random weights, it has known explanations: good words count for
+one label, bad words for the other, and the rest for neither.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ import transformers
 import cases
 from dice import Dice
 
-# Ids of each kind of word; 0 to 3 are special.
+# Ids of each kind of word; 0 to 3 are special tokens.
 GOOD, BAD, PLAIN = range(4, 10), range(10, 16), range(16, 28)
 
 
@@ -31,7 +31,7 @@ def config():
 
 
 def row(dice):
-    """Words of which there are more of one kind, and that kind: 1 for good."""
+    """Returns words with a majority of one kind, and that kind: 1 for good."""
     while True:
         words = [dice.pick(dice.pick((GOOD, BAD, PLAIN, PLAIN))) for _ in range(dice.between(1, 12))]
         balance = sum((word in GOOD) - (word in BAD) for word in words)
@@ -40,7 +40,7 @@ def row(dice):
 
 
 def train():
-    """Tensors without the prefix, rounded to half precision, the configuration, and rows to explain."""
+    """Returns tensors without the prefix, rounded to half precision, the configuration, and rows to explain."""
     torch.manual_seed(5)
     settings = config()
     model = transformers.DistilBertForSequenceClassification(
@@ -67,5 +67,5 @@ def train():
 
 
 def hexadecimal(tensors):
-    """name → little-endian halves in hexadecimal, row-major."""
+    """Returns little-endian f16 values in hexadecimal, row-major, by name."""
     return {name: tensor.astype(np.float16).astype("<f2").tobytes().hex() for name, tensor in sorted(tensors.items())}

@@ -1,7 +1,6 @@
-"""First and last code point of every Unicode 14 block, surrogates left out.
+"""First and last code point of every Unicode 14 block, without surrogates.
 
-Written down rather than taken from `unicodedata`, whose contents change with
-the version of Python.
+The list is hard-coded because `unicodedata` changes with the version of Python.
 """
 
 RANGES = """

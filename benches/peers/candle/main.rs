@@ -1,6 +1,6 @@
-//! candle as one of the engines that `benches/peers/run.py` compares.
+//! candle, one of the engines that `benches/peers/run.py` compares.
 //!
-//! `peer_candle FOLDER` answers as worker.py describes; `RAYON_NUM_THREADS` says how many threads.
+//! `peer_candle FOLDER` speaks the protocol of worker.py; `RAYON_NUM_THREADS` sets the number of threads.
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ fn main() -> Result<(), Error> {
     serve("0.9.2", || Classifier::load(folder))
 }
 
-/// candle has the encoder; this adds Hugging Face's head.
+/// Hugging Face's classification head on candle's encoder.
 struct Classifier {
     encoder: DistilBertModel,
     pre_classifier: Linear,
@@ -26,7 +26,7 @@ impl Classifier {
     fn load(folder: PathBuf) -> Result<Self, Error> {
         let config: Config = serde_json::from_slice(&fs::read(folder.join("config.json"))?)?;
         let weights = [folder.join("model.safetensors")];
-        // SAFETY: nobody writes to the file while this program runs.
+        // SAFETY: the file is not modified while this program runs.
         let weights =
             unsafe { VarBuilder::from_mmaped_safetensors(&weights, DType::F32, &Device::Cpu)? };
         let labels = weights.pp("classifier").get_unchecked("bias")?.dim(0)?;
@@ -51,7 +51,7 @@ impl Engine for Classifier {
         for row in rows {
             let padding = longest - row.len();
             ids.extend(row.iter().copied().chain(std::iter::repeat_n(0, padding)));
-            // What candle leaves out is marked by ones.
+            // candle's mask is 1 where a token is masked.
             masked.extend((0..longest).map(|at| u8::from(at >= row.len())));
         }
         let ids = Tensor::from_vec(ids, (rows.len(), longest), &Device::Cpu)?;

@@ -1,7 +1,7 @@
-//! This crate as one of the engines that `benches/peers/run.py` compares.
+//! This crate, one of the engines that `benches/peers/run.py` compares.
 //!
-//! `peer_distilbert FOLDER THREADS PRECISION` loads a model and answers as worker.py describes.
-//! `peer_distilbert quantize FROM TO` writes a model in 8 bits.
+//! `peer_distilbert FOLDER THREADS PRECISION` loads a model and speaks the protocol of worker.py.
+//! `peer_distilbert quantize FROM TO` writes an int8 copy of a model.
 
 use std::env;
 

@@ -1,20 +1,20 @@
-"""One module for each engine, all with the same names:
+"""One module per engine, all with the same interface:
 
-    NAME               as in the table
-    PRECISIONS         that it is timed in: `f32`, `f16`, `int8`
-    LIBRARIES          Python modules that it imports, so that loading a model can be timed alone
-    build()            makes what the engine needs beyond the Python environment
+    NAME               name in the table
+    PRECISIONS         precisions to time: `f32`, `f16`, `int8`
+    LIBRARIES          Python modules to import before the loading of a model is timed
+    build()            builds what the engine needs beyond the Python environment
     prepare(folder, precision)
-                       makes what it needs beside the model, if it is not there
+                       creates the files it needs besides the model, unless they exist
     command(folder, threads, precision)
-                       a program that loads the model and answers on standard output,
+                       command that loads the model and answers on standard output,
                        as worker.py describes
     files(folder, precision)
-                       what it reads of the folder
-    TOLERANCE          where its f32 logits may be further off than others'
+                       files of the folder that it reads
+    TOLERANCE          tolerance of its f32 logits, if it differs from the default
 
-Those in Python run in worker.py itself, each in a process of its own. They import their engine in
-`load(folder, threads, precision)`, so that no other process does.
+Python engines run in worker.py, each in its own process. They import their library in `load(folder, threads, precision)`
+so that no other process imports it.
 """
 
 import dataclasses
@@ -38,8 +38,8 @@ MODULES = (
     tract_engine,
 )
 BY_NAME = {module.NAME: module for module in MODULES}
-# Rounding to 8 bits moves the logits of these random weights, which are of order 1 to 10, by up to 0.6;
-# wrong wiring moves them by more than 2.
+# The logits are of order 1 to 10. Quantization to int8 moves those of these random weights by up to 0.6, wrong wiring by
+# more than 2.
 TOLERANCES = {"f32": 1e-3, "f16": 1e-2, "int8": 1.0}
 PRECISIONS = list(TOLERANCES)
 
@@ -57,7 +57,7 @@ class Engine:
 
     @property
     def tolerance(self):
-        """The largest difference that a logit may have from the first engine's."""
+        """Largest difference of a logit from the first engine's."""
         return getattr(self.module, "TOLERANCE", TOLERANCES[self.precision])
 
     def prepare(self, folder):
@@ -71,7 +71,7 @@ class Engine:
 
 
 def chosen(names, precisions):
-    """Engines by name, in each of these precisions that they have."""
+    """Returns the named engines in each of these precisions that they support."""
     return [
         Engine(module, precision)
         for module in map(BY_NAME.get, names)

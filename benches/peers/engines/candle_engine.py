@@ -6,7 +6,7 @@ from engines import rust
 
 NAME = "candle"
 PRECISIONS = ["f32"]
-# Its GELU is the approximation with tanh.
+# Its GELU is the tanh approximation.
 TOLERANCE = 1e-2
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "candle"
 

@@ -14,13 +14,13 @@ program = None
 
 
 def build():
-    """Builds the program; without `text`, for the generated model has no tokenizer."""
+    """Builds the program without the feature `text`, since the generated model has no tokenizer."""
     global program
     program = rust.build(ROOT, "--package", "peer-distilbert", target=PROGRAM)
 
 
 def model(folder, precision):
-    """The checkpoint in 8 bits has a folder of its own."""
+    """The int8 checkpoint is in a separate folder."""
     return folder / "int8" if precision == "int8" else folder
 
 

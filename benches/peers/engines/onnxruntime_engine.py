@@ -1,4 +1,4 @@
-"""ONNX Runtime on its fused graph, and on that graph with dynamically quantised products."""
+"""ONNX Runtime with a fused graph, and with the dynamically quantized fused graph."""
 
 import logging
 import pathlib

@@ -1,14 +1,14 @@
-"""OpenVINO, compiled for each shape, in the setting for least latency."""
+"""OpenVINO, compiled for each shape with the latency hint."""
 
 import sys
 
 import worker
 
-# OpenVINO then goes without reporting its use from a process beside the one that is timed.
+# Disables telemetry, which runs in a second process while the first one is timed.
 sys.modules["openvino_telemetry"] = None
 
 NAME = "openvino"
-# Its products are not faster on ONNX Runtime's quantised graph: see README.md.
+# ONNX Runtime's quantized graph is not faster here; see README.md.
 PRECISIONS = ["f32"]
 LIBRARIES = ["openvino"]
 
@@ -37,7 +37,7 @@ def load(folder, threads, precision):
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
         "INFERENCE_NUM_THREADS": str(threads),
-        # By itself it takes bf16 where the processor has it.
+        # The default is bf16 on CPUs that support it.
         "INFERENCE_PRECISION_HINT": "f32",
     }
 

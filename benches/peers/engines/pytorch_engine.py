@@ -1,5 +1,4 @@
-"""PyTorch: Transformers' model with its fused attention, in inference mode; in int8 with its linear
-layers dynamically quantised."""
+"""PyTorch: Transformers' model with fused attention in inference mode; in int8 with dynamically quantized linear layers."""
 
 import warnings
 
@@ -38,10 +37,10 @@ def load(folder, threads, precision):
         folder, attn_implementation="sdpa", dtype=torch.float32
     ).eval()
     if precision == "int8":
-        # By a small margin the fastest of its engines here, on AVX2 and on VNNI.
+        # The fastest quantization backend here by a small margin, on AVX2 and on VNNI.
         torch.backends.quantized.engine = "fbgemm"
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Deprecated, but the way that is there.
+            warnings.simplefilter("ignore")  # Deprecated, but without a replacement.
             classifier = torch.ao.quantization.quantize_dynamic(
                 classifier, {torch.nn.Linear}, dtype=torch.qint8
             )

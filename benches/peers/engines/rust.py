@@ -1,4 +1,4 @@
-"""Building the engines that are Rust programs."""
+"""Builds the engines that are Rust programs."""
 
 import json
 import os
@@ -10,7 +10,7 @@ TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 
 
 def build(folder, *arguments, target):
-    """Builds a package's target in release mode; gives the program's path."""
+    """Builds a package's target in release mode and returns the path of the program."""
     built = subprocess.run(
         ["cargo", "build", "--release", *arguments, "--message-format=json-render-diagnostics"],
         cwd=folder,

@@ -1,4 +1,4 @@
-"""tract, through the Rust program in tract/: the exported graph, optimised for each shape."""
+"""tract, through the Rust program in tract/: the exported graph, optimized for each shape."""
 
 import pathlib
 
@@ -17,7 +17,7 @@ def build():
 
 
 def prepare(folder, precision):
-    """tract cannot type the exporter's ranges from 0 to the length: they become slices of a constant."""
+    """Replaces the exporter's ranges from 0 to the length, whose type tract can't infer, with slices of a constant."""
     path = folder / "tract.onnx"
     if path.exists():
         return

@@ -1,4 +1,4 @@
-//! What every Rust program that is compared speaks; worker.py describes it.
+//! Protocol of the Rust engines under comparison; worker.py describes it.
 
 use std::io::{self, BufRead, Write};
 use std::time::Instant;
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 pub type Error = Box<dyn std::error::Error>;
 
-/// A computation on ready inputs, which gives the logits, row-major.
+/// Computation on prepared inputs that returns the logits, row-major.
 pub type Run<'a> = Box<dyn FnMut() -> Result<Vec<f32>, Error> + 'a>;
 
-/// The first text that a loaded model answers.
+/// Text that a loaded model answers first.
 const FIRST_TEXT: [u32; 8] = [101, 2023, 2003, 1037, 3978, 3793, 1012, 102];
 
-/// An engine, loaded: readies rows of token ids.
+/// Loaded engine: prepares rows of token ids.
 pub trait Engine {
     fn prepare<'a>(&'a mut self, rows: &[Vec<u32>]) -> Result<Run<'a>, Error>;
 }
@@ -45,7 +45,7 @@ fn measure(engine: &mut impl Engine, request: &Value) -> Result<Value, Error> {
     let (warmup, repeats) = (number(&request["warmup"])?, number(&request["repeats"])?);
     let mut milliseconds = vec![0.0; repeats as usize];
     let mut logits = Vec::new();
-    // One batch after the other: what a run of all takes is the sum of what each takes.
+    // Batches run one after the other, so the time of a run is their sum.
     for batch in list(&request["batches"])? {
         let rows = list(batch)?.iter().map(ids).collect::<Result<Vec<_>, _>>()?;
         let mut run = engine.prepare(&rows)?;
@@ -72,5 +72,5 @@ fn list(value: &Value) -> Result<&Vec<Value>, Error> {
 }
 
 fn number(value: &Value) -> Result<u64, Error> {
-    value.as_u64().ok_or_else(|| format!("{value} is not a whole number").into())
+    value.as_u64().ok_or_else(|| format!("{value} is not an integer").into())
 }

@@ -1,7 +1,7 @@
-//! tract as one of the engines that `benches/peers/run.py` compares.
+//! tract, one of the engines that `benches/peers/run.py` compares.
 //!
-//! `peer_tract FOLDER THREADS` answers as worker.py describes. The graph is optimised anew for each
-//! shape, which is not timed but for the first text's.
+//! `peer_tract FOLDER THREADS` speaks the protocol of worker.py. The graph is optimized for each shape, which is timed
+//! only for the first text.
 
 use std::path::PathBuf;
 

@@ -1,11 +1,11 @@
-//! [`Agreement`]: how far two models, or one at two precisions, say the same.
+//! [`Agreement`]: compares the predictions of two models, or of one model at two precisions.
 
 use distilbert::{Prediction, ProblemType};
 
 use crate::decisions::argmax;
 use crate::error::{Error, Result};
 
-/// Rows that two models have seen, and how far they agree on them.
+/// Agreement of two models' predictions, accumulated row by row.
 ///
 /// ```
 /// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))?;
@@ -31,36 +31,38 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub struct Agreement {
     is_multi_label: bool,
-    /// Where the second model has each of the first one's labels.
+    /// Index in the second model of each of the first model's labels.
     order: Vec<usize>,
     rows: usize,
     same: usize,
     largest: f32,
-    /// The sum of all logits' differences.
+    /// Sum of the absolute logit differences.
     sum: f64,
-    labelled: usize,
+    labeled: usize,
     right: [usize; 2],
 }
 
-/// What two models say of one row.
+/// Comparison of two models' predictions for one row.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Pair {
-    /// Whether both give the same labels.
+    /// `true` if both models predict the same labels.
     pub is_same: bool,
-    /// The ids, in the first model's order, of the labels that each gives: the best one, or for a multi-label
-    /// model, those with a probability of at least 0.5.
+    /// Ids of the labels each model predicts, in the first model's label order: the most probable label, or for a
+    /// multi-label model, those with a probability of at least 0.5.
     pub labels: [Vec<usize>; 2],
-    /// The largest difference between two logits of one label.
+    /// Largest absolute difference between the two logits of a label.
     pub logit_difference: f32,
 }
 
 impl Agreement {
-    /// Of two models with these labels, without rows. The labels must be the same; their order may differ.
+    /// Creates an empty comparison of two models, each given by its labels and problem type. The models must share the
+    /// same set of labels; the order may differ.
     ///
     /// # Errors
-    /// [`Error::NotClassification`] for a regression; [`Error::OtherProblemType`] and
-    /// [`Error::OtherLabels`] if the second model cannot say the same as the first.
+    /// [`Error::NotClassification`] for a regression model; [`Error::ProblemTypeMismatch`] or [`Error::LabelMismatch`] if
+    /// the two models' predictions can't be compared.
     pub fn new(
         (labels, problem_type): (&[String], ProblemType),
         (other_labels, other_type): (&[String], ProblemType),
@@ -70,7 +72,7 @@ impl Agreement {
         }
         if other_type != problem_type {
             let (expected, found) = (problem_type.as_str(), other_type.as_str());
-            return Err(Error::OtherProblemType { expected, found });
+            return Err(Error::ProblemTypeMismatch { expected, found });
         }
         let order: Option<Vec<usize>> = labels
             .iter()
@@ -79,7 +81,7 @@ impl Agreement {
         let mut seen = order.clone().unwrap_or_default();
         seen.sort_unstable();
         match order {
-            // Each of the second one's labels exactly once.
+            // Each of the second model's labels occurs exactly once.
             Some(order) if seen.iter().copied().eq(0..other_labels.len()) => Ok(Self {
                 is_multi_label: problem_type == ProblemType::MultiLabelClassification,
                 order,
@@ -87,20 +89,21 @@ impl Agreement {
                 same: 0,
                 largest: 0.0,
                 sum: 0.0,
-                labelled: 0,
+                labeled: 0,
                 right: [0; 2],
             }),
-            _ => {
-                Err(Error::OtherLabels { expected: labels.to_vec(), found: other_labels.to_vec() })
-            }
+            _ => Err(Error::LabelMismatch {
+                expected: labels.to_vec(),
+                found: other_labels.to_vec(),
+            }),
         }
     }
 
-    /// Adds a row that both models have seen, and the ids of its true labels in the first model's order, if they
-    /// are known.
+    /// Adds a row that both models have classified, with its true label ids in the first model's label order if they are
+    /// known.
     ///
     /// # Panics
-    /// If the predictions do not have the models' labels.
+    /// Panics if a prediction doesn't have the labels of its model.
     pub fn push(
         &mut self,
         first: &Prediction,
@@ -114,7 +117,7 @@ impl Agreement {
         let differences = first.logits().iter().zip(&logits).map(|(a, b)| (a - b).abs());
         let logit_difference = differences.clone().fold(0.0, f32::max);
         self.sum += differences.map(f64::from).sum::<f64>();
-        let labels = [self.given(first.scores()), self.given(&scores)];
+        let labels = [self.predicted(first.scores()), self.predicted(&scores)];
         let is_same = labels[0] == labels[1];
         self.rows += 1;
         self.same += usize::from(is_same);
@@ -123,7 +126,7 @@ impl Agreement {
             let mut truth = truth.to_vec();
             truth.sort_unstable();
             truth.dedup();
-            self.labelled += 1;
+            self.labeled += 1;
             for (right, labels) in self.right.iter_mut().zip(&labels) {
                 *right += usize::from(*labels == truth);
             }
@@ -131,8 +134,8 @@ impl Agreement {
         Pair { is_same, labels, logit_difference }
     }
 
-    /// The labels that scores give, in their order.
-    fn given(&self, scores: &[f32]) -> Vec<usize> {
+    /// Returns the ids of the labels that the scores predict, in ascending order.
+    fn predicted(&self, scores: &[f32]) -> Vec<usize> {
         if self.is_multi_label {
             return (0..scores.len())
                 .filter(|&label| scores[label] >= Prediction::THRESHOLD)
@@ -141,40 +144,41 @@ impl Agreement {
         vec![argmax(scores)]
     }
 
-    /// Rows that have been seen.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Rows of which both models give the same labels.
+    /// Returns the number of rows for which both models predict the same labels.
     pub fn same(&self) -> usize {
         self.same
     }
 
-    /// The share of the rows of which both models give the same labels; 1 without rows.
+    /// Returns the fraction of rows for which both models predict the same labels; 1 if there are no rows.
     pub fn label_agreement(&self) -> f64 {
         if self.rows == 0 { 1.0 } else { self.same as f64 / self.rows as f64 }
     }
 
-    /// The largest difference between two logits of one label in one row.
+    /// Returns the largest absolute difference between the two logits of a label over all rows.
     pub fn largest_logit_difference(&self) -> f32 {
         self.largest
     }
 
-    /// The mean difference between two logits, without its sign; 0 without rows.
+    /// Returns the mean absolute difference between two logits; 0 if there are no rows.
     pub fn mean_logit_difference(&self) -> f64 {
         self.sum / (self.rows * self.order.len()).max(1) as f64
     }
 
-    /// Rows whose true labels are known.
-    pub fn labelled(&self) -> usize {
-        self.labelled
+    /// Returns the number of rows whose true labels are known.
+    pub fn labeled_rows(&self) -> usize {
+        self.labeled
     }
 
-    /// The share of the rows with known labels of which each model gives exactly these; `None` without such rows.
+    /// Returns each model's accuracy, the fraction of labeled rows for which it predicts exactly the true labels; `None` if
+    /// there are no labeled rows.
     pub fn accuracies(&self) -> Option<[f64; 2]> {
-        let labelled = self.labelled as f64;
-        (self.labelled > 0).then(|| self.right.map(|right| right as f64 / labelled))
+        let labeled = self.labeled as f64;
+        (self.labeled > 0).then(|| self.right.map(|right| right as f64 / labeled))
     }
 }
 
@@ -194,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_matched_by_name() {
+    fn matches_labels_by_name() {
         let (names, others) = (["a", "b", "c"], ["c", "a", "b"]);
         let mut agreement =
             Agreement::new((&labels(&names), SINGLE), (&labels(&others), SINGLE)).unwrap();
@@ -208,9 +212,9 @@ mod tests {
         let pair = push([3.0, 1.0, 0.0], [4.0, 3.0, 1.0], Some(&[2]));
         let expected = Pair { is_same: false, labels: [vec![0], vec![2]], logit_difference: 4.0 };
         assert_eq!(pair, expected);
-        // The first of equals.
+        // Ties go to the first label.
         assert!(push([1.0, 1.0, 0.0], [0.0, 1.0, 1.0], None).is_same);
-        assert_eq!((agreement.rows(), agreement.same(), agreement.labelled()), (3, 2, 2));
+        assert_eq!((agreement.rows(), agreement.same(), agreement.labeled_rows()), (3, 2, 2));
         assert_eq!(agreement.label_agreement(), 2.0 / 3.0);
         assert_eq!(agreement.largest_logit_difference(), 4.0);
         assert_eq!(agreement.mean_logit_difference(), (1.0 + 0.5 + 0.5 + 4.0) / 9.0);
@@ -218,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn all_labels_of_a_multi_label_model_count() {
+    fn compares_full_label_sets_of_multi_label_models() {
         let names = ["a", "b"];
         let mut agreement =
             Agreement::new((&labels(&names), MULTI), (&labels(&names), MULTI)).unwrap();
@@ -233,14 +237,14 @@ mod tests {
     }
 
     #[test]
-    fn models_that_cannot_agree_are_refused() {
+    fn rejects_incompatible_models() {
         let (two, three) = (labels(&["a", "b"]), labels(&["a", "b", "c"]));
         for (first, second) in [(&two, &three), (&three, &two), (&two, &labels(&["a", "c"]))] {
             let error = Agreement::new((first, SINGLE), (second, SINGLE)).unwrap_err();
-            assert!(matches!(error, Error::OtherLabels { .. }), "{error}");
+            assert!(matches!(error, Error::LabelMismatch { .. }), "{error}");
         }
         let error = Agreement::new((&two, SINGLE), (&two, MULTI)).unwrap_err();
-        assert!(matches!(error, Error::OtherProblemType { .. }), "{error}");
+        assert!(matches!(error, Error::ProblemTypeMismatch { .. }), "{error}");
         let regression = ProblemType::Regression;
         let error = Agreement::new((&two, regression), (&two, regression)).unwrap_err();
         assert!(matches!(error, Error::NotClassification), "{error}");

@@ -1,31 +1,32 @@
-//! [`Estimate`]: how far a figure of a data set would move with other texts, by Efron's bootstrap.
+//! [`Estimate`]: a statistic with its bootstrap confidence interval.
 
 use distilbert::random::SplitMix64;
 
-/// A figure of a data set, with the 95 % interval in which it falls when as many of its texts are drawn
-/// again with replacement: the percentile interval of the bootstrap (Efron 1979).
+/// Statistic of a data set with its 95 % confidence interval: the percentile interval of the bootstrap (Efron 1979), which
+/// resamples the data set with replacement.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Estimate {
-    /// The figure of the data set itself.
+    /// Value on the data set itself.
     pub value: f64,
-    /// Below it are 2.5 % of the figures of resampled data sets.
+    /// Lower end of the interval: the 2.5 % quantile over the resampled data sets.
     pub low: f64,
-    /// Above it are 2.5 % of them.
+    /// Upper end of the interval: the 97.5 % quantile over the resampled data sets.
     pub high: f64,
 }
 
-/// Draws data sets again and again.
+/// Settings of the bootstrap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bootstrap {
-    /// How often, at least 1.
+    /// Number of resampled data sets, at least 1.
     pub resamples: usize,
-    /// Estimates with the same seed, over the same number of items, are of the same draws.
+    /// Seed; estimates with the same seed and the same number of items use the same draws.
     pub seed: u64,
 }
 
 impl Bootstrap {
-    /// Statistics of at least one item, given which items are drawn, by index.
+    /// Estimates statistics of a non-empty data set. `statistics` receives the indices of the drawn items.
     pub fn estimate<const N: usize>(
         &self,
         items: usize,
@@ -47,7 +48,7 @@ impl Bootstrap {
         })
     }
 
-    /// The mean of values.
+    /// Estimates the mean of the values.
     pub fn mean(&self, values: &[f64]) -> Estimate {
         let [mean] = self.estimate(values.len(), |drawn| {
             [drawn.iter().map(|&index| values[index]).sum::<f64>() / drawn.len() as f64]
@@ -56,7 +57,7 @@ impl Bootstrap {
     }
 }
 
-/// Of rising values, with a straight line between neighbours.
+/// Returns a quantile of values in ascending order, interpolating linearly between neighbors.
 fn quantile(values: &[f64], part: f64) -> f64 {
     let position = part * (values.len() - 1) as f64;
     let (below, above) = (values[position.floor() as usize], values[position.ceil() as usize]);
@@ -69,38 +70,38 @@ mod tests {
 
     const BOOTSTRAP: Bootstrap = Bootstrap { resamples: 2000, seed: 3 };
 
-    /// Numbers from 0 to 1.
+    /// Returns uniformly distributed numbers from 0 to 1.
     fn uniform(random: &mut SplitMix64, count: usize) -> Vec<f64> {
         (0..count).map(|_| random.next() as f64 / u64::MAX as f64).collect()
     }
 
     #[test]
-    fn quantiles_lie_on_lines_between_the_values() {
+    fn quantiles_interpolate_linearly() {
         assert_eq!(quantile(&[2.0, 4.0, 5.0], 0.0), 2.0);
         assert_eq!(quantile(&[2.0, 4.0, 5.0], 0.25), 3.0);
         assert_eq!(quantile(&[2.0, 4.0, 5.0], 1.0), 5.0);
         assert_eq!(quantile(&[7.0], 0.975), 7.0);
     }
 
-    /// The resampled number of ones among ten, five of them ones, is binomial: 1.1 % of it are below 2,
-    /// and 5.5 % below 3.
+    /// Resampling ten values, five of which are ones, gives a binomial number of ones: less than 2 in 1.1 % of the
+    /// resamples, and less than 3 in 5.5 %.
     #[test]
-    fn the_interval_of_a_share_is_the_binomial_one() {
+    fn interval_of_a_proportion_is_binomial() {
         let values = [0.0, 1.0].repeat(5);
         let found = BOOTSTRAP.mean(&values);
         assert_eq!(found, Estimate { value: 0.5, low: 0.2, high: 0.8 });
     }
 
-    /// A mean of many values is distributed normally, 1.96 standard errors to each side.
+    /// The mean of many values is normally distributed: the interval extends 1.96 standard errors to each side.
     #[test]
-    fn the_interval_of_a_mean_is_the_normal_one() {
+    fn interval_of_a_mean_is_normal() {
         let values = uniform(&mut SplitMix64::new(1), 1000);
         let mean = values.iter().sum::<f64>() / 1000.0;
         let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 1000.0;
         let half = 1.96 * (variance / 1000.0).sqrt();
         let found = Bootstrap { resamples: 20_000, seed: 2 }.mean(&values);
         assert!((found.value - mean).abs() < 1e-12);
-        // The quantiles of 20,000 resamples are known to some 2 % of the half width.
+        // The sampling error of the quantiles of 20,000 resamples is about 2 % of the half width.
         assert!((found.low - (mean - half)).abs() < 0.06 * half, "{found:?}, ±{half}");
         assert!((found.high - (mean + half)).abs() < 0.06 * half, "{found:?}, ±{half}");
     }
@@ -108,7 +109,7 @@ mod tests {
     /// Intervals of 1000 data sets hold the true mean in 95 % of them, give or take 0.7 %, less about 1 %
     /// for so few texts.
     #[test]
-    fn intervals_hold_the_truth_as_often_as_they_say() {
+    fn intervals_have_their_nominal_coverage() {
         let mut random = SplitMix64::new(9);
         let holds = |seed: u64| {
             let values = uniform(&mut random, 40);
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn statistics_see_all_items_and_then_draws_of_as_many() {
+    fn statistics_receive_the_data_set_and_then_resamples() {
         let mut calls = Vec::new();
         let draws = Bootstrap { resamples: 50, seed: 4 };
         let [highest, first] = draws.estimate(6, |drawn| {
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_decides() {
+    fn seed_determines_the_interval() {
         let values = uniform(&mut SplitMix64::new(1), 100);
         let of = |seed: u64| Bootstrap { resamples: 100, seed }.mean(&values);
         assert_eq!(of(1), of(1));
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn one_text_has_an_interval_of_no_width() {
+    fn single_item_has_a_zero_width_interval() {
         assert_eq!(BOOTSTRAP.mean(&[0.3]), Estimate { value: 0.3, low: 0.3, high: 0.3 });
     }
 }

@@ -1,10 +1,10 @@
-//! [`Calibration`]: whether the model is right as often as it says.
+//! [`Calibration`]: how well confidences match accuracy.
 
-/// Rows by the confidence of their predictions, in bins of equal width: the reliability diagram.
+/// Predictions grouped by confidence into bins of equal width: the data of a reliability diagram.
 ///
-/// For a single-label model, each row counts once, with the probability of the predicted label; it is right if
-/// the label is true. For a multi-label model, each label of each row counts, with its probability; it is right
-/// if the label is true.
+/// A single-label model contributes one prediction per row, with the probability of the predicted label; it is correct if
+/// that label is true. A multi-label model contributes one prediction per row and label, with the label's probability; it
+/// counts as correct if the label is true.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibration {
     sums: Vec<Sum>,
@@ -17,25 +17,25 @@ struct Sum {
     confidence: f64,
 }
 
-/// The predictions with a confidence of more than `low`, and of `high` at most; the first bin has also those
-/// of 0.
+/// Predictions with a confidence in (`low`, `high`]. The first bin includes a confidence of 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Bin {
-    /// The lower end.
+    /// Lower end, exclusive.
     pub low: f64,
-    /// The upper end.
+    /// Upper end, inclusive.
     pub high: f64,
-    /// How many predictions there are.
+    /// Number of predictions.
     pub count: usize,
-    /// Their mean confidence; none without predictions.
+    /// Mean confidence; `None` if the bin is empty.
     pub confidence: Option<f64>,
-    /// The share of them that are right; none without predictions.
+    /// Fraction of correct predictions; `None` if the bin is empty.
     pub accuracy: Option<f64>,
 }
 
 impl Calibration {
-    /// Without predictions, with at least one bin.
+    /// Creates empty bins. There must be at least one.
     pub(crate) fn new(bins: usize) -> Self {
         Self { sums: vec![Sum::default(); bins] }
     }
@@ -43,7 +43,7 @@ impl Calibration {
     pub(crate) fn push(&mut self, confidence: f32, is_right: bool) {
         let confidence = f64::from(confidence);
         let last = self.sums.len() - 1;
-        // As casts go, what is below 0 is 0.
+        // The cast saturates: a negative value becomes 0.
         let bin = ((confidence * self.sums.len() as f64).ceil() - 1.0) as usize;
         let sum = &mut self.sums[bin.min(last)];
         sum.count += 1;
@@ -51,7 +51,7 @@ impl Calibration {
         sum.confidence += confidence;
     }
 
-    /// The bins, from 0 to 1.
+    /// Returns the bins in ascending order, which together cover 0 to 1.
     pub fn bins(&self) -> Vec<Bin> {
         let edge = |bin: usize| bin as f64 / self.sums.len() as f64;
         let bin = |(at, &Sum { count, right, confidence }): (usize, &Sum)| {
@@ -62,7 +62,7 @@ impl Calibration {
         self.sums.iter().enumerate().map(bin).collect()
     }
 
-    /// The expected calibration error: the mean distance between confidence and accuracy over the bins,
+    /// Returns the expected calibration error: the mean absolute difference between confidence and accuracy over the bins,
     /// weighted by their counts (Naeini et al. 2015; Guo et al. 2017, equation 3).
     pub fn expected_error(&self) -> f64 {
         let total: usize = self.sums.iter().map(|sum| sum.count).sum();
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bin_has_its_upper_end() {
+    fn bins_include_their_upper_end() {
         let mut calibration = Calibration::new(4);
         for confidence in [0.0, 0.25, 0.25 + f32::EPSILON, 0.5, 0.75, 1.0] {
             calibration.push(confidence, true);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_error_is_the_mean_distance() {
+    fn expected_error_is_the_weighted_mean_difference() {
         let mut calibration = Calibration::new(2);
         for (confidence, is_right) in [(0.75, true), (1.0, false), (0.5, true)] {
             calibration.push(confidence, is_right);

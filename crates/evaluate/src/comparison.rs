@@ -1,6 +1,4 @@
-//! [`compare_methods`]: compares methods of explanation by their faithfulness over many texts.
-
-use std::fmt;
+//! [`compare_methods`]: compares explanation methods by their faithfulness over many texts.
 
 use distilbert::explain::{
     ExplainOptions, Explanation, Faithfulness, Method, Objective, Order, Replacement,
@@ -9,139 +7,15 @@ use distilbert::random::SplitMix64;
 use distilbert::{Classifier, ExplainError, InputError};
 
 use crate::bootstrap::{Bootstrap, Estimate};
+use crate::comparison_options::ComparisonOptions;
 use crate::error::{Error, Result};
+use crate::ranking::Ranking;
 
-/// What tells which words of a text matter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Ranking {
-    /// The relevances of a method, for the predicted label.
-    Method(Method),
-    /// Attention [rollout](distilbert::explain::AttentionWeights::rollout).
-    Rollout,
-    /// Chance, which any method should be better than: the mean over
-    /// [several orders](CompareMethods::random_orders) of a text.
-    Random,
-}
-
-impl Ranking {
-    /// The method's name, `rollout` or `random`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Method(method) => method.name(),
-            Self::Rollout => "rollout",
-            Self::Random => "random",
-        }
-    }
-
-    fn method(self) -> Option<Method> {
-        match self {
-            Self::Method(method) => Some(method),
-            Self::Rollout | Self::Random => None,
-        }
-    }
-}
-
-impl From<Method> for Ranking {
-    fn from(method: Method) -> Self {
-        Self::Method(method)
-    }
-}
-
-impl fmt::Display for Ranking {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
-/// What to compare, and how.
-///
-/// ```
-/// use distilbert::explain::{Method, Replacement};
-/// use distilbert_evaluate::{CompareMethods, Ranking};
-///
-/// let options = CompareMethods::default()
-///     .rankings([Method::Lrp.into(), Ranking::Rollout, Ranking::Random])
-///     .replacement(Replacement::Delete)
-///     .seed(7);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct CompareMethods {
-    rankings: Vec<Ranking>,
-    objective: Objective,
-    replacement: Replacement,
-    random_orders: usize,
-    seed: u64,
-    resamples: usize,
-}
-
-impl Default for CompareMethods {
-    fn default() -> Self {
-        let methods = [
-            Method::Lrp,
-            Method::GradientXInput,
-            Method::AttnLrp,
-            Method::IntegratedGradients { steps: 50 },
-        ];
-        let baselines = [Ranking::Rollout, Ranking::Random];
-        Self {
-            rankings: methods.map(Ranking::Method).into_iter().chain(baselines).collect(),
-            objective: Objective::default(),
-            replacement: Replacement::default(),
-            random_orders: 10,
-            seed: 0,
-            resamples: 2000,
-        }
-    }
-}
-
-impl CompareMethods {
-    /// What is compared; by default every [`Method`], integrated gradients with 50 steps, then
-    /// [`Ranking::Rollout`] and [`Ranking::Random`].
-    pub fn rankings(mut self, rankings: impl IntoIterator<Item = Ranking>) -> Self {
-        self.rankings = rankings.into_iter().collect();
-        self
-    }
-
-    /// Which of the predicted label's numbers the methods explain; by default its logit. Whatever it is, the
-    /// score is what words are judged by.
-    pub fn objective(mut self, objective: Objective) -> Self {
-        self.objective = objective;
-        self
-    }
-
-    /// What stands in for a word that is taken away; by default [`Replacement::Pad`].
-    pub fn replacement(mut self, replacement: Replacement) -> Self {
-        self.replacement = replacement;
-        self
-    }
-
-    /// How many orders of each text [`Ranking::Random`] is the mean of; by default 10. One alone lets
-    /// the seed move the mean AUAC of 500 texts by a hundredth.
-    pub fn random_orders(mut self, random_orders: usize) -> Self {
-        self.random_orders = random_orders;
-        self
-    }
-
-    /// Seed of the random orders and of the bootstrap; by default 0.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// How often texts are drawn again for the intervals; by default 2000 times.
-    pub fn resamples(mut self, resamples: usize) -> Self {
-        self.resamples = resamples;
-        self
-    }
-}
-
-/// How faithful methods are over many texts.
+/// Faithfulness of explanation methods over many texts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MethodComparison {
-    options: CompareMethods,
-    /// Of each text, of each ranking.
+    options: ComparisonOptions,
+    /// Measures of each ranking on each text.
     found: Vec<Vec<Faithfulness>>,
     without_words: usize,
     of_one_word: usize,
@@ -150,77 +24,78 @@ pub struct MethodComparison {
 }
 
 impl MethodComparison {
-    /// What was compared, in this order.
+    /// Returns the rankings, in the order of the options.
     pub fn rankings(&self) -> &[Ranking] {
         &self.options.rankings
     }
 
-    /// What the methods explained.
+    /// Returns the quantity that the methods explained.
     pub fn objective(&self) -> Objective {
         self.options.objective
     }
 
-    /// How many orders of each text [`Ranking::Random`] is the mean of.
+    /// Returns the number of random orders of each text that [`Ranking::Random`] averages.
     pub fn random_orders(&self) -> usize {
         self.options.random_orders
     }
 
-    /// What stood in for words that were taken away.
+    /// Returns the replacement of removed words.
     pub fn replacement(&self) -> Replacement {
         self.options.replacement
     }
 
-    /// Seed of the random orders and of the bootstrap.
+    /// Returns the seed of the random orders and of the bootstrap.
     pub fn seed(&self) -> u64 {
         self.options.seed
     }
 
-    /// How often texts were drawn again for the intervals.
+    /// Returns the number of bootstrap resamples behind the intervals.
     pub fn resamples(&self) -> usize {
         self.options.resamples
     }
 
-    /// How many texts the means are over: all but those that were skipped.
+    /// Returns the number of texts that were measured, without those that were skipped.
     pub fn texts(&self) -> usize {
         self.found.len()
     }
 
-    /// How many texts were skipped because they have no word.
+    /// Returns the number of texts that were skipped because they have no words.
     pub fn without_words(&self) -> usize {
         self.without_words
     }
 
-    /// How many texts were skipped because they have one word alone, which every method ranks first.
+    /// Returns the number of texts that were skipped because they have only one word, which leaves nothing to rank.
     pub fn of_one_word(&self) -> usize {
         self.of_one_word
     }
 
-    /// How many of the texts were longer than the model takes, and cut on the right.
+    /// Returns the number of measured texts that were truncated because they exceed the maximum length of the model.
     pub fn truncated(&self) -> usize {
         self.truncated
     }
 
-    /// Texts measured and skipped.
+    /// Returns the number of texts that were measured or skipped.
     fn seen(&self) -> usize {
         self.texts() + self.without_words + self.of_one_word
     }
 
-    /// The means over the texts, for each ranking.
+    /// Returns each ranking with its mean measures over the texts.
     pub fn means(&self) -> Vec<(Ranking, Faithfulness<Estimate>)> {
         let mean = |place| self.mean(|text, measure| measure(&text[place]));
         self.rankings().iter().enumerate().map(|(place, &ranking)| (ranking, mean(place))).collect()
     }
 
-    /// The mean of what a ranking has more than another on the same text: its interval is narrower than
-    /// those of the two means tell, since what the texts have in common goes. None if one of them was
+    /// Returns the mean difference between two rankings on the same text, `of` minus `from`; `None` if either of them was
     /// not compared.
+    ///
+    /// Pairing removes the variation between texts, so the interval is narrower than those of the two means suggest.
     pub fn difference(&self, of: Ranking, from: Ranking) -> Option<Faithfulness<Estimate>> {
         let place = |wanted| self.rankings().iter().position(|&ranking| ranking == wanted);
         let (of, from) = (place(of)?, place(from)?);
         Some(self.mean(|text, measure| measure(&text[of]) - measure(&text[from])))
     }
 
-    /// The mean of each measure over the texts.
+    /// Estimates the mean of each measure over the texts.
     fn mean(
         &self,
         value: impl Fn(&[Faithfulness], fn(&Faithfulness) -> f64) -> f64,
@@ -232,21 +107,20 @@ impl MethodComparison {
     }
 }
 
-/// Compares methods of explanation with each other, with attention rollout and with chance: the mean
-/// [faithfulness](Classifier::faithfulness) of their relevances for the predicted labels over many texts,
-/// with bootstrap intervals.
+/// Compares explanation methods with each other, with attention rollout and with a random order: their mean
+/// [faithfulness](Classifier::faithfulness) for the predicted labels over many texts, with bootstrap intervals.
 ///
-/// Texts are taken one after the other, and five numbers per ranking are kept of each.
+/// Texts are processed one at a time; five numbers per text and ranking stay in memory.
 ///
 /// ```
 /// use distilbert::Classifier;
 /// use distilbert::explain::Method;
-/// use distilbert_evaluate::{CompareMethods, Ranking, compare_methods};
+/// use distilbert_evaluate::{ComparisonOptions, Ranking, compare_methods};
 ///
 /// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))?;
 /// let classifier = Classifier::builder("models/emotion").build()?;
 /// let texts = ["I can't believe we won!", "It rained, and then I missed him.", "Ok"];
-/// let options = CompareMethods::default().rankings([Method::Lrp.into(), Ranking::Random]);
+/// let options = ComparisonOptions::default().rankings([Method::Lrp.into(), Ranking::Random]);
 /// let comparison = compare_methods(&classifier, texts, &options)?;
 /// assert_eq!((comparison.texts(), comparison.of_one_word()), (2, 1));
 /// for (ranking, means) in comparison.means() {
@@ -257,14 +131,14 @@ impl MethodComparison {
 /// ```
 ///
 /// # Errors
-/// [`Error::NoMethods`], [`Error::NoRandomOrders`] and [`Error::NoResamples`] for the options;
-/// [`Error::NoRankedText`] if no text has two words; otherwise [`Error::Model`], as for
-/// [`explain`](Classifier::explain) and [`faithfulness`](Classifier::faithfulness), with rows counted over all
-/// texts.
+/// [`Error::NoMethods`], [`Error::NoRandomOrders`] and [`Error::NoResamples`] for invalid options;
+/// [`Error::NoRankedText`] if no text has two or more words; otherwise [`Error::Model`], for the same reasons as
+/// [`explain`](Classifier::explain) and [`faithfulness`](Classifier::faithfulness). The row of an error is the index of the
+/// text.
 pub fn compare_methods<T: AsRef<str>>(
     classifier: &Classifier,
     texts: impl IntoIterator<Item = T>,
-    options: &CompareMethods,
+    options: &ComparisonOptions,
 ) -> Result<MethodComparison> {
     if options.resamples == 0 {
         return Err(Error::NoResamples);
@@ -294,7 +168,7 @@ pub fn compare_methods<T: AsRef<str>>(
             1 => comparison.of_one_word += 1,
             _ => {
                 comparison.truncated += usize::from(first.prediction().truncated());
-                let found = try_rankings(classifier, &explanations, options, &mut random)?;
+                let found = measure_rankings(classifier, &explanations, options, &mut random)?;
                 comparison.found.push(found);
             }
         }
@@ -305,16 +179,16 @@ pub fn compare_methods<T: AsRef<str>>(
     Ok(comparison)
 }
 
-/// Explains a text by each method that is ranked, at least one. A text that leaves nothing to rank is explained
+/// Explains a text with each method among the rankings, and at least once. A text with fewer than two words is explained
 /// only once.
 fn explain(
     classifier: &Classifier,
     text: &str,
-    options: &CompareMethods,
+    options: &ComparisonOptions,
 ) -> distilbert::Result<Vec<Explanation>> {
     let rankings = &options.rankings;
     let mut methods: Vec<Method> = rankings.iter().filter_map(|ranking| ranking.method()).collect();
-    // Without any, the words and the attention probabilities are still needed.
+    // The words and the attention probabilities are needed even if no method is ranked.
     if methods.is_empty() {
         methods.push(Method::default());
     }
@@ -330,7 +204,7 @@ fn explain(
     Ok(explanations)
 }
 
-/// Replaces the row of an error, which is of a text on its own, by the text's place among all.
+/// Sets the row of an error to the index of the text, which was explained on its own.
 fn in_row(mut error: distilbert::Error, place: usize) -> distilbert::Error {
     if let distilbert::Error::Input(InputError::TooManyTokens { row, .. })
     | distilbert::Error::Explain(ExplainError::ManyWindows { row, .. }) = &mut error
@@ -340,11 +214,11 @@ fn in_row(mut error: distilbert::Error, place: usize) -> distilbert::Error {
     error
 }
 
-/// Measures how faithful each ranking is on one text.
-fn try_rankings(
+/// Measures the faithfulness of each ranking on one text.
+fn measure_rankings(
     classifier: &Classifier,
     explanations: &[Explanation],
-    options: &CompareMethods,
+    options: &ComparisonOptions,
     random: &mut SplitMix64,
 ) -> Result<Vec<Faithfulness>> {
     let text = &explanations[0];
@@ -377,7 +251,7 @@ fn try_rankings(
     Ok(counts.into_iter().map(&mut mean).collect())
 }
 
-/// Values that put words into a random order, whether by size or by distance from zero.
+/// Returns relevances that sort the words into a random order, by value as well as by magnitude.
 fn random_relevances(words: usize, seed: u64) -> Vec<f32> {
     let mut relevances = vec![0.0; words];
     let order = Order::Random { seed }.of(&relevances);
@@ -392,7 +266,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn random_relevances_put_words_into_the_random_order() {
+    fn random_relevances_sort_words_into_a_random_order() {
         let relevances = random_relevances(9, 4);
         let order = Order::Random { seed: 4 }.of(&relevances);
         assert_eq!(Order::MostRelevantFirst.of(&relevances), order);

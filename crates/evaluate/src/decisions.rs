@@ -1,8 +1,8 @@
-//! [`Decisions`]: which labels are true of rows, and which are predicted.
+//! [`Decisions`]: the true and the predicted labels of rows.
 
 use crate::scores::Scores;
 
-/// A label that is true of a row, or predicted, or both.
+/// Label of a row that is true, predicted, or both.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark {
     pub label: u32,
@@ -10,11 +10,11 @@ pub(crate) struct Mark {
     pub is_predicted: bool,
 }
 
-/// The marks of rows; labels that are neither true nor predicted have none.
+/// True and predicted labels of all rows. A label that is neither true nor predicted has no mark.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Decisions {
     marks: Vec<Mark>,
-    /// Where each row ends in `marks`; it begins where the one before ends.
+    /// End of each row in `marks`; each row starts at the end of the row before.
     row_ends: Vec<usize>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn is_right(marks: &[Mark]) -> bool {
     marks.iter().all(|mark| mark.is_true == mark.is_predicted)
 }
 
-/// How often a label is true, is predicted, and both.
+/// Number of rows in which a label is true, predicted, and both.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub hits: usize,
@@ -81,13 +81,13 @@ impl Counts {
         }
     }
 
-    /// Of so many rows: not true and true, each by not predicted and predicted.
+    /// Returns the 2 × 2 confusion matrix over `rows` rows: not true and true, each by not predicted and predicted.
     pub fn confusion(&self, rows: usize) -> [[usize; 2]; 2] {
         let Self { hits, predicted, support } = *self;
         [[rows + hits - predicted - support, predicted - hits], [support - hits, hits]]
     }
 
-    /// A quotient with nothing below the line is 0.
+    /// Computes the scores; a quotient with the denominator 0 is 0.
     pub fn scores(&self) -> Scores {
         let quotient = |hits: usize, of: usize| if of == 0 { 0.0 } else { hits as f64 / of as f64 };
         Scores {

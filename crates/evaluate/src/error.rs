@@ -1,117 +1,117 @@
-//! The error type of the crate.
+//! [`Error`], the error type of the crate.
 
-/// An evaluation or a comparison that could not be made.
+/// Error of an evaluation or a comparison.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The model refused a text.
+    /// The model could not be run on a text.
     #[error(transparent)]
     Model(#[from] distilbert::Error),
 
-    /// Methods of explanation were to be compared, but none is named.
-    #[error("there is nothing to compare: name at least one method")]
+    /// A comparison of explanation methods has no methods.
+    #[error("no methods to compare: expected at least 1")]
     NoMethods,
 
-    /// Methods of explanation were to be compared on texts that leave nothing to rank.
-    #[error(
-        "none of the {texts} texts has two words or more, so that every method ranks them alike"
-    )]
+    /// A comparison of explanation methods has no text with at least two words to rank.
+    #[error("no text to compare methods on: none of the {texts} texts has two or more words")]
     NoRankedText {
-        /// Texts given.
+        /// Number of texts given.
         texts: usize,
     },
 
-    /// A random order was to be compared with, but none drawn.
-    #[error("at least 1 random order is needed, found 0")]
+    /// The number of random orders is 0.
+    #[error("expected at least 1 random order, found 0")]
     NoRandomOrders,
 
-    /// Intervals were asked for without resamples.
-    #[error("at least 1 resample is needed, found 0")]
+    /// The number of bootstrap resamples is 0.
+    #[error("expected at least 1 resample, found 0")]
     NoResamples,
 
-    /// Two models are to be compared that do not say the same things.
+    /// Two models to compare have different labels.
     #[error(
-        "models of different labels cannot be compared: expected {}, found {}",
+        "can't compare models with different labels: expected {}, found {}",
         .expected.join(", "), .found.join(", ")
     )]
-    OtherLabels {
-        /// The labels of the first model.
+    LabelMismatch {
+        /// Labels of the first model.
         expected: Vec<String>,
-        /// Those of the second.
+        /// Labels of the second model.
         found: Vec<String>,
     },
 
-    /// Two models are to be compared that answer different questions.
-    #[error("models of different kinds cannot be compared: expected {expected}, found {found}")]
-    OtherProblemType {
-        /// The first model's `problem_type`.
+    /// Two models to compare have different problem types.
+    #[error(
+        "can't compare models with different problem types: expected {expected}, found {found}"
+    )]
+    ProblemTypeMismatch {
+        /// `problem_type` of the first model.
         expected: &'static str,
-        /// That of the second.
+        /// `problem_type` of the second model.
         found: &'static str,
     },
 
-    /// A regression has values, of which none is right or wrong.
+    /// The model is a regression model, which has no labels to evaluate.
     #[error("a regression has no labels to evaluate: expected a single-label or multi-label model")]
     NotClassification,
 
-    /// Rows were to be evaluated by a model without labels.
-    #[error("there is nothing to evaluate by: expected at least 1 label, found 0")]
+    /// The model has no labels.
+    #[error("expected a model with at least 1 label, found 0")]
     NoLabels,
 
-    /// There is no labelled row.
-    #[error("there is nothing to evaluate: give at least one labelled row")]
+    /// There are no labeled rows to evaluate.
+    #[error("there is nothing to evaluate: expected at least 1 labeled row, found 0")]
     NothingToEvaluate,
 
-    /// Calibration was asked for with no bins, or with more than rows can fill.
+    /// The number of calibration bins is out of range.
     #[error("calibration should have 1 to {limit} bins, found {found}")]
-    Bins {
-        /// Bins asked for.
+    BinCount {
+        /// Number of bins given.
         found: usize,
-        /// The most that there may be.
+        /// Maximum number of bins.
         limit: usize,
     },
 
-    /// A row to evaluate has not one score for each label.
+    /// A row doesn't have one score per label.
     #[error("row {row} should have {expected} scores, one for each label, found {found}")]
     ScoreCount {
-        /// [What the row is called](crate::Row::number).
+        /// [Number](crate::Row::number) of the row.
         row: usize,
-        /// Labels of the model.
+        /// Number of labels of the model.
         expected: usize,
-        /// Scores given.
+        /// Number of scores given.
         found: usize,
     },
 
-    /// A score of a row to evaluate is no probability.
+    /// A score is not a probability.
     #[error("row {row} should have a probability from 0 to 1 for `{label}`, found {found}")]
     NotProbability {
-        /// [What the row is called](crate::Row::number).
+        /// [Number](crate::Row::number) of the row.
         row: usize,
-        /// The label.
+        /// Label of the score.
         label: String,
-        /// Its score.
+        /// Score given.
         found: f32,
     },
 
-    /// A true label of a row to evaluate is none of the model's.
+    /// A true label is not a label of the model.
     #[error(
         "row {row} has the label id {found}, but the model has {labels} labels, counted from 0"
     )]
     LabelId {
-        /// [What the row is called](crate::Row::number).
+        /// [Number](crate::Row::number) of the row.
         row: usize,
-        /// The id.
+        /// Label id given.
         found: usize,
-        /// Labels of the model.
+        /// Number of labels of the model.
         labels: usize,
     },
 
-    /// A row to evaluate by a single-label model has not one true label.
+    /// A row of a single-label model doesn't have exactly one true label.
     #[error("row {row} has {found} true labels, but a single-label model's rows have one each")]
     TrueLabelCount {
-        /// [What the row is called](crate::Row::number).
+        /// [Number](crate::Row::number) of the row.
         row: usize,
-        /// How many it has.
+        /// Number of true labels given.
         found: usize,
     },
 }

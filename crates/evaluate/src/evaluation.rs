@@ -1,4 +1,4 @@
-//! [`Evaluation`]: takes labelled rows one after the other.
+//! [`Evaluation`]: accumulates labeled rows.
 
 use crate::calibration::Calibration;
 use crate::decisions::{Decisions, argmax};
@@ -9,55 +9,60 @@ use distilbert::{Prediction, ProblemType};
 
 const MOST_BINS: usize = 1000;
 
-/// What to find out of labelled rows.
+/// Options of an [`Evaluation`].
 ///
 /// ```
-/// use distilbert_evaluate::Evaluate;
+/// use distilbert_evaluate::EvaluationOptions;
 ///
-/// let options = Evaluate::default().bins(10).mistakes(50).resamples(10_000).seed(7);
+/// let options = EvaluationOptions::default().bins(10).mistakes(50).resamples(10_000).seed(7);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 #[must_use]
-pub struct Evaluate {
+pub struct EvaluationOptions {
     pub(crate) bins: usize,
     mistakes: usize,
     pub(crate) resamples: usize,
     pub(crate) seed: u64,
 }
 
-impl Default for Evaluate {
+impl Default for EvaluationOptions {
     fn default() -> Self {
         Self { bins: 15, mistakes: 20, resamples: 2000, seed: 0 }
     }
 }
 
-impl Evaluate {
-    /// How many bins of equal width the [calibration](Report::calibration) has, 1 to 1000; by default 15.
+impl EvaluationOptions {
+    /// Sets the number of [calibration](Report::calibration) bins, 1 to 1000; 15 by default.
     pub fn bins(mut self, bins: usize) -> Self {
         self.bins = bins;
         self
     }
 
-    /// How many of the [most confident mistakes](Report::mistakes) are kept; by default 20.
+    /// Sets the maximum number of [most confident mistakes](Report::mistakes) to report; 20 by default.
     pub fn mistakes(mut self, mistakes: usize) -> Self {
         self.mistakes = mistakes;
         self
     }
 
-    /// How often rows are drawn again for the intervals; by default 2000 times.
+    /// Sets the number of bootstrap resamples for the confidence intervals; 2000 by default.
     pub fn resamples(mut self, resamples: usize) -> Self {
         self.resamples = resamples;
         self
     }
 
-    /// Seed of the draws; by default 0.
+    /// Sets the seed of the bootstrap; 0 by default.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 }
 
-/// A labelled row, and what a model says of it.
+/// Labeled row with a model's scores.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct Row<'a> {
@@ -69,59 +74,62 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// True labels by their ids, of which there is one for a single-label model, and the probability of each
-    /// label, in label order: [`Prediction::scores`].
+    /// Creates a row from the ids of its true labels (exactly one for a single-label model) and the probability of each
+    /// label in label order, as in [`Prediction::scores`].
     pub fn new(truth: &'a [usize], scores: &'a [f32]) -> Self {
         Self { truth, scores, number: None, tokens: None, text: None }
     }
 
-    /// What the row is called where it is a [mistake](Report::mistakes) or an error; by default, how many rows
-    /// came before.
+    /// Sets the number that identifies the row in [mistakes](Report::mistakes) and errors; by default, its index.
     pub fn number(mut self, number: usize) -> Self {
         self.number = Some(number);
         self
     }
 
-    /// The length of its text: [`Prediction::tokens`]. Rows without one count in no
+    /// Sets the length of the text in tokens, as in [`Prediction::tokens`]. Rows without a length are left out of
     /// [`Report::lengths`].
     pub fn tokens(mut self, tokens: usize) -> Self {
         self.tokens = Some(tokens);
         self
     }
 
-    /// Its text, which is kept where it is one of the most confident [mistakes](Report::mistakes).
+    /// Sets the text, which is reported if the row is among the most confident [mistakes](Report::mistakes).
     pub fn text(mut self, text: &'a str) -> Self {
         self.text = Some(text);
         self
     }
 }
 
-/// Labelled rows that have been seen.
+/// Evaluation of a model on labeled rows, accumulated row by row.
 ///
-/// Of each are kept its true and predicted labels, some 8 bytes for each, and of the most confident mistakes
-/// the texts. A label of a single-label model is predicted if it has the highest probability, the first of
-/// the highest; one of a multi-label model, if its probability is at least 0.5.
+/// It stores about 8 bytes per true or predicted label, and the texts of the most confident mistakes. A single-label model
+/// predicts the label with the highest probability, the first one in a tie; a multi-label model predicts every label with a
+/// probability of at least 0.5.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
-    pub(crate) options: Evaluate,
+    pub(crate) options: EvaluationOptions,
     pub(crate) labels: Vec<String>,
     pub(crate) is_multi_label: bool,
     pub(crate) decisions: Decisions,
     pub(crate) calibration: Calibration,
     pub(crate) mistakes: Mistakes,
-    /// The sum of the rows' log losses.
+    /// Sum of the rows' log losses.
     pub(crate) loss: f64,
-    /// In how many rows the true label is the likeliest, the second, and so on.
+    /// Number of rows by the rank of the true label's probability.
     pub(crate) ranks: Vec<usize>,
 }
 
 impl Evaluation {
-    /// An evaluation of a model with these labels, without rows.
+    /// Creates an empty evaluation of a model with these labels.
     ///
     /// # Errors
-    /// [`Error::NoLabels`]; [`Error::NotClassification`] for a regression; [`Error::Bins`] and
-    /// [`Error::NoResamples`] for the options.
-    pub fn new(labels: &[String], problem_type: ProblemType, options: &Evaluate) -> Result<Self> {
+    /// [`Error::NoLabels`] if `labels` is empty; [`Error::NotClassification`] for a regression model; [`Error::BinCount`] and
+    /// [`Error::NoResamples`] for invalid options.
+    pub fn new(
+        labels: &[String],
+        problem_type: ProblemType,
+        options: &EvaluationOptions,
+    ) -> Result<Self> {
         if problem_type == ProblemType::Regression {
             return Err(Error::NotClassification);
         }
@@ -129,7 +137,7 @@ impl Evaluation {
             return Err(Error::NoLabels);
         }
         if !(1..=MOST_BINS).contains(&options.bins) {
-            return Err(Error::Bins { found: options.bins, limit: MOST_BINS });
+            return Err(Error::BinCount { found: options.bins, limit: MOST_BINS });
         }
         if options.resamples == 0 {
             return Err(Error::NoResamples);
@@ -147,16 +155,16 @@ impl Evaluation {
         })
     }
 
-    /// How many rows have been seen.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.decisions.rows()
     }
 
-    /// Takes a row. One that is refused changes nothing.
+    /// Adds a row. A rejected row leaves the evaluation unchanged.
     ///
     /// # Errors
-    /// [`Error::ScoreCount`] and [`Error::NotProbability`] for what the model says, [`Error::LabelId`] and
-    /// [`Error::TrueLabelCount`] for the truth.
+    /// [`Error::ScoreCount`] and [`Error::NotProbability`] for invalid scores; [`Error::LabelId`] and
+    /// [`Error::TrueLabelCount`] for invalid true labels.
     pub fn push(&mut self, row: &Row<'_>) -> Result<()> {
         let number = row.number.unwrap_or_else(|| self.rows());
         self.check(row, number)?;
@@ -187,14 +195,14 @@ impl Evaluation {
         }
     }
 
-    /// Gives the confidence of what is predicted.
+    /// Adds a row of a single-label model and returns the confidence in the predicted label.
     fn push_one(&mut self, row: &Row<'_>) -> f32 {
         let (truth, scores) = (row.truth[0], row.scores);
         let best = argmax(scores);
         self.decisions.push(|label| label == truth, |label| label == best, scores.len());
         self.calibration.push(scores[best], best == truth);
         self.loss += log_loss(scores[truth]);
-        // Of equal scores, scikit-learn ranks that of the higher id first.
+        // In a tie, scikit-learn ranks the higher id first.
         let is_ahead = |&(label, score): &(usize, &f32)| {
             *score > scores[truth] || *score == scores[truth] && label > truth
         };
@@ -202,7 +210,7 @@ impl Evaluation {
         scores[best]
     }
 
-    /// Gives the highest confidence of a wrong decision.
+    /// Adds a row of a multi-label model and returns the highest confidence in a wrong decision.
     fn push_set(&mut self, row: &Row<'_>) -> f32 {
         let mut truth = vec![false; row.scores.len()];
         row.truth.iter().for_each(|&label| truth[label] = true);
@@ -223,10 +231,10 @@ impl Evaluation {
         most
     }
 
-    /// What the rows come to.
+    /// Computes the metrics of all rows so far.
     ///
     /// # Errors
-    /// [`Error::NothingToEvaluate`] without rows.
+    /// [`Error::NothingToEvaluate`] if there are no rows.
     pub fn report(&self) -> Result<Report> {
         if self.rows() == 0 {
             return Err(Error::NothingToEvaluate);
@@ -235,15 +243,15 @@ impl Evaluation {
     }
 }
 
-/// Probabilities are clipped as scikit-learn does those in `float64`: so far from 0 and from 1.
+/// Smallest distance of a probability from 0 and 1 after clipping, as in scikit-learn for `float64`.
 const CLIP: f64 = f64::EPSILON;
 
-/// What a true label costs.
+/// Returns the log loss of a label that is true.
 fn log_loss(probability: f32) -> f64 {
     -f64::from(probability).clamp(CLIP, 1.0 - CLIP).ln()
 }
 
-/// What a label that is not true costs.
+/// Returns the log loss of a label that is not true.
 fn log_loss_against(probability: f32) -> f64 {
     -(1.0 - f64::from(probability)).clamp(CLIP, 1.0 - CLIP).ln()
 }

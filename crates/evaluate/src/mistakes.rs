@@ -1,4 +1,4 @@
-//! [`Mistakes`]: where the model is wrong, for the analysis of errors.
+//! [`Mistakes`]: misclassified rows, for error analysis.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -6,60 +6,64 @@ use std::collections::BTreeMap;
 use crate::decisions::{Mark, is_right};
 use crate::evaluation::Row;
 
-/// A row of which something else is predicted than is true.
+/// Misclassified row.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Mistake {
-    /// [What the row is called](crate::Row::number).
+    /// [Number](crate::Row::number) of the row.
     pub row: usize,
-    /// Its text, if it was given.
+    /// Text, if it was given.
     pub text: Option<String>,
-    /// Ids of the true labels, rising.
+    /// Ids of the true labels, in ascending order.
+    #[cfg_attr(feature = "serde", serde(rename = "true"))]
     pub truth: Vec<usize>,
-    /// Ids of the predicted labels, rising.
+    /// Ids of the predicted labels, in ascending order.
     pub predicted: Vec<usize>,
-    /// How sure the model is of what is wrong: the probability of the predicted label; for a multi-label
-    /// model, the highest that it gives one of its wrong decisions, for or against a label.
+    /// Confidence in the wrong prediction: the probability of the predicted label; for a multi-label model, the highest
+    /// probability of a wrong decision for or against a label.
     pub confidence: f32,
 }
 
-/// How often one label is missed where another is predicted wrongly.
+/// Number of rows in which one label is missed and another one is wrongly predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ConfusedPair {
-    /// Id of the label that is true and not predicted.
+    /// Id of the label that is true but not predicted.
+    #[cfg_attr(feature = "serde", serde(rename = "true"))]
     pub truth: usize,
-    /// Id of the label that is predicted and not true.
+    /// Id of the label that is predicted but not true.
     pub predicted: usize,
-    /// In how many rows.
+    /// Number of rows.
     pub rows: usize,
 }
 
-/// The rows whose texts have so many tokens.
+/// Accuracy on texts of a range of lengths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Length {
-    /// The least number of tokens.
+    /// Smallest number of tokens.
     pub from: usize,
-    /// The highest.
+    /// Largest number of tokens.
     pub to: usize,
-    /// How many rows there are.
+    /// Number of rows.
     pub rows: usize,
-    /// In how many of them something else is predicted than is true.
+    /// Number of misclassified rows.
     pub mistakes: usize,
 }
 
-/// The shortest lengths are one bucket, up to so many tokens; each next one ends at twice as many.
+/// Upper end, in tokens, of the first bucket of lengths. Each following bucket ends at twice the length.
 const SHORTEST: usize = 8;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Mistakes {
-    /// How many of the most confident are kept.
+    /// Maximum number of most confident mistakes.
     keep: usize,
-    /// The most confident first; of equals, the lower number.
+    /// Most confident mistakes in descending order; ties are in row order.
     most_confident: Vec<Mistake>,
     pairs: BTreeMap<(u32, u32), usize>,
-    /// Rows and mistakes by length: up to [`SHORTEST`] tokens, up to twice as many, and so on.
+    /// Number of rows and mistakes of each bucket of lengths.
     lengths: Vec<(usize, usize)>,
 }
 
@@ -68,7 +72,7 @@ impl Mistakes {
         Self { keep, most_confident: Vec::new(), pairs: BTreeMap::new(), lengths: Vec::new() }
     }
 
-    /// Takes a row, right or wrong, with how sure the model is of what is wrong.
+    /// Adds a row, correct or not, with the confidence in the wrong prediction if there is one.
     pub fn push(&mut self, number: usize, row: &Row<'_>, marks: &[Mark], confidence: f32) {
         let is_right = is_right(marks);
         if let Some(tokens) = row.tokens {
@@ -116,7 +120,7 @@ impl Mistakes {
         &self.most_confident
     }
 
-    /// The pairs that are confused, the most frequent first; of equals, in label order.
+    /// Returns the confused pairs, most frequent first; ties are in label order.
     pub fn pairs(&self) -> Vec<ConfusedPair> {
         let pair = |(&(truth, predicted), &rows): (&(u32, u32), &usize)| ConfusedPair {
             truth: truth as usize,
@@ -128,7 +132,7 @@ impl Mistakes {
         pairs
     }
 
-    /// The lengths that there are rows of, rising.
+    /// Returns the lengths that occur, in ascending order.
     pub fn lengths(&self) -> Vec<Length> {
         let length = |(bucket, &(rows, mistakes)): (usize, &(usize, usize))| Length {
             from: if bucket == 0 { 0 } else { (SHORTEST << (bucket - 1)) + 1 },
@@ -150,7 +154,7 @@ mod tests {
     ];
 
     #[test]
-    fn the_most_confident_are_kept_whatever_their_order() {
+    fn keeps_the_most_confident_mistakes_in_any_input_order() {
         let rows = [(0, 0.5), (1, 0.9), (2, 0.7), (3, 0.9), (4, 0.1), (5, 0.7)];
         for rotation in 0..rows.len() {
             let mut rows = rows;
@@ -169,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn every_length_is_in_the_bucket_that_names_it() {
+    fn buckets_contain_their_lengths() {
         for tokens in [0, 1, 8, 9, 16, 17, 32, 33, 512, 513, 100_000] {
             let mut mistakes = Mistakes::new(0);
             mistakes.measure(tokens, false);

@@ -1,22 +1,22 @@
-//! [`Report`]: what labelled rows come to.
+//! [`Report`]: the metrics of an evaluation.
 
 use crate::bootstrap::{Bootstrap, Estimate};
 use crate::calibration::Calibration;
 use crate::decisions::{Counts, Decisions, Mark, is_right};
-use crate::evaluation::{Evaluate, Evaluation};
+use crate::evaluation::{Evaluation, EvaluationOptions};
 use crate::mistakes::{ConfusedPair, Length, Mistake};
 use crate::scores::{Average, Scores};
 
-/// How good a model is on labelled rows, in scikit-learn's terms and with its figures.
+/// Classification metrics of a model on labeled rows, defined as in scikit-learn.
 ///
-/// Shown, it is the table of `sklearn.metrics.classification_report`, with two digits or as many as the
-/// format asks for: `{report:.4}`.
+/// `Display` prints the table of `sklearn.metrics.classification_report`, with two decimals or the precision of the format,
+/// such as `{report:.4}`.
 #[derive(Clone, Debug)]
 pub struct Report {
-    options: Evaluate,
+    options: EvaluationOptions,
     rows: usize,
     classes: Vec<Class>,
-    /// In the order of [`Average::ALL`]; a single-label model has none by row.
+    /// In the order of [`Average::ALL`]; a single-label model has no [`Average::Samples`].
     averages: Vec<Scores>,
     accuracy: Estimate,
     macro_f1: Estimate,
@@ -31,32 +31,34 @@ pub struct Report {
     rows_without_prediction: usize,
 }
 
-/// How well a label is told from the others.
+/// Metrics of one label.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Class {
-    /// The label.
+    /// Name of the label.
     pub label: String,
-    /// Its precision, recall and F1.
+    /// Precision, recall and F1.
+    #[cfg_attr(feature = "serde", serde(flatten))]
     pub scores: Scores,
-    /// In how many rows it is true. Without any, its recall is said to be 0.
+    /// Number of rows in which the label is true. If it is 0, so is the recall.
     pub support: usize,
-    /// In how many rows it is predicted. Without any, its precision is said to be 0.
+    /// Number of rows in which the label is predicted. If it is 0, so is the precision.
     pub predicted: usize,
 }
 
-/// How often which labels are taken for which.
+/// Confusion matrix, or matrices, of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(untagged))]
 pub enum Confusion {
-    /// Of a single-label model: for each true label how often each label is predicted, both in label order.
+    /// Matrix of a single-label model: true labels by predicted labels, both in label order.
     Labels(Vec<Vec<usize>>),
-    /// Of a multi-label model: for each label, in two rows how often it is not true and how often it is, each
-    /// by how often it is not predicted and how often it is.
+    /// Matrix of each label of a multi-label model: not true and true, each by not predicted and predicted.
     EachLabel(Vec<[[usize; 2]; 2]>),
 }
 
 impl Report {
-    /// Of an evaluation that has rows.
+    /// Computes the metrics of a non-empty evaluation.
     pub(crate) fn new(evaluation: &Evaluation) -> Self {
         let Evaluation { options, labels, is_multi_label, decisions, mistakes, .. } = evaluation;
         let rows = decisions.rows();
@@ -102,110 +104,108 @@ impl Report {
         }
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Whether the model is a multi-label one.
+    /// Returns `true` if the model is a multi-label model.
     pub fn is_multi_label(&self) -> bool {
         matches!(self.confusion, Confusion::EachLabel(_))
     }
 
-    /// How often rows were drawn again for the intervals.
+    /// Returns the number of bootstrap resamples behind the intervals.
     pub fn resamples(&self) -> usize {
         self.options.resamples
     }
 
-    /// Seed of the draws.
+    /// Returns the seed of the bootstrap.
     pub fn seed(&self) -> u64 {
         self.options.seed
     }
 
-    /// The labels, in the model's order, with their scores.
+    /// Returns the metrics of each label, in the model's order.
     pub fn classes(&self) -> &[Class] {
         &self.classes
     }
 
-    /// An average of the labels' scores; none by [`Average::Samples`] for a single-label model.
+    /// Returns averaged scores; `None` for [`Average::Samples`] of a single-label model.
     pub fn average(&self, average: Average) -> Option<Scores> {
         self.averages.get(average as usize).copied()
     }
 
-    /// The share of rows in which what is predicted is what is true; for a multi-label model, in all labels.
+    /// Returns the fraction of rows that are predicted correctly; for a multi-label model, in every label.
     pub fn accuracy(&self) -> Estimate {
         self.accuracy
     }
 
-    /// The mean of the labels' F1. A label without a row counts as 0.
+    /// Returns the mean of the labels' F1. A label that is true of no row counts as 0.
     pub fn macro_f1(&self) -> Estimate {
         self.macro_f1
     }
 
-    /// Which labels are taken for which.
+    /// Returns the confusion matrix.
     pub fn confusion(&self) -> &Confusion {
         &self.confusion
     }
 
-    /// The share of rows whose true label is one of the `k` likeliest. Of labels with the same probability,
-    /// that of the higher id comes first, as in scikit-learn. None for a multi-label model.
+    /// Returns the fraction of rows whose true label is among the `k` most probable ones; `None` for a multi-label model. Ties
+    /// go to the higher label id, as in scikit-learn.
     pub fn top_k_accuracy(&self, k: usize) -> Option<f64> {
         let hits = || self.ranks.iter().take(k).sum::<usize>();
         (!self.is_multi_label()).then(|| hits() as f64 / self.rows as f64)
     }
 
-    /// The mean of the negative natural logarithm of the true label's probability; for a multi-label model,
-    /// the mean over the labels of each one's. Probabilities are clipped to 2⁻⁵² from 0 and 1, as
-    /// `sklearn.metrics.log_loss` does.
+    /// Returns the mean negative natural logarithm of the true label's probability; for a multi-label model, the mean of the
+    /// labels' log losses. Probabilities are clipped to 2⁻⁵² from 0 and 1, as in `sklearn.metrics.log_loss`.
     pub fn log_loss(&self) -> f64 {
         self.log_loss
     }
 
-    /// Whether the model is right as often as it says.
+    /// Returns the calibration of the predictions.
     pub fn calibration(&self) -> &Calibration {
         &self.calibration
     }
 
-    /// Which labels are confused, the most frequent pair first.
+    /// Returns the confused pairs of labels, most frequent first.
     pub fn confused_pairs(&self) -> &[ConfusedPair] {
         &self.pairs
     }
 
-    /// How many mistakes there are in short texts and in long ones, in rising lengths: up to 8 tokens, to 16,
-    /// and so on.
+    /// Returns the number of rows and mistakes by text length, in ascending order: up to 8 tokens, 9 to 16, and so on.
     pub fn lengths(&self) -> &[Length] {
         &self.lengths
     }
 
-    /// The mistakes of which the model is the most confident, those first.
+    /// Returns the most confident mistakes, in descending order of confidence.
     pub fn mistakes(&self) -> &[Mistake] {
         &self.mistakes
     }
 
-    /// Labels that are true of no row: their recall is said to be 0.
+    /// Returns the labels that are true of no row; their recall is reported as 0.
     pub fn without_support(&self) -> impl Iterator<Item = &str> {
         self.classes.iter().filter(|class| class.support == 0).map(|class| class.label.as_str())
     }
 
-    /// Labels that are never predicted: their precision is said to be 0.
+    /// Returns the labels that are never predicted; their precision is reported as 0.
     pub fn never_predicted(&self) -> impl Iterator<Item = &str> {
         self.classes.iter().filter(|class| class.predicted == 0).map(|class| class.label.as_str())
     }
 
-    /// How many rows of a multi-label model have no true label: their recall is said to be 0 where averages are
-    /// by row.
+    /// Returns the number of rows without a true label, for a multi-label model. Their recall counts as 0 in
+    /// [`Average::Samples`].
     pub fn rows_without_truth(&self) -> usize {
         self.rows_without_truth
     }
 
-    /// How many rows of a multi-label model have no predicted label: their precision is said to be 0 where
-    /// averages are by row.
+    /// Returns the number of rows without a predicted label, for a multi-label model. Their precision counts as 0 in
+    /// [`Average::Samples`].
     pub fn rows_without_prediction(&self) -> usize {
         self.rows_without_prediction
     }
 }
 
-/// Of each label.
+/// Counts the decisions about each label.
 fn counts<'a>(rows: impl Iterator<Item = &'a [Mark]>, labels: usize) -> Vec<Counts> {
     let mut counts = vec![Counts::default(); labels];
     for mark in rows.flatten() {
@@ -214,7 +214,7 @@ fn counts<'a>(rows: impl Iterator<Item = &'a [Mark]>, labels: usize) -> Vec<Coun
     counts
 }
 
-/// By true label and predicted label, of rows that have one of each.
+/// Counts rows by their true and their predicted label, skipping rows that lack either.
 fn confusion(decisions: &Decisions, labels: usize) -> Vec<Vec<usize>> {
     let mut confusion = vec![vec![0; labels]; labels];
     for marks in decisions.by_row() {
@@ -227,9 +227,9 @@ fn confusion(decisions: &Decisions, labels: usize) -> Vec<Vec<usize>> {
     confusion
 }
 
-/// Accuracy and macro-F1, over the same draws.
-fn intervals(decisions: &Decisions, labels: usize, options: &Evaluate) -> [Estimate; 2] {
-    let Evaluate { resamples, seed, .. } = *options;
+/// Estimates accuracy and macro-F1 from the same draws.
+fn intervals(decisions: &Decisions, labels: usize, options: &EvaluationOptions) -> [Estimate; 2] {
+    let EvaluationOptions { resamples, seed, .. } = *options;
     Bootstrap { resamples, seed }.estimate(decisions.rows(), |drawn| {
         let right = drawn.iter().filter(|&&row| is_right(decisions.row(row))).count();
         let counts = counts(drawn.iter().map(|&row| decisions.row(row)), labels);

@@ -1,19 +1,25 @@
-//! [`Scores`]: precision, recall and F1, of a label and averaged.
+//! [`Scores`]: precision, recall and F1 of a label or an average.
 
-/// Precision, recall and F1. A quotient whose divisor is 0 is 0.
+use std::fmt;
+use std::str::FromStr;
+
+use crate::name::ParseNameError;
+
+/// Precision, recall and F1. A quotient with the denominator 0 is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Scores {
-    /// Of the rows where the label is predicted, the share where it is true.
+    /// Fraction of the rows with the label predicted in which it is true.
     pub precision: f64,
-    /// Of the rows where the label is true, the share where it is predicted.
+    /// Fraction of the rows with the label true in which it is predicted.
     pub recall: f64,
-    /// The harmonic mean of both.
+    /// Harmonic mean of precision and recall.
     pub f1: f64,
 }
 
 impl Scores {
-    /// Of each of the three, what a function makes of their values.
+    /// Makes each of the three from its accessor.
     pub(crate) fn by_figure(mut make: impl FnMut(fn(&Self) -> f64) -> f64) -> Self {
         Self {
             precision: make(|scores| scores.precision),
@@ -22,11 +28,12 @@ impl Scores {
         }
     }
 
+    /// Returns the mean of the scores, adding them as NumPy does.
     pub(crate) fn mean(of: &[Self]) -> Self {
         Self::by_figure(|figure| sum(&of.iter().map(figure).collect::<Vec<_>>()) / of.len() as f64)
     }
 
-    /// Weights sum to more than 0, or all scores are 0.
+    /// Returns the weighted mean, which is 0 if all weights are 0.
     pub(crate) fn weighted_mean(of: &[Self], weights: &[usize]) -> Self {
         let total = weights.iter().sum::<usize>().max(1) as f64;
         let weighted = |figure: fn(&Self) -> f64| {
@@ -38,25 +45,25 @@ impl Scores {
     }
 }
 
-/// How scores are averaged, in scikit-learn's names.
+/// Way of averaging scores, named as in scikit-learn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Average {
-    /// Of all decisions at once: for a single-label model, the accuracy.
+    /// Over all decisions at once; for a single-label model, the accuracy.
     Micro,
-    /// The mean over the labels, those without a row included.
+    /// Mean over the labels, including those that are true of no row.
     Macro,
-    /// The mean over the labels, weighted by how often each is true.
+    /// Mean over the labels, weighted by support.
     Weighted,
-    /// The mean over the rows, for a multi-label model.
+    /// Mean over the rows, for a multi-label model.
     Samples,
 }
 
 impl Average {
-    /// All of them, in the order of the table.
-    pub const ALL: [Self; 4] = [Self::Micro, Self::Macro, Self::Weighted, Self::Samples];
+    /// Every average, in the order of the report's table.
+    pub const ALL: &'static [Self] = &[Self::Micro, Self::Macro, Self::Weighted, Self::Samples];
 
-    /// Its name, such as `macro`.
-    pub fn name(self) -> &'static str {
+    /// Returns the name that `Display` writes and `FromStr` parses, such as `macro`.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Micro => "micro",
             Self::Macro => "macro",
@@ -66,7 +73,23 @@ impl Average {
     }
 }
 
-/// Adds in NumPy's order (its pairwise sum), so that means that end in a 5 are rounded as scikit-learn's are.
+impl fmt::Display for Average {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+impl FromStr for Average {
+    type Err = ParseNameError;
+
+    fn from_str(name: &str) -> Result<Self, ParseNameError> {
+        let average = Self::ALL.iter().copied().find(|average| average.name() == name);
+        let names = || Self::ALL.iter().map(|average| average.name()).collect();
+        average.ok_or_else(|| ParseNameError::new("average", name, names()))
+    }
+}
+
+/// Sums in the order of NumPy's pairwise summation, so that means that end in a 5 round as scikit-learn's do.
 fn sum(values: &[f64]) -> f64 {
     const LANES: usize = 8;
     match values.len() {
@@ -110,7 +133,15 @@ mod tests {
     ];
 
     #[test]
-    fn sums_are_numpys_to_the_last_bit() {
+    fn names_parse_to_the_average_they_display() {
+        for &average in Average::ALL {
+            assert_eq!(average.to_string().parse(), Ok(average));
+        }
+        assert!("accuracy".parse::<Average>().is_err());
+    }
+
+    #[test]
+    fn sums_match_numpy_bit_for_bit() {
         for (count, expected) in HARMONIC {
             let values: Vec<f64> = (1..=count).map(|number| 1.0 / number as f64).collect();
             assert_eq!(sum(&values), expected, "{count}");

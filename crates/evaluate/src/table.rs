@@ -1,4 +1,4 @@
-//! The table of a report, laid out as scikit-learn's `classification_report` does it.
+//! `Display` of a report, in the layout of scikit-learn's `classification_report`.
 
 use std::fmt::{Display, Formatter, Result};
 
@@ -7,8 +7,8 @@ use crate::scores::{Average, Scores};
 
 const DIGITS: usize = 2;
 
-/// Columns of a figure.
-const FIGURE: usize = 9;
+/// Width of a number, in columns.
+const NUMBER: usize = 9;
 
 const WIDEST_AVERAGE: &str = "weighted avg";
 
@@ -20,14 +20,14 @@ impl Display for Report {
         let row = |out: &mut Formatter<'_>, name: &str, scores: Scores, support: usize| {
             let Scores { precision, recall, f1 } = scores;
             write!(out, "{name:>width$} ")?;
-            for figure in [precision, recall, f1] {
-                write!(out, " {figure:>FIGURE$.digits$}")?;
+            for number in [precision, recall, f1] {
+                write!(out, " {number:>NUMBER$.digits$}")?;
             }
-            writeln!(out, " {support:>FIGURE$}")
+            writeln!(out, " {support:>NUMBER$}")
         };
         write!(out, "{:>width$} ", "")?;
         for heading in ["precision", "recall", "f1-score", "support"] {
-            write!(out, " {heading:>FIGURE$}")?;
+            write!(out, " {heading:>NUMBER$}")?;
         }
         out.write_str("\n\n")?;
         for class in self.classes() {
@@ -35,13 +35,13 @@ impl Display for Report {
         }
         out.write_str("\n")?;
         let support = self.classes().iter().map(|class| class.support).sum();
-        for average in Average::ALL {
+        for &average in Average::ALL {
             match self.average(average) {
                 Some(scores) if average == Average::Micro && !self.is_multi_label() => {
                     write!(out, "{:>width$} ", "accuracy")?;
                     let (blank, accuracy) = ("", scores.f1);
-                    write!(out, " {blank:>FIGURE$} {blank:>FIGURE$} {accuracy:>FIGURE$.digits$}")?;
-                    writeln!(out, " {support:>FIGURE$}")?;
+                    write!(out, " {blank:>NUMBER$} {blank:>NUMBER$} {accuracy:>NUMBER$.digits$}")?;
+                    writeln!(out, " {support:>NUMBER$}")?;
                 }
                 Some(scores) => row(out, &format!("{} avg", average.name()), scores, support)?,
                 None => {}

@@ -1,5 +1,6 @@
-//! Reports of [`distilbert`]'s explanations and of [`distilbert_evaluate`]'s evaluations: HTML files with
-//! pictures in SVG. They run nothing and load nothing, whatever the texts and labels contain.
+//! HTML reports with SVG pictures of [`distilbert`]'s explanations and [`distilbert_evaluate`]'s evaluations.
+//!
+//! Reports are self-contained files without scripts; all text is escaped, whatever texts and labels contain.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

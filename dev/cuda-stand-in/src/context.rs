@@ -1,4 +1,4 @@
-//! A context: the memory, modules, streams, events and graphs of a device's user.
+//! Contexts: the memory, modules, streams, events and graphs of a user of a device.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +17,9 @@ pub struct Context {
     pub streams: Streams,
     pub events: BTreeMap<Handle, Event>,
     pub graphs: BTreeMap<Handle, Graph>,
-    /// Instances of graphs, which do not change with them.
+    /// Instantiated graphs, which are independent of the graphs they were made from.
     pub instances: BTreeMap<Handle, Graph>,
-    /// The first error of an operation, which every later call gives.
+    /// First error of an operation, which every later call returns.
     failure: Option<Error>,
 }
 
@@ -43,7 +43,7 @@ impl Context {
         self.failure.map_or(Ok(()), Err)
     }
 
-    /// Queues an operation, or adds it to what the stream captures.
+    /// Queues an operation, or adds it to the stream's capture.
     pub fn issue(&mut self, stream: Handle, operation: Operation) -> Result<()> {
         let stream = self.streams.get(stream)?;
         match &mut stream.capture {
@@ -60,7 +60,7 @@ impl Context {
         self.issue(stream, Operation::Kernel(launch))
     }
 
-    /// Runs what is before a point, and what that waits for.
+    /// Runs everything before a point of a stream, and everything that it waits for.
     fn run(&mut self, point: Point) -> Result<()> {
         while let Some(operation) = self.streams.next_before(point) {
             self.run_one(&operation)?;
@@ -79,7 +79,7 @@ impl Context {
         result
     }
 
-    /// Runs all that was asked of any stream, none of which may be capturing.
+    /// Runs all queued operations of all streams, none of which may be capturing.
     pub fn synchronize(&mut self) -> Result<()> {
         let captures = self.streams.captures();
         let errors = captures.map(|capture| capture.refuse(Error::CaptureUnsupported));
@@ -99,7 +99,7 @@ impl Context {
         self.run(end)
     }
 
-    /// For what a stream must not be asked while it captures.
+    /// Rejects a call that is not permitted while the stream is capturing.
     pub fn refuse_in_capture(&mut self, stream: Handle) -> Result<()> {
         match &mut self.streams.get(stream)?.capture {
             Some(capture) => Err(capture.refuse(Error::CaptureUnsupported)),
@@ -107,26 +107,26 @@ impl Context {
         }
     }
 
-    /// For calls that are of no stream but may wait for all, which captures forbid.
+    /// Rejects a call without a stream that may synchronize, which every capture forbids.
     pub fn refuse_in_any_capture(&mut self) -> Result<()> {
         let forbidding = self.streams.captures().filter(|capture| capture.forbids());
         let errors = forbidding.map(|capture| capture.refuse(Error::CaptureUnsupported));
         errors.last().map_or(Ok(()), Err)
     }
 
-    /// From pinned memory the bytes are read when the copy runs, from any other now.
+    /// Queues a copy. Pinned memory is read when the copy runs, other memory immediately.
     pub fn copy_to_device(&mut self, to: u64, from: HostRange, stream: Handle) -> Result<()> {
         let from = if self.resources.pinned.contains(from)? {
             HostSource::Pinned(from)
         } else {
-            // In a graph there would be no telling what the memory is by then.
+            // In a graph, the memory could have changed by the time of the copy.
             self.refuse_in_capture(stream)?;
             HostSource::Staged(from.read().into())
         };
         self.issue(stream, Operation::CopyToDevice { to, from })
     }
 
-    /// To memory that is not pinned, the copy is waited for.
+    /// Queues a copy to pinned memory, or copies to other memory and waits.
     pub fn copy_to_host(&mut self, to: HostRange, from: u64, stream: Handle) -> Result<()> {
         if self.resources.pinned.contains(to)? {
             return self.issue(stream, Operation::CopyToHost { to, from });
@@ -147,7 +147,7 @@ impl Context {
         Ok(address)
     }
 
-    /// When all that was asked for before is done.
+    /// Records an event: it completes when everything queued before has run.
     pub fn free(&mut self, address: u64) -> Result<()> {
         self.refuse_in_any_capture()?;
         self.resources.memory.doom(address)?;
@@ -178,7 +178,7 @@ impl Context {
         Ok(())
     }
 
-    /// Has a stream wait for what an event was recorded as until now.
+    /// Makes a stream wait for the latest record of an event.
     pub fn wait(&mut self, stream: Handle, event: Handle) -> Result<()> {
         let event = self.event(event)?;
         let stream = self.streams.get(stream)?;
@@ -192,7 +192,7 @@ impl Context {
             }
             (None, Event::Captured(_)) => {
                 let reason = "a stream waits for an event of a capture, which would join it; that is \
-                              not modelled";
+                              not modeled";
                 Err(Error::CapturedEvent.because(reason))
             }
         }
@@ -210,8 +210,7 @@ impl Context {
         }
     }
 
-    /// Whether it has come to the event. If not, the stream gets on by one operation, so that asking
-    /// again and again comes to an end.
+    /// Returns `true` if the event is complete. Otherwise the stream runs one operation, so that polling terminates.
     pub fn query_event(&mut self, event: Handle) -> Result<()> {
         match self.event(event)? {
             Event::Unrecorded => Ok(()),
@@ -273,7 +272,7 @@ impl Context {
             }
         }
         if let Some(capture) = &mut self.streams.get(stream)?.capture {
-            let error = Error::NotSupported.because("graphs in graphs are not modelled");
+            let error = Error::NotSupported.because("nested graphs are not modeled");
             return Err(capture.refuse(error));
         }
         self.issue(stream, Operation::Graph(nodes))

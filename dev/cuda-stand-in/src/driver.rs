@@ -1,4 +1,4 @@
-//! The driver's state: contexts, and which of them each thread works in.
+//! State of the driver: contexts, and the current context of each thread.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -23,11 +23,11 @@ thread_local! {
 pub struct Driver {
     is_initialized: bool,
     contexts: BTreeMap<Handle, Context>,
-    /// Of devices that have one: their own context, and how often it was retained.
+    /// Primary context of each device that has one, and its reference count.
     primaries: BTreeMap<usize, (Handle, usize)>,
 }
 
-/// A call holds it to its end, so there is no more than one call at a time.
+/// Locks the global state. A call holds the lock until it returns, so calls never overlap.
 fn lock() -> MutexGuard<'static, Driver> {
     DRIVER.lock().expect("a panic ends the process")
 }
@@ -40,7 +40,7 @@ pub fn initialize() -> Result<()> {
     Ok(())
 }
 
-/// Checks the device's number, in a driver that is initialised.
+/// Checks a device number. The driver must be initialized.
 pub fn device(ordinal: i32) -> Result<usize> {
     initialized().and_then(|_| device::check(ordinal))
 }
@@ -50,7 +50,7 @@ pub fn initialized() -> Result<MutexGuard<'static, Driver>> {
     if driver.is_initialized { Ok(driver) } else { Err(Error::NotInitialized) }
 }
 
-/// Calls with the context that this thread works in.
+/// Calls a function with the current context of this thread.
 pub fn in_context<T>(call: impl FnOnce(&mut Context) -> Result<T>) -> Result<T> {
     let mut driver = initialized()?;
     let context = driver.contexts.get_mut(&CURRENT.get()).ok_or(Error::InvalidContext)?;
@@ -70,7 +70,7 @@ pub fn set_current(context: Handle) -> Result<()> {
     Ok(())
 }
 
-/// Of the device's own context, which is made if there is none.
+/// Retains the device's primary context, and creates it if there is none.
 pub fn retain_primary(ordinal: i32) -> Result<Handle> {
     let ordinal = device(ordinal)?;
     let mut driver = lock();
@@ -81,7 +81,7 @@ pub fn retain_primary(ordinal: i32) -> Result<Handle> {
     Ok(context)
 }
 
-/// The last one who has retained it destroys it, with all that is in it.
+/// Releases the primary context; the last release destroys it.
 pub fn release_primary(ordinal: i32) -> Result<()> {
     let ordinal = device(ordinal)?;
     let mut driver = lock();

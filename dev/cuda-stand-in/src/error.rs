@@ -10,7 +10,7 @@ macro_rules! errors {
         #[repr(u32)]
         pub enum Error { $($error = $code,)* }
 
-        /// A code's name and description, if the stand-in has it.
+        /// Returns the name and the description of an error code that the stand-in has.
         pub fn describe(code: u32) -> Option<(&'static CStr, &'static CStr)> {
             match code {
                 0 => Some((c"CUDA_SUCCESS", c"no error")),
@@ -56,7 +56,7 @@ errors! {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// This error, with the reason told on standard error and in the log, as the code says little.
+    /// Returns this error after writing the reason to standard error and the log, since the code alone says little.
     pub fn because(self, reason: impl std::fmt::Display) -> Self {
         eprintln!("stand-in driver: {reason}");
         log::line(format_args!("error: {reason}"));
@@ -75,7 +75,7 @@ impl From<ptx_machine::Error> for Error {
     }
 }
 
-/// Of a copy, which has no place in a kernel.
+/// Converts the fault of a copy, which has no position in a kernel.
 impl From<ptx_machine::Fault> for Error {
     fn from(fault: ptx_machine::Fault) -> Self {
         code(&fault).because(fault)

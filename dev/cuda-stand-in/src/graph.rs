@@ -1,4 +1,4 @@
-//! Captures of what a stream is asked to do, which become graphs.
+//! Captures of streams, and the graphs made from them.
 
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
@@ -7,10 +7,10 @@ use crate::error::{Error, Result};
 use crate::handle::{self, Handle};
 use crate::operation::Operation;
 
-/// The nodes run in the order of their capture: a capture is of one stream.
+/// Graph. Its nodes run in the order of their capture, since a capture has only one stream.
 pub type Graph = Arc<[Operation]>;
 
-/// Whose calls a capture forbids that might disturb it.
+/// Mode of a capture: the threads whose potentially unsafe calls it forbids.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Mode {
     Everyone,
@@ -19,7 +19,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// By the numbers of `CUstreamCaptureMode`.
+    /// Returns the mode by its number in `CUstreamCaptureMode`.
     pub fn of(number: u32) -> Result<Self> {
         match number {
             0 => Ok(Self::Everyone),
@@ -33,7 +33,7 @@ impl Mode {
 pub struct Capture {
     pub id: Handle,
     mode: Mode,
-    /// That began it.
+    /// Thread that began the capture.
     thread: ThreadId,
     nodes: Vec<Operation>,
     pub is_valid: bool,
@@ -55,13 +55,13 @@ impl Capture {
         if self.is_valid { Ok(()) } else { Err(Error::CaptureInvalidated) }
     }
 
-    /// For what must not be asked of a stream that captures: the error, and the end of the capture.
+    /// Invalidates the capture because of a forbidden call and returns the error.
     pub fn refuse(&mut self, error: Error) -> Error {
         let is_first = std::mem::replace(&mut self.is_valid, false);
         if is_first { error } else { Error::CaptureInvalidated }
     }
 
-    /// Whether this thread must not allocate, free or wait at large.
+    /// Returns `true` if this thread must not allocate, free or synchronize.
     pub fn forbids(&self) -> bool {
         match self.mode {
             Mode::Everyone => true,
@@ -74,7 +74,7 @@ impl Capture {
         self.thread == thread::current().id()
     }
 
-    /// Only the thread that began it may end it, unless it forbids nothing.
+    /// Checks that this thread may end the capture: only the thread that began it, unless the mode is relaxed.
     pub fn may_end(&self) -> bool {
         self.mode == Mode::Nobody || self.is_of_this_thread()
     }

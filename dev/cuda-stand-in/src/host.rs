@@ -1,16 +1,16 @@
-//! The host's memory, which copies read and write.
+//! Host memory, which copies read and write.
 
 use std::alloc::{Layout, alloc, dealloc};
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 
-/// What each byte of fresh pinned memory is, so that what was never copied there is seen.
+/// Value of every byte of fresh pinned memory, which reveals missing copies.
 pub const FRESH: u8 = 0xA5;
 
 const PAGE: usize = 4096;
 
-/// Bytes at an address of the host's.
+/// Range of bytes in host memory.
 #[derive(Clone, Copy, Debug)]
 pub struct HostRange {
     address: usize,
@@ -19,31 +19,30 @@ pub struct HostRange {
 
 impl HostRange {
     /// # Safety
-    /// The host has so many bytes there, to be read or written as the copy does. It leaves them alone and
-    /// keeps them until the call ends, and those in pinned memory until the copy is done.
+    /// The bytes must be valid for reads or writes, whichever the copy does, and not be accessed otherwise until the call
+    /// returns. Pinned bytes must stay valid until the copy has run.
     pub unsafe fn new(address: usize, len: usize) -> Self {
         Self { address, len }
     }
 
     pub fn read(self) -> Vec<u8> {
-        // SAFETY: whoever made the range has promised that it can be read.
+        // SAFETY: the creator of the range guarantees that it is readable.
         unsafe { std::slice::from_raw_parts(self.address as *const u8, self.len) }.to_vec()
     }
 
     pub fn write(self, bytes: &[u8]) {
         assert_eq!(bytes.len(), self.len);
-        // SAFETY: whoever made the range has promised that it can be written; `bytes` are the driver's
-        // own, so the two do not overlap.
+        // SAFETY: the creator of the range guarantees that it is writable; `bytes` belong to the driver, so the two don't overlap.
         unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.address as *mut u8, self.len);
         }
     }
 }
 
-/// Memory that the driver has allocated for the host: it can be copied to and from at any later time.
+/// Pinned memory, which the driver has allocated for the host and which can be copied to and from at any later time.
 #[derive(Default)]
 pub struct PinnedMemory {
-    /// By the address.
+    /// Allocations by address.
     layouts: BTreeMap<usize, Layout>,
 }
 
@@ -58,7 +57,7 @@ impl PinnedMemory {
         if start.is_null() {
             return Err(Error::OutOfMemory);
         }
-        // SAFETY: so many bytes have just been allocated there.
+        // SAFETY: the bytes have just been allocated.
         unsafe { start.write_bytes(FRESH, len) };
         self.layouts.insert(start as usize, layout);
         Ok(start as usize)
@@ -66,12 +65,12 @@ impl PinnedMemory {
 
     pub fn free(&mut self, address: usize) -> Result<()> {
         let layout = self.layouts.remove(&address).ok_or(Error::InvalidValue)?;
-        // SAFETY: allocated with this layout, and no longer in the map, so freed once.
+        // SAFETY: allocated with this layout, and removed from the map, so freed only once.
         unsafe { dealloc(address as *mut u8, layout) };
         Ok(())
     }
 
-    /// Whether the bytes are pinned memory's. To begin in it and end outside is an error.
+    /// Returns `true` if the bytes are pinned. A range that starts in pinned memory and ends outside is an error.
     pub fn contains(&self, range: HostRange) -> Result<bool> {
         let before = self.layouts.range(..=range.address).next_back();
         let Some((start, layout)) =
@@ -81,7 +80,7 @@ impl PinnedMemory {
         };
         let end = (range.address - start).saturating_add(range.len);
         if end > layout.size() {
-            let reason = "the bytes end outside the pinned memory that they begin in";
+            let reason = "the range extends beyond the pinned memory in which it starts";
             return Err(Error::InvalidValue.because(reason));
         }
         Ok(true)
@@ -98,13 +97,12 @@ impl PinnedMemory {
         Ok(())
     }
 
-    /// It was pinned when the copy was asked for, and may be gone by now.
+    /// Checks that memory which was pinned when the copy was queued has not been freed since.
     fn check(&self, range: HostRange) -> Result<()> {
         if self.contains(range)? {
             Ok(())
         } else {
-            Err(Error::IllegalAddress
-                .because("pinned memory was freed before its copy was waited for"))
+            Err(Error::IllegalAddress.because("pinned memory was freed before its copy had run"))
         }
     }
 }

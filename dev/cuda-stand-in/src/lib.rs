@@ -1,16 +1,13 @@
-//! A stand-in for the NVIDIA driver's `libcuda.so`, for tests where there is no GPU: what the driver
-//! would have the GPU do, the PTX machine does.
+//! A stand-in for the NVIDIA driver's `libcuda.so`, for tests without a GPU. The PTX machine does the work of the GPU.
 //!
-//! It exports the entry points that cudarc's safe layer calls for devices, memory, streams, events,
-//! modules and graphs, and no other: whoever calls for more than is modelled is told so when the symbol
-//! is looked up.
+//! It exports only the entry points that cudarc's safe layer calls for devices, memory, streams, events, modules and
+//! graphs; the lookup of any other symbol fails.
 //!
-//! It is stricter than the driver, so that a mistake of the host shows always and not just sometimes.
-//! An operation on a stream runs at the latest time that it may: when something waits for it. Streams
-//! meet by events alone, the default stream's too. Memory has no values until something writes them.
-//! Fresh pinned memory is full of `host::FRESH`.
+//! It is stricter than the driver, so that errors of the host code always show. An operation on a stream runs as late as
+//! possible: when something waits for it. Only events synchronize streams, including the default stream. Memory is
+//! uninitialized until it is written. Fresh pinned memory is filled with `host::FRESH`.
 //!
-//! A kernel's fault is told on standard error, with the line of the PTX, before the host gets its code.
+//! A fault in a kernel is reported on standard error, with the line of the PTX, before the host gets its error code.
 
 mod context;
 mod device;

@@ -1,7 +1,7 @@
-//! What the driver does, for tests that count it.
+//! Log of the driver's operations, for tests that count them.
 //!
-//! `STAND_IN_LOG` names a file that gets a line for each operation as it runs, in that order, with the
-//! bytes, the blocks or the nodes that it is about:
+//! `STAND_IN_LOG` is the path of a file that gets one line per operation, in the order in which they run, with the number
+//! of bytes, blocks or nodes:
 //!
 //! ```text
 //! kernel layer_norm 4x1x1
@@ -11,7 +11,7 @@
 //! load_module
 //! begin_capture              end_capture 52, instantiate 52
 //! synchronize_stream         synchronize_event, synchronize
-//! error: what standard error is told
+//! error: the reason, as on standard error
 //! ```
 
 use std::env;
@@ -28,7 +28,7 @@ static FILE: LazyLock<Option<File>> = LazyLock::new(|| {
 
 pub fn line(text: impl Display) {
     if let Some(mut file) = FILE.as_ref() {
-        // In one piece, so that nothing gets between.
-        file.write_all(format!("{text}\n").as_bytes()).expect("STAND_IN_LOG can be written");
+        // In one write, so that lines don't interleave.
+        file.write_all(format!("{text}\n").as_bytes()).expect("failed to write STAND_IN_LOG");
     }
 }

@@ -6,20 +6,20 @@ use crate::error::{Error, Result};
 use crate::settings::SETTINGS;
 use ptx_machine::Memory;
 
-/// As the driver rounds what is asked for.
+/// Granularity of allocations, as in the driver.
 const GRANULE: usize = 512;
 
 pub struct DeviceMemory {
     pub bytes: Memory,
-    /// What each address takes, until it is freed.
+    /// Size of each allocation, by address.
     sizes: BTreeMap<u64, usize>,
-    /// Those whose freeing is queued, which must not be freed again.
+    /// Allocations whose release is queued, which must not be freed again.
     doomed: Vec<u64>,
     used: usize,
 }
 
 impl DeviceMemory {
-    /// The addresses of one device are none of another's.
+    /// Creates the memory of a device. Devices have disjoint address ranges.
     pub fn of(device: usize) -> Self {
         let bytes = Memory::starting_at((device as u64 + 1) << 44);
         Self { bytes, sizes: BTreeMap::new(), doomed: Vec::new(), used: 0 }
@@ -43,18 +43,17 @@ impl DeviceMemory {
         Ok(address)
     }
 
-    /// Notes that the address is to be freed, once.
+    /// Marks an address as about to be freed, at most once.
     pub fn doom(&mut self, address: u64) -> Result<()> {
         if !self.sizes.contains_key(&address) || self.doomed.contains(&address) {
-            return Err(
-                Error::InvalidValue.because("what is freed is no allocation, or freed already")
-            );
+            return Err(Error::InvalidValue
+                .because("the freed address is not an allocation, or has already been freed"));
         }
         self.doomed.push(address);
         Ok(())
     }
 
-    /// Frees what is doomed.
+    /// Frees an address that is marked.
     pub fn free(&mut self, address: u64) -> Result<()> {
         self.doomed.retain(|&doomed| doomed != address);
         self.used -= self.sizes.remove(&address).ok_or(Error::InvalidValue)?;

@@ -17,12 +17,12 @@ pub struct Modules {
 pub struct Function {
     module: Handle,
     pub name: String,
-    /// The most shared memory that a launch may add, if that is set.
+    /// Maximum dynamic shared memory of a launch, if it was set.
     pub most_dynamic_shared: Option<usize>,
 }
 
 impl Modules {
-    /// Reads a PTX text, which the driver and the device must be new enough for.
+    /// Parses a PTX text, whose version the driver and the device must support.
     pub fn load(&mut self, text: &str) -> Result<Handle> {
         let stated = |directive: &str| {
             let line = text.lines().find_map(|line| line.trim().strip_prefix(directive));
@@ -53,7 +53,7 @@ impl Modules {
         Ok(())
     }
 
-    /// The function's handle, which is the same each time.
+    /// Returns the handle of a function, which is the same on every call.
     pub fn function_named(&mut self, module: Handle, name: &str) -> Result<Handle> {
         let text = self.modules.get(&module).ok_or(Error::InvalidHandle)?;
         text.kernel(name).ok_or(Error::NotFound)?;
@@ -74,10 +74,10 @@ impl Modules {
 
     pub fn kernel(&self, function: Handle) -> Result<&Kernel> {
         let (module, function) = self.function(function)?;
-        Ok(module.kernel(&function.name).expect("a function is a kernel of its module"))
+        Ok(module.kernel(&function.name).expect("every function is a kernel of its module"))
     }
 
-    /// By the numbers of `CUfunction_attribute`.
+    /// Returns an attribute by its number in `CUfunction_attribute`.
     pub fn attribute(&self, function: Handle, number: u32) -> Result<i32> {
         let kernel = self.kernel(function)?;
         let (_, function) = self.function(function)?;
@@ -88,13 +88,13 @@ impl Modules {
             6 => 10 * major + minor,
             8 => function.most_dynamic_shared.unwrap_or(device::SHARED_BYTES) as i32,
             _ => {
-                let reason = format_args!("the function attribute {number} is not modelled");
+                let reason = format_args!("the function attribute {number} is not modeled");
                 return Err(Error::InvalidValue.because(reason));
             }
         })
     }
 
-    /// Of all attributes, the shared memory that a launch may add.
+    /// Sets an attribute; only the maximum dynamic shared memory is supported.
     pub fn set_attribute(&mut self, function: Handle, number: u32, value: i32) -> Result<()> {
         let most = device::most_shared_bytes() - self.kernel(function)?.static_shared;
         let function = self.functions.get_mut(&function).ok_or(Error::InvalidHandle)?;

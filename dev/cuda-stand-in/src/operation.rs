@@ -1,4 +1,4 @@
-//! What a stream or a graph has the device do.
+//! Operations of streams and graphs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub enum Operation {
         to: u64,
         from: HostSource,
     },
-    /// To pinned memory. To any other, copies are no operations: the host waits for them.
+    /// Copy to pinned memory. Copies to other memory are not operations, since the host waits for them.
     CopyToHost {
         to: HostRange,
         from: u64,
@@ -44,13 +44,13 @@ pub enum Operation {
 
 #[derive(Clone)]
 pub enum HostSource {
-    /// Read when the copy runs.
+    /// Pinned memory, read when the copy runs.
     Pinned(HostRange),
-    /// Bytes that were in other memory when the copy was asked for.
+    /// Bytes of other memory, read when the copy was queued.
     Staged(Arc<[u8]>),
 }
 
-/// The arguments are those of the call, whatever the host does with its variables later.
+/// Kernel launch. The arguments are copied, so later changes of the host's variables have no effect.
 #[derive(Clone)]
 pub struct KernelLaunch {
     pub function: Handle,
@@ -60,7 +60,7 @@ pub struct KernelLaunch {
     pub arguments: Vec<Argument>,
 }
 
-/// What operations work with.
+/// State that operations work on.
 pub struct Resources {
     pub memory: DeviceMemory,
     pub pinned: PinnedMemory,
@@ -68,7 +68,7 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// Runs all but waits, which are between streams.
+    /// Runs an operation other than a wait, which is between streams.
     pub fn run(&mut self, operation: &Operation) -> Result<()> {
         self.run_indented(operation, "")
     }
@@ -106,14 +106,15 @@ impl Resources {
                 note(format_args!("graph {}", nodes.len()));
                 nodes.iter().try_for_each(|node| self.run_indented(node, "  "))?;
             }
-            Operation::Wait(_) => unreachable!("a stream does its waits, and a graph has none"),
+            Operation::Wait(_) => unreachable!("streams handle waits, and graphs contain none"),
         }
         Ok(())
     }
 
     fn run_kernel(&mut self, launch: &KernelLaunch, note: &dyn Fn(fmt::Arguments)) -> Result<()> {
         let Ok((module, function)) = self.modules.function(launch.function) else {
-            return Err(Error::LaunchFailed.because("a kernel's module was unloaded before it ran"));
+            return Err(Error::LaunchFailed
+                .because("the kernel's module was unloaded before the launch ran"));
         };
         let [x, y, z] = launch.grid;
         note(format_args!("kernel {} {x}x{y}x{z}", function.name));
@@ -121,7 +122,7 @@ impl Resources {
         Ok(())
     }
 
-    /// The first check of a launch, before it is queued.
+    /// Checks a launch before it is queued.
     pub fn check(&self, launch: &KernelLaunch) -> Result<()> {
         let kernel = self.modules.kernel(launch.function)?;
         let (_, function) = self.modules.function(launch.function)?;
@@ -140,7 +141,7 @@ impl Resources {
         if launch.shared_bytes > most {
             let given = launch.shared_bytes;
             return refuse(format_args!(
-                "{given} bytes of shared memory, where {most} may be added"
+                "{given} bytes of dynamic shared memory exceed the limit of {most}"
             ));
         }
         Ok(())

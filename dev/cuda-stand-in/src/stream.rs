@@ -7,31 +7,31 @@ use crate::graph::Capture;
 use crate::handle::{self, Handle};
 use crate::operation::Operation;
 
-/// A place in a stream: so many operations from its start.
+/// Position in a stream: the number of operations from its start.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     pub stream: Handle,
     pub position: u64,
 }
 
-/// What an event was last recorded as.
+/// Last record of an event.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event {
-    /// Never. Nobody waits for it.
+    /// Never recorded; waiting for it is a no-op.
     Unrecorded,
     Recorded(Point),
-    /// In the capture of this handle.
+    /// Recorded in the capture with this handle.
     Captured(Handle),
 }
 
 #[derive(Default)]
 pub struct Stream {
     queue: VecDeque<Operation>,
-    /// Operations that were queued, and of them those that have run.
+    /// Number of operations queued, and number of those that have run.
     issued: u64,
     done: u64,
     pub capture: Option<Capture>,
-    /// By the host. What is queued is still to be run.
+    /// Destroyed by the host; queued operations still run.
     is_destroyed: bool,
 }
 
@@ -42,8 +42,8 @@ impl Stream {
     }
 }
 
-/// Streams of one context. The default one waits for no other, and none for it, as it is among those
-/// that are made as `CU_STREAM_NON_BLOCKING`.
+/// Streams of one context. None of them synchronizes with the default stream, as they are created with
+/// `CU_STREAM_NON_BLOCKING`.
 pub struct Streams {
     streams: BTreeMap<Handle, Stream>,
 }
@@ -74,13 +74,13 @@ impl Streams {
         found.ok_or(Error::InvalidHandle)
     }
 
-    /// Behind all that was queued.
+    /// Returns the point after all queued operations of a stream.
     pub fn end(&mut self, stream: Handle) -> Result<Point> {
         Ok(Point { stream, position: self.get(stream)?.issued })
     }
 
-    /// Behind all that was queued anywhere. The streams made last come first, so that one that uses
-    /// what an earlier one has yet to write does not find it written.
+    /// Returns the points after all queued operations of all streams. Streams created last come first, which reveals missing
+    /// synchronization with earlier ones.
     pub fn ends(&self) -> Vec<Point> {
         let end = |(&stream, state): (&Handle, &Stream)| Point { stream, position: state.issued };
         self.streams.iter().rev().map(end).collect()
@@ -90,7 +90,7 @@ impl Streams {
         self.streams.get(&point.stream).is_none_or(|stream| stream.done >= point.position)
     }
 
-    /// Takes the next operation before the point, which counts as done.
+    /// Takes the next operation before the point, which then counts as run.
     pub fn next_before(&mut self, point: Point) -> Option<Operation> {
         if self.is_past(point) {
             return None;

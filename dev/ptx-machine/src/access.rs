@@ -6,11 +6,11 @@ use super::instruction::{Address, LANES, Register, Source, Space};
 use super::types::Type;
 use super::warp::{Surroundings, Warp, extend, from_bytes, lanes};
 
-/// The most bytes that a thread loads or stores at once.
+/// Maximum number of bytes that a thread loads or stores at once.
 const WIDEST: usize = 16;
 
 impl Warp {
-    /// The address in each lane.
+    /// Returns the address in each lane.
     pub fn addresses(&self, address: Address, around: &Surroundings) -> [u64; LANES] {
         self.values(address.base, around).map(|base| base.wrapping_add(address.offset))
     }

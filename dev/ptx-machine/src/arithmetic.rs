@@ -1,5 +1,5 @@
-//! The scalar instructions, for one lane. Transcendental functions are computed in float64 and
-//! rounded: what the hardware approximates is within its documented error of that.
+//! Scalar instructions of a single lane. Transcendental functions are computed in float64 and rounded; approximations of the
+//! hardware are within their documented error of that.
 
 use half::f16;
 
@@ -7,7 +7,7 @@ use super::convert::{Convert, round_to_odd};
 use super::error::Fault;
 use super::types::{Kind, Type};
 
-/// What a scalar instruction computes.
+/// Operation of a scalar instruction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scalar {
     Move(Type),
@@ -45,19 +45,19 @@ pub enum Integer {
     Permute,
     PopulationCount,
     LeadingZeros,
-    /// Four products of 8-bit integers and their sum.
+    /// Dot product of four pairs of 8-bit integers, plus an integer.
     DotProduct {
         a: Type,
         b: Type,
     },
 }
 
-/// Of a product.
+/// Part of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     Low,
     High,
-    /// All of it, twice as wide as the factors.
+    /// Full product, twice as wide as the factors.
     Wide,
 }
 
@@ -68,7 +68,7 @@ pub enum Float {
     Multiply,
     FusedMultiplyAdd,
     Divide,
-    /// Of a number and a NaN, the number, unless `NaN`s are kept.
+    /// Returns the number if the other operand is NaN, unless NaN propagates.
     Minimum {
         keeps_nan: bool,
     },
@@ -77,7 +77,7 @@ pub enum Float {
     },
     Negate,
     Absolute,
-    /// The sign of the first and the magnitude of the second.
+    /// Magnitude of the second operand with the sign of the first.
     CopySign,
     Reciprocal,
     SquareRoot,
@@ -92,9 +92,9 @@ pub enum Format {
     F16,
     F16x2,
     F32 {
-        /// Subnormals become zero, as arguments and as results.
+        /// Flushes subnormal operands and results to zero.
         flushes: bool,
-        /// The result is clamped to 0..=1.
+        /// Clamps the result to 0..=1.
         saturates: bool,
     },
 }
@@ -104,7 +104,7 @@ pub struct Compare {
     pub comparison: Comparison,
     pub of: Type,
     pub flushes: bool,
-    /// What the result is combined with: a predicate, or its negation.
+    /// Predicate that the result is combined with, possibly negated.
     pub combined: Option<(Logic, bool)>,
 }
 
@@ -116,7 +116,7 @@ pub enum Comparison {
     LessOrEqual,
     Greater,
     GreaterOrEqual,
-    /// The others are true if either side is NaN.
+    /// Unordered comparisons, which are true if either operand is NaN.
     EqualOrNan,
     NotEqualOrNan,
     LessOrNan,
@@ -134,7 +134,7 @@ pub enum Logic {
     Xor,
 }
 
-/// The result for one lane.
+/// Computes the result in one lane.
 pub fn evaluate(scalar: &Scalar, values: [u64; 4]) -> Result<u64, Fault> {
     let [a, b, c, _] = values;
     Ok(match *scalar {
@@ -150,10 +150,10 @@ pub fn evaluate(scalar: &Scalar, values: [u64; 4]) -> Result<u64, Fault> {
 fn integer(function: Integer, of: Type, values: [u64; 4]) -> Result<u64, Fault> {
     let [a, b, c] = [0, 1, 2].map(|index| of.number(values[index]));
     let nonzero = |b| if b == 0 { Err(Fault::DivisionByZero) } else { Ok(b) };
-    // Of the product, before it is cut to the width of the result.
+    // Applies to the product before it is truncated to the width of the result.
     let part = |part| match part {
         Part::Low | Part::Wide => a.wrapping_mul(b),
-        // In `u128`, for the greatest product of `u64` is no `i128`.
+        // In `u128`, because the largest product of two `u64` overflows `i128`.
         Part::High if of.kind == Kind::Unsigned => ((a as u128 * b as u128) >> of.bits) as i128,
         Part::High => (a * b) >> of.bits,
     };
@@ -176,7 +176,7 @@ fn integer(function: Integer, of: Type, values: [u64; 4]) -> Result<u64, Fault> 
         Integer::Or => a | b,
         Integer::Xor => a ^ b,
         Integer::Not => !a,
-        // Counts are 32 bits whatever the type, and those past the width shift everything out.
+        // Shift counts are 32 bits for every type; counts beyond the width shift everything out.
         Integer::ShiftLeft => a << (values[1] as u32).min(of.bits),
         Integer::ShiftRight => a >> (values[1] as u32).min(of.bits),
         Integer::FunnelShift { is_left, clamps } => {
@@ -214,7 +214,7 @@ fn integer(function: Integer, of: Type, values: [u64; 4]) -> Result<u64, Fault> 
     Ok(of.truncate(result as u64))
 }
 
-/// Where a field starts and how many of its bits there are, from the low bytes of both operands.
+/// Returns the start and the length of a bit field, from the low bytes of both operands.
 fn bit_field(of: Type, start: u64, count: u64) -> (u32, u32) {
     let start = (start as u32 & 255).min(of.bits);
     (start, (count as u32 & 255).min(of.bits - start))
@@ -224,7 +224,7 @@ fn extract_bits(of: Type, [a, start, count, _]: [u64; 4]) -> i128 {
     let (wanted, position) = (count as u32 & 255, start as u32 & 255);
     let (start, count) = bit_field(of, start, count);
     let field = i128::from(of.truncate(a)) >> start & ((1 << count) - 1);
-    // The field's last bit, or the value's if the field reaches past it.
+    // Last bit of the field, or of the value if the field extends beyond it.
     let sign = (position + wanted).saturating_sub(1).min(of.bits - 1);
     if of.kind == Kind::Signed && wanted > 0 && a >> sign & 1 == 1 {
         field | -1 << count
@@ -251,12 +251,12 @@ fn float(function: Float, format: Format, values: [u64; 3]) -> u64 {
     }
 }
 
-/// A subnormal becomes zero with its sign.
+/// Flushes a subnormal to zero, keeping its sign.
 pub fn flush(value: f32, flushes: bool) -> f32 {
     if flushes && value.is_subnormal() { 0.0f32.copysign(value) } else { value }
 }
 
-/// Clamped to 0..=1; NaN becomes zero.
+/// Clamps to 0..=1; NaN becomes zero.
 pub fn saturate(value: f32) -> f32 {
     if value > 0.0 { value.min(1.0) } else { 0.0 }
 }
@@ -283,7 +283,7 @@ fn single(function: Float, [a, b, c]: [f32; 3]) -> f32 {
     }
 }
 
-/// The smaller or the larger; minus zero is smaller than zero.
+/// Returns the smaller or larger operand; negative zero is smaller than positive zero.
 fn extreme(a: f32, b: f32, keeps_nan: bool, wanted: fn(std::cmp::Ordering) -> bool) -> f32 {
     match (a.is_nan(), b.is_nan()) {
         (false, false) if wanted(a.total_cmp(&b)) => a,
@@ -295,13 +295,13 @@ fn extreme(a: f32, b: f32, keeps_nan: bool, wanted: fn(std::cmp::Ordering) -> bo
     }
 }
 
-/// `f32` has more than twice the bits of `f16` and two to spare, so that rounding a sum, a product, a
-/// quotient or a root first to the one and then to the other is no different from rounding once.
+/// Computes in `f32` and rounds to `f16`. Since `f32` has more than twice the bits of `f16` plus two, double rounding of a
+/// sum, product, quotient or square root equals single rounding.
 fn half(function: Float, values: [u64; 3]) -> u64 {
     let [a, b, c] = values.map(|value| f32::from(f16::from_bits(value as u16)));
     let result = match function {
         Float::FusedMultiplyAdd => {
-            // The product is exact, the sum not; rounding it to odd keeps what was lost in sight.
+            // The product is exact but the sum isn't; rounding to odd preserves the sticky information.
             let (product, addend) = (f64::from(a) * f64::from(b), f64::from(c));
             round_to_odd(sum_to_odd(product, addend))
         }
@@ -310,7 +310,7 @@ fn half(function: Float, values: [u64; 3]) -> u64 {
     u64::from(f16::from_f32(result).to_bits())
 }
 
-/// The sum, its last bit set if it is not exact.
+/// Returns the sum, rounded to odd: the last bit is set if the sum is inexact.
 fn sum_to_odd(a: f64, b: f64) -> f64 {
     let sum = a + b;
     let b_part = sum - a;
@@ -318,7 +318,7 @@ fn sum_to_odd(a: f64, b: f64) -> f64 {
     if error == 0.0 || !error.is_finite() || sum.to_bits() & 1 == 1 {
         return sum;
     }
-    // Towards the exact sum, which is the neighbour with the odd last bit.
+    // Moves toward the exact sum, to the neighbor with the odd last bit.
     let outwards = (error > 0.0) == (sum > 0.0);
     f64::from_bits(if outwards { sum.to_bits() + 1 } else { sum.to_bits() - 1 })
 }
@@ -345,7 +345,7 @@ impl Compare {
 }
 
 impl Comparison {
-    /// For two values in this order, or in none because one of them is NaN.
+    /// Compares two ordered values, or unordered ones because of a NaN.
     fn holds(self, order: Option<std::cmp::Ordering>) -> bool {
         let is = |wanted: fn(std::cmp::Ordering) -> bool| order.is_some_and(wanted);
         let nan = order.is_none();

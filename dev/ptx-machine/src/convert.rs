@@ -9,16 +9,16 @@ use super::types::Type;
 pub struct Convert {
     pub to: Type,
     pub from: Type,
-    /// Of a float, to an integer or an integral float.
+    /// Rounding of a float to an integer or an integral float.
     pub rounding: Option<Rounding>,
     pub flushes: bool,
     pub saturates: bool,
 }
 
-/// To an integer.
+/// Rounding to an integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rounding {
-    /// The even one of two that are equally near.
+    /// To the nearest, ties to even.
     Nearest,
     TowardsZero,
     Down,
@@ -37,7 +37,7 @@ impl Rounding {
 }
 
 impl Convert {
-    /// Of a value, or, to `f16x2`, of two, the first of which becomes the upper half.
+    /// Converts one value, or two values to `f16x2`, the first of which becomes the upper half.
     pub fn evaluate(&self, a: u64, b: u64) -> u64 {
         let Self { to, from, .. } = *self;
         if to == Type::F16X2 {
@@ -49,7 +49,7 @@ impl Convert {
             (true, false) => {
                 let value = self.rounded(self.widen(a));
                 let (least, greatest) = to.range();
-                // The conversion clamps, and makes zero of NaN, as the hardware's does.
+                // The conversion saturates and turns NaN into zero, as the hardware does.
                 to.truncate((value as i128).clamp(least, greatest) as u64)
             }
             (false, true) => self.integer_to_float(from.number(a)),
@@ -62,7 +62,7 @@ impl Convert {
         }
     }
 
-    /// Exact.
+    /// Converts to `f32`, which is exact.
     fn widen(&self, value: u64) -> f32 {
         match self.from.bits {
             16 => f32::from(f16::from_bits(value as u16)),
@@ -84,7 +84,7 @@ impl Convert {
     }
 
     fn integer_to_float(&self, value: i128) -> u64 {
-        // `i128` to `f32` rounds once. What `f64` does not hold is infinite as an `f16`.
+        // `i128` to `f32` rounds once. Values beyond the range of `f16` become infinite.
         match self.to.bits {
             16 => u64::from(f16::from_f32(round_to_odd(value as f64)).to_bits()),
             _ => u64::from((value as f32).to_bits()),
@@ -92,8 +92,8 @@ impl Convert {
     }
 }
 
-/// An `f32` that rounds to the same `f16` as the `f64`: of the two nearest, the one with an odd last
-/// bit, which is no tie between two `f16`.
+/// Rounds to odd: returns an `f32` that rounds to the same `f16` as the `f64`. Of the two nearest values it is the one with
+/// an odd last bit, which is never a tie between two `f16`.
 pub fn round_to_odd(value: f64) -> f32 {
     let nearest = value as f32;
     if f64::from(nearest) == value || !nearest.is_finite() {

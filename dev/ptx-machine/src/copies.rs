@@ -1,4 +1,4 @@
-//! `cp.async`: copies from global to shared memory that a thread starts and must wait for.
+//! `cp.async`: asynchronous copies from global to shared memory.
 
 use std::collections::VecDeque;
 
@@ -8,13 +8,13 @@ use super::global::aligned;
 use super::instruction::{Address, Source};
 use super::warp::{Surroundings, Warp, lanes};
 
-/// The copies of one thread that are in flight. A copy takes place when it is waited for, at the latest
-/// time that it may, so what would be right only by good luck is not.
+/// Copies of one thread that are in flight. A copy happens as late as possible, when it is waited for, so that missing waits
+/// always show.
 #[derive(Clone, Default)]
 pub struct Copies {
-    /// In no group yet.
+    /// Copies that are not in a group yet.
     open: Vec<Copy>,
-    /// The oldest first.
+    /// Groups, oldest first.
     groups: VecDeque<Vec<Copy>>,
 }
 
@@ -26,7 +26,7 @@ struct Copy {
 }
 
 impl Copies {
-    /// Makes a group of what is in none.
+    /// Commits the pending copies as a group.
     pub fn commit(&mut self) {
         self.groups.push_back(std::mem::take(&mut self.open));
     }
@@ -72,7 +72,7 @@ impl Warp {
         Ok(())
     }
 
-    /// Waits until each active lane has at most so many groups in flight.
+    /// Waits until each active lane has at most `left` groups in flight.
     pub fn wait_for_copies(&mut self, left: usize, active: u32, around: &mut Surroundings) {
         for lane in lanes(active) {
             let user = self.user(lane);

@@ -1,23 +1,23 @@
-//! What a launch did, in numbers that say whether a kernel makes good use of the hardware.
+//! Counters of a launch, which show how well a kernel uses the hardware.
 
-/// Summed over all blocks.
+/// Counters, summed over all blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Executed by a warp, whatever the number of its active lanes.
+    /// Instructions executed by a warp, whatever the number of active lanes.
     pub instructions: u64,
     /// Products on tensor cores.
     pub mma: u64,
     pub global_bytes_loaded: u64,
     pub global_bytes_stored: u64,
-    /// By a thread, of whatever width.
+    /// Global loads of a thread, of any width.
     pub global_accesses: u64,
-    /// Those of 16 bytes, the widest.
+    /// Global loads of 16 bytes, the widest.
     pub global_accesses_of_16_bytes: u64,
-    /// Passes through shared memory that would do if there were no bank conflicts.
+    /// Passes through shared memory without bank conflicts.
     pub shared_accesses: u64,
-    /// Passes that bank conflicts add.
+    /// Additional passes caused by bank conflicts.
     pub shared_conflict_passes: u64,
-    /// Branches that part the lanes of a warp.
+    /// Branches that diverge.
     pub divergent_branches: u64,
 }
 
@@ -34,7 +34,7 @@ impl Counts {
         self.divergent_branches += other.divergent_branches;
     }
 
-    /// An access by one thread to global memory.
+    /// Counts an access of one thread to global memory.
     pub fn global_access(&mut self, bytes: usize, is_store: bool) {
         let moved =
             if is_store { &mut self.global_bytes_stored } else { &mut self.global_bytes_loaded };
@@ -43,10 +43,10 @@ impl Counts {
         self.global_accesses_of_16_bytes += u64::from(bytes == 16);
     }
 
-    /// An access by the lanes of a warp to `bytes` at each of some addresses in shared memory.
+    /// Counts an access of a warp's lanes to `bytes` bytes at each address in shared memory.
     ///
-    /// Memory has 32 banks of 4-byte words. As many lanes as want 128 bytes together are served at
-    /// once, in as many passes as the busiest bank has different words to give.
+    /// Memory has 32 banks of 4-byte words. Lanes are served together as long as they access at most 128 bytes, in as many
+    /// passes as the busiest bank has distinct words.
     pub fn shared_access(&mut self, addresses: &[usize], bytes: usize) {
         const BANKS: usize = 32;
         let words_each = bytes.div_ceil(4);

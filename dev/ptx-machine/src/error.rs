@@ -1,4 +1,4 @@
-//! What can be wrong with a PTX text, with a launch, and with what a kernel does.
+//! Errors in a PTX text, in a launch, and in the behavior of a kernel.
 
 use std::fmt;
 
@@ -14,22 +14,22 @@ pub enum Error {
     Fault { fault: Fault, place: Box<Place> },
 }
 
-/// Of a PTX text. Whatever the machine does not know is one: nothing is passed over.
+/// Defect of a PTX text. Anything unknown is a defect; nothing is skipped.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum Defect {
-    #[error("the instruction `{0}` is not known")]
+    #[error("the instruction `{0}` is unknown")]
     Instruction(String),
-    #[error("the modifier `.{modifier}` of `{instruction}` is not known")]
+    #[error("the modifier `.{modifier}` of `{instruction}` is unknown")]
     Modifier { instruction: String, modifier: String },
     #[error("`{instruction}` lacks {what}")]
     Lacks { instruction: String, what: &'static str },
-    #[error("`{instruction}` is not known for the type `.{name}`")]
+    #[error("`{instruction}` is unknown for the type `.{name}`")]
     Type { instruction: String, name: String },
-    #[error("the directive `{0}` is not known")]
+    #[error("the directive `{0}` is unknown")]
     Directive(String),
     #[error("the operand `{operand}` is not {wanted}")]
     Operand { operand: String, wanted: &'static str },
-    #[error("{0} operands too many")]
+    #[error("{0} extra operands")]
     Operands(usize),
     #[error("`{0}` is declared twice")]
     Twice(String),
@@ -41,55 +41,55 @@ pub enum Defect {
 pub enum LaunchDefect {
     #[error("the module has no such kernel")]
     Unknown,
-    #[error("{given} arguments for {wanted} parameters")]
+    #[error("expected {wanted} arguments, found {given}")]
     ArgumentCount { given: usize, wanted: usize },
-    #[error("argument {index} does not fit the parameter of {wanted} bytes")]
+    #[error("argument {index} doesn't fit its parameter of {wanted} bytes")]
     ArgumentSize { index: usize, wanted: usize },
-    #[error("{given} threads in a block, where 1 to {most} may be")]
+    #[error("expected 1 to {most} threads per block, found {given}")]
     Threads { given: u64, most: u64 },
-    #[error("no or too many blocks")]
+    #[error("the number of blocks is zero or too large")]
     Grid,
-    #[error("{given} bytes of shared memory, where {most} may be")]
+    #[error("{given} bytes of shared memory exceed the limit of {most}")]
     SharedBytes { given: usize, most: usize },
 }
 
-/// What a kernel does that it must not.
+/// Invalid behavior of a kernel.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum Fault {
     #[error("{bytes} bytes at {address:#x} are outside {space}")]
     OutOfBounds { space: MemorySpace, address: u64, bytes: usize },
     #[error("{bytes} bytes at {address:#x} of {space} are not aligned")]
     Misaligned { space: MemorySpace, address: u64, bytes: usize },
-    #[error("the byte at {address:#x} of {space} is read, but was never written")]
-    Uninitialised { space: MemorySpace, address: u64 },
+    #[error("the byte at {address:#x} of {space} is read but was never written")]
+    Uninitialized { space: MemorySpace, address: u64 },
     #[error(
         "a race: the byte at {address:#x} of shared memory is {now}, but thread {other} has \
          {before} it since the last barrier"
     )]
     Race { address: u64, now: Use, before: Use, other: u32 },
-    #[error("a race: block {other} has written the byte at {address:#x} of global memory")]
+    #[error("a race: block {other} wrote the byte at {address:#x} of global memory")]
     BlockRace { address: u64, other: u32 },
-    #[error("the byte at {address:#x} of shared memory is {now}, but a copy to it is in flight")]
+    #[error("the byte at {address:#x} of shared memory is {now} while a copy to it is in flight")]
     CopyInFlight { address: u64, now: Use },
     #[error("the kernel ends with copies in flight")]
     CopiesLeft,
     #[error("a copy of {bytes} bytes has a source of {source_bytes}")]
     CopySize { bytes: usize, source_bytes: usize },
-    #[error("a barrier is reached by the lanes {active:#010x} of {alive:#010x}")]
+    #[error("only the lanes {active:#010x} of {alive:#010x} reach a barrier")]
     DivergentBarrier { active: u32, alive: u32 },
-    #[error("only the lanes {active:#010x} execute what needs the whole warp")]
+    #[error("only the lanes {active:#010x} execute an instruction that requires the whole warp")]
     PartialWarp { active: u32 },
     #[error("the mask is {mask:#010x}, but the lanes {active:#010x} are active")]
     Mask { mask: u32, active: u32 },
-    #[error("lane {lane} is read, which is not active")]
+    #[error("a shuffle reads lane {lane}, which is inactive")]
     InactiveLane { lane: usize },
     #[error("a deadlock: the lanes {waiting:#010x} wait for lanes that never come")]
     Deadlock { waiting: u32 },
-    #[error("a warp has executed {0} instructions")]
+    #[error("a warp exceeded {0} instructions")]
     Endless(u64),
     #[error("division by zero")]
     DivisionByZero,
-    #[error("the kernel's last instruction is followed by none")]
+    #[error("execution continues past the kernel's last instruction")]
     NoExit,
 }
 
@@ -110,7 +110,7 @@ impl fmt::Display for MemorySpace {
     }
 }
 
-/// Of a byte.
+/// State of a byte in a race.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     Read,
@@ -126,18 +126,18 @@ impl fmt::Display for Use {
     }
 }
 
-/// Where a fault was found.
+/// Location of a fault.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
     pub kernel: String,
     pub block: [u32; 3],
     pub warp: usize,
-    /// The thread's number in its block, where the fault is one thread's.
+    /// Index of the thread in its block, if the fault belongs to one thread.
     pub thread: Option<u32>,
-    /// In the PTX text, from 1.
+    /// Line in the PTX text, from 1.
     pub line: usize,
     pub instruction: String,
-    /// The file and the line that the instruction was compiled from.
+    /// Source file and line of the instruction.
     pub source: Option<(String, u32)>,
 }
 
@@ -155,7 +155,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A fault, and the lane that has it, before the place is known.
+/// Fault and the lane that caused it, before the location is known.
 #[derive(Debug)]
 pub struct Stop {
     pub fault: Fault,

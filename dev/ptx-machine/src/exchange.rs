@@ -1,4 +1,4 @@
-//! What the lanes of a warp tell each other: shuffles, votes and reductions.
+//! Exchange between the lanes of a warp: shuffles, votes and reductions.
 
 use super::error::{Fault, Stop};
 use super::instruction::{LANES, Lanes, Reduction, Register, Shuffle, ShuffleMode, Vote};
@@ -63,7 +63,7 @@ impl Warp {
     }
 }
 
-/// The lane that a lane reads, and whether it lies in the segment; if not, the lane reads itself.
+/// Returns the lane that a lane reads, and whether it is in the segment. If it isn't, the lane reads itself.
 pub fn shuffle_source(mode: ShuffleMode, lane: usize, other: u32, clamp: u32) -> (usize, bool) {
     let (lane, other) = (lane as i32, (other & 31) as i32);
     let (segment, clamp) = ((clamp >> 8 & 31) as i32, (clamp & 31) as i32);
@@ -74,7 +74,7 @@ pub fn shuffle_source(mode: ShuffleMode, lane: usize, other: u32, clamp: u32) ->
         ShuffleMode::Butterfly => lane ^ other,
         ShuffleMode::Index => lane & segment | other & !segment,
     };
-    // Upwards, what bounds the segment is its first lane.
+    // For `up`, the segment is bounded by its first lane.
     let in_segment = if mode == ShuffleMode::Up { read >= last } else { read <= last };
     let read = if in_segment { read } else { lane };
     (read as usize % LANES, in_segment)

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 
 use super::error::{Fault, MemorySpace};
 
-/// Buffers at addresses far from each other and from zero, so that no address that is off by less than
-/// the gap lies in another buffer.
+/// Buffers at addresses far from each other and from zero, so that an address that is off by less than the gap is in no
+/// buffer.
 ///
-/// The blocks of a launch run in any order, as they do on the hardware, so what one of them has written
-/// no other may read or write. Bytes are atomic for their sake, which costs nothing.
+/// The blocks of a launch run in any order, as on hardware, so no block may access bytes that another one wrote. Bytes are
+/// atomic because blocks run concurrently, which costs nothing.
 pub struct Memory {
-    /// In the order of their addresses.
+    /// Buffers in address order.
     buffers: Vec<Buffer>,
     next_address: u64,
 }
@@ -18,19 +18,19 @@ pub struct Memory {
 struct Buffer {
     start: u64,
     bytes: Vec<AtomicU8>,
-    /// Who has written each byte.
+    /// Writer of each byte.
     writers: Vec<AtomicU32>,
-    /// Whether blocks of this launch are among them.
+    /// `true` if blocks of the current launch are among the writers.
     has_blocks: AtomicBool,
 }
 
-/// `Buffer::writers` of bytes that nobody has written, or the host, or an earlier launch.
+/// Values of `Buffer::writers` for bytes that are uninitialized, or written by the host or an earlier launch.
 const NOBODY: u32 = 0;
 const THE_PAST: u32 = 1;
 const FIRST_BLOCK: u32 = 2;
 
 const FIRST_ADDRESS: u64 = 0x7000_0000_0000;
-/// As `cudaMalloc` aligns.
+/// Alignment of allocations, as in `cudaMalloc`.
 const ALIGNMENT: u64 = 256;
 const GAP: u64 = 1 << 20;
 
@@ -45,12 +45,12 @@ impl Memory {
         Self::starting_at(FIRST_ADDRESS)
     }
 
-    /// Memory whose addresses begin there.
+    /// Creates memory whose addresses start at `start`.
     pub fn starting_at(first_address: u64) -> Self {
         Self { buffers: Vec::new(), next_address: first_address }
     }
 
-    /// The address of as many bytes, which must be written before they are read.
+    /// Allocates uninitialized bytes and returns their address.
     pub fn allocate(&mut self, bytes: usize) -> u64 {
         let start = self.next_address;
         self.buffers.push(Buffer {
@@ -63,14 +63,14 @@ impl Memory {
         start
     }
 
-    /// Allocates for these bytes, and writes them.
+    /// Allocates memory and copies the bytes to it.
     pub fn allocate_with(&mut self, bytes: &[u8]) -> u64 {
         let address = self.allocate(bytes.len());
-        self.write(address, bytes).expect("it has just been allocated");
+        self.write(address, bytes).expect("the memory has just been allocated");
         address
     }
 
-    /// Frees what was allocated at this address.
+    /// Frees the allocation at an address.
     pub fn free(&mut self, address: u64) -> Result<(), Fault> {
         let index = self.buffers.binary_search_by_key(&address, |buffer| buffer.start);
         let outside = Fault::OutOfBounds { space: MemorySpace::Global, address, bytes: 0 };
@@ -78,7 +78,7 @@ impl Memory {
         Ok(())
     }
 
-    /// By the host, at any alignment.
+    /// Reads on behalf of the host, at any alignment.
     pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault> {
         let (index, start) = self.find(address, bytes.len())?;
         let buffer = &mut self.buffers[index];
@@ -91,25 +91,25 @@ impl Memory {
         Ok(())
     }
 
-    /// By the host, at any alignment.
+    /// Writes on behalf of the host, at any alignment.
     pub fn read(&self, address: u64, len: usize) -> Result<Vec<u8>, Fault> {
         let mut bytes = vec![0; len];
         self.load_by(THE_PAST, address, &mut bytes)?;
         Ok(bytes)
     }
 
-    /// By a thread of a block.
+    /// Reads on behalf of a thread of a block.
     pub fn load(&self, block: u32, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
         aligned(MemorySpace::Global, address, bytes.len())?;
         self.load_part(block, address, bytes)
     }
 
-    /// By a thread of a block, which has checked the alignment.
+    /// Reads on behalf of a thread of a block, which has checked the alignment.
     pub fn load_part(&self, block: u32, address: u64, bytes: &mut [u8]) -> Result<(), Fault> {
         self.load_by(FIRST_BLOCK + block, address, bytes)
     }
 
-    /// By a thread of a block.
+    /// Writes on behalf of a thread of a block.
     pub fn store(&self, block: u32, address: u64, bytes: &[u8]) -> Result<(), Fault> {
         aligned(MemorySpace::Global, address, bytes.len())?;
         let (index, start) = self.find(address, bytes.len())?;
@@ -131,8 +131,8 @@ impl Memory {
         Ok(())
     }
 
-    /// For the next launch, which may read and write all that this one has written. Costs nothing for
-    /// buffers that were only read, such as weights.
+    /// Ends a launch: the next one may access everything that this one wrote. Skips buffers that were only read, such as
+    /// weights.
     pub fn end_launch(&mut self) {
         for buffer in &mut self.buffers {
             if std::mem::take(buffer.has_blocks.get_mut()) {
@@ -151,7 +151,7 @@ impl Memory {
             let writer = writer.load(Relaxed);
             let address = address + index as u64;
             if writer == NOBODY {
-                return Err(Fault::Uninitialised { space: MemorySpace::Global, address });
+                return Err(Fault::Uninitialized { space: MemorySpace::Global, address });
             }
             if writer >= FIRST_BLOCK && writer != reader {
                 return Err(Fault::BlockRace { address, other: writer - FIRST_BLOCK });
@@ -163,7 +163,7 @@ impl Memory {
         Ok(())
     }
 
-    /// The number of the buffer that has all these bytes, and the place of the first in it.
+    /// Returns the index of the buffer that contains all these bytes, and the offset of the first.
     fn find(&self, address: u64, bytes: usize) -> Result<(usize, usize), Fault> {
         let after = self.buffers.partition_point(|buffer| buffer.start <= address);
         after
@@ -176,7 +176,7 @@ impl Memory {
     }
 }
 
-/// Checks that an access of so many bytes, a power of two, is aligned to them.
+/// Checks the alignment of an access, whose size is a power of two.
 pub fn aligned(space: MemorySpace, address: u64, bytes: usize) -> Result<(), Fault> {
     if address.is_multiple_of(bytes as u64) {
         Ok(())

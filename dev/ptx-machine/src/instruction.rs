@@ -1,12 +1,12 @@
-//! An instruction as the machine executes it.
+//! Instructions as the machine executes them.
 
 use super::arithmetic::Scalar;
 use super::types::Type;
 
-/// A register's place among a warp's.
+/// Index of a register in a warp.
 pub type Register = usize;
 
-/// The values of a register, one a lane.
+/// Values of a register, one per lane.
 pub type Lanes = [u64; LANES];
 
 pub const LANES: usize = 32;
@@ -15,14 +15,14 @@ pub const LANES: usize = 32;
 pub struct Instruction {
     pub guard: Option<Guard>,
     pub operation: Operation,
-    /// Where it is in the PTX text, from 1.
+    /// Line in the PTX text, from 1.
     pub line: usize,
     pub text: String,
-    /// The number of the file, and the line, that it was compiled from.
+    /// Source file number and line.
     pub source: Option<(u32, u32)>,
 }
 
-/// The instruction is for those lanes where the predicate is true, or false if `is_negated`.
+/// Guard: the instruction applies to lanes in which the predicate is true, or false if `is_negated`.
 #[derive(Clone, Copy, Debug)]
 pub struct Guard {
     pub predicate: Register,
@@ -36,7 +36,7 @@ pub enum Source {
     Special(Special),
 }
 
-/// A register that the hardware fills.
+/// Special register, set by the hardware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Special {
     Thread(Axis),
@@ -45,7 +45,7 @@ pub enum Special {
     GridSize(Axis),
     Lane,
     Warp,
-    /// The lanes with a number that compares so with this lane's.
+    /// Mask of the lanes whose number compares this way with the own lane's.
     LaneMask(Order),
 }
 
@@ -85,7 +85,7 @@ pub enum Operation {
         destination: Register,
         sources: [Source; 4],
     },
-    /// Several values, the first lowest, to one.
+    /// Packs several values into one, the first lowest.
     Pack {
         destination: Register,
         parts: Vec<Source>,
@@ -108,7 +108,7 @@ pub enum Operation {
         sources: Vec<Source>,
         address: Address,
     },
-    /// To the instruction of this number.
+    /// Jumps to the instruction with this index.
     Branch(usize),
     Exit,
     Barrier,
@@ -130,7 +130,7 @@ pub enum Operation {
         mask: Source,
     },
     ActiveMask(Register),
-    /// As many 8 × 8 matrices of 16-bit elements as there are destinations.
+    /// Loads as many 8 × 8 matrices of 16-bit elements as there are destinations.
     LoadMatrices {
         destinations: Vec<Register>,
         is_transposed: bool,
@@ -141,11 +141,11 @@ pub enum Operation {
         destination: Address,
         source: Address,
         bytes: usize,
-        /// How many of the bytes are copied; the others become zero.
+        /// Number of bytes that are copied; the rest is filled with zeros.
         source_bytes: Option<Source>,
     },
     CommitGroup,
-    /// Waits until at most so many groups are in flight.
+    /// Waits until at most this many groups are in flight.
     WaitGroup(usize),
     WaitAll,
 }
@@ -154,7 +154,7 @@ pub enum Operation {
 pub struct Shuffle {
     pub mode: ShuffleMode,
     pub destination: Register,
-    /// Gets whether the lane that is read lies in the segment.
+    /// Set to whether the source lane is in the segment.
     pub in_segment: Option<Register>,
     pub source: Source,
     pub lane: Source,
@@ -188,7 +188,7 @@ pub enum Reduction {
     Xor,
 }
 
-/// `d = a · b + c`.
+/// Matrix product `d = a · b + c`.
 #[derive(Clone, Debug)]
 pub struct MultiplyMatrices {
     pub shape: Shape,

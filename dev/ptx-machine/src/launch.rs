@@ -1,4 +1,4 @@
-//! A kernel's launch, block by block.
+//! Launching a kernel, block by block.
 
 use std::num::NonZero;
 use std::sync::Mutex;
@@ -13,25 +13,25 @@ use super::ptx::{Kernel, Module};
 use super::shared::Shared;
 use super::warp::{Geometry, Pause, Surroundings, Warp};
 
-/// What is launched, and how.
+/// Configuration of a launch.
 #[derive(Clone, Debug)]
 pub struct Launch<'a> {
     pub kernel: &'a str,
-    /// Blocks.
+    /// Number of blocks.
     pub grid: [u32; 3],
-    /// Threads in a block.
+    /// Number of threads per block.
     pub block: [u32; 3],
-    /// Shared memory besides what the kernel declares.
+    /// Dynamic shared memory in bytes, besides what the kernel declares.
     pub shared_bytes: usize,
     pub arguments: &'a [Argument],
 }
 
-/// An argument's value.
+/// Value of an argument.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Argument {
-    /// As wide as the parameter; what does not fit must be zero.
+    /// Little-endian bits, zero-extended; bits beyond the parameter must be zero.
     Value(u64),
-    /// As many as the parameter has.
+    /// Bytes, whose number must be that of the parameter.
     Bytes(Vec<u8>),
 }
 
@@ -59,24 +59,24 @@ impl From<f32> for Argument {
     }
 }
 
-/// Of shared memory for a block, on the device that has most.
+/// Maximum shared memory of a block, on the device that has most.
 const MOST_SHARED_BYTES: usize = 227 * 1024;
 
 impl Module {
-    /// Runs a kernel to its end. Of several blocks with faults, the first is told of.
+    /// Runs a kernel to its end. If several blocks have faults, the fault of the first block is returned.
     pub fn launch(&self, memory: &mut Memory, launch: &Launch) -> Result<Counts, Error> {
         let defect = |defect| Error::Launch { kernel: launch.kernel.to_owned(), defect };
         let kernel = self.kernels.get(launch.kernel).ok_or(defect(LaunchDefect::Unknown))?;
         let parameters = kernel.parameters(launch.arguments).map_err(defect)?;
         let blocks = kernel.check(launch).map_err(defect)?;
         let next = AtomicU32::new(0);
-        // The first block with a fault, so far, and the fault.
+        // The first block with a fault so far, and the fault.
         let first_fault = Mutex::new((blocks, None));
         let worker = || {
             let mut counts = Counts::default();
             loop {
                 let block = next.fetch_add(1, Relaxed);
-                // Blocks are taken in order, so all before the one with a fault are run as well.
+                // Blocks are started in order, so all blocks before a faulting one run as well.
                 if block >= first_fault.lock().unwrap().0 {
                     return counts;
                 }
@@ -97,7 +97,7 @@ impl Module {
             let helpers: Vec<_> = (1..workers).map(|_| scope.spawn(worker)).collect();
             counts.add(&worker());
             for helper in helpers {
-                counts.add(&helper.join().expect("the machine does not panic"));
+                counts.add(&helper.join().expect("the machine doesn't panic"));
             }
         });
         memory.end_launch();
@@ -158,7 +158,7 @@ impl Module {
     }
 }
 
-/// Runs all warps to the end, from barrier to barrier. A warp that has ended is at every barrier.
+/// Runs all warps to the end, from barrier to barrier. A warp that has ended counts as waiting at every barrier.
 fn run_warps(warps: &mut [Warp], around: &mut Surroundings) -> Result<(), (usize, Stop)> {
     let mut running: Vec<usize> = (0..warps.len()).collect();
     while !running.is_empty() {
@@ -182,7 +182,7 @@ fn run_warps(warps: &mut [Warp], around: &mut Surroundings) -> Result<(), (usize
 }
 
 impl Kernel {
-    /// The memory that holds the arguments.
+    /// Builds the parameter memory from the arguments.
     fn parameters(&self, arguments: &[Argument]) -> Result<Vec<u8>, LaunchDefect> {
         let (given, wanted) = (arguments.len(), self.parameters.len());
         if given != wanted {
@@ -209,7 +209,7 @@ impl Kernel {
         Ok(memory)
     }
 
-    /// Checks the sizes, and gives the number of blocks.
+    /// Checks the sizes and returns the number of blocks.
     pub fn check(&self, launch: &Launch) -> Result<u32, LaunchDefect> {
         let given = launch.block.iter().map(|&size| u64::from(size)).product();
         let most = self.most_threads.min(1024);
@@ -222,7 +222,7 @@ impl Kernel {
         }
         let [width, height, depth] = launch.grid;
         let blocks = width.checked_mul(height).and_then(|blocks| blocks.checked_mul(depth));
-        // Some numbers of blocks are kept for writers of memory that are none.
+        // The largest block numbers are reserved for other writers.
         blocks.filter(|&blocks| blocks > 0 && blocks < u32::MAX / 2).ok_or(LaunchDefect::Grid)
     }
 }

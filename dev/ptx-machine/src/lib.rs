@@ -1,12 +1,11 @@
-//! A machine that runs PTX in software, for tests of CUDA kernels where there is no GPU.
+//! A machine that runs PTX in software, for tests of CUDA kernels without a GPU.
 //!
-//! It runs what NVRTC makes of the kernels here, lane by lane, and is stricter than the hardware: what
-//! works there by chance is an error here. Every access is checked for bounds and alignment, every byte
-//! that is read must have been written, two uses of a byte that no barrier parts must not conflict, and
-//! copies must have been waited for. It also counts what costs time.
+//! It runs the output of NVRTC, lane by lane, and is stricter than hardware: code that works only by chance is an error. It
+//! checks bounds and alignment of every access, that every byte read was written, that conflicting accesses to a byte are
+//! separated by a barrier, and that copies were waited for. It also counts events that cost time.
 //!
-//! What it does not model: time, caches, the weakness of the order in which global memory is written,
-//! the error of approximations, and the order in which tensor cores sum.
+//! It doesn't model time, caches, the weak ordering of writes to global memory, the errors of approximations, or the
+//! summation order of tensor cores.
 
 #![allow(missing_docs, reason = "for tests only")]
 

@@ -1,4 +1,4 @@
-//! A PTX text as kernels, with their parameters, registers and shared memory.
+//! Parsing of a PTX text into kernels, with their parameters, registers and shared memory.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,44 +8,44 @@ use super::instruction::{Instruction, Register};
 use super::text::{Content, Piece, is_identifier, pieces, split_at_commas};
 use super::types::Type;
 
-/// What a PTX text declares.
+/// Declarations of a PTX text.
 pub struct Module {
     pub(super) kernels: BTreeMap<String, Kernel>,
-    /// The names of source files, by their numbers.
+    /// Names of source files by number.
     pub(super) files: HashMap<u32, String>,
 }
 
 pub struct Kernel {
     pub name: String,
     pub parameters: Vec<Parameter>,
-    /// The most threads that a block may have.
+    /// Maximum number of threads per block.
     pub most_threads: u64,
-    /// Bytes of shared memory that the text declares, before those that the launch adds.
+    /// Bytes of static shared memory, which precede the dynamic ones.
     pub static_shared: usize,
     pub(super) instructions: Vec<Instruction>,
     pub(super) registers: usize,
 }
 
-/// Where an argument is.
+/// Location of an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameter {
     pub offset: usize,
     pub bytes: usize,
 }
 
-/// The names that an instruction may use.
+/// Names that an instruction may use.
 pub struct Names {
-    /// The innermost last.
+    /// Scopes of registers, innermost last.
     scopes: Vec<HashMap<String, Register>>,
     registers: usize,
-    /// Offsets in the memory that each is in.
+    /// Offsets of variables in their memory.
     symbols: HashMap<String, u64>,
-    /// Numbers of instructions.
+    /// Indices of instructions by label.
     labels: HashMap<String, usize>,
 }
 
 impl Names {
-    /// Takes what is written to `_`.
+    /// Register that receives results written to `_`.
     pub const SINK: Register = 0;
 
     pub fn register(&self, name: &str) -> Option<Register> {
@@ -63,14 +63,14 @@ impl Names {
         self.labels.get(name).copied()
     }
 
-    /// `.reg .b32 %a, %b<4>`, where the latter is `%b0` to `%b3`.
+    /// Declares registers: `.reg .b32 %a, %b<4>`, where the latter means `%b0` to `%b3`.
     fn declare_registers(&mut self, statement: &str) -> Result<(), Defect> {
         let (of, names) = statement[".reg".len()..]
             .trim()
             .split_once(' ')
-            .ok_or(Defect::Syntax("a type and names of registers are wanted"))?;
-        // A register is as wide as it need be, so its type is checked and forgotten. `f64` may be
-        // declared, but no instruction computes with it.
+            .ok_or(Defect::Syntax("expected a type and names of registers"))?;
+        // All registers have the same width, so the type is checked and dropped. `f64` may be declared, but no instruction
+        // supports it.
         if of != ".f64" && of.strip_prefix('.').and_then(Type::parse).is_none() {
             return Err(Defect::Directive(format!(".reg {of}")));
         }
@@ -80,7 +80,7 @@ impl Names {
                 continue;
             };
             let count = count.strip_suffix('>').and_then(|count| count.parse::<usize>().ok());
-            for index in 0..count.ok_or(Defect::Syntax("a number of registers is wanted"))? {
+            for index in 0..count.ok_or(Defect::Syntax("expected a number of registers"))? {
                 self.declare_register(format!("{prefix}{index}"))?;
             }
         }
@@ -88,7 +88,8 @@ impl Names {
     }
 
     fn declare_register(&mut self, name: String) -> Result<(), Defect> {
-        let scope = self.scopes.last_mut().ok_or(Defect::Syntax("a register is in no scope"))?;
+        let scope =
+            self.scopes.last_mut().ok_or(Defect::Syntax("a register is outside of any scope"))?;
         if !is_identifier(&name) || scope.contains_key(&name) {
             return Err(Defect::Twice(name));
         }
@@ -105,18 +106,18 @@ impl Names {
     }
 }
 
-/// A variable or a parameter: what a declaration says after its state space.
+/// Variable or parameter, as declared after its state space.
 struct Variable<'a> {
     name: &'a str,
     alignment: usize,
-    /// None if the array has no size.
+    /// `None` if the array has no size.
     bytes: Option<usize>,
 }
 
 impl<'a> Variable<'a> {
-    /// `.align 16 .b8 name[64]` and the like; what is said of a pointer's target is passed over.
+    /// Parses `.align 16 .b8 name[64]` and the like, ignoring attributes of a pointer's target.
     fn parse(text: &'a str) -> Result<Self, Defect> {
-        let wanted = Defect::Syntax("a type and a name are wanted");
+        let wanted = Defect::Syntax("expected a type and a name");
         let (mut alignment, mut is_pointer, mut of, mut name) = (None, false, None, None);
         let mut words = text.split_whitespace();
         while let Some(word) = words.next() {
@@ -126,7 +127,7 @@ impl<'a> Variable<'a> {
                 ".align" => {
                     let value = words.next().and_then(|word| word.parse::<usize>().ok());
                     let value = value.filter(|value| value.is_power_of_two());
-                    let value = value.ok_or(Defect::Syntax("an alignment is wanted"))?;
+                    let value = value.ok_or(Defect::Syntax("expected an alignment"))?;
                     alignment = (!is_pointer).then_some(value);
                 }
                 _ => match word.strip_prefix('.') {
@@ -150,11 +151,11 @@ impl<'a> Variable<'a> {
 }
 
 impl Module {
-    /// Reads a text. What it has that the machine does not know is an error.
+    /// Parses a text. Anything unknown is an error.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let pieces = pieces(text)?;
         let mut module = Self { kernels: BTreeMap::new(), files: HashMap::new() };
-        // What is declared outside kernels, which may come after them.
+        // Declarations outside of kernels, which may follow the kernels.
         let mut shared = Vec::new();
         let mut depth = 0;
         for piece in &pieces {
@@ -168,7 +169,7 @@ impl Module {
                     words.next_if(|word| [".extern", ".visible", ".weak"].contains(word));
                     match words.next() {
                         Some(".shared") => shared.push(statement.as_str()),
-                        // Not known, which is said where one is used.
+                        // Unknown; reported where it is used.
                         Some(".global" | ".const") => (),
                         _ => return Err(in_line(Defect::Directive(statement.clone()))),
                     }
@@ -199,7 +200,7 @@ impl Module {
 
     fn read_line(&mut self, line: &str) -> Result<(), Defect> {
         if let Some(rest) = line.strip_prefix(".file ") {
-            let wanted = Defect::Syntax("the number and the name of a file are wanted");
+            let wanted = Defect::Syntax("expected the number and the name of a file");
             let (number, name) = rest.split_once(' ').ok_or(wanted.clone())?;
             let name = name.split('"').nth(1).ok_or(wanted.clone())?;
             self.files.insert(number.parse().map_err(|_| wanted)?, name.to_owned());
@@ -213,7 +214,7 @@ fn is_header(content: &Content) -> bool {
 }
 
 impl Kernel {
-    /// From the pieces from its header on.
+    /// Parses a kernel from the pieces starting with its header.
     fn parse(pieces: &[Piece], module_shared: &[&str]) -> Result<Self, Error> {
         let mut names = Names {
             scopes: Vec::new(),
@@ -229,7 +230,7 @@ impl Kernel {
             instructions: Vec::new(),
             registers: 0,
         };
-        // Labels and variables may be used before they are declared.
+        // Labels and variables may be used before their declaration.
         let mut instructions = 0;
         for Piece { line, content } in pieces {
             let result = match content {
@@ -250,7 +251,7 @@ impl Kernel {
             result.map_err(|defect| Error::Text { line: *line, defect })?;
         }
         let in_header = |defect| Error::Text { line: pieces[0].line, defect };
-        // What has no size comes last, since the launch sets it.
+        // Arrays without a size come last, since the launch sets it.
         let (sized, unsized_): (Vec<_>, Vec<_>) =
             module_shared.iter().partition(|statement| !statement.contains("[]"));
         for statement in sized.into_iter().chain(unsized_) {
@@ -291,7 +292,7 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// `.visible .entry name( .param … , … ) .maxntid 128, 1, 1`
+    /// Parses `.visible .entry name( .param … , … ) .maxntid 128, 1, 1`.
     fn read_header(&mut self, header: &str, names: &mut Names) -> Result<(), Defect> {
         let Some((linkage, rest)) = header.split_once(".entry ") else {
             return Err(Defect::Directive(header.to_owned()));
@@ -304,7 +305,7 @@ impl Kernel {
         self.name = name.to_owned();
         let rest = rest.trim();
         let (parameters, directives) = match rest.strip_prefix('(') {
-            Some(rest) => rest.split_once(')').ok_or(Defect::Syntax("`)` is wanted"))?,
+            Some(rest) => rest.split_once(')').ok_or(Defect::Syntax("expected `)`"))?,
             None => ("", rest),
         };
         let mut offset = 0usize;
@@ -348,7 +349,7 @@ impl Kernel {
 fn read_directive(text: &str, names: &mut Names) -> Result<(), Defect> {
     match text.split_whitespace().next() {
         Some(".reg") => names.declare_registers(text),
-        // `.shared` has been read before. Pragmas are about unrolling.
+        // `.shared` has already been parsed. Pragmas only control unrolling.
         Some(".shared" | ".pragma") => Ok(()),
         _ => Err(Defect::Directive(text.to_owned())),
     }

@@ -1,20 +1,20 @@
-//! The shared memory of a block, and who has used each of its bytes how.
+//! Shared memory of a block, and the accesses to each of its bytes.
 
 use super::error::{Fault, MemorySpace, Use};
 use super::global::aligned;
 
 /// Shared memory with a shadow per byte.
 ///
-/// Two uses of a byte, one of which writes, are a race unless a barrier lies between them: the block's,
-/// or the warp's if both threads are in it.
+/// Two accesses to a byte, at least one of which writes, are a race unless a barrier separates them: a barrier of the block,
+/// or of the warp if both threads are in it.
 pub struct Shared {
     bytes: Vec<u8>,
     shadows: Vec<Shadow>,
-    /// How many barriers of the block there were.
+    /// Number of barriers of the block so far.
     epoch: u32,
 }
 
-/// A thread, and how many barriers of its warp there were.
+/// Thread, and the number of barriers of its warp so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct User {
     pub thread: u32,
@@ -26,7 +26,7 @@ impl User {
         self.thread / 32
     }
 
-    /// Whether what this user did is over for the other, within one epoch of the block.
+    /// Returns `true` if this thread's access happens before the other's, within one epoch of the block.
     fn is_before(self, other: Self) -> bool {
         self.thread == other.thread
             || self.warp() == other.warp() && self.warp_epoch < other.warp_epoch
@@ -39,7 +39,7 @@ struct Shadow {
     write_epoch: u32,
     writer: User,
     read_epoch: u32,
-    /// The last reader.
+    /// Last reader.
     reader: User,
     readers: Readers,
 }
@@ -47,13 +47,13 @@ struct Shadow {
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum State {
     #[default]
-    Uninitialised,
+    Uninitialized,
     Written,
-    /// A copy to it is in flight.
+    /// A copy to the byte is in flight.
     Pending,
 }
 
-/// Those since the last barrier.
+/// Readers since the last barrier.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Readers {
     #[default]
@@ -64,11 +64,11 @@ enum Readers {
 
 impl Shared {
     pub fn new(bytes: usize) -> Self {
-        // Epochs are from 1 on, so that no shadow begins in one.
+        // Epochs start at 1, so that no shadow is in one initially.
         Self { bytes: vec![0xff; bytes], shadows: vec![Shadow::default(); bytes], epoch: 1 }
     }
 
-    /// A barrier of the block.
+    /// Passes a barrier of the block.
     pub fn pass_barrier(&mut self) {
         self.epoch += 1;
     }
@@ -89,13 +89,12 @@ impl Shared {
         Ok(())
     }
 
-    /// Begins a copy of so many bytes. Until it ends, nobody may use them.
+    /// Begins a copy of some bytes, which must not be accessed until it ends.
     pub fn begin_copy(&mut self, user: User, address: u64, bytes: usize) -> Result<(), Fault> {
         self.write(user, address, bytes, State::Pending).map(|_| ())
     }
 
-    /// Ends a copy that was begun. The bytes count as written now: other threads see them from the next
-    /// barrier on.
+    /// Ends a copy. The bytes count as written now; other threads may access them after the next barrier.
     pub fn end_copy(&mut self, user: User, address: u64, bytes: &[u8]) {
         let range = address as usize..address as usize + bytes.len();
         for shadow in &mut self.shadows[range.clone()] {
@@ -131,13 +130,13 @@ impl Shadow {
         match self.state {
             State::Written => (),
             State::Pending => return Err(Fault::CopyInFlight { address, now: Use::Read }),
-            State::Uninitialised => {
-                return Err(Fault::Uninitialised { space: MemorySpace::Shared, address });
+            State::Uninitialized => {
+                return Err(Fault::Uninitialized { space: MemorySpace::Shared, address });
             }
         }
         self.after_write(user, epoch, address, Use::Read)?;
         self.readers = if self.read_epoch != epoch || self.reader.is_before(user) {
-            // Of one warp's readers before its barrier nothing need be known: all are before this.
+            // Readers of a warp before its barrier can be dropped: they all happen before this access.
             match self.readers {
                 Readers::Many if self.read_epoch == epoch => Readers::Many,
                 Readers::OneWarp
@@ -177,7 +176,7 @@ impl Shadow {
         Ok(())
     }
 
-    /// Checks that the last write is over for this user.
+    /// Checks that the last write happens before this access.
     fn after_write(&self, user: User, epoch: u32, address: u64, now: Use) -> Result<(), Fault> {
         if self.write_epoch == epoch && !self.writer.is_before(user) {
             let other = self.writer.thread;

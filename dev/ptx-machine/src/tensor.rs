@@ -1,9 +1,9 @@
 //! Matrices in the registers of a warp, and the product of tensor cores.
 //!
-//! A warp holds a matrix as fragments: each lane has some registers, each of which has some parts. Where
-//! the element of a lane, a register and a part lies in the matrix is said by the PTX ISA, in
-//! "Matrix Fragments for mma.m16n8k16 with floating point type", "Matrix Fragments for mma.m16n8k32" and
-//! "Warp-level matrix load instruction: ldmatrix". These tables are the functions here.
+//! A warp stores a matrix as fragments: each lane has several registers, each with several parts. The position of a part in
+//! the matrix is defined by the PTX ISA, in "Matrix Fragments for mma.m16n8k16 with floating point type", "Matrix
+//! Fragments for mma.m16n8k32" and "Warp-level matrix load instruction: ldmatrix". The functions here implement those
+//! tables.
 
 use half::f16;
 
@@ -14,10 +14,10 @@ use super::warp::{Surroundings, Warp, from_bytes};
 const ROWS: usize = 16;
 const COLUMNS: usize = 8;
 
-/// A place in a matrix: row, column.
+/// Position in a matrix: row, column.
 pub type Place = (usize, usize);
 
-/// `a` of `m16n8k16`, 16 × 16: four registers of two parts.
+/// Locates a part of fragment `a` of `m16n8k16`, 16 × 16: four registers of two parts.
 pub fn a_of_f16(lane: usize, register: usize, part: usize) -> Place {
     let (group, in_group) = (lane / 4, lane % 4);
     let row = if register.is_multiple_of(2) { group } else { group + 8 };
@@ -25,14 +25,14 @@ pub fn a_of_f16(lane: usize, register: usize, part: usize) -> Place {
     (row, if register < 2 { column } else { column + 8 })
 }
 
-/// `b` of `m16n8k16`, 16 × 8: two registers of two parts.
+/// Locates a part of fragment `b` of `m16n8k16`, 16 × 8: two registers of two parts.
 pub fn b_of_f16(lane: usize, register: usize, part: usize) -> Place {
     let (group, in_group) = (lane / 4, lane % 4);
     let row = in_group * 2 + part;
     (if register == 0 { row } else { row + 8 }, group)
 }
 
-/// `a` of `m16n8k32`, 16 × 32: four registers of four parts.
+/// Locates a part of fragment `a` of `m16n8k32`, 16 × 32: four registers of four parts.
 pub fn a_of_int8(lane: usize, register: usize, part: usize) -> Place {
     let (group, in_group) = (lane / 4, lane % 4);
     let row = if register.is_multiple_of(2) { group } else { group + 8 };
@@ -40,29 +40,29 @@ pub fn a_of_int8(lane: usize, register: usize, part: usize) -> Place {
     (row, if register < 2 { column } else { column + 16 })
 }
 
-/// `b` of `m16n8k32`, 32 × 8: two registers of four parts.
+/// Locates a part of fragment `b` of `m16n8k32`, 32 × 8: two registers of four parts.
 pub fn b_of_int8(lane: usize, register: usize, part: usize) -> Place {
     let (group, in_group) = (lane / 4, lane % 4);
     let row = in_group * 4 + part;
     (if register == 0 { row } else { row + 16 }, group)
 }
 
-/// `c` and `d` of both, 16 × 8: four registers of 32 bits.
+/// Locates a register of fragments `c` and `d` of both, 16 × 8: four registers of 32 bits.
 pub fn c_of_both(lane: usize, register: usize) -> Place {
     let (group, in_group) = (lane / 4, lane % 4);
     let row = if register < 2 { group } else { group + 8 };
     (row, in_group * 2 + register % 2)
 }
 
-/// What `ldmatrix` gives of an 8 × 8 matrix: one register of two parts.
+/// Locates a part of the fragment that `ldmatrix` loads from an 8 × 8 matrix: one register of two parts.
 pub fn loaded(lane: usize, part: usize, is_transposed: bool) -> Place {
     let (row, column) = (lane / 4, lane % 4 * 2 + part);
     if is_transposed { (column, row) } else { (row, column) }
 }
 
 impl Warp {
-    /// Loads one matrix into each register: the rows of the first are at the addresses of lanes 0 to 7,
-    /// those of the second at the next eight lanes', and so on.
+    /// Loads one matrix into each register: lanes 0 to 7 provide the addresses of the rows of the first matrix, the next eight
+    /// lanes those of the second, and so on.
     pub fn load_matrices(
         &mut self,
         destinations: &[Register],
@@ -141,7 +141,7 @@ impl Warp {
         }
     }
 
-    /// Gives each lane, register and part with the bits there.
+    /// Sets each part of each register of each lane to the bits at its position.
     fn elements(
         &self,
         sources: &[Source],
@@ -160,7 +160,7 @@ impl Warp {
     }
 }
 
-/// Products are exact in `f32`. The order in which the hardware sums them is not documented.
+/// Multiplies two matrices. Products are exact in `f32`; the summation order of the hardware is undocumented.
 fn multiply_f16(
     a: &[[f32; 16]; ROWS],
     b: &[[f32; COLUMNS]; 16],

@@ -1,8 +1,8 @@
-//! A PTX text as pieces: statements, labels and braces.
+//! Splitting of a PTX text into statements, labels and braces.
 
 use super::error::{Defect, Error};
 
-/// A part of the text, and its line, from 1.
+/// Piece of the text, and its line, from 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Piece {
     pub line: usize,
@@ -11,29 +11,29 @@ pub struct Piece {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// What comes before the brace of a kernel.
+    /// Header of a kernel, before the brace.
     Header(String),
-    /// The brace of a scope, or of a kernel.
+    /// Opening brace of a scope or a kernel.
     Open,
     Close,
     Label(String),
-    /// Without its semicolon.
+    /// Statement without its semicolon.
     Statement(String),
-    /// One of the directives that end with their line.
+    /// Directive that ends with its line.
     Line(String),
 }
 
-/// Directives that end with their line and not with a semicolon.
+/// Directives that end with their line instead of a semicolon.
 const LINE_DIRECTIVES: [&str; 5] = [".version", ".target", ".address_size", ".file", ".loc"];
 
-/// Takes a text apart. Sections, which hold debugging information, are left out.
+/// Splits a text into pieces. Sections, which contain debugging information, are skipped.
 pub fn pieces(text: &str) -> Result<Vec<Piece>, Error> {
     let mut scanner = Scanner { line: 1, start: 1, ..Scanner::default() };
     let text = without_comments(text);
     text.chars().chain(['\n']).try_for_each(|character| scanner.take(character))?;
     let unfinished = scanner.is_statement_begun() || scanner.scopes > 0 || scanner.in_section > 0;
     if unfinished {
-        return Err(scanner.error("the text ends within a statement or a scope"));
+        return Err(scanner.error("unexpected end of text in a statement or a scope"));
     }
     Ok(scanner.pieces)
 }
@@ -41,14 +41,14 @@ pub fn pieces(text: &str) -> Result<Vec<Piece>, Error> {
 #[derive(Default)]
 struct Scanner {
     pieces: Vec<Piece>,
-    /// What has been read of a piece, and the line where it began.
+    /// Piece read so far, and the line where it starts.
     current: String,
     start: usize,
     line: usize,
     scopes: usize,
-    /// Braces within a statement.
+    /// Depth of braces within a statement.
     braces: usize,
-    /// Braces within a section.
+    /// Depth of braces within a section.
     in_section: usize,
     in_string: bool,
 }
@@ -86,11 +86,11 @@ impl Scanner {
     }
 
     fn open(&mut self) {
-        let initialises = self.current.contains('=');
+        let initializes = self.current.contains('=');
         if first_word(&self.current) == ".section" {
             self.current.clear();
             self.in_section = 1;
-        } else if self.is_statement_begun() && (self.scopes > 0 || initialises) {
+        } else if self.is_statement_begun() && (self.scopes > 0 || initializes) {
             self.current.push('{');
             self.braces += 1;
         } else {
@@ -107,7 +107,7 @@ impl Scanner {
             self.current.push('}');
             self.braces -= 1;
         } else if self.is_statement_begun() || self.scopes == 0 {
-            return Err(self.error("a brace closes what is none"));
+            return Err(self.error("unmatched closing brace"));
         } else {
             self.scopes -= 1;
             self.pieces.push(Piece { line: self.line, content: Content::Close });
@@ -130,7 +130,7 @@ impl Scanner {
     }
 }
 
-/// The text with spaces for comments, on the same lines.
+/// Replaces comments with spaces, keeping line numbers.
 fn without_comments(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
@@ -165,7 +165,7 @@ pub fn is_identifier(text: &str) -> bool {
         && !text.starts_with(|character: char| character.is_ascii_digit())
 }
 
-/// The parts between commas that are in no brackets.
+/// Splits at the commas outside of brackets.
 pub fn split_at_commas(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0);
     for (index, character) in text.char_indices() {

@@ -1,4 +1,4 @@
-//! The types of values. A value is held as 64 bits, of which its type says how many count.
+//! Types of values. A value is stored in 64 bits; its type determines how many of them are used.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -23,7 +23,7 @@ impl Type {
     pub const F16X2: Self = Self { kind: Kind::FloatPair, bits: 32 };
     pub const F32: Self = Self { kind: Kind::Float, bits: 32 };
 
-    /// From its name, without the point. `f64`, `bf16` and the 8-bit floats are not known.
+    /// Parses a name without the dot. `f64`, `bf16` and the 8-bit floats are not supported.
     pub fn parse(name: &str) -> Option<Self> {
         let (kind, widths): (_, &[u32]) = match name.chars().next()? {
             'b' => (Kind::Bits, &[8, 16, 32, 64]),
@@ -50,12 +50,12 @@ impl Type {
         matches!(self.kind, Kind::Float | Kind::FloatPair)
     }
 
-    /// The bits that count, the others zero.
+    /// Returns the bits that are used, with the others cleared.
     pub fn truncate(self, value: u64) -> u64 {
         value & (u64::MAX >> (64 - self.bits))
     }
 
-    /// The integer that the bits stand for.
+    /// Returns the integer that the bits represent.
     pub fn number(self, value: u64) -> i128 {
         let value = self.truncate(value);
         if self.kind == Kind::Signed {
@@ -66,7 +66,7 @@ impl Type {
         }
     }
 
-    /// The least and the greatest integer.
+    /// Returns the smallest and the largest integer.
     pub fn range(self) -> (i128, i128) {
         match self.kind {
             Kind::Signed => (-(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1),

@@ -1,8 +1,8 @@
-//! 32 lanes that execute one instruction at a time.
+//! Warps: 32 lanes that execute one instruction at a time.
 //!
-//! Lanes that branch differently part, and go on as paths. Of these the one that is furthest behind in
-//! the text is always next, and paths that meet become one: where a compiler puts the blocks of a loop
-//! or a conditional before what follows them, lanes meet as early as they can.
+//! Lanes that branch differently diverge into paths. The path furthest behind in the text always runs next, and paths that
+//! meet are merged. Since compilers place the blocks of a loop or a conditional before the code that follows, lanes
+//! reconverge as early as possible.
 
 use super::arithmetic::evaluate;
 use super::copies::Copies;
@@ -16,10 +16,10 @@ use super::ptx::Kernel;
 use super::shared::{Shared, User};
 use super::types::Type;
 
-/// The most instructions that a warp may execute. A kernel that is no endless loop needs far fewer.
+/// Maximum number of instructions of a warp. Kernels that terminate need far fewer.
 pub const MOST_INSTRUCTIONS: u64 = 1 << 24;
 
-/// What a warp uses and does not own.
+/// State that a warp uses but doesn't own.
 pub struct Surroundings<'a> {
     pub kernel: &'a Kernel,
     pub parameters: &'a [u8],
@@ -34,21 +34,21 @@ pub struct Geometry {
     pub grid: [u32; 3],
     pub block_size: [u32; 3],
     pub block: [u32; 3],
-    /// The block's number in the grid.
+    /// Index of the block in the grid.
     pub block_number: u32,
 }
 
 pub struct Warp {
-    /// Its number in the block.
+    /// Index of the warp in the block.
     pub number: usize,
     pub registers: Vec<Lanes>,
-    /// What each lane has copied, or is about to.
+    /// Pending copies of each lane.
     pub copies: Vec<Copies>,
-    /// Those that are not at a warp's barrier, in the order of their instructions.
+    /// Paths that are not at a warp barrier, in the order of their instructions.
     paths: Vec<Path>,
-    /// Those that are, and the lanes that each waits for.
+    /// Paths at a warp barrier, and the lanes that each waits for.
     waiting: Vec<(Path, u32)>,
-    /// How many barriers of the warp there were.
+    /// Number of warp barriers so far.
     epoch: u32,
     executed: u64,
 }
@@ -60,7 +60,7 @@ struct Path {
     lanes: u32,
 }
 
-/// Why a warp does not go on.
+/// Reason why a warp stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
     Barrier,
@@ -80,7 +80,7 @@ impl Warp {
         }
     }
 
-    /// The instruction that it is at, or was last.
+    /// Returns the index of the current instruction, or of the last one.
     pub fn position(&self) -> usize {
         self.paths
             .first()
@@ -137,7 +137,7 @@ impl Warp {
         }
     }
 
-    /// Lanes that have not exited.
+    /// Returns the lanes that have not exited.
     fn alive(&self) -> u32 {
         self.paths.iter().fold(self.waiting(), |lanes, path| lanes | path.lanes)
     }
@@ -146,7 +146,7 @@ impl Warp {
         self.waiting.iter().fold(0, |lanes, (path, _)| lanes | path.lanes)
     }
 
-    /// Of the lanes, those that the instruction is for.
+    /// Returns those of the lanes for which the instruction's guard is true.
     fn active(&self, guard: Option<Guard>, lanes: u32) -> u32 {
         let Some(Guard { predicate, is_negated }) = guard else { return lanes };
         let values = &self.registers[predicate];
@@ -154,7 +154,7 @@ impl Warp {
         lanes & if is_negated { !holds } else { holds }
     }
 
-    /// Goes on to the next instruction with these lanes of the first path; the others are elsewhere.
+    /// Advances these lanes of the first path to the next instruction; the others are elsewhere.
     fn advance(&mut self, lanes: u32) {
         let path = &mut self.paths[0];
         path.next += 1;
@@ -175,7 +175,7 @@ impl Warp {
         }
     }
 
-    /// Lets the active lanes wait until all lanes of the mask do.
+    /// Makes the active lanes wait until all lanes of the mask wait.
     fn wait(
         &mut self,
         mask: Source,
@@ -196,8 +196,8 @@ impl Warp {
             .filter(|(_, other)| *other == mask)
             .fold(0, |lanes, (path, _)| lanes | path.lanes);
         if arrived == mask {
-            // What some lanes wait for orders the uses of the others too, which have none meanwhile
-            // unless they diverge from these.
+            // A barrier of some lanes also orders the accesses of the others, which have none in the meantime unless they have
+            // diverged.
             self.epoch += 1;
             let (released, waiting) = self.waiting.drain(..).partition(|&(_, other)| other == mask);
             self.waiting = waiting;
@@ -209,7 +209,7 @@ impl Warp {
         Ok(())
     }
 
-    /// The mask, which must be the same in all active lanes.
+    /// Returns the mask, which must be the same in all active lanes.
     fn common_mask(&self, mask: Source, active: u32, around: &Surroundings) -> Result<u32, Fault> {
         let masks = self.values(mask, around);
         let first = masks[active.trailing_zeros() as usize] as u32;
@@ -219,7 +219,7 @@ impl Warp {
         }
     }
 
-    /// Checks that the mask names the active lanes.
+    /// Checks that the mask contains exactly the active lanes.
     pub fn check_mask(
         &self,
         mask: Source,
@@ -313,7 +313,9 @@ impl Warp {
             Operation::Branch(_)
             | Operation::Exit
             | Operation::Barrier
-            | Operation::WarpBarrier(_) => unreachable!("`run` does what changes the paths"),
+            | Operation::WarpBarrier(_) => {
+                unreachable!("`run` handles instructions that change the paths")
+            }
         }
         Ok(())
     }
@@ -325,7 +327,7 @@ impl Warp {
         }
     }
 
-    /// In all lanes, whether or not they are active.
+    /// Writes a register in all lanes, active or not.
     pub fn values(&self, source: Source, around: &Surroundings) -> Lanes {
         match source {
             Source::Register(register) => self.registers[register],
@@ -366,7 +368,7 @@ impl Warp {
         }
     }
 
-    /// A lane as a user of shared memory.
+    /// Identifies a lane for the checks of shared memory.
     pub fn user(&self, lane: usize) -> User {
         User { thread: (self.number * LANES + lane) as u32, warp_epoch: self.epoch }
     }
@@ -376,7 +378,7 @@ fn whole_warp(active: u32) -> Result<(), Fault> {
     if active == u32::MAX { Ok(()) } else { Err(Fault::PartialWarp { active }) }
 }
 
-/// The numbers of the lanes in a mask.
+/// Returns the numbers of the lanes in a mask.
 pub fn lanes(mask: u32) -> impl Iterator<Item = usize> + use<> {
     let mut left = mask;
     std::iter::from_fn(move || {
@@ -386,12 +388,12 @@ pub fn lanes(mask: u32) -> impl Iterator<Item = usize> + use<> {
     })
 }
 
-/// What is in `bytes` bytes from the lowest on.
+/// Returns the lowest `bytes` bytes of a value.
 pub fn from_bytes(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
 }
 
-/// What a register gets of a value that is loaded: signed ones are extended.
+/// Converts a loaded value to register contents, sign-extending signed types.
 pub fn extend(of: Type, value: u64) -> u64 {
     of.number(value) as u64
 }

@@ -1,4 +1,4 @@
-//! What holds of the CUDA engine on every device: on the stand-in for the driver, and on a GPU.
+//! Checks of the CUDA backend that hold on every device: the stand-in for the driver, and a GPU.
 
 use std::path::Path;
 use std::thread;
@@ -10,10 +10,10 @@ use tempfile::TempDir;
 use crate::Dice;
 use crate::generator::GeneratedModel;
 
-/// The largest difference of a logit in f16 from what is exact.
+/// Largest error of a logit in f16.
 pub const TOLERANCE: f32 = 2e-2;
 
-/// The first GPU that the kernels run on. If there is none, says why what asks for it is skipped.
+/// Returns the first GPU that can run the kernels, or prints why the test is skipped.
 pub fn hardware() -> Option<Device> {
     let reason = match CudaDevice::list() {
         Ok(devices) => {
@@ -51,15 +51,15 @@ pub fn assert_close(found: &[f32], expected: &[f32], tolerance: f32) {
     assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(expected) {
         let error = (found - expected).abs();
-        // Written so that a result that is no number fails too.
-        assert!(error <= tolerance, "expected {expected}, found {found}: off by {error}");
+        // Written so that NaN fails as well.
+        assert!(error <= tolerance, "expected {expected}, found {found}: error {error}");
     }
 }
 
-/// Checks logits in 8 bits. Halves between the products flip the rounding of some inputs, as f32 does on the
-/// CPU against float64: by no more than rounding itself changes.
+/// Checks int8 logits. Rounding to f16 between products changes the quantization of some inputs, as f32 on the CPU does
+/// against float64; the difference is at most that of quantization itself.
 #[track_caller]
-pub fn assert_rounded_alike(found: &[f32], of_cpu: &[f32], exact: &[f32]) {
+pub fn assert_int8_close(found: &[f32], of_cpu: &[f32], exact: &[f32]) {
     let rounding = mean_error(of_cpu, exact);
     assert!(mean_error(found, of_cpu) < rounding);
     assert!(mean_error(found, exact) < 1.25 * rounding);
@@ -70,13 +70,13 @@ pub fn mean_error(found: &[f32], expected: &[f32]) -> f32 {
     errors.sum::<f32>() / expected.len() as f32
 }
 
-/// The largest logit of each row.
+/// Returns the largest logit of each row.
 pub fn best(logits: &[f32], labels: usize) -> Vec<usize> {
     let best = |row: &[f32]| (0..labels).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
     logits.chunks_exact(labels).map(best).collect()
 }
 
-/// A small model of a width that the kernels take, with these fields of its configuration changed.
+/// Creates a small model of a width that the kernels support, with changes to its configuration.
 pub fn small_model(changes: &[(&str, Value)]) -> TempDir {
     let mut config = GeneratedModel::small().config;
     for (field, value) in [("dim", 64), ("n_heads", 2), ("hidden_dim", 128)] {
@@ -95,7 +95,7 @@ fn random_rows(dice: &mut Dice, count: usize, longest: usize) -> Vec<Vec<u32>> {
     (0..count).map(|_| row(dice)).collect()
 }
 
-pub fn models_of_all_head_sizes_give_the_logits_of_the_cpu(device: Device) {
+pub fn all_head_sizes_match_cpu(device: Device) {
     let rows = random_rows(&mut Dice(1), 9, 30);
     let shapes = [(64, 4, "gelu"), (64, 2, "relu"), (192, 3, "gelu"), (128, 1, "gelu")];
     for (dim, heads, activation) in shapes {
@@ -108,15 +108,15 @@ pub fn models_of_all_head_sizes_give_the_logits_of_the_cpu(device: Device) {
         let exact = logits(&cpu(model, Precision::F32), &rows);
         assert_close(&logits(&gpu(model, device, Precision::F16), &rows), &exact, TOLERANCE);
         let of_cpu = logits(&cpu(model, Precision::Int8), &rows);
-        assert_rounded_alike(&logits(&gpu(model, device, Precision::Int8), &rows), &of_cpu, &exact);
+        assert_int8_close(&logits(&gpu(model, device, Precision::Int8), &rows), &of_cpu, &exact);
     }
 }
 
-pub fn a_graph_serves_other_batches_of_its_shape(device: Device) {
+pub fn graphs_serve_batches_of_their_shape(device: Device) {
     let folder = small_model(&[]);
     for precision in [Precision::F16, Precision::Int8] {
         let used = gpu(folder.path(), device, precision);
-        // All of 16 tokens when rounded up, in one or two sequences.
+        // All are rounded up to 16 tokens, in one or two sequences.
         let batches: [&[Vec<u32>]; 5] = [
             &[vec![7, 8, 9]],
             &[(20..36).collect()],
@@ -131,12 +131,12 @@ pub fn a_graph_serves_other_batches_of_its_shape(device: Device) {
     }
 }
 
-pub fn batches_of_any_size_give_what_their_rows_give_alone(device: Device) {
+pub fn rows_are_bit_identical_in_batches_of_any_size(device: Device) {
     let folder = small_model(&[("n_layers", 1.into())]);
     let gpu = gpu(folder.path(), device, Precision::F16);
     let labels = gpu.labels().len();
     let mut dice = Dice(2);
-    // More rows than go through at once, more graphs than are kept, and more tokens.
+    // More rows than are processed at once, more graphs than are cached, and more tokens.
     let rows = random_rows(&mut dice, 1100, 8);
     let together = logits(&gpu, &rows);
     for count in [1, 2, 3, 5, 9, 17, 33, 65] {
@@ -153,7 +153,7 @@ pub fn batches_of_any_size_give_what_their_rows_give_alone(device: Device) {
     assert_eq!(logits(&gpu, &[last]), together[together.len() - labels..]);
 }
 
-pub fn tokens_keep_their_positions_where_others_are_masked(device: Device) {
+pub fn masked_tokens_keep_positions(device: Device) {
     let folder = small_model(&[]);
     let batch =
         TokenBatch::from_padded(&[7, 8, 9, 10, 5, 6, 0, 0], &[1, 0, 1, 1, 1, 1, 0, 0], 4).unwrap();
@@ -162,13 +162,13 @@ pub fn tokens_keep_their_positions_where_others_are_masked(device: Device) {
     assert_close(&found, &expected, TOLERANCE);
 }
 
-pub fn callers_at_the_same_time_do_not_disturb_each_other(device: Device) {
+pub fn supports_concurrent_callers(device: Device) {
     let folder = small_model(&[]);
     let gpu = &gpu(folder.path(), device, Precision::F16);
     let rows = &random_rows(&mut Dice(3), 40, 20);
     let labels = gpu.labels().len();
     let expected = &logits(gpu, rows);
-    // More than there are lanes.
+    // More callers than lanes.
     thread::scope(|scope| {
         for caller in 0..7 {
             scope.spawn(move || {

@@ -2,7 +2,7 @@
 
 use crate::generator::{GOLDEN_GAMMA, finalise};
 
-/// A small deterministic source of numbers.
+/// Small deterministic random number generator.
 pub struct Dice(pub u64);
 
 impl Dice {
@@ -18,7 +18,7 @@ impl Dice {
     }
 }
 
-/// Arguments of single instructions, edge cases among them.
+/// Operands for tests of single instructions, including edge cases.
 impl Dice {
     /// Returns 32 random bits.
     pub fn bits(&mut self) -> u32 {

@@ -1,4 +1,4 @@
-//! Models made from a seed, by the rule that `tests/reference/weights.py` defines.
+//! Models generated from a seed, by the rule that `tests/reference/weights.py` defines.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 pub const GOLDEN_GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// The finaliser of splitmix64.
+/// Applies the finalizer of splitmix64.
 pub fn finalise(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -51,7 +51,7 @@ pub fn values(seed: u64, name: &str, shape: &[usize]) -> Vec<f32> {
     std::iter::repeat_with(next).take(shape.iter().product()).collect()
 }
 
-/// A tensor as a file holds it.
+/// Tensor as stored in a file.
 #[derive(Clone)]
 pub struct Tensor {
     pub dtype: Dtype,
@@ -60,7 +60,7 @@ pub struct Tensor {
 }
 
 impl Tensor {
-    /// All tensors of a model folder.
+    /// Reads all tensors of a model folder.
     pub fn read_all(folder: &Path) -> BTreeMap<String, Self> {
         let bytes = std::fs::read(folder.join("model.safetensors")).unwrap();
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
@@ -84,7 +84,7 @@ impl Tensor {
             Dtype::BF16 => {
                 values.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect()
             }
-            other => panic!("weights are never {other:?}"),
+            other => panic!("unexpected type of weights: {other:?}"),
         };
         Self { dtype, shape: shape.to_owned(), bytes }
     }
@@ -102,12 +102,12 @@ impl Tensor {
                 let halves = self.bytes.as_chunks().0.iter();
                 halves.map(|&bytes| bf16::from_le_bytes(bytes).to_f32()).collect()
             }
-            other => panic!("weights are never {other:?}"),
+            other => panic!("unexpected type of weights: {other:?}"),
         }
     }
 }
 
-/// A model folder's content, to be tampered with and written.
+/// Content of a model folder, which tests may modify before they write it.
 #[derive(Clone)]
 pub struct GeneratedModel {
     pub config: Value,
@@ -115,7 +115,7 @@ pub struct GeneratedModel {
 }
 
 impl GeneratedModel {
-    /// The model of a golden case: its `config` and `seed`.
+    /// Generates the model of a golden case from its `config` and `seed`.
     pub fn of_case(case: &Value) -> Self {
         let model = Self::new(case["config"].clone(), case["seed"].as_u64().unwrap());
         let checksum = format!("{:016x}", model.checksum());
@@ -157,7 +157,7 @@ impl GeneratedModel {
         Self { tensors: shapes.into_iter().map(tensor).collect(), config }
     }
 
-    /// A small model for tests that do not care which: 2 layers, 4 heads, 7 labels.
+    /// Generates a small model for tests that need any model: 2 layers, 4 heads, 7 labels.
     pub fn small() -> Self {
         let labels: serde_json::Map<String, Value> =
             (0..7).map(|id| (id.to_string(), json!(format!("label {id}")))).collect();
@@ -169,13 +169,13 @@ impl GeneratedModel {
         Self::new(config, 5)
     }
 
-    /// The wrapping sum of all values' bit patterns.
+    /// Returns the wrapping sum of the bit patterns of all values.
     fn checksum(&self) -> u64 {
         let values = self.tensors.values().flat_map(Tensor::values);
         values.fold(0, |sum, value| sum.wrapping_add(u64::from(value.to_bits())))
     }
 
-    /// Stores every tensor in another type, rounding its values.
+    /// Converts every tensor to another type, rounding its values.
     pub fn stored_as(mut self, dtype: Dtype) -> Self {
         for tensor in self.tensors.values_mut() {
             *tensor = Tensor::new(dtype, &tensor.shape, &tensor.values());
@@ -183,7 +183,7 @@ impl GeneratedModel {
         self
     }
 
-    /// Names as in a classification checkpoint: the encoder's tensors bear `distilbert.`.
+    /// Adds the prefix `distilbert.` to the encoder's tensors, as in a classification checkpoint.
     pub fn prefixed(mut self) -> Self {
         let prefixed = |(name, tensor): (String, Tensor)| match name.contains("classifier") {
             true => (name, tensor),
@@ -203,7 +203,7 @@ impl GeneratedModel {
         write_tensors(&folder.join("model.safetensors"), self.tensors.iter());
     }
 
-    /// Writes the folder with its weights spread over three files.
+    /// Writes the folder with its weights sharded over three files.
     pub fn write_sharded(&self, folder: &Path) {
         self.write_config(folder);
         let mut weight_map = serde_json::Map::new();
@@ -217,7 +217,7 @@ impl GeneratedModel {
         std::fs::write(folder.join("model.safetensors.index.json"), index.to_string()).unwrap();
     }
 
-    /// Everything but the weights; the vocabulary is a word for each id.
+    /// Writes everything but the weights. The vocabulary has one word per id.
     pub fn write_config(&self, folder: &Path) {
         std::fs::write(folder.join("config.json"), self.config.to_string()).unwrap();
         let size = self.config["vocab_size"].as_u64().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! Goldens, generated models, and helpers that the tests and benchmarks of all crates share.
+//! Goldens, generated models, and helpers shared by the tests and benchmarks of all crates.
 
 #![allow(missing_docs, reason = "for tests only")]
 
@@ -17,26 +17,26 @@ use serde_json::Value;
 
 pub use self::dice::Dice;
 
-/// The largest error that a logit in `f32` may have against float64.
+/// Largest error of an `f32` logit against float64.
 pub const TOLERANCE: f64 = 2e-5;
 
-/// How far int8 on the portable path may be from the other sets, which fuse multiplications with
-/// additions: now and then a different rounding moves an input to the next of its 256 steps.
+/// Largest difference of an int8 logit between the portable implementation and the other instruction sets. They fuse
+/// multiplications with additions, and a different rounding occasionally moves an input to the next of its 256 steps.
 pub const PORTABLE_TOLERANCE: f64 = 0.1;
 
-/// The one instruction set to test, where `EXPECT_ISA` names it: runs on an emulated processor have this
-/// one alone, and fewer cases where all would take minutes.
+/// Returns the only instruction set to test if `EXPECT_ISA` is set. Emulated CPUs support only that one, and run fewer cases
+/// where all would take minutes.
 pub fn expected_set() -> Option<InstructionSet> {
     let name = std::env::var("EXPECT_ISA").ok()?;
     Some(name.parse().unwrap_or_else(|error| panic!("EXPECT_ISA: {error}")))
 }
 
-/// The sets to test: all that this machine has, or the expected one, which it must have.
+/// Returns the instruction sets to test: all that the machine supports, or the expected one, which it must support.
 pub fn sets() -> Vec<InstructionSet> {
     let detected = InstructionSet::detected();
     match expected_set() {
         Some(set) => {
-            assert!(detected.contains(&set), "this machine lacks {set}");
+            assert!(detected.contains(&set), "this machine doesn't support {set}");
             vec![set]
         }
         None => {
@@ -47,17 +47,17 @@ pub fn sets() -> Vec<InstructionSet> {
     }
 }
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub fn root() -> &'static Path {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
-    folder.expect("this package is two folders below the root")
+    folder.expect("the package is two folders below the root")
 }
 
 pub fn bundled_model() -> PathBuf {
     root().join("models/emotion")
 }
 
-/// A file of `tests/reference`.
+/// Reads a file of `tests/reference`.
 pub fn golden(name: &str) -> Value {
     let path = root().join("tests/reference").join(name);
     let text = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -76,7 +76,7 @@ pub fn numbers(value: &Value) -> Vec<f64> {
     list(value).iter().map(|number| number.as_f64().unwrap()).collect()
 }
 
-/// The batch of a golden, and its logits row after row.
+/// Returns the batch of a golden, and its logits row after row.
 pub fn padded_batch(batch: &Value) -> (TokenBatch, Vec<f64>) {
     let len = list(&batch["input_ids"][0]).len();
     let flat = |field: &str| list(&batch[field]).iter().flat_map(ids).collect::<Vec<u32>>();
@@ -84,7 +84,7 @@ pub fn padded_batch(batch: &Value) -> (TokenBatch, Vec<f64>) {
     (tokens.unwrap(), list(&batch["logits"]).iter().flat_map(numbers).collect())
 }
 
-/// The largest difference between what was found and what was expected.
+/// Returns the largest absolute difference between found and expected values.
 pub fn largest_error(found: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let errors = found.iter().zip(expected).map(|(&found, &expected)| {
@@ -95,7 +95,7 @@ pub fn largest_error(found: &[f32], expected: &[f64]) -> f64 {
     errors.fold(0.0, f64::max)
 }
 
-/// The texts of `tests/reference/tokens.json` with their ids.
+/// Returns the texts of `tests/reference/tokens.json` with their ids.
 pub fn token_goldens() -> Vec<(String, Vec<u32>)> {
     let goldens = golden("tokens.json");
     let pair = |pair: &Value| (pair[0].as_str().unwrap().to_owned(), ids(&pair[1]));

@@ -1,4 +1,4 @@
-//! Reads pages back as XML, for tests.
+//! Parsing of pages as XML.
 
 use roxmltree::{Document, Node, ParsingOptions};
 
@@ -7,7 +7,7 @@ pub fn parse(page: &str) -> Document<'_> {
     Document::parse_with_options(page, options).unwrap()
 }
 
-/// The elements of a class.
+/// Returns the elements of a class.
 pub fn all<'a>(node: Node<'a, 'a>, class: &str) -> Vec<Node<'a, 'a>> {
     let has = |node: &Node<'_, '_>| {
         node.attribute("class").is_some_and(|found| found.split(' ').any(|one| one == class))

@@ -1,5 +1,5 @@
-//! Tests on the stand-in for the NVIDIA driver's library (`dev/cuda-stand-in`), which a process must find when
-//! it starts: each runs in one of its own.
+//! Tests on the stand-in for the NVIDIA driver library (`dev/cuda-stand-in`). A process must find it when it starts, so
+//! each test runs in a process of its own.
 
 use std::env;
 use std::fs;
@@ -7,12 +7,11 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Names the test that a process was started for.
+/// Environment variable with the name of the test that a process was started for.
 const MARK: &str = "ON_STAND_IN";
 
-/// Runs the test of this name, which is the caller, in a process that has the stand-in for the driver
-/// and these of its settings (`dev/cuda-stand-in/src/settings.rs`). What fails there fails here, with all that it
-/// wrote.
+/// Runs the calling test, which must have the name `test`, in a process that has the stand-in for the driver and these
+/// settings (`dev/cuda-stand-in/src/settings.rs`). If the process fails, the test fails with its output.
 pub fn on_stand_in(test: &str, settings: &[(&str, &str)], body: impl FnOnce()) {
     if is_on_stand_in() {
         return body();
@@ -31,25 +30,25 @@ pub fn on_stand_in(test: &str, settings: &[(&str, &str)], body: impl FnOnce()) {
     let [output, errors] =
         [child.stdout, child.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
     assert!(child.status.success(), "{test} on the stand-in driver:\n{output}{errors}");
-    // A name that is no test's would pass with none.
+    // With a wrong name, zero tests would run and pass.
     assert!(output.contains("1 passed"), "`{test}` is not the caller's name");
 }
 
-/// Whether this is such a process.
+/// Returns `true` in a process with the stand-in.
 pub fn is_on_stand_in() -> bool {
     env::var_os(MARK).is_some()
 }
 
-/// What the driver has done in this process until now (`dev/cuda-stand-in/src/log.rs`).
+/// Returns the log of the driver in this process (`dev/cuda-stand-in/src/log.rs`).
 pub fn log() -> Vec<String> {
     let log = std::fs::read_to_string(env::var_os("STAND_IN_LOG").unwrap()).unwrap();
     log.lines().map(str::to_owned).collect()
 }
 
-/// Returns a folder whose only file is `libcuda.so`, a link to the stand-in.
+/// Creates a folder whose only file is `libcuda.so`, a link to the stand-in.
 ///
-/// Cargo builds the stand-in beside the tests, as it does every development dependency. It has another name
-/// there, because Cargo puts that folder on the library path of everything that it runs.
+/// Cargo builds the stand-in next to the tests, as a development dependency. It has another name there because Cargo adds
+/// that folder to the library path of everything it runs.
 pub fn library_folder() -> PathBuf {
     let program = env::current_exe().unwrap();
     let dependencies = program.parent().unwrap();

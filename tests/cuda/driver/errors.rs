@@ -1,10 +1,10 @@
-//! What the driver refuses, and what it says of it.
+//! Errors of the driver.
 
 use super::*;
 
 #[test]
-fn memory_has_its_limit() {
-    on_stand_in("driver::errors::memory_has_its_limit", &[("STAND_IN_MEMORY", "1048576")], || {
+fn memory_is_limited() {
+    on_stand_in("driver::errors::memory_is_limited", &[("STAND_IN_MEMORY", "1048576")], || {
         let context = context();
         assert_eq!(context.total_mem(), Ok(1 << 20));
         let stream = context.new_stream().unwrap();
@@ -20,13 +20,13 @@ fn memory_has_its_limit() {
 }
 
 #[test]
-fn devices_are_as_they_are_set() {
+fn devices_match_the_settings() {
     let settings = [
         ("STAND_IN_DEVICES", "2"),
         ("STAND_IN_CAPABILITY", "8.6"),
         ("STAND_IN_DRIVER_VERSION", "12040"),
     ];
-    on_stand_in("driver::errors::devices_are_as_they_are_set", &settings, || {
+    on_stand_in("driver::errors::devices_match_the_settings", &settings, || {
         assert_eq!(CudaContext::device_count(), Ok(2));
         assert_eq!(code(CudaContext::new(2)), CUDA_ERROR_INVALID_DEVICE);
         let [first, second] = [0, 1].map(|ordinal| CudaContext::new(ordinal).unwrap());
@@ -35,20 +35,20 @@ fn devices_are_as_they_are_set() {
         let data = first.default_stream().clone_htod(&[1u64]).unwrap();
         second.bind_to_thread().unwrap();
         let [first, second] = [first, second].map(|context| context.default_stream());
-        // SAFETY: the address is of no memory of this device, which the stand-in finds.
+        // SAFETY: the stand-in detects that the address belongs to another device.
         unsafe { result::memset_d8_async(address(&data, &first), 0, 8, second.cu_stream()) }
             .unwrap();
         assert_eq!(code(second.synchronize()), CUDA_ERROR_ILLEGAL_ADDRESS);
-        assert_eq!(first.clone_dtoh(&data).unwrap(), [1], "the other device is whole");
+        assert_eq!(first.clone_dtoh(&data).unwrap(), [1], "the other device is still usable");
     });
 }
 
 #[test]
-fn there_may_be_no_device() {
-    on_stand_in("driver::errors::there_may_be_no_device", &[("STAND_IN_DEVICES", "0")], || {
+fn reports_missing_device() {
+    on_stand_in("driver::errors::reports_missing_device", &[("STAND_IN_DEVICES", "0")], || {
         assert_eq!(code(CudaContext::new(0)), CUDA_ERROR_NO_DEVICE);
         assert_eq!(code(result::device::get_count()), CUDA_ERROR_NOT_INITIALIZED);
-        let Err(error) = CudaContext::new(0) else { panic!("there is a device") };
+        let Err(error) = CudaContext::new(0) else { panic!("expected no device") };
         assert_eq!(error.error_name().unwrap(), c"CUDA_ERROR_NO_DEVICE");
         assert_eq!(error.error_string().unwrap(), c"no CUDA-capable device is detected");
     });
@@ -59,8 +59,8 @@ fn load(text: &str) -> CUresult {
 }
 
 #[test]
-fn modules_are_read() {
-    on_stand_in("driver::errors::modules_are_read", &[], || {
+fn rejects_invalid_modules() {
+    on_stand_in("driver::errors::rejects_invalid_modules", &[], || {
         assert_eq!(load(HEAD), CUDA_SUCCESS);
         assert_eq!(load(&HEAD.replace("shfl.sync", "shfl.unheard")), CUDA_ERROR_INVALID_PTX);
         let later = HEAD.replace(".version 8.0", ".version 8.1");
@@ -69,17 +69,17 @@ fn modules_are_read() {
 }
 
 #[test]
-fn an_old_driver_refuses_newer_ptx() {
+fn old_driver_rejects_newer_ptx() {
     let settings = [("STAND_IN_DRIVER_VERSION", "11080")];
-    on_stand_in("driver::errors::an_old_driver_refuses_newer_ptx", &settings, || {
+    on_stand_in("driver::errors::old_driver_rejects_newer_ptx", &settings, || {
         assert_eq!(load(HEAD), CUDA_ERROR_UNSUPPORTED_PTX_VERSION);
     });
 }
 
 #[test]
-fn an_old_device_refuses_newer_ptx() {
+fn old_device_rejects_newer_ptx() {
     on_stand_in(
-        "driver::errors::an_old_device_refuses_newer_ptx",
+        "driver::errors::old_device_rejects_newer_ptx",
         &[("STAND_IN_CAPABILITY", "7.5")],
         || {
             assert_eq!(load(HEAD), CUDA_ERROR_INVALID_PTX);
@@ -88,8 +88,8 @@ fn an_old_device_refuses_newer_ptx() {
 }
 
 #[test]
-fn launches_fit_the_kernel_and_the_device() {
-    on_stand_in("driver::errors::launches_fit_the_kernel_and_the_device", &[], || {
+fn rejects_invalid_launches() {
+    on_stand_in("driver::errors::rejects_invalid_launches", &[], || {
         let stream = context().new_stream().unwrap();
         let mut gather = Gather::new(&stream);
         let mut launch =
@@ -105,7 +105,7 @@ fn launches_fit_the_kernel_and_the_device() {
             let found = launch(grid, threads, bytes);
             assert_eq!(found, CUDA_ERROR_INVALID_VALUE, "{grid:?} {threads} {bytes}");
         }
-        assert_eq!(gather.found(&stream), Gather::FIRST_ROWS, "and nothing else comes of it");
+        assert_eq!(gather.found(&stream), Gather::FIRST_ROWS, "a rejected launch has no effect");
         let most = gather.function.max_threads_per_block();
         assert_eq!(most, Ok(128));
         let attribute = cudarc::driver::sys::CUfunction_attribute_enum::
@@ -117,7 +117,7 @@ fn launches_fit_the_kernel_and_the_device() {
     });
 }
 
-/// A kernel's fault is the end of its context, as on the hardware.
+/// A fault in a kernel destroys its context, as on hardware.
 #[test]
 fn faults_stay() {
     on_stand_in("driver::errors::faults_stay", &[], || {
@@ -142,8 +142,8 @@ fn faults_stay() {
 }
 
 #[test]
-fn handles_are_checked() {
-    on_stand_in("driver::errors::handles_are_checked", &[], || {
+fn rejects_invalid_handles() {
+    on_stand_in("driver::errors::rejects_invalid_handles", &[], || {
         let context = context();
         let stream = context.new_stream().unwrap();
         let mut gather = Gather::new(&stream);
@@ -154,22 +154,22 @@ fn handles_are_checked() {
             drop(gone);
             handle
         };
-        // SAFETY: the stand-in knows what it has destroyed.
+        // SAFETY: the stand-in detects destroyed handles.
         let call = unsafe { result::stream::synchronize(gone) };
         assert_eq!(code(call), CUDA_ERROR_INVALID_HANDLE);
         // SAFETY: as above.
         let call = unsafe { result::event::synchronize(event.cu_stream().cast()) };
-        assert_eq!(code(call), CUDA_ERROR_INVALID_HANDLE, "a stream is no event");
+        assert_eq!(code(call), CUDA_ERROR_INVALID_HANDLE, "a stream is not an event");
         let module = context.load_module(Ptx::from_src(HEAD)).unwrap();
         assert_eq!(code(module.load_function("none")), CUDA_ERROR_NOT_FOUND);
 
-        // SAFETY: the stand-in knows whose context there is.
+        // SAFETY: the stand-in tracks the owner of each context.
         let without_context = || code(unsafe { result::malloc_sync(8) });
         let found = thread::spawn(without_context).join().unwrap();
         assert_eq!(found, CUDA_ERROR_INVALID_CONTEXT);
 
         let at = address(&gather.rows, &stream);
-        // SAFETY: `gather.rows` is leaked below; the stand-in notices that it is freed twice.
+        // SAFETY: `gather.rows` is leaked below; the stand-in detects the double free.
         unsafe { result::free_async(at, stream.cu_stream()) }.unwrap();
         // SAFETY: as above.
         let again = unsafe { result::free_async(at, stream.cu_stream()) };
@@ -178,6 +178,6 @@ fn handles_are_checked() {
         let Gather { function, rows, .. } = gather;
         rows.leak();
         drop(function);
-        assert_eq!(code(graph.launch()), CUDA_ERROR_INVALID_HANDLE, "its module is unloaded");
+        assert_eq!(code(graph.launch()), CUDA_ERROR_INVALID_HANDLE, "its module was unloaded");
     });
 }

@@ -1,10 +1,10 @@
-//! Captures, and the graphs that they become.
+//! Stream capture and graphs.
 
 use super::*;
 
 #[test]
-fn graphs_are_replayed_on_other_data() {
-    on_stand_in("driver::graphs::graphs_are_replayed_on_other_data", &[], || {
+fn graphs_replay_on_new_data() {
+    on_stand_in("driver::graphs::graphs_replay_on_new_data", &[], || {
         let context = context();
         let stream = context.new_stream().unwrap();
         let mut gather = Gather::new(&stream);
@@ -16,7 +16,7 @@ fn graphs_are_replayed_on_other_data() {
             stream.memcpy_dtoh(&gather.first_rows, &mut found).unwrap();
         });
         stream.synchronize().unwrap();
-        assert_eq!(found.as_slice().unwrap(), [FRESH; 3], "a capture runs nothing");
+        assert_eq!(found.as_slice().unwrap(), [FRESH; 3], "a capture must not run anything");
         for offset in [0, 100] {
             for (row, value) in rows.as_mut_slice().unwrap().iter_mut().zip(Gather::ROWS) {
                 *row = value + offset;
@@ -32,10 +32,10 @@ fn graphs_are_replayed_on_other_data() {
     });
 }
 
-/// A graph has the arguments of its capture, whatever becomes of the variables.
+/// A graph keeps the arguments of its capture, even if the variables change.
 #[test]
-fn stale_arguments_stay_stale() {
-    on_stand_in("driver::graphs::stale_arguments_stay_stale", &[], || {
+fn graphs_keep_captured_arguments() {
+    on_stand_in("driver::graphs::graphs_keep_captured_arguments", &[], || {
         let stream = context().new_stream().unwrap();
         let mut gather = Gather::new(&stream);
         let mut row_bytes = 8;
@@ -46,7 +46,7 @@ fn stale_arguments_stay_stale() {
         let old = std::mem::replace(&mut gather.rows, rows);
         graph.launch().unwrap();
         assert_eq!((gather.found(&stream), row_bytes), (Gather::FIRST_ROWS.to_vec(), 16));
-        // So it has the memory, which may be gone.
+        // The graph keeps addresses as well, and the memory may have been freed.
         drop(old);
         graph.launch().unwrap();
         assert_eq!(code(stream.synchronize()), CUDA_ERROR_ILLEGAL_ADDRESS);
@@ -54,8 +54,8 @@ fn stale_arguments_stay_stale() {
 }
 
 #[test]
-fn captures_end_by_what_they_forbid() {
-    on_stand_in("driver::graphs::captures_end_by_what_they_forbid", &[], || {
+fn forbidden_calls_invalidate_a_capture() {
+    on_stand_in("driver::graphs::forbidden_calls_invalidate_a_capture", &[], || {
         let context = context();
         let stream = context.new_stream().unwrap();
         let mut gather = Gather::new(&stream);
@@ -65,13 +65,13 @@ fn captures_end_by_what_they_forbid() {
             ("wait", &|| code(stream.synchronize())),
             ("wait for all", &|| code(context.synchronize())),
             ("query", &|| code(event.try_is_complete())),
-            // SAFETY: what is allocated is not used.
+            // SAFETY: the allocation is not used.
             ("allocate", &|| code(unsafe { result::malloc_sync(8) })),
             // SAFETY: as above.
             ("allocate pinned", &|| code(unsafe { result::malloc_host(8, 0) })),
             ("allocate in order", &|| code(try_room::<u8>(&stream, 8))),
             ("read", &|| code(stream.clone_dtoh(&gather.rows))),
-            // SAFETY: of memory that is not freed meanwhile.
+            // SAFETY: the memory is not freed in the meantime.
             ("write", &|| code(unsafe { write(&gather.ends, &stream) })),
             ("load", &|| code(context.load_module(Ptx::from_src(HEAD)))),
         ];
@@ -87,16 +87,16 @@ fn captures_end_by_what_they_forbid() {
 }
 
 /// # Safety
-/// The memory must live until the stream has written it.
+/// The memory must outlive the stream's write.
 unsafe fn write(to: &CudaSlice<u32>, stream: &Arc<CudaStream>) -> Result<(), DriverError> {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { result::memcpy_htod_async(address(to, stream), &[0u32], stream.cu_stream()) }
 }
 
-/// Other threads may do so, unless the capture forbids it to all.
+/// Other threads may allocate during a capture, unless its mode forbids it for all threads.
 #[test]
-fn captures_are_of_their_thread() {
-    on_stand_in("driver::graphs::captures_are_of_their_thread", &[], || {
+fn captures_belong_to_their_thread() {
+    on_stand_in("driver::graphs::captures_belong_to_their_thread", &[], || {
         let context = context();
         let stream = context.new_stream().unwrap();
         let elsewhere = |call: &(dyn Fn() -> CUresult + Sync)| {
@@ -104,7 +104,7 @@ fn captures_are_of_their_thread() {
         };
         let allocate = || {
             context.bind_to_thread().unwrap();
-            // SAFETY: what is allocated is not used.
+            // SAFETY: the allocation is not used.
             code(unsafe { result::malloc_sync(8) })
         };
         let end = || code(stream.end_capture(CUgraphInstantiate_flags(0)));
@@ -126,8 +126,8 @@ fn captures_are_of_their_thread() {
 }
 
 #[test]
-fn events_do_not_cross_a_captures_bounds() {
-    on_stand_in("driver::graphs::events_do_not_cross_a_captures_bounds", &[], || {
+fn events_do_not_cross_capture_boundaries() {
+    on_stand_in("driver::graphs::events_do_not_cross_capture_boundaries", &[], || {
         let context = context();
         let [stream, other] = [(); 2].map(|()| context.new_stream().unwrap());
         let before = stream.record_event(None).unwrap();

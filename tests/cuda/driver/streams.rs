@@ -1,10 +1,10 @@
-//! When operations run, and in which order.
+//! Order of operations on streams.
 
 use super::*;
 
 #[test]
-fn nothing_runs_before_something_waits() {
-    on_stand_in("driver::streams::nothing_runs_before_something_waits", &[], || {
+fn operations_run_only_when_waited_for() {
+    on_stand_in("driver::streams::operations_run_only_when_waited_for", &[], || {
         let context = context();
         let stream = context.new_stream().unwrap();
         let (mut from, mut to) = (pinned(&context, 1), pinned(&context, 1));
@@ -15,19 +15,23 @@ fn nothing_runs_before_something_waits() {
         stream.memcpy_dtoh(&device, &mut to).unwrap();
         assert_eq!((to.as_slice().unwrap(), host), (&[FRESH][..], [2]));
         stream.synchronize().unwrap();
-        assert_eq!(to.as_slice().unwrap(), [1], "what was there when the copy was asked for");
+        assert_eq!(to.as_slice().unwrap(), [1], "the copy must read pageable memory immediately");
 
         from.as_mut_slice().unwrap()[0] = 3;
         stream.memcpy_htod(&from, &mut device).unwrap();
         from.as_mut_slice().unwrap()[0] = 4;
-        assert_eq!(stream.clone_dtoh(&device).unwrap(), [4], "what is there when the copy runs");
+        assert_eq!(
+            stream.clone_dtoh(&device).unwrap(),
+            [4],
+            "the copy must read pinned memory when it runs"
+        );
     });
 }
 
-/// Another stream finds nothing, unless it waits.
+/// Another stream sees nothing unless it waits.
 #[test]
-fn streams_meet_by_events() {
-    on_stand_in("driver::streams::streams_meet_by_events", &[], || {
+fn events_synchronize_streams() {
+    on_stand_in("driver::streams::events_synchronize_streams", &[], || {
         let context = context();
         let [first, second] = [(); 2].map(|()| context.new_stream().unwrap());
         let mut gather = Gather::new(&first);
@@ -36,11 +40,11 @@ fn streams_meet_by_events() {
         let event = second.record_event(None).unwrap();
         assert_eq!(event.try_is_complete(), Ok(false));
         let polls = (0..100).take_while(|_| !event.is_complete()).count();
-        assert!(polls < 100, "asking again and again is waiting");
+        assert!(polls < 100, "polling must make progress");
         first.wait(&event).unwrap();
         assert_eq!(gather.found(&first), Gather::FIRST_ROWS);
 
-        // What an event was recorded as before counts.
+        // A wait applies to the previous record of the event.
         let (event, later) = (first.record_event(None).unwrap(), pinned(&context, 1));
         second.wait(&event).unwrap();
         first.memcpy_htod(&later, &mut gather.rows).unwrap();
@@ -54,8 +58,8 @@ fn streams_meet_by_events() {
 }
 
 #[test]
-fn streams_do_not_meet_otherwise() {
-    on_stand_in("driver::streams::streams_do_not_meet_otherwise", &[], || {
+fn streams_are_otherwise_independent() {
+    on_stand_in("driver::streams::streams_are_otherwise_independent", &[], || {
         let context = context();
         let [first, second] = [(); 2].map(|()| context.new_stream().unwrap());
         let mut gather = Gather::new(&first);
@@ -66,8 +70,8 @@ fn streams_do_not_meet_otherwise() {
 }
 
 #[test]
-fn the_default_stream_waits_for_none() {
-    on_stand_in("driver::streams::the_default_stream_waits_for_none", &[], || {
+fn default_stream_is_independent() {
+    on_stand_in("driver::streams::default_stream_is_independent", &[], || {
         let context = context();
         let data = context.default_stream().clone_htod(&[1u64]).unwrap();
         let stream = context.new_stream().unwrap();
@@ -75,7 +79,7 @@ fn the_default_stream_waits_for_none() {
     });
 }
 
-/// With its own order of streams: cudarc's, by events.
+/// Uses cudarc's own synchronization of streams with events.
 #[test]
 fn tracked_slices_are_safe_between_streams() {
     on_stand_in("driver::streams::tracked_slices_are_safe_between_streams", &[], || {
@@ -92,8 +96,8 @@ fn tracked_slices_are_safe_between_streams() {
 }
 
 #[test]
-fn memory_is_freed_in_the_streams_order() {
-    on_stand_in("driver::streams::memory_is_freed_in_the_streams_order", &[], || {
+fn memory_is_freed_in_stream_order() {
+    on_stand_in("driver::streams::memory_is_freed_in_stream_order", &[], || {
         let context = context();
         let stream = context.new_stream().unwrap();
         let mut gather = Gather::new(&stream);
@@ -102,17 +106,21 @@ fn memory_is_freed_in_the_streams_order() {
         drop(old);
         assert_eq!(gather.found(&stream), Gather::FIRST_ROWS);
 
-        // What is not freed in a stream's order is freed after all that is queued.
+        // Memory that is not freed in stream order is freed after everything that is queued.
         gather.rows = stream.clone_htod(&Gather::ROWS).unwrap();
         gather.launch(&stream);
         let old = std::mem::replace(&mut gather.rows, room(&stream, 5)).leak();
-        // SAFETY: freed once, and not used after.
+        // SAFETY: freed once, and not used afterwards.
         unsafe { result::free_sync(old) }.unwrap();
         assert_eq!(gather.found(&stream), Gather::FIRST_ROWS);
 
         let mut host = pinned(&context, 3);
         stream.memcpy_dtoh(&gather.first_rows, &mut host).unwrap();
         drop(host);
-        assert_eq!(code(stream.synchronize()), CUDA_ERROR_ILLEGAL_ADDRESS, "it is not waited for");
+        assert_eq!(
+            code(stream.synchronize()),
+            CUDA_ERROR_ILLEGAL_ADDRESS,
+            "the streams are not synchronized"
+        );
     });
 }

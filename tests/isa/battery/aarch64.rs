@@ -1,5 +1,5 @@
-//! aarch64: what every such processor has, and the products of bytes that some have besides, which Rust has
-//! no stable functions for.
+//! aarch64: instructions that every such processor has, and the optional byte products for which Rust has no stable
+//! intrinsics.
 
 use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected};
@@ -15,12 +15,12 @@ type Shorts = [i16; 8];
 type Bytes = [u8; 16];
 type SignedBytes = [i8; 16];
 
-/// Functions of arrays that are one intrinsic each.
+/// Defines functions of arrays, each of which wraps one intrinsic.
 macro_rules! instructions {
     ($($name:ident = $intrinsic:expr, ($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
         $(fn $name($($argument: $type),*) -> $result {
-            // SAFETY: every aarch64 has NEON; an array and a vector of one size hold the same bits, all of
-            // which are values.
+            // SAFETY: every aarch64 CPU has NEON; an array and a vector of the same size have the same bits, and all bit patterns
+            // are valid.
             unsafe { same_bits($intrinsic($(same_bits($argument)),*)) }
         })*
     };
@@ -51,7 +51,7 @@ instructions! {
     sub_bytes = vsubq_u8, (a: Bytes, b: Bytes) -> Bytes;
     widening_low = vmull_s8, (a: [i8; 8], b: [i8; 8]) -> Shorts;
     widening_high = vmull_high_s8, (a: SignedBytes, b: SignedBytes) -> Shorts;
-    add_neighbours = vpaddq_s16, (a: Shorts, b: Shorts) -> Shorts;
+    add_neighbors = vpaddq_s16, (a: Shorts, b: Shorts) -> Shorts;
     add_pairs = vpadalq_s16, (c: Integers, a: Shorts) -> Integers;
     trn1 = vtrn1q_f32, (a: Floats, b: Floats) -> Floats;
     trn2 = vtrn2q_f32, (a: Floats, b: Floats) -> Floats;
@@ -59,13 +59,13 @@ instructions! {
     trn2_doubles = vtrn2q_f64, (a: [f64; 2], b: [f64; 2]) -> [f64; 2];
 }
 
-/// Functions of arrays that are one instruction each, `{0:v}` being the first argument and the result.
+/// Defines functions of arrays, each of which executes one instruction. `{0:v}` is the first argument and the result.
 macro_rules! assembly {
     ($($features:literal $name:ident: $text:literal, ($sums:ident: $sum:ty $(, $argument:ident: $type:ty)*);)*) => {
         $(#[target_feature(enable = $features)]
         fn $name($sums: $sum $(, $argument: $type)*) -> $sum {
-            // SAFETY: arrays and vectors as above; the instruction reads and writes its registers alone, and
-            // the caller has seen to it that the processor has it.
+            // SAFETY: arrays and vectors as above; the instruction reads and writes only its registers, and the caller has checked
+            // that the CPU supports it.
             unsafe {
                 let mut sums: int32x4_t = same_bits($sums);
                 asm!(
@@ -91,10 +91,10 @@ pub(super) fn run(battery: &mut Battery) {
     for _ in 0..ROUNDS {
         floats(battery, &mut dice);
         integers(battery, &mut dice);
-        // SAFETY: every aarch64 has NEON.
+        // SAFETY: every aarch64 CPU has NEON.
         unsafe { halves(battery, &mut dice) };
         if is_aarch64_feature_detected!("dotprod") {
-            // SAFETY: the processor has it, as below.
+            // SAFETY: the CPU supports it, which is checked below.
             unsafe { dot_products(battery, &mut dice) };
         }
         if is_aarch64_feature_detected!("i8mm") {
@@ -152,7 +152,7 @@ fn integers(battery: &mut Battery, dice: &mut Dice) {
     battery.check("xtn.8b", narrow_shorts(d.map(|d| d as u16)), d.map(|d| d as u8));
     let all: [i16; 16] = std::array::from_fn(|i| if i < 8 { d[i] } else { e[i - 8] });
     let expected = std::array::from_fn(|i| all[2 * i].wrapping_add(all[2 * i + 1]));
-    battery.check("addp.8h", add_neighbours(d, e), expected);
+    battery.check("addp.8h", add_neighbors(d, e), expected);
     let pair = |i: usize| i32::from(d[2 * i]) + i32::from(d[2 * i + 1]);
     let expected = std::array::from_fn(|i| a[i].wrapping_add(pair(i)));
     battery.check("sadalp", add_pairs(a, d), expected);
@@ -172,7 +172,7 @@ fn halves(battery: &mut Battery, dice: &mut Dice) {
     battery.check_floats("fcvtl", widen_low([0.0; 4], halves), std::array::from_fn(|i| wide[i]));
 }
 
-/// The sum of `count` products of two runs.
+/// Returns the dot product of `count` elements.
 fn dot<A: Copy + Into<i32>, B: Copy + Into<i32>>(a: &[A], b: &[B]) -> i32 {
     a.iter().zip(b).map(|(&a, &b)| a.into() * b.into()).sum()
 }
@@ -190,7 +190,7 @@ fn dot_products(battery: &mut Battery, dice: &mut Dice) {
 fn matrix_products(battery: &mut Battery, dice: &mut Dice) {
     let sums: Integers = dice.integers();
     let (a, b): (Bytes, SignedBytes) = (dice.bytes(), dice.signed_bytes());
-    // Two rows of eight by two rows of eight, the second transposed.
+    // Two rows of eight times two rows of eight, the second matrix transposed.
     let row = |i: usize| 8 * i..8 * i + 8;
     let expected =
         std::array::from_fn(|i| sums[i].wrapping_add(dot(&a[row(i / 2)], &b[row(i % 2)])));

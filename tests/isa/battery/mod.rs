@@ -1,5 +1,5 @@
-//! Single instructions that kernels use, against plain Rust: where one of them is wrong, the processor is
-//! at fault, or what emulates it, and not the kernel.
+//! Single instructions that kernels use, against plain Rust. A failure here points to the CPU or its emulator rather than
+//! to a kernel.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
@@ -10,10 +10,10 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::mem::transmute_copy;
 
-/// How often each kind is tried.
+/// Number of trials per instruction.
 const ROUNDS: usize = 200;
 
-/// Compares what instructions give, and keeps count of their kinds.
+/// Comparison of instructions with expected results, which counts the instructions tested.
 #[derive(Default)]
 struct Battery {
     kinds: BTreeSet<&'static str>,
@@ -26,7 +26,7 @@ impl Battery {
         assert_eq!(found, expected, "{kind}");
     }
 
-    /// As `check`, bit for bit, but any NaN is as good as another.
+    /// Compares bit for bit like `check`, except that all NaNs are equal.
     #[track_caller]
     fn check_floats<const N: usize>(
         &mut self,
@@ -40,28 +40,27 @@ impl Battery {
     }
 }
 
-/// A value of another type with the same bits.
+/// Reinterprets the bits of a value as another type.
 ///
 /// # Safety
-/// All bits are values of the other type.
+/// All bit patterns must be valid values of the other type.
 #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), expect(dead_code))]
 #[inline(always)]
 unsafe fn same_bits<T: Copy, U: Copy>(value: T) -> U {
     const { assert!(size_of::<T>() == size_of::<U>()) };
-    // SAFETY: there are as many (above), and any of them will do (caller).
+    // SAFETY: the sizes are equal (checked above), and all bit patterns are valid (guaranteed by the caller).
     unsafe { transmute_copy(&value) }
 }
 
-/// What `f` gives for each pair of lanes.
+/// Applies `f` to each pair of lanes.
 #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), expect(dead_code))]
 fn lanes<T: Copy, R, const N: usize>(a: [T; N], b: [T; N], f: impl Fn(T, T) -> R) -> [R; N] {
     std::array::from_fn(|i| f(a[i], b[i]))
 }
 
-/// `a · b + c` rounded once, by arithmetic in `f64` alone: `f32::mul_add` would be the instruction itself.
+/// Computes `a · b + c` with a single rounding, in `f64` arithmetic only: `f32::mul_add` would use the instruction itself.
 fn fused(a: f32, b: f32, c: f32) -> f32 {
-    // The product is exact. The sum, if it is not, is made odd in its last bit, which keeps the second
-    // rounding from meeting a tie that is none.
+    // The product is exact. An inexact sum is rounded to odd, which keeps the second rounding from seeing a false tie.
     let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));
     let sum = product + c;
     let part = sum - product;
@@ -74,9 +73,9 @@ fn fused(a: f32, b: f32, c: f32) -> f32 {
 }
 
 #[test]
-fn fused_is_rounded_once() {
+fn fused_multiply_add_rounds_once() {
     let tiny = 2f32.powi(-30);
-    // Half a unit in the last place of the sum, and a little more or less.
+    // Half a unit in the last place of the sum, and slightly more or less.
     assert_eq!(fused(1.0 + f32::EPSILON, 1.0, f32::EPSILON / 2.0), 1.0 + 2.0 * f32::EPSILON);
     assert_eq!(fused(tiny, tiny, 1.0 + f32::EPSILON), 1.0 + f32::EPSILON);
     let above = 1.0 + f32::EPSILON;
@@ -84,8 +83,7 @@ fn fused_is_rounded_once() {
     assert_eq!(fused(above, above, -(1.0 + 2.0 * f32::EPSILON)), f32::EPSILON * f32::EPSILON);
 }
 
-/// `EXPECT_KINDS` says how many kinds the processor has, where one is emulated: none of them may go by
-/// untried.
+/// `EXPECT_KINDS` is the number of instructions that an emulated CPU supports; every one of them must be tested.
 #[test]
 fn single_instructions_match_plain_rust() {
     let mut battery = Battery::default();

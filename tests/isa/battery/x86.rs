@@ -7,12 +7,12 @@ use half::f16;
 use super::{Battery, ROUNDS, fused, lanes, same_bits};
 use test_support::Dice;
 
-/// Functions of arrays that are one intrinsic each.
+/// Defines functions of arrays, each of which wraps one intrinsic.
 macro_rules! instructions {
     ($features:literal: $($name:ident = $intrinsic:expr, ($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
         $(#[target_feature(enable = $features)]
         pub fn $name($($argument: $type),*) -> $result {
-            // SAFETY: an array and a vector of one size hold the same bits, all of which are values.
+            // SAFETY: an array and a vector of the same size have the same bits, and all bit patterns are valid.
             unsafe { same_bits($intrinsic($(same_bits($argument)),*)) }
         })*
     };
@@ -22,7 +22,7 @@ pub(super) fn run(battery: &mut Battery) {
     let mut dice = Dice(17);
     for _ in 0..ROUNDS {
         if is_x86_feature_detected!("avx") {
-            // SAFETY: the machine has it, as below.
+            // SAFETY: the CPU supports it, which is checked below.
             unsafe { avx::check(battery, &mut dice) };
         }
         if is_x86_feature_detected!("avx2")
@@ -51,7 +51,7 @@ pub(super) fn run(battery: &mut Battery) {
     }
 }
 
-/// `sums[i] + Σ inputs[4i + j] · weights[4i + j]`
+/// Computes `sums[i] + Σ inputs[4i + j] · weights[4i + j]`.
 fn dot_of_fours<const N: usize, const BYTES: usize>(
     sums: [i32; N],
     inputs: [u8; BYTES],
@@ -61,7 +61,7 @@ fn dot_of_fours<const N: usize, const BYTES: usize>(
     std::array::from_fn(|i| sums[i].wrapping_add((4 * i..4 * i + 4).map(product).sum()))
 }
 
-/// Neighbours' products, added as 16 bits that stay at their ends.
+/// Computes sums of adjacent products, saturated to 16 bits.
 fn pairs_of_bytes<const N: usize, const BYTES: usize>(a: [u8; BYTES], b: [i8; BYTES]) -> [i16; N] {
     let product = |at: usize| i32::from(a[at]) * i32::from(b[at]);
     std::array::from_fn(|i| {
@@ -77,7 +77,7 @@ fn pairs_of_shorts<const N: usize, const SHORTS: usize>(
     std::array::from_fn(|i| product(2 * i).wrapping_add(product(2 * i + 1)))
 }
 
-/// The second operand wins where the two do not compare.
+/// Returns the second operand if the two are unordered.
 fn least(a: f32, b: f32) -> f32 {
     if a < b { a } else { b }
 }
@@ -116,7 +116,7 @@ mod avx {
         splat = _mm256_set1_ps, (a: f32) -> Floats;
     }
 
-    /// What `f` gives for each half, which such instructions do not look beyond.
+    /// Applies `f` to each 128-bit half.
     fn by_halves(a: Floats, b: Floats, f: impl Fn(&[f32], &[f32]) -> [f32; 4]) -> Floats {
         let (low, high) = (f(&a[..4], &b[..4]), f(&a[4..], &b[4..]));
         std::array::from_fn(|i| if i < 4 { low[i] } else { high[i - 4] })

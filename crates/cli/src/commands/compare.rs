@@ -223,7 +223,7 @@ impl Job {
             ("mean logit difference", format!("{:.2e}", agreement.mean_logit_difference())),
         ];
         if let Some([first, second]) = agreement.accuracies() {
-            let rows = agreement.labelled();
+            let rows = agreement.labeled_rows();
             let both = format!("{} and {} of {rows} rows", percent(first), percent(second));
             lines.push(("accuracy", both));
         }
@@ -287,7 +287,7 @@ impl Job {
             "same_label": agreement.same(),
             "largest_logit_difference": number(agreement.largest_logit_difference()),
             "mean_logit_difference": agreement.mean_logit_difference(),
-            "labelled_rows": agreement.labelled(),
+            "labelled_rows": agreement.labeled_rows(),
             "accuracies": agreement.accuracies(),
             "differences": differences.collect::<Vec<_>>(),
         })

@@ -8,7 +8,9 @@ use anstyle::Style;
 use clap::{Args, ValueEnum};
 use distilbert::Classifier;
 use distilbert::explain::{Faithfulness, Method};
-use distilbert_evaluate::{CompareMethods, Estimate, MethodComparison, Ranking, compare_methods};
+use distilbert_evaluate::{
+    ComparisonOptions, Estimate, MethodComparison, Ranking, compare_methods,
+};
 use serde_json::{Map, Value, json};
 
 use crate::args::engine::WantedEngine;
@@ -163,11 +165,11 @@ impl Arguments {
         }
     }
 
-    fn options(&self) -> CompareMethods {
+    fn options(&self) -> ComparisonOptions {
         if self.steps.is_some() && !self.methods.contains(&Name::IntegratedGradients) {
             Self::refuse("--steps needs integrated-gradients among --methods");
         }
-        CompareMethods::default()
+        ComparisonOptions::default()
             .rankings(self.methods.iter().map(|&name| self.ranking(name)))
             .objective(self.objective.into())
             .replacement(self.replacement.into())

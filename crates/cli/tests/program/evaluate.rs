@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use distilbert::Classifier;
-use distilbert_evaluate::{Average, Estimate, Evaluate, Evaluation, Report, Row};
+use distilbert_evaluate::{Average, Estimate, Evaluation, EvaluationOptions, Report, Row};
 use roxmltree::Node;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -32,7 +32,11 @@ fn rows() -> Vec<(String, usize)> {
     texts.map(|text| (text.to_owned(), label())).collect()
 }
 
-fn report(classifier: &Classifier, rows: &[(String, Vec<usize>)], options: &Evaluate) -> Report {
+fn report(
+    classifier: &Classifier,
+    rows: &[(String, Vec<usize>)],
+    options: &EvaluationOptions,
+) -> Report {
     let (labels, kind) = (classifier.labels(), classifier.problem_type());
     let mut evaluation = Evaluation::new(labels, kind, options).unwrap();
     let texts: Vec<&str> = rows.iter().map(|(text, _)| text.as_str()).collect();
@@ -84,7 +88,7 @@ fn check_json(json: &Value, report: &Report) {
         assert_eq!(found["predicted"], class.predicted);
     }
     let averages = json["averages"].as_object().unwrap();
-    for average in Average::ALL {
+    for &average in Average::ALL {
         let expected = report.average(average);
         assert_eq!(averages.contains_key(average.name()), expected.is_some());
         if let Some(expected) = expected {
@@ -204,7 +208,7 @@ fn every_figure_and_the_page_are_those_of_the_library() {
     let options = [&options[..], &others].concat();
     let output = evaluate(&file, &[&options[..], &["--json", "--top", "4"]].concat());
     let json = objects(succeeded(&output)).pop().unwrap();
-    let settings = Evaluate::default().resamples(100).seed(3).bins(10).mistakes(7);
+    let settings = EvaluationOptions::default().resamples(100).seed(3).bins(10).mistakes(7);
     let sets: Vec<_> = rows.into_iter().map(|(text, id)| (text, vec![id])).collect();
     let report = report(&bundled(), &sets, &settings);
     check_json(&json, &report);
@@ -340,7 +344,7 @@ fn labels_are_names_or_numbers_in_any_kind_of_table() {
     ];
     let classifier = bundled();
     let sets = rows.map(|(text, _, id)| (text.to_owned(), vec![id]));
-    let report = report(&classifier, &sets, &Evaluate::default());
+    let report = report(&classifier, &sets, &EvaluationOptions::default());
     for (file, options) in cases {
         println!("{}", file.display());
         let output = evaluate(&file, &[&options[..], &["--json"]].concat());
@@ -368,7 +372,7 @@ fn a_multi_label_model_has_sets_of_labels() {
     fs::write(&lines, sets.iter().map(|row| line(row).to_string() + "\n").collect::<String>())
         .unwrap();
     let classifier = Classifier::builder(model.path()).build().unwrap();
-    let report = report(&classifier, &sets, &Evaluate::default());
+    let report = report(&classifier, &sets, &EvaluationOptions::default());
     let page = folder.path().join("report.html");
     for (file, option) in [(&table, "--no-header"), (&lines, "--skip-multi")] {
         let options =

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use distilbert::explain::{Faithfulness, Method, Objective, Replacement};
-use distilbert_evaluate::{CompareMethods, Estimate, Ranking, compare_methods};
+use distilbert_evaluate::{ComparisonOptions, Estimate, Ranking, compare_methods};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -65,7 +65,7 @@ fn json_has_exactly_what_the_library_says() {
 
     let methods = [Method::Lrp, Method::AttnLrp, Method::GradientXInput, INTEGRATED];
     let baselines = [Ranking::Rollout, Ranking::Random];
-    let options = CompareMethods::default()
+    let options = ComparisonOptions::default()
         .rankings(methods.map(Ranking::Method).into_iter().chain(baselines))
         .objective(Objective::Probability)
         .replacement(Replacement::Unk)
@@ -109,7 +109,7 @@ fn the_table_has_settings_and_a_row_for_each_method() {
     for setting in ["3, 1 of one word skipped", "pad", "60 resamples", "logit", "10 of each"] {
         assert!(table.contains(setting), "{setting}: {table}");
     }
-    let options = CompareMethods::default().resamples(60);
+    let options = ComparisonOptions::default().resamples(60);
     let options = options.rankings([Method::Lrp.into(), Ranking::Random]);
     let expected = compare_methods(&bundled(), &TEXTS[..4], &options).unwrap();
     let lines: Vec<&str> = table.lines().collect();

@@ -1,10 +1,9 @@
-//! Methods of explanation compared over many texts: every figure made again from those of single texts, and
-//! the program that prints them.
+//! Comparison of explanation methods: means over texts against the faithfulness of each text on its own.
 
 use distilbert::explain::{ExplainOptions, Faithfulness, Method, Objective, Replacement};
 use distilbert::{Classifier, ExplainError, InputError, Precision, Truncation};
 use distilbert_evaluate::{
-    CompareMethods, Error, Estimate, MethodComparison, Ranking, compare_methods,
+    ComparisonOptions, Error, Estimate, MethodComparison, Ranking, compare_methods,
 };
 use test_support::{bundled_model, golden, list};
 
@@ -26,7 +25,7 @@ fn classifier() -> Classifier {
     Classifier::builder(bundled_model()).build().unwrap()
 }
 
-/// Texts of the goldens, some of them without a word or with one.
+/// Returns texts of the goldens, some of which have no word or only one.
 fn texts(step: usize) -> Vec<String> {
     let goldens = golden("bundled.json");
     let cases = list(&goldens["cases"]).iter().step_by(step);
@@ -45,7 +44,7 @@ fn assert_close(found: f64, expected: f64) {
 }
 
 #[test]
-fn means_are_those_of_the_texts_alone() {
+fn means_match_single_texts() {
     let classifier = classifier();
     let texts = texts(16);
     for (replacement, objective) in
@@ -53,7 +52,7 @@ fn means_are_those_of_the_texts_alone() {
     {
         let methods = [INTEGRATED, Method::GradientXInput, Method::AttnLrp, Method::Lrp];
         let rankings = [Ranking::Rollout].into_iter().chain(methods.map(Ranking::Method));
-        let options = CompareMethods::default().rankings(rankings);
+        let options = ComparisonOptions::default().rankings(rankings);
         let options = options.replacement(replacement).objective(objective).resamples(10);
         let comparison = compare_methods(&classifier, &texts, &options).unwrap();
 
@@ -86,9 +85,9 @@ fn means_are_those_of_the_texts_alone() {
     }
 }
 
-/// The mean over all orders of a text is what many random ones come to.
+/// The mean over many random orders converges to the mean over all orders.
 #[test]
-fn chance_is_the_mean_over_orders() {
+fn random_ranking_converges_to_mean_over_orders() {
     let classifier = classifier();
     let text = "I miss him";
     let explanation = classifier.explain(text, &ExplainOptions::default()).unwrap();
@@ -97,7 +96,7 @@ fn chance_is_the_mean_over_orders() {
     let all: Vec<Faithfulness> = orders
         .map(|o| classifier.faithfulness(&explanation, Some(&o), Replacement::Pad).unwrap())
         .collect();
-    let options = CompareMethods::default().rankings([Ranking::Random]);
+    let options = ComparisonOptions::default().rankings([Ranking::Random]);
     let many = options.clone().random_orders(4000);
     let many = of(&compare_methods(&classifier, [text], &many).unwrap(), Ranking::Random);
     for ((_, found), (name, value)) in measures::<Estimate>().into_iter().zip(measures()) {
@@ -107,7 +106,7 @@ fn chance_is_the_mean_over_orders() {
         assert!(error <= 4.0 * (variance / 4000.0).sqrt() + 1e-9, "{name}: {error}");
     }
 
-    // One order is one of the six, and which one, the seed says.
+    // A single order is one of the six; the seed determines which.
     let one = |seed| {
         let options = options.clone().random_orders(1).seed(seed);
         of(&compare_methods(&classifier, [text], &options).unwrap(), Ranking::Random)
@@ -120,10 +119,10 @@ fn chance_is_the_mean_over_orders() {
 }
 
 #[test]
-fn differences_are_of_the_same_text() {
+fn differences_are_paired_by_text() {
     let classifier = classifier();
     let (lrp, gradient) = (Method::Lrp.into(), Method::GradientXInput.into());
-    let options = CompareMethods::default().rankings([lrp, gradient]);
+    let options = ComparisonOptions::default().rankings([lrp, gradient]);
     let comparison = compare_methods(&classifier, texts(8), &options).unwrap();
     let difference = comparison.difference(lrp, gradient).unwrap();
     let opposite = comparison.difference(gradient, lrp).unwrap();
@@ -140,7 +139,7 @@ fn differences_are_of_the_same_text() {
         }
         assert!(difference.low < difference.value && difference.value < difference.high, "{name}");
     }
-    // A text's own score is in both curves, and leaves their difference.
+    // The text's own score is part of both measures and cancels in the difference.
     let width = |of: Estimate| of.high - of.low;
     assert!(width(difference.auac) < width(lrp_means.auac) + width(gradient_means.auac));
     assert_eq!(comparison.difference(lrp, Ranking::Random), None);
@@ -149,12 +148,12 @@ fn differences_are_of_the_same_text() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_figures() {
+fn seed_determines_the_result() {
     let texts = texts(24);
     let compare = |threads: usize, seed: u64| {
         let classifier = Classifier::builder(bundled_model()).threads(threads).build().unwrap();
         let rankings = [Method::Lrp.into(), Ranking::Random];
-        let options = CompareMethods::default().rankings(rankings).seed(seed).resamples(200);
+        let options = ComparisonOptions::default().rankings(rankings).seed(seed).resamples(200);
         compare_methods(&classifier, &texts, &options).unwrap()
     };
     let found = compare(1, 5);
@@ -167,11 +166,11 @@ fn the_same_seed_gives_the_same_figures() {
 }
 
 #[test]
-fn texts_that_leave_nothing_to_rank_are_counted_and_long_ones_cut() {
+fn skips_short_texts_and_truncates_long_ones() {
     let classifier = classifier();
     let long = format!("I love it {}", "so ".repeat(600));
     let given = ["", "no", "We won", " \t ", long.as_str(), "ok"];
-    let options = CompareMethods::default().rankings([Method::Lrp.into()]).resamples(100);
+    let options = ComparisonOptions::default().rankings([Method::Lrp.into()]).resamples(100);
     let comparison = compare_methods(&classifier, given, &options).unwrap();
     assert_eq!(comparison.texts(), 2);
     assert_eq!((comparison.without_words(), comparison.of_one_word()), (2, 2));
@@ -193,12 +192,12 @@ fn texts_that_leave_nothing_to_rank_are_counted_and_long_ones_cut() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_refused() {
+fn rejects_invalid_options_and_texts() {
     let classifier = classifier();
-    let refused = |texts: &[&str], options: CompareMethods| {
+    let refused = |texts: &[&str], options: ComparisonOptions| {
         compare_methods(&classifier, texts, &options).unwrap_err()
     };
-    let options = CompareMethods::default();
+    let options = ComparisonOptions::default();
     let error = refused(&["We won"], options.clone().rankings([]));
     assert!(matches!(error, Error::NoMethods), "{error}");
     let error = refused(&["We won"], options.clone().resamples(0));
@@ -229,17 +228,17 @@ fn what_cannot_be_compared_is_refused() {
     );
 }
 
-/// Needs GoEmotions: set `GOEMOTIONS` to a folder with its `dev.tsv`.
+/// Requires GoEmotions: set `GOEMOTIONS` to a folder that contains `dev.tsv`.
 #[test]
 fn methods_are_better_than_chance_on_real_texts() {
     let Some(folder) = std::env::var_os("GOEMOTIONS") else {
-        println!("skipped: GOEMOTIONS names no folder with the data set");
+        println!("skipped: GOEMOTIONS is not set");
         return;
     };
     let data = std::fs::read_to_string(std::path::Path::new(&folder).join("dev.tsv")).unwrap();
     let texts = data.lines().take(500).map(|line| line.split('\t').next().unwrap());
     let (lrp, gradient) = (Method::Lrp.into(), Method::GradientXInput.into());
-    let options = CompareMethods::default().rankings([lrp, gradient, Ranking::Random]);
+    let options = ComparisonOptions::default().rankings([lrp, gradient, Ranking::Random]);
     let found = compare_methods(&classifier(), texts, &options.random_orders(2)).unwrap();
     let [lrp, gradient, random] = [lrp, gradient, Ranking::Random].map(|r| of(&found, r));
     println!("{lrp:?}\n{gradient:?}\n{random:?}");
@@ -250,7 +249,7 @@ fn methods_are_better_than_chance_on_real_texts() {
         assert!(lrp.comprehensiveness.low > other.comprehensiveness.high);
         assert!(lrp.sufficiency.high < other.sufficiency.low);
     }
-    // The size of gradient times input tells more than chance; its sign hardly does, so that other
-    // intervals overlap.
+    // The magnitude of gradient times input is better than chance, but its sign hardly is, so the intervals of the other
+    // measures overlap.
     assert!(gradient.au_mse.high < random.au_mse.low);
 }

@@ -1,5 +1,5 @@
-//! Reports on labelled rows have the figures of scikit-learn, and comparisons those of single texts.
-//! `tests/reference/evaluate.py` makes the goldens.
+//! Metrics against goldens of scikit-learn, which `tests/reference/evaluate.py` writes, and comparisons of explanation
+//! methods against single texts.
 
 mod faithfulness;
 mod metrics;

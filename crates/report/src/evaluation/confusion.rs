@@ -1,4 +1,4 @@
-//! The confusion matrix as a picture: cells with their counts, shaded by their share of the row.
+//! The confusion matrix as a picture: cells with their counts, shaded by their fraction of the row.
 
 use super::Page;
 use crate::page::markup::{Attributes, Markup};
@@ -7,10 +7,10 @@ use crate::page::picture::{Picture, WIDTH, text};
 use crate::page::{label, shade};
 use distilbert_evaluate::Confusion;
 
-/// Of more labels, so many are shown.
+/// Maximum number of labels shown.
 const MOST: usize = 40;
 
-/// Up to so many rows, the picture is as wide as others; of more, cells have a size of their own.
+/// Maximum number of rows of a picture with the common width; larger pictures have a fixed cell size.
 const FEW: usize = 12;
 const WIDEST_CELL: f64 = 44.0;
 const SMALL_CELL: f64 = 26.0;
@@ -18,23 +18,23 @@ const SMALL_CELL: f64 = 26.0;
 const LABEL_EMS: f64 = 9.0;
 const EM: f64 = 10.5;
 const GAP: f64 = 5.0;
-/// At the right, for what the last label is higher than a cell.
+/// Right margin, which the rotated last label needs if it is taller than a cell.
 const EDGE: f64 = 4.0;
-/// Below the cells, for the key.
+/// Height of the key below the cells.
 const FOOT: f64 = 38.0;
-/// From this shade on, counts are light on dark, or dark on light.
+/// Shade from which on the counts are drawn in the color that contrasts with dark cells.
 const DARK: u32 = 8;
 
-/// What is true by row, what is predicted by column.
+/// True labels by predicted labels; for a multi-label model, labels by kind of decision.
 pub(super) struct Grid<'a> {
     rows: Vec<&'a str>,
     columns: Vec<&'a str>,
     counts: Vec<Vec<usize>>,
-    /// Of which each count is a share.
+    /// Denominators of the shares by which cells are shaded.
     totals: Vec<Vec<usize>>,
-    /// The same in words.
+    /// Description of the shares.
     shares: &'static str,
-    /// Labels that are not shown.
+    /// Number of labels that are not shown.
     pub left_out: usize,
 }
 
@@ -68,20 +68,20 @@ impl<'a> Grid<'a> {
                     vec![support, support, others, others]
                 };
                 (
-                    vec!["found", "missed", "wrongly said", "rightly not"],
+                    vec!["true positive", "false negative", "false positive", "true negative"],
                     shown.iter().map(counts).collect(),
                     shown.iter().map(total).collect(),
                 )
             }
         };
         let shares = match page.report.is_multi_label() {
-            true => "share of the rows where it is true, or is not",
+            true => "share of the rows with or without the label",
             false => "share of the row",
         };
         Self { rows, columns, counts, totals, shares, left_out }
     }
 
-    /// Whether it is wider than other pictures.
+    /// Returns `true` if the picture is wider than the others.
     pub fn is_wide(&self) -> bool {
         self.columns.len() > FEW
     }
@@ -93,7 +93,7 @@ impl<'a> Grid<'a> {
         };
         let (left, top) = (widest(&self.rows), widest(&self.columns));
         let cell = match self.rows.len().max(self.columns.len()) {
-            // A label alone is a cell, too.
+            // A single label is a cell, too.
             many if many > FEW => SMALL_CELL,
             few => ((WIDTH - EDGE - left) / few as f64).min(WIDEST_CELL),
         };
@@ -109,9 +109,10 @@ impl<'a> Grid<'a> {
         self.names(&mut drawing, left, top, cell);
         self.numbers(&mut drawing, left, top, cell);
         shade::key(&mut drawing, end.1 + 14.0, self.shares);
-        let (count, labels) = (self.rows.len(), "rows for true labels, columns for predicted ones");
+        let (count, labels) =
+            (self.rows.len(), "rows for true labels, columns for predicted labels");
         Picture {
-            label: format!("Confusion of {}: {labels}", number::count(count, "label")),
+            label: format!("Confusion matrix of {}: {labels}", number::count(count, "label")),
             width: (end.0 + EDGE).max(WIDTH),
             height: end.1 + FOOT,
             drawing,
@@ -135,7 +136,7 @@ impl<'a> Grid<'a> {
     }
 
     fn shade(&self, y: usize, x: usize) -> u32 {
-        // As divisions go, nothing of nothing is no number, and has no shade.
+        // 0 / 0 is NaN, which has no shade.
         shade::of(self.counts[y][x] as f32 / self.totals[y][x] as f32)
     }
 
@@ -152,7 +153,7 @@ impl<'a> Grid<'a> {
         }
     }
 
-    /// The counts that are not 0.
+    /// Draws the counts other than 0.
     fn numbers(&self, drawing: &mut Markup, left: f64, top: f64, cell: f64) {
         let size = if cell < 30.0 { "tiny" } else { "small" };
         for (y, counts) in self.counts.iter().enumerate() {
@@ -166,7 +167,7 @@ impl<'a> Grid<'a> {
     }
 }
 
-/// Lines between the cells.
+/// Draws the lines between the cells.
 fn lattice(drawing: &mut Markup, start: (f64, f64), end: (f64, f64), cell: f64) {
     let mut lines = String::new();
     let between = |start: f64, end: f64| {
@@ -182,7 +183,7 @@ fn lattice(drawing: &mut Markup, start: (f64, f64), end: (f64, f64), cell: f64) 
     drawing.empty("path", &[("class", &"lattice"), ("d", &lines)]);
 }
 
-/// A count in four characters at most.
+/// Formats a count in at most four characters.
 pub(super) fn short(count: usize) -> String {
     match count {
         0..10_000 => count.to_string(),

@@ -1,4 +1,4 @@
-//! The page: tables, and HTML around the pictures.
+//! The HTML page: tables, and the pictures.
 
 use std::fmt::Display;
 
@@ -11,10 +11,10 @@ use distilbert_evaluate::{Average, Mistake, Scores};
 
 const STYLE: &str = include_str!("report.css");
 
-/// Confused pairs that are listed.
+/// Maximum number of confused pairs listed.
 const PAIRS: usize = 15;
 
-/// Of a longer text, so many characters are shown.
+/// Maximum number of characters shown of a text.
 const TEXT: usize = 600;
 
 pub(super) fn page(page: &Page<'_>) -> String {
@@ -37,8 +37,8 @@ pub(super) fn page(page: &Page<'_>) -> String {
         html.close();
         mistakes(html, page);
         let settings = page.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let note = "Intervals hold 95 % of the figures of rows drawn again with replacement: they say what \
-                    other rows of the same kind would change, not what rows of another kind would.";
+        let note = "Intervals are 95 % bootstrap confidence intervals. They show how much the results vary between samples of \
+                    the same kind of data, not how the model performs on other data.";
         crate::page::settings(html, settings, note);
     })
 }
@@ -68,7 +68,7 @@ fn heading(html: &mut Markup, page: &Page<'_>) {
     );
 }
 
-/// A cell of a table.
+/// Writes a table cell.
 fn cell(html: &mut Markup, text: impl Display) {
     html.element("td", &[], text);
 }
@@ -81,7 +81,7 @@ fn head(html: &mut Markup, names: &[&str]) {
     html.close().close();
 }
 
-/// The table of scikit-learn's `classification_report`.
+/// Writes the table of scikit-learn's `classification_report`.
 fn table(html: &mut Markup, page: &Page<'_>) {
     let digits = page.digits;
     let row = |html: &mut Markup, name: &str, scores: Scores, support: usize| {
@@ -92,7 +92,7 @@ fn table(html: &mut Markup, page: &Page<'_>) {
         cell(html, support);
         html.close();
     };
-    // What scrolls must be reached without a mouse, too.
+    // Scrollable content must be reachable with the keyboard.
     html.open("div", &[("class", &"wide"), ("tabindex", &"0")]);
     html.open("table", &[("class", &"classes")]);
     head(html, &["label", "precision", "recall", "F1", "rows"]);
@@ -102,7 +102,7 @@ fn table(html: &mut Markup, page: &Page<'_>) {
     }
     html.close().open("tbody", &[("class", &"averages")]);
     let support = page.report.classes().iter().map(|class| class.support).sum();
-    for average in Average::ALL {
+    for &average in Average::ALL {
         match page.report.average(average) {
             Some(scores) if average == Average::Micro && !page.report.is_multi_label() => {
                 html.open("tr", &[]).element("th", &[("scope", &"row")], "accuracy");
@@ -118,12 +118,12 @@ fn table(html: &mut Markup, page: &Page<'_>) {
     html.close().close().close();
 }
 
-/// Names what the table shows as 0 because there is nothing to divide by.
+/// Lists the scores that are 0 because their denominator is 0.
 fn zero_divisions(html: &mut Markup, page: &Page<'_>) {
     let report = page.report;
     let names: [(&str, Vec<&str>); 2] = [
-        ("No row has the label, so that recall counts as 0", report.without_support().collect()),
-        ("Never predicted, so that precision counts as 0", report.never_predicted().collect()),
+        ("Not a true label of any row, so recall counts as 0", report.without_support().collect()),
+        ("Never predicted, so precision counts as 0", report.never_predicted().collect()),
     ];
     for (why, labels) in names.iter().filter(|(_, labels)| !labels.is_empty()) {
         let labels = labels.join(", ");
@@ -135,7 +135,7 @@ fn zero_divisions(html: &mut Markup, page: &Page<'_>) {
             "p",
             &[("class", &"note zero")],
             format_args!(
-                "{} without a true label and {} without a predicted one count as 0 in the average by samples.",
+                "{} without a true label and {} without a predicted label count as 0 in the samples average.",
                 count(truth, "row"),
                 count(prediction, "row")
             ),
@@ -164,7 +164,7 @@ fn figures(html: &mut Markup, page: &Page<'_>) {
 
 fn confusion(html: &mut Markup, page: &Page<'_>, grid: &Grid<'_>) {
     html.open("figure", &[("class", &"confusion")]);
-    html.element("h2", &[], "What is taken for what");
+    html.element("h2", &[], "Confusion matrix");
     if grid.is_wide() {
         html.open("div", &[("class", &"wide"), ("tabindex", &"0")]);
         grid.picture().within(html, "matrix");
@@ -174,13 +174,13 @@ fn confusion(html: &mut Markup, page: &Page<'_>, grid: &Grid<'_>) {
     }
     html.open("figcaption", &[]);
     html.text(match page.report.is_multi_label() {
-        true => "A row for each label: where it is true, how often it is found and missed; where it is not, how \
-                 often it is said wrongly and rightly not.",
-        false => "Rows are the true labels, columns the predicted ones: what is right is on the diagonal.",
+        true => "One row per label. Shades show the share of the rows with the label (true positives and false negatives) or \
+                 without it (false positives and true negatives).",
+        false => "Rows are true labels, columns are predicted labels. Correct predictions are on the diagonal.",
     });
     if grid.left_out > 0 {
         html.text(format_args!(
-            " The labels that are true or predicted most; {} not shown.",
+            " The most frequent labels; {} not shown.",
             count(grid.left_out, "other")
         ));
     }
@@ -189,19 +189,19 @@ fn confusion(html: &mut Markup, page: &Page<'_>, grid: &Grid<'_>) {
 
 fn calibration(html: &mut Markup, page: &Page<'_>) {
     html.open("figure", &[("class", &"calibration")]);
-    html.element("h2", &[], "Is it right as often as it says?");
+    html.element("h2", &[], "Calibration");
     reliability::picture(page).within(html, "reliability");
     let what = match page.report.is_multi_label() {
-        true => "Each label of each row, by its probability",
-        false => "Rows, by the probability of what is predicted",
+        true => "All labels of all rows by their probability",
+        false => "Rows by the probability of the predicted label",
     };
     html.element(
         "figcaption",
         &[],
         format_args!(
-            "{what}. Blue: how often they are right, as far as the model says so; faint red: what it says \
-             beyond; faint blue: how often it is right beyond what it says. Below: how many there are. The mean \
-             of both faint parts, weighted by these, is the expected calibration error: {}.",
+            "{what}. Blue: accuracy up to the confidence. Faint red: confidence above the accuracy (overconfident). \
+             Faint blue: accuracy above the confidence (underconfident). Below: number of predictions. The mean \
+             height of the faint parts, weighted by these numbers, is the expected calibration error: {}.",
             page.figure(page.report.calibration().expected_error())
         ),
     );
@@ -210,12 +210,12 @@ fn calibration(html: &mut Markup, page: &Page<'_>) {
 
 fn pairs(html: &mut Markup, page: &Page<'_>) {
     let pairs = page.report.confused_pairs();
-    html.open("section", &[("class", &"pairs")]).element("h2", &[], "Most confused");
+    html.open("section", &[("class", &"pairs")]).element("h2", &[], "Most confused labels");
     if pairs.is_empty() {
-        html.element("p", &[("class", &"note")], "Nothing is taken for anything else.");
+        html.element("p", &[("class", &"note")], "No labels are confused.");
     } else {
         html.open("table", &[]);
-        head(html, &["true", "predicted", "rows", "of those true"]);
+        head(html, &["true", "predicted", "rows", "share of true label"]);
         html.open("tbody", &[]);
         for pair in pairs.iter().take(PAIRS) {
             let support = page.report.classes()[pair.truth].support;
@@ -242,7 +242,7 @@ fn lengths(html: &mut Markup, page: &Page<'_>) {
     if lengths.is_empty() {
         return;
     }
-    html.open("section", &[("class", &"lengths")]).element("h2", &[], "Mistakes by length");
+    html.open("section", &[("class", &"lengths")]).element("h2", &[], "Mistakes by text length");
     html.open("table", &[]);
     head(html, &["tokens", "rows", "mistakes", "share"]);
     html.open("tbody", &[]);
@@ -265,12 +265,12 @@ fn mistakes(html: &mut Markup, page: &Page<'_>) {
     if mistakes.is_empty() {
         return;
     }
-    html.open("section", &[("class", &"mistakes")]).element("h2", &[], "Surest mistakes");
+    html.open("section", &[("class", &"mistakes")]).element("h2", &[], "Most confident mistakes");
     html.open("ol", &[]);
     for mistake in mistakes {
         let Mistake { row, text, truth, predicted, confidence, .. } = mistake;
         html.open("li", &[]).open("p", &[("class", &"what")]);
-        html.element("b", &[], page.labels(truth)).text(" taken for ");
+        html.element("b", &[], page.labels(truth)).text(" predicted as ");
         html.element("b", &[], page.labels(predicted));
         html.element("span", &[("class", &"soft")], format_args!(" {confidence:.3}, row {row}"));
         html.close();
@@ -279,7 +279,7 @@ fn mistakes(html: &mut Markup, page: &Page<'_>) {
             if shown.len() < text.len() {
                 shown.push('…');
             }
-            // The text's language and direction are its own.
+            // The language and the direction of the text are unknown.
             html.element("p", &[("class", &"said"), ("lang", &""), ("dir", &"auto")], shown);
         }
         html.close();

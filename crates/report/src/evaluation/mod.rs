@@ -1,4 +1,4 @@
-//! [`Page`]: a report to look at.
+//! [`Page`]: the HTML report of an evaluation.
 
 mod confusion;
 mod html;
@@ -8,21 +8,20 @@ mod tests;
 
 use distilbert_evaluate::Report;
 
-/// A report to look at: one HTML file with pictures in SVG. Nothing in it runs and nothing is loaded, whatever
-/// labels and texts hold.
+/// HTML report of an evaluation: one self-contained file with SVG pictures. It contains no scripts and loads nothing,
+/// whatever the labels and texts contain.
 ///
-/// The page shows the table, the confusion matrix (of more than 40 labels, those that are true or predicted
-/// most), the reliability diagram, confused pairs, mistakes by length, and the most confident mistakes with
-/// their texts.
+/// The page shows the table of scores, the confusion matrix (of the most frequent 40 labels), the reliability diagram,
+/// confused pairs, mistakes by text length, and the most confident mistakes with their texts.
 ///
 /// ```
 /// use distilbert::ProblemType;
-/// use distilbert_evaluate::{Evaluate, Evaluation, Row};
+/// use distilbert_evaluate::{EvaluationOptions, Evaluation, Row};
 /// use distilbert_report::evaluation::Page;
 ///
 /// let labels = ["no", "yes"].map(str::to_owned);
 /// let kind = ProblemType::SingleLabelClassification;
-/// let mut evaluation = Evaluation::new(&labels, kind, &Evaluate::default())?;
+/// let mut evaluation = Evaluation::new(&labels, kind, &EvaluationOptions::default())?;
 /// evaluation.push(&Row::new(&[1], &[0.2, 0.8]).text("Of course!"))?;
 /// let report = evaluation.report()?;
 /// let page = Page::new(&report).digits(3).setting("model", "models/answers");
@@ -39,30 +38,30 @@ pub struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// The page of a report.
+    /// Creates the page of a report.
     pub fn new(report: &'a Report) -> Self {
         Self { report, digits: 2, top: 3, settings: Vec::new() }
     }
 
-    /// Decimals of the table; by default 2. Other figures have three at least.
+    /// Sets the number of decimals in the table of scores; 2 by default. Other numbers have at least three.
     pub fn digits(mut self, digits: usize) -> Self {
         self.digits = digits;
         self
     }
 
-    /// The largest `k` of which top-k accuracy is given, for a single-label model; by default 3.
+    /// Sets the largest `k` for which top-k accuracy is shown; 3 by default. A multi-label model has none.
     pub fn top(mut self, top: usize) -> Self {
         self.top = top;
         self
     }
 
-    /// States how something was made, such as the model's name.
+    /// Adds a setting to display, such as the model's name.
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.push((name.into(), value.into()));
         self
     }
 
-    /// The page as one HTML file, which is XML, too.
+    /// Renders the page as HTML, which is also well-formed XML.
     pub fn html(&self) -> String {
         html::page(self)
     }
@@ -71,7 +70,7 @@ impl<'a> Page<'a> {
         &self.report.classes()[id].label
     }
 
-    /// Labels by their ids, as one text.
+    /// Joins the labels with these ids.
     fn labels(&self, ids: &[usize]) -> String {
         match ids {
             [] => "no label".to_owned(),
@@ -79,7 +78,7 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// A figure outside the table.
+    /// Formats a number outside the table.
     fn figure(&self, value: f64) -> String {
         format!("{value:.0$}", self.digits.max(3))
     }

@@ -1,4 +1,4 @@
-//! The reliability diagram: how often predictions of a confidence are right, and how many there are.
+//! The reliability diagram: accuracy and number of predictions by confidence.
 
 use super::Page;
 use super::confusion::short;
@@ -11,11 +11,11 @@ const LEFT: f64 = 34.0;
 const RIGHT: f64 = WIDTH - 8.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 210.0;
-/// The bars of counts end here, and the highest begins there.
+/// Bottom of the bars of counts, and top of the highest bar.
 const FLOOR: f64 = 320.0;
 const CEILING: f64 = 268.0;
 const HEIGHT: f64 = FLOOR + 8.0;
-/// Of more bins, counts are not written.
+/// Maximum number of bins with their counts as text.
 const NAMED: usize = 16;
 
 pub(super) fn picture(page: &Page<'_>) -> Picture {
@@ -75,12 +75,12 @@ fn rectangle(drawing: &mut Markup, class: &str, bin: &Bin, ends: (f64, f64)) {
     );
 }
 
-/// Up to where confidence and the share that is right agree, and from there on to the larger of them.
+/// Draws the common part of confidence and accuracy, and above it the rest of the larger one.
 fn bar(drawing: &mut Markup, page: &Page<'_>, bin: &Bin) {
     let (Some(confidence), Some(accuracy)) = (bin.confidence, bin.accuracy) else { return };
     let [low, high, sure, right] =
         [bin.low, bin.high, confidence, accuracy].map(|value| page.figure(value));
-    let title = format!("{low} to {high}: confidence {sure}, right {right}, {}", bin.count);
+    let title = format!("{low} to {high}: confidence {sure}, accuracy {right}, {}", bin.count);
     let agreed = accuracy.min(confidence);
     rectangle(drawing, "agreed", bin, (y(agreed), BOTTOM));
     drawing.element("title", &[], &title).close();
@@ -90,7 +90,7 @@ fn bar(drawing: &mut Markup, page: &Page<'_>, bin: &Bin) {
     drawing.element("title", &[], &title).close();
 }
 
-/// How many predictions each bin has.
+/// Draws the number of predictions in each bin.
 fn counts(drawing: &mut Markup, bins: &[Bin]) {
     let most = bins.iter().map(|bin| bin.count).max().unwrap_or(0).max(1);
     for bin in bins.iter().filter(|bin| bin.count > 0) {

@@ -1,11 +1,11 @@
-//! Reads pages of made-up rows back as XML. `tests/evaluate.rs` does so with those of the program.
+//! Pages of generated rows, parsed as XML. The program's tests cover pages of real models.
 
 use roxmltree::Node;
 
 use super::Page;
 use distilbert::ProblemType;
 use distilbert::random::SplitMix64;
-use distilbert_evaluate::{Confusion, Evaluate, Evaluation, Report, Row};
+use distilbert_evaluate::{Confusion, Evaluation, EvaluationOptions, Report, Row};
 use test_support::reading::{all, check_harmless, content, length, one, parse};
 
 const SINGLE: ProblemType = ProblemType::SingleLabelClassification;
@@ -18,9 +18,11 @@ fn names(count: usize) -> Vec<String> {
     (0..count).map(|id| format!("label {id}")).collect()
 }
 
-/// Of rows that are mostly right. The first of several labels is true of none, the last is never predicted.
+/// Returns a report in which most rows are correct. With several labels, the first is never true and the last is never
+/// predicted.
 fn report(labels: &[String], kind: ProblemType, rows: usize) -> Report {
-    let mut evaluation = Evaluation::new(labels, kind, &Evaluate::default().resamples(20)).unwrap();
+    let mut evaluation =
+        Evaluation::new(labels, kind, &EvaluationOptions::default().resamples(20)).unwrap();
     let mut random = SplitMix64::new(7);
     let last = labels.len() - 1;
     for number in 0..rows {
@@ -37,7 +39,7 @@ fn report(labels: &[String], kind: ProblemType, rows: usize) -> Report {
     evaluation.report().unwrap()
 }
 
-/// A matrix, by row and column: counts and shades, as the picture has them.
+/// Returns the rows of the matrix as drawn: the count and the shade of each cell.
 fn cells(picture: Node<'_, '_>) -> Vec<Vec<(usize, u32)>> {
     let group = one(picture, "cells");
     let rows = all(group, "row");
@@ -60,7 +62,7 @@ fn cells(picture: Node<'_, '_>) -> Vec<Vec<(usize, u32)>> {
     cells
 }
 
-/// Checks that counts are written in the middle of their cells, and that nothing leaves the picture.
+/// Checks that counts are in the middle of their cells, and that everything is within the picture.
 fn check_places(picture: Node<'_, '_>, counts: &[Vec<usize>]) {
     let transform = one(picture, "cells").attribute("transform").unwrap();
     let numbers = transform.replace("translate(", "").replace(") scale(", " ").replace(')', "");
@@ -82,10 +84,12 @@ fn check_places(picture: Node<'_, '_>, counts: &[Vec<usize>]) {
 }
 
 #[test]
-fn a_matrix_has_every_count_in_its_place() {
+fn matrix_shows_every_count_in_its_cell() {
     for labels in [1, 2, 7, 12, 13, 28, 40] {
         let report = report(&names(labels), SINGLE, 900);
-        let Confusion::Labels(matrix) = report.confusion() else { panic!("of one label each") };
+        let Confusion::Labels(matrix) = report.confusion() else {
+            panic!("not a single-label model")
+        };
         let page = Page::new(&report).html();
         let document = parse(&page);
         let picture = one(document.root(), "matrix");
@@ -103,9 +107,9 @@ fn a_matrix_has_every_count_in_its_place() {
 }
 
 #[test]
-fn of_many_labels_those_that_matter_most_are_shown() {
+fn matrix_of_many_labels_shows_the_most_frequent() {
     let report = report(&names(60), SINGLE, 900);
-    let Confusion::Labels(matrix) = report.confusion() else { panic!("of one label each") };
+    let Confusion::Labels(matrix) = report.confusion() else { panic!("not a single-label model") };
     let page = Page::new(&report).html();
     let document = parse(&page);
     let shown = all(one(document.root(), "matrix"), "name").into_iter().map(content);
@@ -126,10 +130,12 @@ fn of_many_labels_those_that_matter_most_are_shown() {
 }
 
 #[test]
-fn each_label_of_several_has_its_four_counts() {
+fn multi_label_matrix_shows_four_counts_per_label() {
     for labels in [1, 9, 30] {
         let report = report(&names(labels), MULTI, 300);
-        let Confusion::EachLabel(matrices) = report.confusion() else { panic!("of sets") };
+        let Confusion::EachLabel(matrices) = report.confusion() else {
+            panic!("not a multi-label model")
+        };
         let page = Page::new(&report).html();
         let document = parse(&page);
         let picture = one(document.root(), "matrix");
@@ -142,12 +148,12 @@ fn each_label_of_several_has_its_four_counts() {
         assert_eq!(found, expected);
         check_places(picture, &expected);
         let names = all(picture, "name").into_iter().map(content).skip(labels);
-        assert!(names.eq(["found", "missed", "wrongly said", "rightly not"]));
+        assert!(names.eq(["true positive", "false negative", "false positive", "true negative"]));
     }
 }
 
 #[test]
-fn the_reliability_diagram_has_every_bin() {
+fn reliability_diagram_shows_every_bin() {
     let report = report(&names(5), SINGLE, 900);
     let page = Page::new(&report).html();
     let document = parse(&page);
@@ -169,7 +175,7 @@ fn the_reliability_diagram_has_every_bin() {
     assert_eq!([agreed.len(), gaps.len(), rows.len()], [filled.len(); 3]);
     for (index, bin) in filled.iter().enumerate() {
         let (confidence, accuracy) = (bin.confidence.unwrap(), bin.accuracy.unwrap());
-        // 200 units high, to a tenth, and so are both ends.
+        // The full height is 200 units; lengths are rounded to a tenth.
         let close = |found: f64, share: f64| (found - 200.0 * share).abs() < 0.11;
         assert!(close(length(agreed[index], "height"), confidence.min(accuracy)));
         assert!(close(length(gaps[index], "height"), (confidence - accuracy).abs()));
@@ -187,7 +193,7 @@ fn the_reliability_diagram_has_every_bin() {
 }
 
 #[test]
-fn tables_say_what_the_report_says() {
+fn tables_match_the_report() {
     let report = report(&names(4), SINGLE, 400);
     let page = Page::new(&report).digits(5).top(9).setting("model", "a model");
     let page = page.html();
@@ -239,17 +245,17 @@ fn tables_say_what_the_report_says() {
         let (confidence, row) = (mistake.confidence, mistake.row);
         assert_eq!(
             what,
-            format!("label {truth} taken for label {predicted} {confidence:.3}, row {row}")
+            format!("label {truth} predicted as label {predicted} {confidence:.3}, row {row}")
         );
         assert_eq!(text, format!("text {row}"));
     }
 }
 
 #[test]
-fn nothing_runs_and_nothing_is_loaded() {
+fn hostile_texts_are_escaped() {
     for kind in [SINGLE, MULTI] {
         let labels = [HOSTILE.to_owned(), "x".repeat(3000), "joy & <b>".to_owned()];
-        let mut evaluation = Evaluation::new(&labels, kind, &Evaluate::default()).unwrap();
+        let mut evaluation = Evaluation::new(&labels, kind, &EvaluationOptions::default()).unwrap();
         let long = format!("{HOSTILE}{}", "é".repeat(5000));
         evaluation.push(&Row::new(&[0], &[0.1, 0.9, 0.0]).text(HOSTILE).tokens(9)).unwrap();
         evaluation.push(&Row::new(&[2], &[0.8, 0.1, 0.1]).text(&long)).unwrap();
@@ -278,14 +284,14 @@ fn nothing_runs_and_nothing_is_loaded() {
 }
 
 #[test]
-fn a_model_without_mistakes_has_a_page() {
+fn perfect_model_has_a_page() {
     let labels = names(2);
-    let mut evaluation = Evaluation::new(&labels, SINGLE, &Evaluate::default()).unwrap();
+    let mut evaluation = Evaluation::new(&labels, SINGLE, &EvaluationOptions::default()).unwrap();
     evaluation.push(&Row::new(&[1], &[0.0, 1.0])).unwrap();
     let report = evaluation.report().unwrap();
     let page = Page::new(&report).html();
     let document = parse(&page);
-    assert!(content(one(document.root(), "pairs")).contains("Nothing is taken for anything else."));
+    assert!(content(one(document.root(), "pairs")).contains("No labels are confused."));
     assert!(
         all(document.root(), "mistakes").is_empty() && all(document.root(), "lengths").is_empty()
     );

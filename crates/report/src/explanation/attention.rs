@@ -1,4 +1,4 @@
-//! The map of attention: how much each token takes from each other, by layer and head.
+//! The attention map: attention weights between tokens, by layer and head.
 
 use super::Page;
 use crate::page::markup::{Attributes, Markup};
@@ -7,25 +7,25 @@ use crate::page::picture::{Picture, WIDTH};
 use crate::page::{label, shade};
 use distilbert::explain::AttentionWeights;
 
-/// Of more tokens, the most relevant so many are on the map, in the order of the text.
+/// Maximum number of tokens on the map. Longer texts show the most relevant tokens, in text order.
 const MOST: usize = 28;
 
 const LABEL_EMS: f64 = 7.0;
 const EM: f64 = 10.5;
 const GAP: f64 = 5.0;
-/// At the right, for what the last label is higher than a cell.
+/// Right margin, which the rotated last label needs if it is taller than a cell.
 const EDGE: f64 = 2.0;
 const WIDEST_CELL: f64 = 26.0;
-/// The weights that are named for a token.
+/// Number of weights listed for a token.
 const NAMED: usize = 4;
-/// Below the map, for the key.
+/// Height of the key below the map.
 const FOOT: f64 = 38.0;
 
-/// The maps of a view.
+/// Attention maps of an explanation.
 pub(super) struct Maps<'a> {
     page: &'a Page<'a>,
     weights: &'a AttentionWeights,
-    /// The tokens shown, in the order of the text.
+    /// Tokens shown, in text order.
     pub shown: Vec<usize>,
     labels: f64,
     cell: f64,
@@ -49,8 +49,8 @@ impl<'a> Maps<'a> {
         Self { page, weights, shown, labels, cell }
     }
 
-    /// One picture of all maps, each in a group of the class `head-…` within one of the class `layer-…`,
-    /// of which a page shows one.
+    /// Draws all maps into one picture. Each is a group of class `head-…` within a group of class `layer-…`; a page
+    /// displays one at a time.
     pub fn all(&self) -> Picture {
         let mut drawing = Markup::default();
         for layer in 0..self.weights.layers() {
@@ -62,22 +62,22 @@ impl<'a> Maps<'a> {
             }
             drawing.close();
         }
-        self.frame(drawing, "in the layer and head chosen".to_owned())
+        self.frame(drawing, "of the selected layer and head".to_owned())
     }
 
-    /// The mean of a layer's heads.
+    /// Draws the mean over the heads of a layer.
     pub fn layer(&self, layer: usize) -> Picture {
         let mut drawing = Markup::default();
         self.map(&mut drawing, "map", &self.mean(layer));
-        self.frame(drawing, format!("in layer {}, the mean of its heads", layer + 1))
+        self.frame(drawing, format!("of layer {}, averaged over its heads", layer + 1))
     }
 
     fn mean(&self, layer: usize) -> Vec<f32> {
         self.weights.mean(layer).unwrap_or_default()
     }
 
-    /// Draws a map with cells of size 1. Cells of one row and shade are one path, which keeps pages of
-    /// many maps small; a row names its largest weights.
+    /// Draws a map with cells of size 1. All cells of one row and shade form one path, which keeps pages with many maps
+    /// small. The title of a row lists its largest weights.
     fn map(&self, drawing: &mut Markup, class: &str, weights: &[f32]) {
         let (left, cell) = (Length(self.labels), self.cell);
         let transform = format!("translate({left} {left}) scale({cell:.3})");
@@ -115,7 +115,7 @@ impl<'a> Maps<'a> {
         format!("{} takes {}", self.page.tokens()[token].text, named.collect::<Vec<_>>().join(", "))
     }
 
-    /// Adds what all maps share: labels, lines between the cells, and the key.
+    /// Adds the parts that all maps share: labels, lines between the cells, and the key.
     fn frame(&self, mut drawing: Markup, which: String) -> Picture {
         let (count, start) = (self.shown.len(), self.labels);
         let end = start + self.cell * count as f64;
@@ -137,16 +137,15 @@ impl<'a> Maps<'a> {
             lines += &format!("M{at} {start}V{end}M{start} {at}H{end}");
         }
         drawing.empty("path", &[("class", &"lattice"), ("d", &lines)]);
-        shade::key(&mut drawing, end + 14.0, "weight; a row sums to 1");
+        shade::key(&mut drawing, end + 14.0, "weight; rows sum to 1");
         let label = format!(
-            "Map of attention {which}: a row for each of {count} tokens, shaded by how much it takes \
-             from the token of each column"
+            "Attention map {which}: one row per token, {count} in all, shaded by its attention weight for the token of each column"
         );
         Picture { label, width: WIDTH, height: end + FOOT, drawing }
     }
 }
 
-/// The path of all cells of a shade in row `y`.
+/// Returns the path of the cells with this shade in row `y`.
 fn runs(shades: &[u32], shade: u32, y: usize) -> String {
     let mut path = String::new();
     let mut x = 0;

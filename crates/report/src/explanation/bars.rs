@@ -1,4 +1,4 @@
-//! Signed bars: the relevance of each word.
+//! Signed bars of the words' relevances.
 
 use super::Page;
 use crate::page::label;
@@ -6,32 +6,32 @@ use crate::page::markup::Markup;
 use crate::page::number::{Length, Signed};
 use crate::page::picture::{Picture, WIDTH};
 
-/// Of more words, the strongest so many have bars.
+/// Maximum number of words with a bar; the strongest have one.
 const MOST: usize = 25;
 
 const ROW: f64 = 20.0;
 const BAR: f64 = 14.0;
 const TOP: f64 = 4.0;
-/// Under the rows, for the names of the two sides.
+/// Height of the names of the two sides, below the rows.
 const FOOT: f64 = 26.0;
-/// The widest label, and what an em of it takes.
+/// Maximum width of a label in ems, and the size of an em.
 const LABEL_EMS: f64 = 9.0;
 const EM: f64 = 12.0;
 const GAP: f64 = 6.0;
 
-/// Which way the bars run down.
+/// Order of the bars from top to bottom.
 #[derive(Clone, Copy)]
 pub(super) enum Order {
-    /// From what speaks most for the target to what speaks most against it.
+    /// From the highest relevance to the lowest.
     Relevance,
     Text,
 }
 
-/// The bars of a view, in the order of the text.
+/// Bars of an explanation, in text order.
 pub(super) struct Bars<'a> {
     rows: Vec<Row<'a>>,
     signed: Signed,
-    /// How many words have no bar, and the sum of their relevances.
+    /// Number of words without a bar, and the sum of their relevances.
     pub left_out: (usize, f64),
 }
 
@@ -115,7 +115,7 @@ impl<'a> Bars<'a> {
                 ("class", &class),
                 ("x", &Length(value.min(zero))),
                 ("y", &Length(y + (ROW - BAR) / 2.0)),
-                // A bar is there even where it is too short to see.
+                // Even the shortest bar is visible.
                 ("width", &Length((value - zero).abs().max(0.5))),
                 ("height", &Length(BAR)),
             ],
@@ -129,20 +129,20 @@ impl<'a> Bars<'a> {
         );
     }
 
-    /// The picture for those who do not see it.
+    /// Describes the picture for screen readers.
     fn in_words(&self) -> String {
         let mut strongest: Vec<&Row<'_>> = self.rows.iter().filter(|row| !row.special).collect();
         strongest.sort_by(|a, b| b.relevance.abs().total_cmp(&a.relevance.abs()));
         let words = strongest.iter().take(5);
         let words = words.map(|row| format!("{} {}", row.text, self.signed.show(row.relevance)));
         match words.collect::<Vec<_>>().join(", ") {
-            words if words.is_empty() => "Bars of relevance; there are no words".to_owned(),
-            words => format!("Bars of the words' relevance; the strongest: {words}"),
+            words if words.is_empty() => "Relevance bars; the text has no words".to_owned(),
+            words => format!("Relevance bars of the words; the strongest: {words}"),
         }
     }
 }
 
-/// Names the sides of zero that have bars.
+/// Labels the sides of zero that have bars.
 fn sides(drawing: &mut Markup, rows: &[&Row<'_>], zero: f64, y: f64) {
     let sides = [
         (rows.iter().any(|row| row.relevance < 0.0), zero - 8.0, "end", "\u{2190} against"),
@@ -157,7 +157,7 @@ fn sides(drawing: &mut Markup, rows: &[&Row<'_>], zero: f64, y: f64) {
     }
 }
 
-/// Where labels end and how long bars are.
+/// Layout: the end of the labels, and the scale of the bars.
 struct Room {
     labels: f64,
     zero: f64,
@@ -171,7 +171,7 @@ impl Room {
         let ems = rows.iter().map(|row| label::width(&label::fit(row.text, LABEL_EMS)));
         let labels = EM * ems.fold(0.0, f64::max);
         let digits = rows.iter().map(|row| label::width(&signed.show(row.relevance)));
-        // Values stand beside their bars, on whichever side there are bars.
+        // Values are next to their bars, so only sides with bars need room for them.
         let value = 4.0 + (EM - 1.0) * digits.fold(0.0, f64::max);
         let side = |there: bool| if there { value } else { 4.0 };
         let left = labels + GAP + side(rows.iter().any(|row| row.relevance < 0.0));

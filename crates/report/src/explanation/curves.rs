@@ -1,4 +1,4 @@
-//! The confidence lines: the target's probability while words are replaced.
+//! Perturbation curves: the target's probability while words are replaced.
 
 use super::Page;
 use crate::page::markup::{Attributes, Markup};
@@ -7,19 +7,19 @@ use crate::page::picture::{Picture, WIDTH, text};
 use distilbert::explain::Replacement;
 use distilbert::explain::{Curve, Order, Point};
 
-/// A step that loses so much of the probability is costly.
+/// Loss of probability from which a step is highlighted.
 pub(super) const COSTLY: f32 = 0.1;
 
-/// The plot within the picture; above it stand the losses, below it the marks and the key.
+/// Edges of the plot within the picture. Losses are above it, tick labels and the key below.
 const LEFT: f64 = 34.0;
 const RIGHT: f64 = WIDTH - 8.0;
 const TOP: f64 = 20.0;
 const BOTTOM: f64 = 200.0;
 const KEY: f64 = BOTTOM + 56.0;
 const KEY_ROW: f64 = 18.0;
-/// What the number of a loss takes.
+/// Width of the text of a loss.
 const LOSS: f64 = 38.0;
-/// Points are dots as long as there are no more.
+/// Maximum number of points of a curve that are drawn as dots.
 const DOTS: usize = 40;
 
 pub(super) fn picture(page: &Page<'_>) -> Picture {
@@ -39,7 +39,7 @@ pub(super) fn picture(page: &Page<'_>) -> Picture {
     Picture { label: in_words(curves), width: WIDTH, height, drawing }
 }
 
-/// What a curve is called.
+/// Returns the name of a curve.
 pub(super) fn name(curve: &Curve) -> String {
     match curve.ordered_by() {
         Order::Random { seed } => format!("random order (seed {seed})"),
@@ -47,18 +47,19 @@ pub(super) fn name(curve: &Curve) -> String {
     }
 }
 
-/// The style of a curve's line.
+/// Returns the CSS class of a curve.
 fn class(curve: &Curve) -> &'static str {
     match curve.ordered_by() {
         Order::MostRelevantFirst => "most",
         Order::LeastRelevantFirst => "least",
         Order::SmallestFirst => "smallest",
-        // Random orders, and those that the styles do not know.
+        // Random orders, and any order without a style of its own.
         _ => "random",
     }
 }
 
-/// Steps at which the most relevant words cost much: the words gone before and after, and the loss.
+/// Returns the highlighted steps of a curve that removes the most relevant words first: the number of words removed
+/// before and after, and the loss.
 pub(super) fn costly(curve: &Curve) -> impl Iterator<Item = (usize, usize, f32)> {
     let loses = curve.ordered_by() == Order::MostRelevantFirst;
     let steps = curve.points().windows(2).filter(move |_| loses);
@@ -67,7 +68,7 @@ pub(super) fn costly(curve: &Curve) -> impl Iterator<Item = (usize, usize, f32)>
     steps.filter(|step| step.2 >= COSTLY)
 }
 
-/// What becomes of words.
+/// Describes the replacement of a word.
 fn change(replacement: Replacement) -> &'static str {
     match replacement {
         Replacement::Pad => "replaced by [PAD]",
@@ -83,19 +84,19 @@ fn in_words(curves: &[&Curve]) -> String {
         let least = curve.points().iter().map(|point| point.score).fold(1.0, f32::min);
         let course = match curve.points() {
             [first, .., last] => {
-                format!("from {:.3} to {:.3}, {least:.3} at the least", first.score, last.score)
+                format!("from {:.3} to {:.3}, minimum {least:.3}", first.score, last.score)
             }
             _ => format!("{least:.3}"),
         };
         format!("{}: {course}", name(curve))
     };
     let lines: Vec<String> = curves.iter().map(line).collect();
-    format!("Probability while words are taken away; {}", lines.join("; "))
+    format!("Probability as words are removed; {}", lines.join("; "))
 }
 
 struct Plot<'a> {
     page: &'a Page<'a>,
-    /// Words gone at the right edge.
+    /// Number of words removed at the right edge.
     end: usize,
 }
 
@@ -109,7 +110,7 @@ impl Plot<'_> {
         BOTTOM - (BOTTOM - TOP) * f64::from(probability)
     }
 
-    /// Shades each costly step, and writes the loss above as long as there is room, largest first.
+    /// Shades each highlighted step and writes the losses above, the largest first, as far as there is room.
     fn costly(&self, drawing: &mut Markup) {
         let steps = self.page.curves().iter().flat_map(|curve| costly(curve));
         let place = |(from, to, loss)| (self.x(from), self.x(to), loss);
@@ -121,7 +122,7 @@ impl Plot<'_> {
                     ("class", &"costly"),
                     ("x", &Length(left)),
                     ("y", &Length(TOP)),
-                    // Wide enough to see, of however many words.
+                    // Wide enough to be visible, even with many words.
                     ("width", &Length((right - left).max(2.0))),
                     ("height", &Length(BOTTOM - TOP)),
                 ],
@@ -159,7 +160,7 @@ impl Plot<'_> {
             );
             text(drawing, mark, LEFT - 6.0, y + 4.0, "end", shown);
         }
-        let marks = (0..=self.end).step_by(number::mark_distance(self.end));
+        let marks = (0..=self.end).step_by(number::tick_distance(self.end));
         for gone in marks {
             text(drawing, "mark", self.x(gone), BOTTOM + 16.0, "middle", &gone.to_string());
         }

@@ -1,4 +1,4 @@
-//! The page: HTML around the pictures.
+//! The HTML page around the pictures.
 
 use std::fmt::Display;
 
@@ -33,7 +33,7 @@ pub(super) fn page(page: &Page<'_>) -> String {
     })
 }
 
-/// The rules that show the map of the layer and head chosen.
+/// Returns the CSS rules that display the map of the selected layer and head.
 fn choices(weights: &AttentionWeights) -> String {
     let layers = (1..=weights.layers()).map(|layer| format!("layer-{layer}"));
     let heads = (1..=weights.heads()).map(|head| format!("head-{head}"));
@@ -59,7 +59,7 @@ fn title(html: &mut Markup, page: &Page<'_>) {
     html.close();
 }
 
-/// What the value explained is made of.
+/// Writes the explained value as the sum of its parts.
 fn ledger(html: &mut Markup, page: &Page<'_>) {
     let explanation = page.explanation;
     let signed = Signed::fitting(explanation.value());
@@ -111,12 +111,12 @@ fn words(html: &mut Markup, page: &Page<'_>) {
         )),
     };
     if page.special().next().is_some() {
-        html.text("Grey names are tokens that the model adds.");
+        html.text("Gray names are special tokens.");
     }
     html.close().close();
 }
 
-/// A radio button that looks like its label.
+/// Writes a radio button, which the style displays as its label.
 fn choice(html: &mut Markup, group: &str, id: &str, name: &str, chosen: bool) {
     let mut attributes: Vec<(&str, &dyn Display)> =
         vec![("type", &"radio"), ("name", &group), ("id", &id)];
@@ -131,12 +131,12 @@ fn confidence(html: &mut Markup, page: &Page<'_>) {
         return;
     }
     html.open("figure", &[("class", &"confidence")]);
-    html.element("h2", &[], "Confidence as words are taken away");
+    html.element("h2", &[], "Probability as words are removed");
     curves::picture(page).within(html, "lines");
     html.open("figcaption", &[]);
     if page.curves().iter().any(|curve| curves::costly(curve).next().is_some()) {
         html.text(format_args!(
-            "Shaded: steps at which the most relevant words cost {} or more of the probability. ",
+            "Shaded: steps where removing the most relevant words lowers the probability by {} or more. ",
             curves::COSTLY
         ));
     }
@@ -151,7 +151,7 @@ fn maps(html: &mut Markup, page: &Page<'_>) {
     let Some(weights) = page.explanation.attention() else { return };
     let maps = Maps::new(page, weights);
     html.open("figure", &[("class", &"maps")]);
-    html.element("h2", &[], "Attention: what rows take from columns");
+    html.element("h2", &[], "Attention weights");
     html.open("fieldset", &[]).element("legend", &[], "Layer");
     for layer in 1..=weights.layers() {
         let (id, chosen) = (format!("layer-{layer}"), layer == weights.layers());
@@ -168,11 +168,11 @@ fn maps(html: &mut Markup, page: &Page<'_>) {
     html.open("figcaption", &[]);
     if shown < all {
         html.text(format_args!(
-            "The {shown} most relevant of {all} tokens, so that what a row takes from the others is not \
-             shown. "
+            "The {shown} most relevant of {all} tokens; weights for the other tokens are not shown. "
         ));
     }
-    html.text("Weights say where the model looks, not what it makes of it.").close().close();
+    html.text("Rows attend to columns. ");
+    html.text("Weights show where the model looks, not how it uses what it finds.").close().close();
 }
 
 fn method(html: &mut Markup, page: &Page<'_>) {
@@ -181,7 +181,7 @@ fn method(html: &mut Markup, page: &Page<'_>) {
     crate::page::settings(
         html,
         [("method", method)].into_iter().chain(settings),
-        "Relevance shares out what the model has computed for this text. It is no proof of cause: what a \
-         word does, taking it away shows.",
+        "Relevances decompose the value that the model computed for this text. They don't prove causation; the effect of \
+         removing a word does.",
     );
 }

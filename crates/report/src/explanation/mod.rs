@@ -1,4 +1,4 @@
-//! [`Page`]: an explanation to look at.
+//! [`Page`]: the HTML report of an explanation.
 
 mod attention;
 mod bars;
@@ -12,12 +12,12 @@ use self::attention::Maps;
 use self::bars::Bars;
 use distilbert::explain::{Curve, Explanation, Method, Objective, Token, Word};
 
-/// An explanation to look at: one HTML file with pictures in SVG, or the pictures alone. Nothing in them
-/// runs and nothing is loaded, whatever the text holds.
+/// HTML report of an explanation: one self-contained file with SVG pictures, or the pictures alone. It contains no scripts
+/// and loads nothing, whatever the text contains.
 ///
-/// The page shows the text shaded by relevance, a bar for each word (of many words, for the 25 with the
-/// most relevance), the ledger, and how all this was made. If they are there, it also shows
-/// [curves](Self::curve), and the weights of [attention](distilbert::explain::ExplainOptions::attention) by layer and head.
+/// The page shows the text shaded by relevance, a bar for each word (for the 25 most relevant words of a longer text), the
+/// ledger, and the settings. It also shows [curves](Self::curve) if there are any, and the weights of
+/// [attention](distilbert::explain::ExplainOptions::attention) by layer and head if the explanation has them.
 ///
 /// ```
 /// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))?;
@@ -47,7 +47,7 @@ pub struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// The page of an explanation.
+    /// Creates the page of an explanation.
     pub fn new(explanation: &'a Explanation) -> Self {
         let mut page = Self { explanation, curves: Vec::new(), settings: Vec::new() };
         if let Method::IntegratedGradients { steps } = explanation.method() {
@@ -56,28 +56,28 @@ impl<'a> Page<'a> {
         page
     }
 
-    /// Draws the target's probability while words are taken away, another line for each curve. The costly
-    /// steps of [`Order::MostRelevantFirst`](distilbert::explain::Order::MostRelevantFirst) are shaded. A regression has
-    /// no probability: none of its curves is drawn.
+    /// Adds a curve of the target's probability while words are removed. Large losses are highlighted on a curve in
+    /// [`Order::MostRelevantFirst`](distilbert::explain::Order::MostRelevantFirst). Curves of a regression model, which has no
+    /// probability, are not drawn.
     pub fn curve(mut self, curve: &'a Curve) -> Self {
         self.curves.push(curve);
         self
     }
 
-    /// States how something was made, such as the model's name, below the method's.
+    /// Adds a setting to display below the method, such as the model's name.
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.settings.push((name.into(), value.into()));
         self
     }
 
-    /// The page as one HTML file, which is XML, too.
+    /// Renders the page as HTML, which is also well-formed XML.
     pub fn html(&self) -> String {
         html::page(self)
     }
 
-    /// The single pictures: the name of a file, and what it holds. They are `words-by-relevance.svg` and
-    /// `words-in-text-order.svg`; `confidence.svg` where there are curves; and with the weights of attention
-    /// `attention-layer-1.svg` and so on, each the mean of a layer's heads.
+    /// Renders the pictures as SVG files and returns their names and contents: `words-by-relevance.svg` and
+    /// `words-in-text-order.svg`; `confidence.svg` if there are curves; and, if the explanation has attention weights,
+    /// `attention-layer-1.svg` and so on, each averaged over the heads of a layer.
     pub fn pictures(&self) -> Vec<(String, String)> {
         let bars = Bars::new(self);
         let mut pictures = vec![
@@ -105,7 +105,7 @@ impl<'a> Page<'a> {
         self.explanation.tokens()
     }
 
-    /// Curves that are drawn: those of a probability, of a text that has words.
+    /// Returns the curves to draw; none if there is no probability or no word.
     fn curves(&self) -> &[&'a Curve] {
         match self.probability() {
             Some(_) if !self.words().is_empty() => &self.curves,
@@ -113,12 +113,12 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// The target's; a regression has none.
+    /// Returns the target's probability; `None` for a regression model.
     fn probability(&self) -> Option<f32> {
         self.explanation.probability()
     }
 
-    /// What is explained.
+    /// Returns the target, in words.
     fn goal(&self) -> String {
         let target = self.explanation.target();
         match self.explanation.against() {
@@ -127,7 +127,7 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Which number of it.
+    /// Returns the explained quantity, in words.
     fn objective(&self) -> &'static str {
         let (one, difference) = match self.explanation.objective() {
             Objective::Probability => ("probability", "difference of probabilities"),
@@ -137,7 +137,7 @@ impl<'a> Page<'a> {
         if self.explanation.against().is_some() { difference } else { one }
     }
 
-    /// The relevance of a word whose shade and bar are full.
+    /// Returns the relevance that is drawn at full strength.
     fn largest(&self) -> f64 {
         let words = self.words().iter().map(|word| word.relevance);
         words
@@ -146,23 +146,23 @@ impl<'a> Page<'a> {
             .into()
     }
 
-    /// The sum of the words' relevances.
+    /// Returns the sum of the words' relevances.
     fn words_total(&self) -> f64 {
         self.words().iter().map(|word| f64::from(word.relevance)).sum()
     }
 
-    /// How many tokens stand before the words: those that the model adds, such as `[CLS]`.
+    /// Returns the number of special tokens before the words, such as `[CLS]`.
     fn special_before(&self) -> usize {
         self.words().first().map_or(self.tokens().len(), |word| word.tokens.start)
     }
 
-    /// Whether a token stands for no part of the text.
+    /// Returns `true` if a token is not part of the text.
     fn is_special(&self, token: usize) -> bool {
         let end = self.words().last().map_or(0, |word| word.tokens.end);
         token < self.special_before() || token >= end
     }
 
-    /// Tokens that stand for no part of the text.
+    /// Returns the tokens that are not part of the text.
     fn special(&self) -> impl Iterator<Item = &'a Token> {
         let tokens = self.tokens().iter().enumerate();
         tokens.filter(|(at, _)| self.is_special(*at)).map(|(_, token)| token)

@@ -1,4 +1,4 @@
-//! Reads pages of made-up figures back as XML. `tests/program/explain_page.rs` of the program does so with those of real models.
+//! Pages of generated explanations, parsed as XML. The program's tests cover pages of real models.
 
 use super::Page;
 use roxmltree::Node;
@@ -22,17 +22,17 @@ fn html(sample: &Sample) -> String {
     page_of(sample).html()
 }
 
-/// A number as the page prints it.
+/// Parses a number as the page prints it.
 fn value(shown: &str) -> f64 {
     shown.replace('\u{2212}', "-").parse().unwrap()
 }
 
-/// Elements of a class that have this name.
+/// Returns the elements with this class and name.
 fn named<'a>(node: Node<'a, 'a>, name: &str, class: &str) -> Vec<Node<'a, 'a>> {
     all(node, class).into_iter().filter(|node| node.tag_name().name() == name).collect()
 }
 
-/// Checks one line of the confidence picture: a point for each step, at its probability.
+/// Checks that a curve has a point for each step, at the height of its probability.
 fn check_line(picture: Node<'_, '_>, class: &str, expected: &[Point]) {
     let grid = named(picture, "line", "grid");
     let (top, bottom) = (length(grid[3], "y1"), length(grid[0], "y1"));
@@ -50,7 +50,7 @@ fn check_line(picture: Node<'_, '_>, class: &str, expected: &[Point]) {
 }
 
 #[test]
-fn points_of_lines_say_what_went_last() {
+fn points_name_the_last_removed_word() {
     let sample = Sample::of(3);
     let page = html(&sample);
     let document = parse(&page);
@@ -63,7 +63,7 @@ fn points_of_lines_say_what_went_last() {
 }
 
 #[test]
-fn costly_steps_are_shaded_and_name_their_loss() {
+fn large_losses_are_highlighted() {
     let mut sample = Sample::of(3);
     sample.most = curve(Order::MostRelevantFirst, vec![0, 1, 2], &[0.95, 0.9, 0.4, 0.2]);
     let page = html(&sample);
@@ -85,7 +85,7 @@ fn costly_steps_are_shaded_and_name_their_loss() {
 }
 
 #[test]
-fn a_row_of_a_map_names_its_largest_weights() {
+fn map_rows_list_their_largest_weights() {
     let mut sample = Sample::of(1);
     let weights = vec![0.1, 0.7, 0.2, 1.0, 0.0, 0.0, 0.25, 0.25, 0.5];
     sample.set_attention(1, 1, weights);
@@ -105,7 +105,7 @@ fn a_row_of_a_map_names_its_largest_weights() {
 }
 
 #[test]
-fn target_method_and_settings_are_stated() {
+fn shows_target_method_and_settings() {
     let mut sample = Sample::of(2);
     let target = Target::against(TARGET, "sadness");
     let labels = [TARGET, "sadness", "fear"].map(str::to_owned);
@@ -130,7 +130,7 @@ fn target_method_and_settings_are_stated() {
 }
 
 #[test]
-fn a_regression_has_a_value_and_no_curves() {
+fn regression_has_a_value_and_no_curves() {
     let mut sample = Sample::of(2);
     let labels = ["stars".to_owned()];
     let kind = ProblemType::Regression;
@@ -173,7 +173,7 @@ fn every_kind_of_curve_has_a_line_and_a_name() {
 }
 
 #[test]
-fn nothing_runs_and_nothing_is_loaded() {
+fn hostile_texts_are_escaped() {
     let mut sample = Sample::new(HOSTILE);
     let kind = ProblemType::SingleLabelClassification;
     sample.set_goal(&Target::against(HOSTILE, TARGET), Objective::Logit, kind);
@@ -199,7 +199,7 @@ fn nothing_runs_and_nothing_is_loaded() {
 }
 
 #[test]
-fn those_who_do_not_see_the_page_are_told() {
+fn pages_are_accessible() {
     let sample = Sample::new(HOSTILE);
     let page = html(&sample);
     let document = parse(&page);
@@ -220,7 +220,7 @@ fn those_who_do_not_see_the_page_are_told() {
     assert_eq!(labels, inputs);
     let style = content(elements("style").next().unwrap());
     for id in inputs.iter().filter(|id| **id != "by-relevance") {
-        assert!(style.contains(&format!("#{id}:checked")), "a rule shows what {id} chooses");
+        assert!(style.contains(&format!("#{id}:checked")), "no CSS rule for {id}");
     }
     let chosen = elements("input").filter(|input| input.attribute("checked").is_some());
     let chosen: Vec<_> = chosen.map(|input| input.attribute("id").unwrap()).collect();
@@ -228,7 +228,7 @@ fn those_who_do_not_see_the_page_are_told() {
 }
 
 #[test]
-fn pictures_stand_alone() {
+fn pictures_are_self_contained() {
     let sample = Sample::new(HOSTILE);
     let pictures = page_of(&sample).pictures();
     let names: Vec<&str> = pictures.iter().map(|(name, _)| name.as_str()).collect();
@@ -251,7 +251,7 @@ fn pictures_stand_alone() {
 }
 
 #[test]
-fn numbers_that_are_none_and_words_without_relevance_make_a_page() {
+fn handles_non_finite_and_zero_relevances() {
     for relevance in [0.0, f32::NAN, f32::INFINITY, f32::MIN_POSITIVE, f32::MAX] {
         let mut sample = Sample::of(3);
         sample.set_relevances(|_| relevance);

@@ -1,11 +1,11 @@
-//! The text itself, shaded by the words' relevance.
+//! The text, shaded by the words' relevances.
 
 use super::Page;
 use crate::page::markup::Markup;
 use crate::page::number::{self, Signed};
 
 pub(super) fn write(html: &mut Markup, page: &Page<'_>) {
-    // The text's language and direction are its own.
+    // The language and the direction of the text are unknown.
     html.open("p", &[("class", &"text"), ("lang", &""), ("dir", &"auto")]);
     let text = page.explanation.text();
     if text.trim().is_empty() {

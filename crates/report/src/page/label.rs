@@ -1,13 +1,13 @@
-//! Words as labels of pictures: no wider than there is room.
+//! Labels of limited width for pictures.
 
-/// How wide a text is about, in ems of a wide sans-serif font.
+/// Estimates the width of a text in ems, for a wide sans-serif font.
 pub(crate) fn width(text: &str) -> f64 {
     text.chars().map(advance).sum()
 }
 
-/// At most `ems` wide: the rest gives way to an ellipsis.
+/// Shortens a text to a width of at most `ems`, ending in an ellipsis.
 pub(crate) fn fit(text: &str, ems: f64) -> String {
-    // Marks that take no room must not pile up without end.
+    // Zero-width marks must not accumulate without limit.
     const MOST: usize = 60;
     if width(text) <= ems && text.chars().count() <= MOST {
         return text.to_owned();
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fits_stays_whole_and_the_rest_is_cut() {
+    fn truncates_only_long_texts() {
         assert_eq!(fit("thrilled", 8.0), "thrilled");
         assert_eq!(fit("incomprehensibilities", 8.0), "incomprehe…");
         assert_eq!(fit("WWWWWWWWWWWWWWWW", 8.0), "WWWWWWW…");

@@ -1,15 +1,15 @@
-//! [`Markup`]: writes HTML and SVG, which are XML here, and escapes whatever is written into it.
+//! [`Markup`]: writes HTML and SVG as well-formed XML and escapes all text.
 
 use std::fmt::{self, Display, Write};
 
-/// A document, or a part of one, in the making.
+/// Document, or part of one, under construction.
 #[derive(Default)]
 pub(crate) struct Markup {
     out: String,
     open: Vec<&'static str>,
 }
 
-/// Attributes by name; their values are escaped.
+/// Attributes by name; values are escaped.
 pub(crate) type Attributes<'a> = &'a [(&'a str, &'a dyn Display)];
 
 impl Markup {
@@ -27,7 +27,7 @@ impl Markup {
         self
     }
 
-    /// An element without content, of those that HTML lets end at once.
+    /// Writes an element without content, which must be a void element in HTML.
     pub fn empty(&mut self, name: &'static str, attributes: Attributes<'_>) -> &mut Self {
         self.tag(name, attributes);
         self.out.push_str("/>");
@@ -39,7 +39,7 @@ impl Markup {
         self
     }
 
-    /// An element that holds nothing but text.
+    /// Writes an element that contains only text.
     pub fn element(
         &mut self,
         name: &'static str,
@@ -49,7 +49,7 @@ impl Markup {
         self.open(name, attributes).text(text).close()
     }
 
-    /// Markup as it is.
+    /// Writes markup without escaping.
     pub fn raw(&mut self, markup: &str) -> &mut Self {
         self.out.push_str(markup);
         self
@@ -71,10 +71,10 @@ impl Markup {
 }
 
 fn write_all(out: &mut impl Write, text: fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a string takes whatever is written");
+    out.write_fmt(text).expect("writing to a string can't fail");
 }
 
-/// Escapes what markup would take for its own, and shows characters that XML has no way to hold.
+/// Writer that escapes markup characters and replaces the characters that XML can't represent with visible ones.
 struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {
@@ -87,7 +87,7 @@ impl Write for Escaped<'_> {
                 '"' => self.0.push_str("&quot;"),
                 '\'' => self.0.push_str("&#39;"),
                 '\t' | '\n' | '\r' => self.0.push(character),
-                // Unicode has a picture of each, such as ␀.
+                // Unicode has a visible symbol for each, such as ␀.
                 '\0'..='\x1f' => self.0.extend(char::from_u32(0x2400 + character as u32)),
                 '\x7f' => self.0.push('\u{2421}'),
                 '\u{80}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}' => self.0.push('\u{fffd}'),
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_and_attributes_are_escaped() {
+    fn escapes_text_and_attributes() {
         let mut markup = Markup::default();
         markup.open("p", &[("title", &"\"a\" & 'b' <\n")]).text("</p><script>\0\x1b\x7f\u{85}");
         markup.empty("br", &[]).close();
@@ -115,9 +115,9 @@ mod tests {
     }
 
     #[test]
-    fn every_character_parses_as_what_was_written() {
+    fn every_character_round_trips_through_xml() {
         for character in ('\0'..=char::MAX).filter(|character| *character != '\r') {
-            // Most planes are empty: one in a hundred will do there.
+            // Most planes are almost empty, so a sample of them is enough.
             if character > '\u{20000}' && !(character as u32).is_multiple_of(101) {
                 continue;
             }

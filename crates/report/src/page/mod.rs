@@ -1,4 +1,4 @@
-//! What the pages share: HTML that runs nothing and loads nothing, and pictures in SVG.
+//! Parts shared by all pages: the HTML document, SVG pictures, and formatting.
 
 pub(crate) mod label;
 pub(crate) mod markup;
@@ -12,10 +12,10 @@ use self::markup::Markup;
 
 const STYLE: &str = include_str!("page.css");
 
-/// Nothing runs and nothing is loaded, whatever a text holds.
+/// Content security policy that forbids scripts and loading, whatever a text contains.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-/// A file of HTML, which is XML, too, with a style of its own beside the shared one.
+/// Writes an HTML document with the shared style and a page's own style. `write_main` writes its content.
 pub(crate) fn document(
     title: impl Display,
     style: &str,
@@ -38,13 +38,13 @@ pub(crate) fn document(
     html.finish()
 }
 
-/// The section that says how a page was made: names and values, and a note.
+/// Writes the section with the settings of a page and a note.
 pub(crate) fn settings<'a>(
     html: &mut Markup,
     settings: impl IntoIterator<Item = (&'a str, &'a str)>,
     note: &str,
 ) {
-    html.open("section", &[("class", &"method")]).element("h2", &[], "How this was made");
+    html.open("section", &[("class", &"method")]).element("h2", &[], "Settings");
     html.open("dl", &[]);
     for (name, value) in settings {
         html.element("dt", &[], name).element("dd", &[], value);

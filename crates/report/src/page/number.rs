@@ -1,16 +1,17 @@
-//! Numbers as the page prints them.
+//! Formatting of numbers.
 
 use std::fmt;
 
-/// Signed values of one kind, all with the same decimals.
+/// Format of signed values that have the same number of decimals.
 #[derive(Clone, Copy)]
 pub(crate) struct Signed {
-    /// None for powers of ten.
+    /// `None` for exponential notation.
     decimals: Option<usize>,
 }
 
 impl Signed {
-    /// Shows three digits of the largest value, and thousandths at least of one that is not small.
+    /// Chooses the decimals from the largest value: three significant digits of a small value, at least thousandths
+    /// otherwise.
     pub fn fitting(largest: f64) -> Self {
         let magnitude = largest.abs().log10().floor();
         let decimals = match magnitude {
@@ -23,7 +24,7 @@ impl Signed {
         Self { decimals }
     }
 
-    /// With a sign, unless it is 0 to the digits that are shown.
+    /// Formats a value with its sign, unless it rounds to 0.
     pub fn show(self, value: impl Into<f64>) -> String {
         let value = value.into();
         let size = match self.decimals {
@@ -39,7 +40,7 @@ impl Signed {
     }
 }
 
-/// A length in a picture, to a tenth.
+/// Length in a picture, formatted to a tenth.
 pub(crate) struct Length(pub f64);
 
 impl fmt::Display for Length {
@@ -52,15 +53,14 @@ impl fmt::Display for Length {
     }
 }
 
-/// The distance between marks on an axis from 0 to `end`: 1, 2 or 5 times a power of ten, for six marks
-/// at most.
-pub(crate) fn mark_distance(end: usize) -> usize {
+/// Returns the distance between ticks on an axis from 0 to `end`: 1, 2 or 5 times a power of ten, for at most six ticks.
+pub(crate) fn tick_distance(end: usize) -> usize {
     let powers = (0..).map(|power| 10usize.saturating_pow(power));
     let mut distances = powers.flat_map(|power| [1, 2, 5].map(|digit| power.saturating_mul(digit)));
     distances.find(|distance| end / distance <= 5).unwrap_or(usize::MAX)
 }
 
-/// `1 word`, `2 words`.
+/// Formats a number with a noun: `1 word`, `2 words`.
 pub(crate) fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_value_decides_the_digits() {
+    fn largest_value_determines_decimals() {
         let show = |largest, value: f64| Signed::fitting(largest).show(value);
         assert_eq!(show(5.0, 5.1264), "+5.126");
         assert_eq!(show(5.0, -0.5764), "−0.576");
@@ -86,18 +86,18 @@ mod tests {
     }
 
     #[test]
-    fn lengths_have_one_decimal_at_most() {
+    fn lengths_have_at_most_one_decimal() {
         let shown = [0.0, -0.04, 12.0, 12.04, -3.25, 0.06].map(|length| Length(length).to_string());
         assert_eq!(shown, ["0", "0", "12", "12", "-3.3", "0.1"]);
     }
 
     #[test]
-    fn marks_are_round_and_few() {
-        assert_eq!([0, 3, 5, 6, 25, 30, 400].map(mark_distance), [1, 1, 1, 2, 5, 10, 100]);
+    fn tick_distances_are_round() {
+        assert_eq!([0, 3, 5, 6, 25, 30, 400].map(tick_distance), [1, 1, 1, 2, 5, 10, 100]);
     }
 
     #[test]
-    fn one_is_singular() {
+    fn count_of_one_is_singular() {
         assert_eq!([0, 1, 2].map(|n| count(n, "word")), ["0 words", "1 word", "2 words"]);
     }
 }

@@ -1,15 +1,15 @@
-//! [`Picture`]: an SVG that stands within a page or alone.
+//! [`Picture`]: an SVG picture, within a page or as a file.
 
 use super::markup::{Attributes, Markup};
 use super::number::Length;
 
-/// Most pictures are this wide; pages scale them by little.
+/// Common width of pictures, chosen so that pages hardly scale them.
 pub(crate) const WIDTH: f64 = 400.0;
 
-/// Colours and fonts, within a page and alone.
+/// Colors and fonts.
 pub(crate) const STYLE: &str = include_str!("picture.css");
 
-/// A drawing with what it shows in words.
+/// Drawing with a description.
 pub(crate) struct Picture {
     pub label: String,
     pub width: f64,
@@ -18,12 +18,12 @@ pub(crate) struct Picture {
 }
 
 impl Picture {
-    /// As a part of a page.
+    /// Writes the picture as a part of a page.
     pub fn within(self, html: &mut Markup, class: &str) {
         self.write(html, class, None);
     }
 
-    /// As a file of its own.
+    /// Returns the picture as a file.
     pub fn alone(self) -> String {
         let mut file = Markup::default();
         self.write(&mut file, "alone", Some(STYLE));
@@ -52,7 +52,7 @@ impl Picture {
     }
 }
 
-/// A line of text, `anchor` of which is at `x`.
+/// Writes a line of text whose `anchor` is at `x`.
 pub(crate) fn text(drawing: &mut Markup, class: &str, x: f64, y: f64, anchor: &str, text: &str) {
     let place: Attributes<'_> =
         &[("class", &class), ("x", &Length(x)), ("y", &Length(y)), ("text-anchor", &anchor)];

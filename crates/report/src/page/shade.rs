@@ -1,19 +1,19 @@
-//! Shades for shares from 0 to 1, by the classes `w1` to `w12` of the style, and their key.
+//! Shades for shares from 0 to 1, as the CSS classes `w1` to `w12`, and their key.
 
 use super::markup::Markup;
 use super::number::Length;
 use super::picture::text;
 
-/// Shades go by the square root of a share, so that small ones are told apart.
+/// Number of shades. They follow the square root of the share, so that small shares are distinguishable.
 pub(crate) const COUNT: u32 = 12;
 
-/// 0 is none.
+/// Returns the shade of a share; 0 is no shade.
 pub(crate) fn of(share: f32) -> u32 {
-    // As casts go, not a number is 0.
+    // The cast turns NaN into 0.
     ((share.clamp(0.0, 1.0).sqrt() * COUNT as f32).round() as u32).min(COUNT)
 }
 
-/// All shades, with the shares that they stand for.
+/// Draws all shades with the shares they stand for.
 pub(crate) fn key(drawing: &mut Markup, y: f64, meaning: &str) {
     const SWATCH: f64 = 10.0;
     let transform = format!("translate(0 {}) scale({SWATCH} 8)", Length(y));

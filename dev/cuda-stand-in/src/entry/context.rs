@@ -47,7 +47,7 @@ pub extern "C" fn cuDeviceGet(device: Out<i32>, ordinal: i32) -> u32 {
 }
 
 /// # Safety
-/// There must be room for as many bytes as `len` says.
+/// `name` must point to `len` writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGetName(name: *mut c_char, len: i32, device: i32) -> u32 {
     code(|| {
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn cuDeviceGetName(name: *mut c_char, len: i32, device: i3
         if name.is_null() || len <= 0 {
             return Err(Error::InvalidValue);
         }
-        // SAFETY: the caller has so many bytes there.
+        // SAFETY: the caller guarantees `len` writable bytes.
         let room = unsafe { std::slice::from_raw_parts_mut(name, len as usize) };
         let bytes = device::NAME.bytes().chain(std::iter::repeat(0));
         for (to, byte) in room.iter_mut().zip(bytes) {

@@ -11,21 +11,21 @@ use crate::operation::KernelLaunch;
 use ptx_machine::{Argument, Kernel};
 
 /// # Safety
-/// A string that ends in a zero must be there, or the pointer be null.
+/// The pointer must be null or point to a null-terminated string.
 unsafe fn string<'a>(text: *const c_char) -> Result<&'a str> {
     if text.is_null() {
         return Err(Error::InvalidValue);
     }
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { CStr::from_ptr(text) }.to_str().map_err(|_| Error::InvalidValue)
 }
 
 /// # Safety
-/// The image must be a PTX text that ends in a zero.
+/// The image must be a null-terminated PTX text.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuModuleLoadData(module: Out<Handle>, image: *const c_char) -> u32 {
     give(module, || {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         let text = unsafe { string(image) }?;
         in_context(|context| {
             context.refuse_in_any_capture()?;
@@ -35,10 +35,10 @@ pub unsafe extern "C" fn cuModuleLoadData(module: Out<Handle>, image: *const c_c
     })
 }
 
-/// The options are about the compiler, which there is none of.
+/// Ignores the options, which are for the JIT compiler.
 ///
 /// # Safety
-/// The image must be a PTX text that ends in a zero.
+/// The image must be a null-terminated PTX text.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuModuleLoadDataEx(
     module: Out<Handle>,
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn cuModuleLoadDataEx(
     _options: *const u32,
     _values: *const *const c_void,
 ) -> u32 {
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     unsafe { cuModuleLoadData(module, image) }
 }
 
@@ -62,7 +62,7 @@ pub extern "C" fn cuModuleUnload(module: Handle) -> u32 {
 }
 
 /// # Safety
-/// The name must be a string that ends in a zero.
+/// The name must be a null-terminated string.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuModuleGetFunction(
     function: Out<Handle>,
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn cuModuleGetFunction(
     name: *const c_char,
 ) -> u32 {
     give(function, || {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         let name = unsafe { string(name) }?;
         in_context(|context| context.resources.modules.function_named(module, name))
     })
@@ -89,19 +89,19 @@ pub extern "C" fn cuFuncSetAttribute(function: Handle, attribute: u32, value: i3
 }
 
 /// # Safety
-/// There must be as many pointers as the kernel has parameters, each to as many bytes.
+/// There must be one pointer per parameter of the kernel, each to as many bytes as the parameter has.
 unsafe fn arguments(kernel: &Kernel, pointers: *const *const u8) -> Result<Vec<Argument>> {
     let parameters = &kernel.parameters;
     if pointers.is_null() {
         return if parameters.is_empty() { Ok(Vec::new()) } else { Err(Error::InvalidValue) };
     }
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     let pointers = unsafe { std::slice::from_raw_parts(pointers, parameters.len()) };
     let read = |(parameter, &pointer): (&ptx_machine::Parameter, &*const u8)| {
         if pointer.is_null() {
             return Err(Error::InvalidValue);
         }
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         let bytes = unsafe { std::slice::from_raw_parts(pointer, parameter.bytes) };
         Ok(Argument::Bytes(bytes.to_vec()))
     };
@@ -109,7 +109,7 @@ unsafe fn arguments(kernel: &Kernel, pointers: *const *const u8) -> Result<Vec<A
 }
 
 /// # Safety
-/// There must be as many pointers to arguments as the kernel has parameters, each to as many bytes.
+/// There must be one pointer per parameter of the kernel, each to as many bytes as the parameter has.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuLaunchKernel(
     function: Handle,
@@ -126,12 +126,12 @@ pub unsafe extern "C" fn cuLaunchKernel(
 ) -> u32 {
     code(|| {
         if !extra.is_null() {
-            let reason = "arguments in one piece are not modelled";
+            let reason = "packed arguments are not modeled";
             return Err(Error::NotSupported.because(reason));
         }
         in_context(|context| {
             let kernel = context.resources.modules.kernel(function)?;
-            // SAFETY: the caller's.
+            // SAFETY: guaranteed by the caller.
             let arguments = unsafe { arguments(kernel, pointers) }?;
             let launch = KernelLaunch {
                 function,

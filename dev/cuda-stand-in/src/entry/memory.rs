@@ -74,17 +74,17 @@ pub extern "C" fn cuMemFreeHost(address: usize) -> u32 {
 }
 
 /// # Safety
-/// That of [`HostRange::new`].
+/// See [`HostRange::new`].
 unsafe fn host(address: usize, len: usize) -> Result<HostRange> {
     if address == 0 {
         return Err(Error::InvalidValue);
     }
-    // SAFETY: the caller's.
+    // SAFETY: guaranteed by the caller.
     Ok(unsafe { HostRange::new(address, len) })
 }
 
 /// # Safety
-/// The bytes at `from` must be readable until the call ends, and pinned ones until the copy is done.
+/// The bytes at `from` must be readable until the call returns, and pinned bytes until the copy has run.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemcpyHtoDAsync_v2(
     to: u64,
@@ -93,20 +93,20 @@ pub unsafe extern "C" fn cuMemcpyHtoDAsync_v2(
     stream: Handle,
 ) -> u32 {
     code(|| {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         let from = unsafe { host(from, len) }?;
         in_context(|context| context.copy_to_device(to, from, stream))
     })
 }
 
-/// Returns when the bytes are read, which is before they are on the device.
+/// Returns once the bytes are read, before they are on the device.
 ///
 /// # Safety
-/// The bytes at `from` must be readable until the call ends.
+/// The bytes at `from` must be readable until the call returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemcpyHtoD_v2(to: u64, from: usize, len: usize) -> u32 {
     code(|| {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         let from = unsafe { host(from, len) }?;
         in_context(|context| {
             context.refuse_in_any_capture()?;
@@ -120,7 +120,7 @@ pub unsafe extern "C" fn cuMemcpyHtoD_v2(to: u64, from: usize, len: usize) -> u3
 }
 
 /// # Safety
-/// The bytes at `to` must be writable until the call ends, and pinned ones until the copy is done.
+/// The bytes at `to` must be writable until the call returns, and pinned bytes until the copy has run.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemcpyDtoHAsync_v2(
     to: usize,
@@ -129,18 +129,18 @@ pub unsafe extern "C" fn cuMemcpyDtoHAsync_v2(
     stream: Handle,
 ) -> u32 {
     code(|| {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         let to = unsafe { host(to, len) }?;
         in_context(|context| context.copy_to_host(to, from, stream))
     })
 }
 
 /// # Safety
-/// The bytes at `to` must be writable until the call ends.
+/// The bytes at `to` must be writable until the call returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemcpyDtoH_v2(to: usize, from: u64, len: usize) -> u32 {
     code(|| {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         let to = unsafe { host(to, len) }?;
         in_context(|context| {
             context.refuse_in_any_capture()?;
@@ -156,7 +156,7 @@ pub extern "C" fn cuMemcpyDtoDAsync_v2(to: u64, from: u64, len: usize, stream: H
     code(|| in_context(|context| context.issue(stream, operation)))
 }
 
-/// Does not wait: the copy is the default stream's.
+/// Queues the copy on the default stream without waiting.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemcpyDtoD_v2(to: u64, from: u64, len: usize) -> u32 {
     let operation = Operation::CopyOnDevice { to, from, len };
@@ -173,7 +173,7 @@ pub extern "C" fn cuMemsetD8Async(at: u64, byte: u8, len: usize, stream: Handle)
     code(|| in_context(|context| context.issue(stream, Operation::Fill { at, byte, len })))
 }
 
-/// Does not wait: the fill is the default stream's.
+/// Queues the fill on the default stream without waiting.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemsetD8_v2(at: u64, byte: u8, len: usize) -> u32 {
     code(|| {

@@ -1,9 +1,9 @@
-//! The entry points, with the names and types of `cuda.h`. They turn pointers into references and
-//! results into codes; what they do is elsewhere.
+//! Entry points, with the names and types of `cuda.h`. They convert pointers to references and results to error codes, and
+//! contain no other logic.
 //!
-//! Whoever calls them keeps the driver's contract: a pointer is null or points at what its type says.
+//! Callers must follow the driver's contract: a pointer is null or points to a value of its type.
 
-#![allow(non_snake_case, reason = "these are the driver's names")]
+#![allow(non_snake_case, reason = "names of the driver's functions")]
 
 mod context;
 mod execution;
@@ -14,15 +14,15 @@ use std::mem::MaybeUninit;
 
 use crate::error::{Error, Result};
 
-/// What is given back through a pointer.
+/// Pointer through which a call returns a result.
 type Out<'a, T> = Option<&'a mut MaybeUninit<T>>;
 
-/// Runs a call and gives its code.
+/// Runs a call and returns its error code.
 fn code(call: impl FnOnce() -> Result<()>) -> u32 {
     call().map_or_else(|error| error as u32, |()| 0)
 }
 
-/// As above, for a call that has something to give back.
+/// Runs a call that has a result, writes it through a pointer, and returns the error code.
 fn give<T>(out: Out<T>, call: impl FnOnce() -> Result<T>) -> u32 {
     code(|| {
         let out = out.ok_or(Error::InvalidValue)?;

@@ -14,7 +14,7 @@ pub extern "C" fn cuStreamCreate(stream: Out<Handle>, flags: u32) -> u32 {
     give(stream, || {
         in_context(|context| {
             if flags != NON_BLOCKING {
-                let reason = "streams that wait for the default one are not modelled";
+                let reason = "streams that synchronize with the default stream are not modeled";
                 return Err(Error::NotSupported.because(reason));
             }
             Ok(context.streams.create())
@@ -47,7 +47,7 @@ pub extern "C" fn cuStreamEndCapture(stream: Handle, graph: Out<Handle>) -> u32 
     give(graph, || in_context(|context| context.end_capture(stream)))
 }
 
-/// By the numbers of `CUstreamCaptureStatus`.
+/// Returns the capture status by its number in `CUstreamCaptureStatus`.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuStreamIsCapturing(stream: Handle, status: Out<u32>) -> u32 {
     give(status, || {
@@ -58,7 +58,7 @@ pub extern "C" fn cuStreamIsCapturing(stream: Handle, status: Out<u32>) -> u32 {
     })
 }
 
-/// All flags are about time.
+/// Ignores the flags, which only affect timing.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuEventCreate(event: Out<Handle>, _flags: u32) -> u32 {
     give(event, || {
@@ -92,7 +92,7 @@ pub extern "C" fn cuEventQuery(event: Handle) -> u32 {
     code(|| in_context(|context| context.query_event(event)))
 }
 
-/// The flags are about memory nodes and priorities, which graphs here have none of.
+/// Ignores the flags, which are about memory nodes and priorities; graphs here don't have either.
 #[unsafe(no_mangle)]
 pub extern "C" fn cuGraphInstantiateWithFlags(
     instance: Out<Handle>,

@@ -1,5 +1,4 @@
-//! A statement as an instruction. Every modifier and every operand is accounted for: one that is not
-//! known is an error.
+//! Decoding of a statement into an instruction. Every modifier and every operand must be known.
 
 pub mod operands;
 mod scalar;
@@ -13,7 +12,7 @@ use super::instruction::{
 use super::ptx::Names;
 use super::types::{Kind, Type};
 
-/// Reads one statement.
+/// Decodes a statement.
 pub fn decode(statement: &str, names: &Names) -> Result<(Option<Guard>, Operation), Defect> {
     let (guard, rest) = guard(statement, names)?;
     let (name, operands) = rest.split_once(' ').unwrap_or((rest, ""));
@@ -27,7 +26,7 @@ pub fn decode(statement: &str, names: &Names) -> Result<(Option<Guard>, Operatio
 
 fn guard<'a>(statement: &'a str, names: &Names) -> Result<(Option<Guard>, &'a str), Defect> {
     let Some(guarded) = statement.strip_prefix('@') else { return Ok((None, statement)) };
-    let (name, rest) = guarded.split_once(' ').ok_or(Defect::Syntax("an instruction is wanted"))?;
+    let (name, rest) = guarded.split_once(' ').ok_or(Defect::Syntax("expected an instruction"))?;
     let (is_negated, name) = match name.strip_prefix('!') {
         Some(name) => (true, name),
         None => (false, name),

@@ -1,4 +1,4 @@
-//! The modifiers and operands of a statement, taken one by one.
+//! Parsing of a statement's modifiers and operands, one at a time.
 
 use crate::error::Defect;
 use crate::instruction::{Address, Axis, Order, Register, Source, Special};
@@ -6,26 +6,26 @@ use crate::ptx::Names;
 use crate::text::split_at_commas;
 use crate::types::Type;
 
-/// What follows the opcode: `.rn.ftz.f32`.
+/// Modifiers after the opcode: `.rn.ftz.f32`.
 pub struct Modifiers<'a> {
     instruction: &'a str,
     left: Vec<&'a str>,
 }
 
 impl<'a> Modifiers<'a> {
-    /// The opcode and its modifiers.
+    /// Splits an instruction into the opcode and its modifiers.
     pub fn new(instruction: &'a str) -> (&'a str, Self) {
         let mut parts = instruction.split('.');
         let opcode = parts.next().unwrap_or("");
         (opcode, Self { instruction, left: parts.collect() })
     }
 
-    /// Whether there is such a modifier.
+    /// Takes a modifier and returns `true` if it is present.
     pub fn take(&mut self, name: &str) -> bool {
         self.one_of(&[(name, ())]).is_some()
     }
 
-    /// What the first modifier that is one of these stands for.
+    /// Takes the first modifier among these and returns its value.
     pub fn one_of<T: Copy>(&mut self, choices: &[(&str, T)]) -> Option<T> {
         let meaning = |name: &&str| choices.iter().find(|choice| choice.0 == *name);
         let (index, &(_, meaning)) = (0..)
@@ -43,14 +43,14 @@ impl<'a> Modifiers<'a> {
         self.one_of(choices).ok_or_else(|| self.lacks(what))
     }
 
-    /// The first modifier that is a type.
+    /// Takes the first modifier that is a type.
     pub fn data_type(&mut self) -> Result<Type, Defect> {
         let position = self.left.iter().position(|name| Type::parse(name).is_some());
         let of = position.and_then(|index| Type::parse(self.left.remove(index)));
         of.ok_or_else(|| self.unknown().unwrap_or_else(|| self.lacks("a type")))
     }
 
-    /// Hints to the caches.
+    /// Skips cache hints.
     pub fn take_hints(&mut self) {
         self.left.retain(|name| !name.starts_with("L1::") && !name.starts_with("L2::"));
     }
@@ -105,13 +105,13 @@ impl<'a> Operands<'a> {
         self.left.as_slice().first().is_some_and(|operand| operand.starts_with('{'))
     }
 
-    /// One that is written to.
+    /// Parses a destination register.
     pub fn register(&mut self) -> Result<Register, Defect> {
         let name = self.next()?;
         self.register_named(name)
     }
 
-    /// One that is written to, and perhaps, after `|`, a predicate.
+    /// Parses a destination register and, after `|`, an optional predicate.
     pub fn register_pair(&mut self) -> Result<(Register, Option<Register>), Defect> {
         let name = self.next()?;
         match name.split_once('|') {
@@ -135,7 +135,7 @@ impl<'a> Operands<'a> {
         self.vector(count)?.into_iter().map(|text| self.source_named(text)).collect()
     }
 
-    /// One that is read, and whether it is negated.
+    /// Parses a source predicate and whether it is negated.
     pub fn predicate(&mut self) -> Result<(Source, bool), Defect> {
         let text = self.next()?;
         match text.strip_prefix('!') {
@@ -144,7 +144,7 @@ impl<'a> Operands<'a> {
         }
     }
 
-    /// `[base]`, `[base+offset]` or `[base-offset]`.
+    /// Parses an address: `[base]`, `[base+offset]` or `[base-offset]`.
     pub fn address(&mut self) -> Result<Address, Defect> {
         let operand = self.next()?;
         let wanted = || Defect::Operand { operand: operand.to_owned(), wanted: "an address" };
@@ -174,7 +174,7 @@ impl<'a> Operands<'a> {
         label.ok_or_else(|| Defect::Operand { operand: name.to_owned(), wanted })
     }
 
-    /// The elements of `{a, b}`; of these, `count`.
+    /// Parses the elements of `{a, b}`, which must be `count`.
     fn vector(&mut self, count: usize) -> Result<Vec<&'a str>, Defect> {
         let elements = self.elements()?;
         if elements.len() == count {
@@ -209,11 +209,11 @@ impl<'a> Operands<'a> {
     }
 
     fn next(&mut self) -> Result<&'a str, Defect> {
-        self.left.next().ok_or(Defect::Syntax("an operand is missing"))
+        self.left.next().ok_or(Defect::Syntax("missing operand"))
     }
 }
 
-/// An integer, or the bits of an `f32`.
+/// Parses an integer, or the bits of an `f32`.
 pub fn constant(text: &str) -> Option<u64> {
     if text == "WARP_SZ" {
         return Some(32);

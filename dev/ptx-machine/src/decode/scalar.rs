@@ -7,7 +7,7 @@ use crate::error::Defect;
 use crate::instruction::{Operation, Source};
 use crate::types::{Kind, Type};
 
-/// `mov`, which also packs and unpacks.
+/// Decodes `mov`, which also packs and unpacks.
 pub fn moving(modifiers: &mut Modifiers, operands: &mut Operands) -> Result<Operation, Defect> {
     let of = modifiers.data_type()?;
     let part = |parts: usize| match (of.bits, parts) {
@@ -47,7 +47,7 @@ pub fn scalar(
         "cvta" => {
             modifiers.take("to");
             modifiers.need(&[("global", ()), ("shared", ())], "a state space")?;
-            // An address is the same number in every space, so what mixes spaces is out of bounds.
+            // Addresses are the same numbers in every space, so mixing spaces is detected as out of bounds.
             (Scalar::Move(modifiers.data_type()?), 1)
         }
         "dp4a" => {
@@ -75,7 +75,7 @@ fn sources(count: usize, operands: &mut Operands) -> Result<[Source; 4], Defect>
     Ok(sources)
 }
 
-/// What an opcode means for integers or bits, and for floats, and the number of its arguments.
+/// Meanings of an opcode for integers or bits and for floats, and its number of arguments.
 type Meaning = (&'static str, Option<Integer>, Option<Float>, usize);
 
 const PRODUCT: Integer = Integer::Multiply(Part::Low);
@@ -84,7 +84,7 @@ const FUNNEL_SHIFT: Integer = Integer::FunnelShift { is_left: true, clamps: fals
 const MINIMUM: Float = Float::Minimum { keeps_nan: false };
 const MAXIMUM: Float = Float::Maximum { keeps_nan: false };
 
-/// Parts, directions and the like are read from the modifiers.
+/// Modifiers such as parts and directions are parsed separately.
 const MEANINGS: [Meaning; 30] = [
     ("add", Some(Integer::Add), Some(Float::Add), 2),
     ("sub", Some(Integer::Subtract), Some(Float::Subtract), 2),
@@ -118,7 +118,7 @@ const MEANINGS: [Meaning; 30] = [
     ("tanh", None, Some(Float::Tanh), 1),
 ];
 
-/// What computes with integers, bits or floats, by the type.
+/// Selects the integer, bit or float operation by type.
 fn arithmetic(opcode: &str, modifiers: &mut Modifiers) -> Result<(Scalar, usize), Defect> {
     let meaning = MEANINGS.iter().find(|meaning| meaning.0 == opcode);
     let &(_, integer, float, count) =
@@ -185,7 +185,7 @@ fn float_function(function: Float, modifiers: &mut Modifiers) -> Float {
     }
 }
 
-/// Reads what remains of a float's modifiers. An approximation is computed exactly.
+/// Parses the remaining modifiers of a float operation. Approximations are computed exactly.
 fn format(function: Float, of: Type, modifiers: &mut Modifiers) -> Result<Format, Defect> {
     let what = "a rounding or an approximation";
     match function {
@@ -248,7 +248,7 @@ fn comparison(modifiers: &mut Modifiers, operands: &mut Operands) -> Result<Oper
         Kind::Signed => (),
         Kind::Unsigned => choices.extend(unsigned),
         Kind::Float => choices.extend(float),
-        // Bits are alike or not, and have no order.
+        // Bits are equal or not, but unordered.
         Kind::Bits => choices.truncate(2),
         Kind::Predicate | Kind::FloatPair => return Err(modifiers.bad_type(of)),
     }

@@ -1,9 +1,9 @@
-//! What a kernel must not do with memory.
+//! Checks of a kernel's memory accesses.
 
 use super::{fault, kernel, run};
 use crate::{Argument, Error, Fault, Launch, Memory, MemorySpace, Module, Use};
 
-/// `%r1` is four times the thread's number, `%a1` the thread's place in the buffer.
+/// `%r1` is four times the index of the thread, `%a1` the thread's address in the buffer.
 const START: &str = "mov.u32 %r0, %tid.x; shl.b32 %r1, %r0, 2; cvt.u64.u32 %a0, %r1; \
                      add.s64 %a1, %buffer, %a0;";
 
@@ -16,7 +16,7 @@ fn race(now: Use, before: Use, address: u64, other: u32) -> Option<Fault> {
 }
 
 #[test]
-fn accesses_are_in_bounds() {
+fn detects_accesses_out_of_bounds() {
     let load = "ld.global.u32 %r2, [%a1+";
     assert_eq!(of(&format!("{load}3840];")), None);
     let out = of(&format!("{load}3844];"));
@@ -36,7 +36,7 @@ fn accesses_are_in_bounds() {
 }
 
 #[test]
-fn accesses_are_aligned() {
+fn detects_misaligned_accesses() {
     for body in [
         "ld.global.u32 %r2, [%a1+2];",
         "ld.global.v2.f32 {%r2, %r3}, [%a1];",
@@ -51,10 +51,10 @@ fn accesses_are_aligned() {
     assert_eq!(of("ld.global.nc.v4.f32 {%r2, %r3, %r4, %r5}, [%buffer+16];"), None);
 }
 
-/// The other thread is in the same warp, or in the next.
+/// The other thread is in the same warp or in the next one.
 #[test]
-fn threads_meet_in_shared_memory_after_a_barrier() {
-    // The next warp reads what the first has written after it read.
+fn detects_races_without_a_barrier() {
+    // The next warp reads what the first one writes after its own read.
     let ways = [
         ("xor.b32 %r2, %r1, 4;", "bar.warp.sync -1;", race(Use::Written, Use::Read, 0, 1)),
         ("xor.b32 %r2, %r1, 128;", "bar.sync 0;", race(Use::Read, Use::Written, 0, 0)),
@@ -76,23 +76,23 @@ fn threads_meet_in_shared_memory_after_a_barrier() {
     let write = "st.shared.u32 [%r1], %r0;";
     let one_for_all = format!("{write} st.shared.u32 [256], %r0;");
     assert_eq!(of(&one_for_all), race(Use::Written, Use::Written, 256, 0));
-    let neighbours = format!("{write} xor.b32 %r2, %r1, 4; ld.shared.u32 %r3, [%r2];");
-    assert_eq!(of(&neighbours), race(Use::Read, Use::Written, 4, 1));
-    // A warp's barrier is none between warps.
+    let neighbors = format!("{write} xor.b32 %r2, %r1, 4; ld.shared.u32 %r3, [%r2];");
+    assert_eq!(of(&neighbors), race(Use::Read, Use::Written, 4, 1));
+    // A warp's barrier doesn't synchronize warps.
     let far = format!("{write} bar.warp.sync -1; xor.b32 %r2, %r1, 128; ld.shared.u32 %r3, [%r2];");
     assert!(of(&far).is_some());
 }
 
 #[test]
-fn what_is_read_was_written() {
-    let expected = Fault::Uninitialised { space: MemorySpace::Shared, address: 4 };
+fn detects_uninitialized_reads() {
+    let expected = Fault::Uninitialized { space: MemorySpace::Shared, address: 4 };
     let body = "setp.eq.u32 %p0, %r0, 0; @%p0 st.shared.u32 [0], %r0; bar.sync 0;";
     assert_eq!(of(&format!("{body} ld.shared.u32 %r2, [4];")), Some(expected));
     assert_eq!(of(&format!("{body} ld.shared.u32 %r2, [0];")), None);
 }
 
 #[test]
-fn copies_are_waited_for() {
+fn detects_missing_waits_for_copies() {
     let copy = "cp.async.ca.shared.global [%r1], [%a1], 4;";
     let more = "cp.async.ca.shared.global [%r1+256], [%a1], 4; cp.async.commit_group;";
     let read = "ld.shared.u32 %r2, [%r1];";
@@ -105,9 +105,9 @@ fn copies_are_waited_for() {
     for wait in ["", "bar.sync 0;", "cp.async.wait_group 2;"] {
         assert_eq!(of(&format!("{groups} {wait} {read} {end}")), in_flight, "{wait}");
     }
-    // Outside a group, waiting for groups is no use.
+    // Waiting for groups has no effect on copies outside a group.
     assert_eq!(of(&format!("{copy} cp.async.wait_group 0; {read} {end}")), in_flight);
-    // Others see a copy after its thread's wait and a barrier, in this order.
+    // Other threads see a copy after its thread's wait and a barrier, in this order.
     let other = "xor.b32 %r3, %r1, 128; ld.shared.u32 %r2, [%r3];";
     assert_eq!(of(&format!("{copy} {end} bar.sync 0; {other}")), None);
     assert!(of(&format!("{copy} bar.sync 0; {end} {other}")).is_some());
@@ -116,7 +116,7 @@ fn copies_are_waited_for() {
 }
 
 #[test]
-fn copies_are_filled_with_zeros() {
+fn short_copies_are_filled_with_zeros() {
     let body = |source_bytes: u32| {
         format!(
             "cp.async.cg.shared.global.L2::128B [dynamic], [%buffer], 16, {source_bytes};\n\
@@ -136,7 +136,7 @@ fn copies_are_filled_with_zeros() {
 }
 
 #[test]
-fn blocks_share_no_global_memory_that_one_writes() {
+fn detects_races_between_blocks() {
     let text = |index: &str| {
         format!(
             ".visible .entry write(.param .u64 pointer) {{ .reg .b32 %r<2>; .reg .b64 %a<4>;\n\

@@ -1,13 +1,13 @@
-//! Which element of a matrix each lane has.
+//! Layout of matrix fragments.
 
 use std::collections::BTreeSet;
 
 use crate::instruction::LANES;
 use crate::tensor::{Place, a_of_f16, a_of_int8, b_of_f16, b_of_int8, c_of_both, loaded};
 
-/// Rows and columns of the PTX ISA, at lanes and elements that tell the registers apart.
+/// Rows and columns from the PTX ISA, at lanes and elements that distinguish the registers.
 #[test]
-fn fragments_are_laid_out_as_documented() {
+fn fragment_layout_matches_documentation() {
     assert_eq!(
         [0, 1, 2, 3].map(|register| a_of_f16(6, register, 1)),
         [(1, 5), (9, 5), (1, 13), (9, 13)]
@@ -25,9 +25,9 @@ fn fragments_are_laid_out_as_documented() {
     assert_eq!((loaded(6, 1, false), loaded(6, 1, true)), ((1, 5), (5, 1)));
 }
 
-/// Every element has one place.
+/// Every element has exactly one position.
 #[test]
-fn fragments_fill_their_matrices() {
+fn fragments_cover_their_matrices() {
     let check =
         |(rows, columns), (registers, parts), place: &dyn Fn(usize, usize, usize) -> Place| {
             let mut places = BTreeSet::new();

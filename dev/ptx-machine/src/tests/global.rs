@@ -1,11 +1,11 @@
-//! The checks of device memory.
+//! Device memory and its checks.
 
 use crate::{Fault, Memory, MemorySpace};
 
 const SPACE: MemorySpace = MemorySpace::Global;
 
 #[test]
-fn what_is_written_is_read() {
+fn reads_return_what_was_written() {
     let mut memory = Memory::new();
     let buffers: Vec<_> = (1u8..5).map(|index| memory.allocate_with(&[index; 7])).collect();
     memory.free(buffers[1]).unwrap();
@@ -15,7 +15,7 @@ fn what_is_written_is_read() {
 }
 
 #[test]
-fn every_access_is_checked() {
+fn rejects_invalid_accesses() {
     let mut memory = Memory::new();
     let start = memory.allocate(32);
     memory.write(start, &[1; 16]).unwrap();
@@ -24,7 +24,7 @@ fn every_access_is_checked() {
     let address = start + 2;
     let expected = Fault::Misaligned { space: SPACE, address, bytes: 4 };
     assert_eq!(load(address, 4), Err(expected));
-    let expected = Fault::Uninitialised { space: SPACE, address: start + 16 };
+    let expected = Fault::Uninitialized { space: SPACE, address: start + 16 };
     assert_eq!(load(start + 16, 4), Err(expected));
     for address in [0, start - 4, start + 32, u64::MAX - 3] {
         let expected = Fault::OutOfBounds { space: SPACE, address, bytes: 4 };
@@ -38,10 +38,10 @@ fn every_access_is_checked() {
 }
 
 #[test]
-fn blocks_must_not_meet() {
+fn detects_races_between_blocks() {
     let mut memory = Memory::new();
     let start = memory.allocate_with(&[1; 16]);
-    // What a launch has written is the next one's to use.
+    // The next launch may access what an earlier one wrote.
     for block in [3, 5] {
         memory.store(block, start + 4, &[2; 4]).unwrap();
         assert_eq!(memory.load(block, start, &mut [0; 16]), Ok(()));

@@ -1,11 +1,11 @@
-//! Scalar instructions, against plain Rust.
+//! Scalar instructions against plain Rust.
 
 use half::f16;
 
 use super::run_lanes;
 use crate::{Error, Fault};
 
-/// Runs one instruction with these operands, and gives the result.
+/// Runs one instruction on these operands and returns the result.
 fn compute(instruction: &str, operands: &[u64]) -> u64 {
     let mut values = [0; 4];
     values[..operands.len()].copy_from_slice(operands);
@@ -85,7 +85,7 @@ fn integer_arithmetic() {
 }
 
 #[test]
-fn bits_are_moved() {
+fn moves_bits() {
     for (instruction, operands, expected) in [
         ("shf.l.wrap.b32", &[0x8000_0000, 1, 1][..], 3),
         ("shf.l.wrap.b32", &[5, 7, 32], 7),
@@ -134,7 +134,7 @@ fn float_arithmetic() {
     fn float(function: impl Fn(f32, f32) -> f32) -> impl Fn(u64, u64) -> u64 {
         move |a, b| {
             let result = function(f32::from_bits(a as u32), f32::from_bits(b as u32));
-            // Which NaN comes of an operation is left to the machine that runs the test.
+            // The NaN that an operation returns depends on the machine that runs the test.
             if result.is_nan() { NAN } else { bits(result) }
         }
     }
@@ -189,7 +189,7 @@ fn half_arithmetic() {
         ("neg.f16", &[1.0], -1.0),
         ("abs.f16", &[-1.0], 1.0),
         ("ex2.approx.f16", &[3.0], 8.0),
-        // The exact sum is above the middle of two halves by far less than `f32` would show.
+        // The exact sum exceeds the midpoint of two `f16` by far less than `f32` can represent.
         ("fma.rn.f16", &[683.0, 3.0, 2f64.powi(-24)], 2050.0),
     ] {
         let operands: Vec<_> = operands.iter().copied().map(half).collect();

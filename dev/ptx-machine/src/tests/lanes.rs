@@ -1,9 +1,9 @@
-//! Control flow, and what the lanes of a warp tell each other.
+//! Control flow, and exchange between the lanes of a warp.
 
 use super::{fault, kernel, run, run_lanes};
 use crate::{Error, Fault, Module};
 
-/// A value for each lane.
+/// Returns a value for each lane.
 fn each_lane(value: impl Fn(u64) -> u64) -> Vec<u64> {
     (0..32).map(value).collect()
 }
@@ -14,7 +14,7 @@ fn run_warp(body: &str) -> Vec<u64> {
 }
 
 #[test]
-fn lanes_part_and_meet() {
+fn lanes_diverge_and_reconverge() {
     let body = "and.b32 %r1, %a0, 1; setp.eq.s32 %p0, %r1, 0; @%p0 bra EVEN;\n\
                 mov.u64 %a4, 1; activemask.b32 %r2; bra.uni JOIN;\n\
                 EVEN: mov.u64 %a4, 2; activemask.b32 %r2;\n\
@@ -28,7 +28,7 @@ fn lanes_part_and_meet() {
 }
 
 #[test]
-fn lanes_loop_as_often_as_each_wants() {
+fn lanes_loop_independently() {
     let body = "mov.u64 %a4, 0; mov.u64 %a6, 0;\n\
                 LOOP: add.s64 %a4, %a4, %a6; add.s64 %a6, %a6, 1; setp.le.s64 %p0, %a6, %a0;\n\
                 @%p0 bra LOOP;";
@@ -36,7 +36,7 @@ fn lanes_loop_as_often_as_each_wants() {
 }
 
 #[test]
-fn divergent_branches_are_counted() {
+fn counts_divergent_branches() {
     let count = |bound| {
         let body =
             format!("mov.u32 %r0, %laneid; setp.lt.u32 %p0, %r0, {bound}; @%p0 bra END; END:");
@@ -103,7 +103,7 @@ fn lanes_vote_and_reduce() {
 const HALF_OF_THE_WARP: &str = "mov.u32 %r0, %laneid; setp.lt.u32 %p0, %r0, 16;";
 
 #[test]
-fn masks_name_the_active_lanes() {
+fn masks_must_match_the_active_lanes() {
     let active = 0xffff;
     for instruction in [
         "shfl.sync.bfly.b32 %r1, %r0, 1, 31, -1",
@@ -122,13 +122,13 @@ fn masks_name_the_active_lanes() {
 }
 
 #[test]
-fn shuffles_read_active_lanes() {
+fn shuffles_must_read_active_lanes() {
     let body = format!("{HALF_OF_THE_WARP} @%p0 shfl.sync.bfly.b32 %r1, %r0, 16, 31, 0xffff;");
     assert_eq!(fault(32, &body), Some(Fault::InactiveLane { lane: 16 }));
 }
 
 #[test]
-fn barriers_are_for_all_lanes_that_are_left() {
+fn barriers_require_all_remaining_lanes() {
     let divergent = format!("{HALF_OF_THE_WARP} @%p0 bar.sync 0;");
     let expected = Fault::DivergentBarrier { active: 0xffff, alive: u32::MAX };
     assert_eq!(fault(64, &divergent), Some(expected));
@@ -137,10 +137,10 @@ fn barriers_are_for_all_lanes_that_are_left() {
 }
 
 #[test]
-fn lanes_that_never_come_are_a_deadlock() {
+fn detects_deadlocks() {
     let body = format!("{HALF_OF_THE_WARP} @%p0 ret; bar.warp.sync -1;");
     assert_eq!(fault(32, &body), Some(Fault::Deadlock { waiting: 0xffff_0000 }));
-    // Both halves come, from different places.
+    // Both halves arrive, from different instructions.
     let body = format!(
         "{HALF_OF_THE_WARP} @%p0 bra LOW; bar.warp.sync -1; bra END; LOW: bar.warp.sync -1; END:"
     );
@@ -148,13 +148,13 @@ fn lanes_that_never_come_are_a_deadlock() {
 }
 
 #[test]
-fn the_last_instruction_is_an_exit() {
+fn detects_missing_exit() {
     let text = ".entry test(.param .u64 pointer) { .reg .b32 %r<2>; mov.u32 %r0, 1; }";
     let error = run(&Module::parse(text).unwrap(), 32, &mut vec![0]).unwrap_err();
     assert!(matches!(error, Error::Fault { fault: Fault::NoExit, .. }), "{error}");
 }
 
 #[test]
-fn an_endless_loop_ends() {
+fn detects_endless_loops() {
     assert!(matches!(fault(1, "LOOP: bra LOOP;"), Some(Fault::Endless(_))));
 }

@@ -1,16 +1,16 @@
-//! Tensor cores, against naive products: rows are stored, loaded with `ldmatrix`, and multiplied.
+//! Tensor cores against naive products: rows are stored, loaded with `ldmatrix`, and multiplied.
 
 use half::f16;
 
 use super::{fault, kernel, run};
 use crate::Fault;
 
-/// Values that differ from each other, small enough for exact sums.
+/// Returns distinct values, small enough for exact sums.
 fn value(index: usize) -> i32 {
     (index * 7919 % 23) as i32 - 11
 }
 
-/// Runs a product of `a`, 16 rows of 32 bytes, and `b`, 8 columns of 32 bytes, plus `c`.
+/// Multiplies `a`, 16 rows of 32 bytes, by `b`, 8 columns of 32 bytes, and adds `c`.
 fn multiply(mma: &str, a: &[u8], b: &[u8], c: &[u32]) -> Vec<u32> {
     let body = format!(
         "mov.u32 %r0, %laneid;\n\
@@ -45,7 +45,7 @@ fn multiply(mma: &str, a: &[u8], b: &[u8], c: &[u32]) -> Vec<u32> {
 }
 
 #[test]
-fn products_of_halves() {
+fn f16_products_match_naive_sums() {
     let a: Vec<_> = (0..16 * 16).map(value).collect();
     let b: Vec<_> = (0..8 * 16).map(|index| value(index + 5)).collect();
     let c: Vec<_> = (0..16 * 8).map(|index| value(index + 3)).collect();
@@ -63,7 +63,7 @@ fn products_of_halves() {
 }
 
 #[test]
-fn products_of_bytes() {
+fn int8_products_match_naive_sums() {
     let a: Vec<u8> = (0..16 * 32).map(|index| (index * 37 + 5) as u8).collect();
     let b: Vec<u8> = (0..8 * 32).map(|index| (index * 91 + 130) as u8).collect();
     let c: Vec<u32> = (0..16 * 8).map(|index| value(index) as u32).collect();
@@ -87,7 +87,7 @@ fn products_of_bytes() {
     }
 }
 
-/// Loads the 8 × 8 matrix whose element has its number, and gives what each lane gets.
+/// Loads the 8 × 8 matrix whose elements are their own indices, and returns the elements of each lane.
 fn load(modifiers: &str) -> Vec<(u16, u16)> {
     let body = format!(
         "mov.u32 %r0, %laneid; shl.b32 %r1, %r0, 2; cvt.u64.u32 %a0, %r1; add.s64 %a1, %buffer, %a0;\n\
@@ -103,7 +103,7 @@ fn load(modifiers: &str) -> Vec<(u16, u16)> {
 }
 
 #[test]
-fn matrices_are_loaded_as_they_are_or_transposed() {
+fn loads_matrices_with_and_without_transposition() {
     let found = load("");
     assert!(found.iter().zip(0..).all(|(&found, lane)| found == (2 * lane, 2 * lane + 1)));
     let found = load(".trans");
@@ -115,7 +115,7 @@ fn matrices_are_loaded_as_they_are_or_transposed() {
 }
 
 #[test]
-fn matrices_need_the_whole_warp() {
+fn matrix_instructions_require_the_whole_warp() {
     let half = "mov.u32 %r0, %laneid; setp.lt.u32 %p0, %r0, 16; @%p0";
     for instruction in [
         "ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%r4}, [%r3];",

@@ -1,5 +1,4 @@
-//! Tests of the machine: its parts, and what it makes of small kernels. They are apart from it, as it is
-//! part of several programs and they of one.
+//! Tests of the machine's parts, and of small kernels.
 
 mod checks;
 mod fragments;
@@ -13,9 +12,9 @@ mod shared;
 
 use crate::{Argument, Counts, Error, Fault, Launch, Memory, Module};
 
-/// A kernel `test` with one parameter, the address in `%buffer`, and registers of each kind.
+/// Wraps a body into a kernel `test` with one parameter, the address in `%buffer`, and registers of each type.
 ///
-/// The machine does not care how wide a register is declared, and most here are as wide as can be.
+/// The machine ignores the declared width of registers, so most here are as wide as possible.
 fn kernel(declarations: &str, body: &str) -> Module {
     let text = format!(
         ".version 8.0\n.target sm_80\n.address_size 64\n.extern .shared .align 16 .b8 dynamic[];\n\
@@ -26,7 +25,7 @@ fn kernel(declarations: &str, body: &str) -> Module {
     Module::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
-/// Runs such a kernel with one block of so many threads, on a buffer with these bytes.
+/// Runs such a kernel with one block of `threads` threads on a buffer with these bytes.
 fn run(module: &Module, threads: u32, bytes: &mut Vec<u8>) -> Result<Counts, Error> {
     let mut memory = Memory::new();
     let address = memory.allocate_with(bytes);
@@ -43,8 +42,7 @@ fn run(module: &Module, threads: u32, bytes: &mut Vec<u8>) -> Result<Counts, Err
     Ok(counts)
 }
 
-/// Runs a body in one warp. In each lane `%a0` to `%a3` have the lane's values, and what is in `%a4`
-/// in the end is the result.
+/// Runs a body in one warp. `%a0` to `%a3` have these values in each lane; the result is `%a4` at the end.
 fn run_lanes(body: &str, values: &[[u64; 4]]) -> Result<Vec<u64>, Error> {
     let module = kernel(
         "",
@@ -61,7 +59,7 @@ fn run_lanes(body: &str, values: &[[u64; 4]]) -> Result<Vec<u64>, Error> {
     Ok(bytes.chunks(32).map(result).collect())
 }
 
-/// The fault of a body that is run by so many threads.
+/// Returns the fault of a body that `threads` threads run.
 fn fault(threads: u32, body: &str) -> Option<Fault> {
     match run(&kernel("", body), threads, &mut vec![0; 4096]) {
         Ok(_) => None,

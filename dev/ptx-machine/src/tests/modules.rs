@@ -1,4 +1,4 @@
-//! Texts and launches: what is known, and what is refused.
+//! Valid and invalid texts and launches.
 
 use crate::{Argument, Defect, Error, Fault, Launch, LaunchDefect, Memory, Module, Parameter};
 
@@ -15,7 +15,7 @@ fn defect_of(statement: &str) -> Option<Defect> {
 }
 
 #[test]
-fn what_is_not_known_is_named() {
+fn names_unknown_parts_of_an_instruction() {
     let names = |statement: &str, name: &str| {
         let defect = defect_of(statement).unwrap_or_else(|| panic!("{statement} is taken"));
         assert!(defect.to_string().contains(name), "{statement}: {defect}");
@@ -64,7 +64,7 @@ fn what_is_not_known_is_named() {
 }
 
 #[test]
-fn instructions_have_the_types_that_they_take() {
+fn rejects_unsupported_types() {
     for (statement, of) in [
         ("ld.global.pred %r0, [%r1];", "pred"),
         ("ld.global.f16x2 %r0, [%r1];", "f16x2"),
@@ -94,7 +94,7 @@ fn instructions_have_the_types_that_they_take() {
 }
 
 #[test]
-fn what_is_not_known_of_a_kernel_is_named() {
+fn names_unknown_parts_of_a_module() {
     let defect = |text: &str| match Module::parse(text) {
         Err(Error::Text { defect, .. }) => defect.to_string(),
         other => panic!("{text}: {:?}", other.map(|_| ())),
@@ -173,7 +173,7 @@ fn scale(memory: &mut Memory, address: u64, change: impl Fn(&mut Launch)) -> Res
 }
 
 #[test]
-fn a_kernel_runs_with_its_arguments() {
+fn runs_a_kernel_with_arguments() {
     let module = Module::parse(TEXT).unwrap();
     let kernel = module.kernel("scale").unwrap();
     let parameter = |offset, bytes| Parameter { offset, bytes };
@@ -188,7 +188,7 @@ fn a_kernel_runs_with_its_arguments() {
 }
 
 #[test]
-fn a_fault_has_its_place() {
+fn faults_have_a_location() {
     let mut memory = Memory::new();
     let address = memory.allocate_with(&[0; 8]);
     let error = scale(&mut memory, address, |_| ()).unwrap_err();
@@ -202,7 +202,7 @@ fn a_fault_has_its_place() {
 }
 
 #[test]
-fn a_launch_fits_its_kernel() {
+fn rejects_invalid_launches() {
     let mut memory = Memory::new();
     let address = memory.allocate_with(&[0; 12]);
     let mut defect = |change: &dyn Fn(&mut Launch)| match scale(&mut memory, address, change) {
@@ -224,7 +224,7 @@ fn a_launch_fits_its_kernel() {
 }
 
 #[test]
-fn an_argument_fits_its_parameter() {
+fn rejects_arguments_of_the_wrong_size() {
     let text = ".entry f(.param .u32 number, .param .b8 shape[12]) { ret; }";
     let module = Module::parse(text).unwrap();
     let launch = |number: Argument, shape: Argument| {

@@ -11,7 +11,7 @@ use crate::text::{Content, Piece, pieces, split_at_commas};
 use crate::types::{Kind, Type};
 
 #[test]
-fn a_text_is_taken_apart() {
+fn splits_a_text() {
     let text = ".version 8.0\n.file 1 \"a//b.cu\" // a comment; here\n.visible .entry f(\n .param \
                 .u64 p\n)\n{\n/* two\nlines */ $L1:\n@%p mov.b64 {%a,\n%b}, %c;\n{ ret; }\n}\n\
                 .section .debug { {.b8 1\n} }";
@@ -37,7 +37,7 @@ fn a_text_is_taken_apart() {
 }
 
 #[test]
-fn constants_are_read() {
+fn parses_constants() {
     for (text, expected) in [
         ("0", Some(0)),
         ("-1", Some(u64::MAX)),
@@ -72,9 +72,9 @@ fn types_have_names_and_numbers() {
 }
 
 #[test]
-fn rounding_to_odd_keeps_ties_apart() {
+fn rounding_to_odd_avoids_false_ties() {
     assert_eq!(round_to_odd(1.5), 1.5);
-    // Just above the middle of two halves: nearest `f32` is the middle itself.
+    // Just above the midpoint of two `f16`: the nearest `f32` is the midpoint itself.
     let middle = 1.0 + 2f64.powi(-11);
     let above = middle + 2f64.powi(-40);
     assert_eq!(above as f32, middle as f32);
@@ -86,7 +86,7 @@ fn rounding_to_odd_keeps_ties_apart() {
 #[test]
 fn shuffles_stay_in_their_segment() {
     use ShuffleMode::*;
-    // All 32 lanes, as `__shfl_*_sync` asks for them, and segments of 8.
+    // All 32 lanes, as in `__shfl_*_sync`, and segments of 8.
     for (mode, lane, other, clamp, expected) in [
         (Butterfly, 5, 16, 0x1f, (21, true)),
         (Down, 5, 16, 0x1f, (21, true)),
@@ -106,19 +106,19 @@ fn shuffles_stay_in_their_segment() {
 }
 
 #[test]
-fn bank_conflicts_are_counted() {
+fn counts_bank_conflicts() {
     let passes = |bytes: usize, address: &dyn Fn(usize) -> usize| {
         let mut counts = Counts::default();
         counts.shared_access(&(0..32).map(address).collect::<Vec<_>>(), bytes);
         (counts.shared_accesses, counts.shared_conflict_passes)
     };
     assert_eq!(passes(4, &|lane| 4 * lane), (1, 0));
-    assert_eq!(passes(4, &|_| 64), (1, 0), "a word is given to all lanes at once");
+    assert_eq!(passes(4, &|_| 64), (1, 0), "a word is broadcast to all lanes");
     assert_eq!(passes(2, &|lane| 2 * lane), (1, 0), "two lanes share a word");
     assert_eq!(passes(4, &|lane| 8 * lane), (1, 1));
     assert_eq!(passes(4, &|lane| 128 * lane), (1, 31));
     assert_eq!(passes(8, &|lane| 8 * lane), (2, 0));
     assert_eq!(passes(16, &|lane| 16 * lane), (4, 0));
-    assert_eq!(passes(16, &|lane| 128 * lane), (4, 28), "rows of 64 halves, not padded");
-    assert_eq!(passes(16, &|lane| 144 * lane), (4, 0), "rows of 64 halves, padded by 8");
+    assert_eq!(passes(16, &|lane| 128 * lane), (4, 28), "rows of 64 f16 values, not padded");
+    assert_eq!(passes(16, &|lane| 144 * lane), (4, 0), "rows of 64 f16 values, padded by 8");
 }

@@ -22,7 +22,7 @@ fn read(shared: &mut Shared, user: User) -> Result<(), Fault> {
 }
 
 #[test]
-fn uses_between_barriers_race() {
+fn detects_races_between_barriers() {
     let mut shared = written_by(user(1, 0));
     assert_eq!(read(&mut shared, user(1, 0)), Ok(()));
     assert_eq!(read(&mut shared, user(2, 0)), race(Use::Read, Use::Written, 1));
@@ -36,7 +36,7 @@ fn uses_between_barriers_race() {
 }
 
 #[test]
-fn a_warps_barrier_parts_its_own_uses_alone() {
+fn warp_barrier_orders_only_its_own_warp() {
     let mut shared = written_by(user(1, 0));
     assert_eq!(read(&mut shared, user(2, 1)), Ok(()));
     assert_eq!(read(&mut shared, user(40, 1)), race(Use::Read, Use::Written, 1));
@@ -45,7 +45,7 @@ fn a_warps_barrier_parts_its_own_uses_alone() {
 }
 
 #[test]
-fn no_reader_is_forgotten() {
+fn remembers_every_reader() {
     for (first, second, writer) in [(1, 2, 2), (2, 1, 2), (1, 40, 40), (40, 1, 40)] {
         let mut shared = written_by(user(0, 0));
         shared.pass_barrier();
@@ -59,15 +59,15 @@ fn no_reader_is_forgotten() {
 }
 
 #[test]
-fn bytes_are_written_before_they_are_read() {
+fn detects_uninitialized_reads() {
     let mut shared = written_by(user(0, 0));
     let fault = shared.load(user(0, 0), 0, &mut [0; 16]);
-    let expected = Fault::Uninitialised { space: MemorySpace::Shared, address: 0 };
+    let expected = Fault::Uninitialized { space: MemorySpace::Shared, address: 0 };
     assert_eq!(fault, Err(expected));
 }
 
 #[test]
-fn accesses_are_in_bounds_and_aligned() {
+fn rejects_accesses_out_of_bounds_or_misaligned() {
     let mut shared = Shared::new(16);
     let space = MemorySpace::Shared;
     for address in [16, u64::MAX] {
@@ -79,7 +79,7 @@ fn accesses_are_in_bounds_and_aligned() {
 }
 
 #[test]
-fn copies_are_waited_for_and_then_seen_after_a_barrier() {
+fn copies_are_visible_after_a_wait_and_a_barrier() {
     let mut shared = Shared::new(16);
     shared.begin_copy(user(1, 0), 4, 4).unwrap();
     let in_flight = |now| Err(Fault::CopyInFlight { address: 4, now });

@@ -20,7 +20,7 @@ impl Made<'_> {
             object.insert("predicted".to_owned(), class.predicted.into());
             (class.label.clone(), object.into())
         });
-        let averages = Average::ALL.into_iter().filter_map(|average| {
+        let averages = Average::ALL.iter().filter_map(|&average| {
             Some((average.name().to_owned(), scores(report.average(average)?).into()))
         });
         let top_k = (1..=self.top.min(labels.len()))

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use distilbert::{Classifier, ProblemType};
-use distilbert_evaluate::{Evaluate, Evaluation, Report, Row as Labelled};
+use distilbert_evaluate::{Evaluation, EvaluationOptions, Report, Row as Labelled};
 use distilbert_report::evaluation::Page;
 
 use crate::args::engine::WantedEngine;
@@ -106,8 +106,8 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    fn options(&self) -> Evaluate {
-        Evaluate::default()
+    fn options(&self) -> EvaluationOptions {
+        EvaluationOptions::default()
             .bins(self.bins.into())
             .mistakes(self.mistakes.into())
             .resamples(self.resamples as usize)

@@ -151,7 +151,7 @@ pub fn is_header(first: &[String], specs: &[ColumnSpec<'_>]) -> Result<bool, Str
     let names = specs.iter().flat_map(|column| column.names()).collect::<Vec<_>>();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     Err(format!(
-        "no column is named {}: pass --no-header if this line is not a header, or else --header and the \
+        "no column is named {}: pass --no-header if this line is data, or --header and the names of the \
          columns",
         or(&names)
     ))

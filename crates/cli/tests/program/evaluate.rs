@@ -1,16 +1,16 @@
-//! `distilbert evaluate`, run as a user runs it.
+//! `distilbert evaluate`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use distilbert::Classifier;
+use distilbert::{Classifier, Precision};
 use distilbert_evaluate::{Average, Estimate, Evaluate, Evaluation, Report, Row};
 use roxmltree::Node;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    BUNDLED, bundled, edited_model, failed_with_one_line, objects, path, program, run,
+    BUNDLED, bundled, edited_model, failed_with_one_line, load, objects, path, program, run,
     run_with_input, stderr, stdout, succeeded,
 };
 use test_support::reading::{all, check_harmless, content, length, one, parse};
@@ -19,7 +19,7 @@ use test_support::{Dice, golden, list, numbers};
 const LABELS: [&str; 7] =
     ["anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"];
 
-/// Texts of the goldens with made-up labels: disgust is never true.
+/// Returns texts of the goldens with random labels, none of which is disgust.
 fn rows() -> Vec<(String, usize)> {
     let goldens = golden("bundled.json");
     let texts = list(&goldens["cases"]).iter().map(|case| case["text"].as_str().unwrap());
@@ -46,7 +46,7 @@ fn report(classifier: &Classifier, rows: &[(String, Vec<usize>)], options: &Eval
     evaluation.report().unwrap()
 }
 
-/// A file of tab-separated values, without a header.
+/// Writes tab-separated values without a header.
 fn write(folder: &TempDir, name: &str, rows: &[(String, impl AsRef<str>)]) -> PathBuf {
     let file = folder.path().join(name);
     let lines = rows.iter().map(|(text, label)| format!("{text}\t{}\n", label.as_ref()));
@@ -58,7 +58,7 @@ fn evaluate(file: &Path, options: &[&str]) -> std::process::Output {
     run(&[&["evaluate", file.to_str().unwrap()], options].concat())
 }
 
-/// Checks every figure that the program gives against the report.
+/// Checks every number of the JSON against the report.
 fn check_json(json: &Value, report: &Report) {
     let same = |found: &Value, expected: f64| {
         assert!((found.as_f64().unwrap() - expected).abs() < 1e-12, "{found} {expected}");
@@ -133,7 +133,7 @@ fn check_json(json: &Value, report: &Report) {
     }
 }
 
-/// Checks the pictures of a page against the figures in JSON.
+/// Checks the charts of a page against the JSON.
 fn check_pictures(page: &str, json: &Value) {
     check_harmless(page);
     let document = parse(page);
@@ -192,7 +192,7 @@ fn check_pictures(page: &str, json: &Value) {
 }
 
 #[test]
-fn every_figure_and_the_page_are_those_of_the_library() {
+fn json_text_and_page_match_the_library() {
     let folder = tempfile::tempdir().unwrap();
     let rows = rows();
     assert!(rows.len() > 100);
@@ -226,14 +226,14 @@ fn every_figure_and_the_page_are_those_of_the_library() {
     ] {
         assert!(text.contains(&part), "{part}\n{text}");
     }
-    assert!(text.contains(" rows a second on cpu"));
+    assert!(text.contains(" rows/s on cpu"));
 }
 
-/// Without a line of the data set in the project: see `tests/bundled_model.rs`.
+/// Needs the data set, which is not part of the project.
 #[test]
-fn goemotions_has_the_figures_of_scikit_learn() {
+fn goemotions_matches_scikit_learn() {
     let Some(folder) = std::env::var_os("GOEMOTIONS") else {
-        println!("skipped: GOEMOTIONS names no folder with the data set");
+        println!("skipped: GOEMOTIONS is not set to the folder of the data set");
         return;
     };
     let folder = Path::new(&folder);
@@ -264,9 +264,9 @@ fn goemotions_has_the_figures_of_scikit_learn() {
     }
     let readme =
         fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
-    let figures = text.lines().filter(|line| {
-        !line.is_empty() && !line.contains("rows a second") && !line.starts_with("data ")
-    });
+    let figures = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.contains("rows/s") && !line.starts_with("data "));
     let shown: Vec<&str> = readme.lines().collect();
     for line in figures.skip(3).take_while(|line| !line.starts_with("Most confused")) {
         assert!(shown.contains(&line), "the README does not have the line {line}");
@@ -274,7 +274,7 @@ fn goemotions_has_the_figures_of_scikit_learn() {
 }
 
 #[test]
-fn labels_are_names_or_numbers_in_any_kind_of_table() {
+fn reads_label_names_and_numbers_from_every_format() {
     let folder = tempfile::tempdir().unwrap();
     let rows =
         [("I love it", "happiness", 3), ("I miss you", "sadness", 5), ("Ugh, no", "anger", 0)];
@@ -354,7 +354,7 @@ fn labels_are_names_or_numbers_in_any_kind_of_table() {
 }
 
 #[test]
-fn a_multi_label_model_has_sets_of_labels() {
+fn evaluates_multi_label_models() {
     let model = edited_model(|config| config["problem_type"] = "multi_label_classification".into());
     let sets = [("I love it", vec![3, 6]), ("Fine.", vec![]), ("I am so sad", vec![5])];
     let sets = sets.map(|(text, ids)| (text.to_owned(), ids));
@@ -367,7 +367,7 @@ fn a_multi_label_model_has_sets_of_labels() {
     let line = |(text, ids): &(String, Vec<usize>)| json!({ "text": text, "label": names(ids) });
     fs::write(&lines, sets.iter().map(|row| line(row).to_string() + "\n").collect::<String>())
         .unwrap();
-    let classifier = Classifier::builder(model.path()).build().unwrap();
+    let classifier = load(model.path(), Precision::F32);
     let report = report(&classifier, &sets, &Evaluate::default());
     let page = folder.path().join("report.html");
     for (file, option) in [(&table, "--no-header"), (&lines, "--skip-multi")] {
@@ -387,7 +387,7 @@ fn a_multi_label_model_has_sets_of_labels() {
 }
 
 #[test]
-fn rows_that_cannot_be_used_are_named() {
+fn reports_unusable_rows() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("data.csv");
     let name = file.to_str().unwrap();
@@ -399,28 +399,29 @@ fn rows_that_cannot_be_used_are_named() {
     for (rows, reason) in [
         (
             "So,joy\n",
-            format!("line 3, row 2: there is no label `joy`; the labels are {labels}: rename it, as in --map 'joy=…'"),
+            format!("line 3, row 2: there is no label `joy`; the labels are {labels}: map it with --map 'joy=…'"),
         ),
         (
             "\"a\nb\",sadness\nSo,7\n",
-            format!("line 5, row 3: there is no label `7`; the labels are {labels}: rename it, as in --map '7=…'"),
+            format!("line 5, row 3: there is no label `7`; the labels are {labels}: map it with --map '7=…'"),
         ),
         (
             "So,\"anger,sadness\"\n",
-            "line 3, row 2: 2 labels, but the model has one for each row: --skip-multi passes over such rows".to_owned(),
+            "line 3, row 2: 2 labels, but the model predicts one label per text: pass --skip-multi to skip such rows".to_owned(),
         ),
-        ("So,\n", "line 3, row 2: no label: --skip-unlabelled passes over such rows".to_owned()),
+        ("So,\n", "line 3, row 2: no label: pass --skip-unlabeled to skip such rows".to_owned()),
     ] {
         let output = with(rows, &[]);
         assert_eq!(failed_with_one_line(&output, 2), format!("error: {name}, {reason}\n"));
     }
-    let output =
-        with("a,\"0,1\"\nb,\nc,sadness\n", &["--skip-multi", "--skip-unlabelled", "--json"]);
-    let json = objects(succeeded(&output)).pop().unwrap();
-    assert_eq!(json["rows"], 2);
-    assert_eq!(json["skipped"], json!({ "multi": 1, "unlabelled": 1 }));
+    for flag in ["--skip-unlabeled", "--skip-unlabelled"] {
+        let output = with("a,\"0,1\"\nb,\nc,sadness\n", &["--skip-multi", flag, "--json"]);
+        let json = objects(succeeded(&output)).pop().unwrap();
+        assert_eq!(json["rows"], 2);
+        assert_eq!(json["skipped"], json!({ "multi": 1, "unlabelled": 1 }));
+    }
 
-    // Rows that are broken, or too long, leave the others be.
+    // Invalid rows and overlong texts do not affect other rows.
     let long = format!("{},anger\n", "word ".repeat(600));
     let rows = format!("one\n{long}So sad,sadness\n");
     let output = with(&rows, &["--json", "--truncation", "error"]);
@@ -428,8 +429,8 @@ fn rows_that_cannot_be_used_are_named() {
     assert_eq!(
         stderr(&output),
         format!(
-            "error: {name}, line 3, row 2: 1 column, not 2\n\
-             error: {name}, line 4, row 3: 602 tokens, but the model takes 512 at most\n"
+            "error: {name}, line 3, row 2: expected 2 columns, found 1\n\
+             error: {name}, line 4, row 3: 602 tokens, but the model takes at most 512\n"
         )
     );
     let json = objects(stdout(&output)).pop().unwrap();
@@ -439,7 +440,7 @@ fn rows_that_cannot_be_used_are_named() {
 }
 
 #[test]
-fn what_cannot_be_followed_ends_with_status_2() {
+fn usage_errors_exit_with_2() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("data.csv");
     fs::write(&file, "text,label\nI love it,happiness\n").unwrap();
@@ -471,10 +472,12 @@ fn what_cannot_be_followed_ends_with_status_2() {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
     }
-    // A page that was there is left alone by a run that fails.
+    // A run that fails leaves an existing page unchanged and writes no new one.
     let page = folder.path().join("report.html");
-    fs::write(&page, "before").unwrap();
     let options = ["--report", page.to_str().unwrap()];
+    evaluate(&empty, &options);
+    assert!(!page.exists());
+    fs::write(&page, "before").unwrap();
     evaluate(&empty, &options);
     assert_eq!(fs::read_to_string(&page).unwrap(), "before");
     succeeded(&evaluate(&file, &[&options[..], &["--model", &BUNDLED]].concat()));

@@ -1,5 +1,4 @@
-//! The page of an explanation and its pictures, read back as XML and held against what the program says in
-//! JSON.
+//! HTML page and SVG charts of an explanation, parsed and compared with the JSON output.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,12 +14,12 @@ use test_support::reading::{all, check_harmless, content, length, one, parse};
 const HOSTILE: &str = "<script>alert(\"1\")</script> & 'quotes' שלום 🎉 a\u{1b}b \u{202e}turned ]]> \
                        --> <img src=x onerror=alert(1)> &amp; url(http://a.b) why";
 
-/// What the program makes of one text.
+/// Output for one text.
 struct Made {
-    /// The object that it prints.
+    /// Printed object.
     json: Value,
     html: String,
-    /// By the files' names.
+    /// SVG files by name.
     pictures: BTreeMap<String, String>,
 }
 
@@ -44,14 +43,13 @@ impl Made {
         list(&self.json["words"]).iter().map(Part::new).collect()
     }
 
-    /// Tokens that stand for no part of the text: the first and the last.
+    /// Returns the special tokens: the first and the last.
     fn special(&self) -> [Part; 2] {
         let tokens = list(&self.json["tokens"]);
         [&tokens[0], tokens.last().unwrap()].map(Part::new)
     }
 
-    /// The rows that bars are for, in the order of the text: the words with the most relevance among the
-    /// special tokens.
+    /// Returns the rows with bars, in text order: the special tokens and the most relevant words.
     fn rows(&self) -> Vec<Part> {
         let words = self.words();
         let mut strongest: Vec<usize> = (0..words.len()).collect();
@@ -64,7 +62,7 @@ impl Made {
     }
 }
 
-/// A word or a token.
+/// Word or token.
 #[derive(Clone)]
 struct Part {
     text: String,
@@ -87,19 +85,19 @@ fn from_high_to_low(mut rows: Vec<Part>) -> Vec<Part> {
     rows
 }
 
-/// Of 400 words, with all that a page must not take for its own.
+/// Returns a text of 400 words, with characters that HTML must escape.
 fn long_text() -> String {
     let words = "not really the best day but I am quite happy , nobody cried & \"all\" is well <b>";
     let words = words.split(' ').cycle().take(400);
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// What a page makes of a text: controls turn into pictures.
+/// Replaces control characters as the page does.
 fn shown(text: &str) -> String {
     text.replace('\u{1b}', "␛")
 }
 
-/// Checks that a number as the page prints it is this one, to the last digit.
+/// Checks a number of the page to its last digit.
 #[track_caller]
 fn check_number(shown: &str, expected: f64) {
     let shown = shown.replace('\u{2212}', "-");
@@ -109,8 +107,7 @@ fn check_number(shown: &str, expected: f64) {
     assert!(off <= 0.501 * 0.1f64.powi(decimals as i32), "{shown} for {expected}");
 }
 
-/// Checks that a picture has one bar for each row, in this order, with its name, its value, and a length and
-/// side in proportion.
+/// Checks that a chart has one bar per row, in order, with name, value, and proportional length and side.
 fn check_bars(picture: Node<'_, '_>, rows: &[Part]) {
     let children = |class| all(picture, class);
     let (bars, names, values) = (children("bar"), children("name"), children("value"));
@@ -196,7 +193,7 @@ fn check_lines(picture: Node<'_, '_>, curves: &Value) {
     assert_eq!(all(picture, "costly").len(), losses.count());
 }
 
-/// How dark each cell of a map is, by row, from its paths.
+/// Returns the shade of each cell of a map, by row, from its paths.
 fn shades(map: Node<'_, '_>) -> Vec<Vec<u32>> {
     let rows = map.children().filter(|node| node.tag_name().name() == "g");
     let rows = rows.map(|row| {
@@ -217,7 +214,7 @@ fn shades(map: Node<'_, '_>) -> Vec<Vec<u32>> {
     rows.collect()
 }
 
-/// Checks the maps of all layers and heads against the weights.
+/// Checks the attention maps of all layers and heads.
 fn check_maps(picture: Node<'_, '_>, made: &Made, weights: &AttentionWeights) {
     let tokens: Vec<Part> = list(&made.json["tokens"]).iter().map(Part::new).collect();
     let size = |token: usize| match token {
@@ -254,7 +251,7 @@ fn check_maps(picture: Node<'_, '_>, made: &Made, weights: &AttentionWeights) {
     }
 }
 
-/// Checks the one line of the books: a name and a number, equal to names and numbers.
+/// Checks the line of the ledger: a name and a number, equal to a sum of names and numbers.
 fn check_ledger(document: &Document<'_>, made: &Made) {
     let line = content(one(document.root(), "ledger"));
     let (entries, unexplained) = line.split_once(" (unexplained ").unwrap();
@@ -326,28 +323,28 @@ fn check(text: &str, options: &[&str]) {
 }
 
 #[test]
-fn the_page_of_a_few_words_agrees_with_the_json() {
+fn page_of_a_few_words_matches_json() {
     check("So thrilled today", &[]);
 }
 
 #[test]
-fn the_page_of_one_word_agrees_with_the_json() {
+fn page_of_one_word_matches_json() {
     check("good", &[]);
 }
 
 #[test]
-fn the_page_of_an_empty_text_agrees_with_the_json() {
+fn page_of_an_empty_text_matches_json() {
     check("", &[]);
     check(" \n\t ", &[]);
 }
 
 #[test]
-fn the_page_of_a_text_that_would_run_agrees_with_the_json_and_does_not_run() {
+fn page_of_a_hostile_text_matches_json_and_is_harmless() {
     check(HOSTILE, &[]);
 }
 
 #[test]
-fn the_page_of_400_words_agrees_with_the_json_and_sums_up_what_has_no_bar() {
+fn page_of_400_words_matches_json_and_sums_the_rest() {
     let text = long_text();
     check(&text, &[]);
     let made = Made::of(&text, &[]);
@@ -369,15 +366,15 @@ fn the_page_of_400_words_agrees_with_the_json_and_sums_up_what_has_no_bar() {
 }
 
 #[test]
-fn the_page_of_another_method_and_target_agrees_with_the_json() {
+fn page_of_another_method_and_target_matches_json() {
     let options =
         ["--method", "gradient-x-input", "--target", "sadness", "--replacement", "delete"];
     check("I miss him so much, and yet I am happy.", &options);
 }
 
-/// Whatever the tokenizer makes of a character, within a word or alone.
+/// Characters within words and alone, however the tokenizer treats them.
 #[test]
-fn a_text_of_any_characters_has_a_page_and_a_table() {
+fn any_characters_have_a_page_and_a_table() {
     let is_special =
         |c: &char| c.is_control() || c.is_whitespace() || (*c as u32).is_multiple_of(61);
     let characters = ('\u{1}'..'\u{3000}').filter(is_special).filter(|c| !matches!(c, '\r' | '\n'));
@@ -398,7 +395,7 @@ fn a_text_of_any_characters_has_a_page_and_a_table() {
 }
 
 #[test]
-fn a_text_that_is_cut_says_how_much_was_not_read() {
+fn page_reports_dropped_tokens() {
     let made = Made::of(&vec!["word"; 600].join(" "), &[]);
     let document = parse(&made.html);
     assert_eq!(content(one(document.root(), "text")).split(' ').count(), 600);

@@ -83,3 +83,30 @@ fn exit_with_usage(mut program: Command, subcommand: &str, message: &str) -> ! {
     };
     command.error(ErrorKind::ArgumentConflict, message).exit()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn default_values_parse() {
+        for arguments in [
+            &["classify", "text"][..],
+            &["explain", "text"],
+            &["faithfulness", "data.csv"],
+            &["evaluate", "data.csv"],
+            &["compare", "data.csv"],
+            &["convert", "in", "out"],
+            &["bench"],
+            &["info"],
+        ] {
+            let arguments = [&["distilbert"], arguments].concat();
+            assert!(Cli::try_parse_from(&arguments).is_ok(), "{arguments:?}");
+        }
+    }
+}

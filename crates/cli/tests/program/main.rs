@@ -10,5 +10,6 @@ mod evaluate;
 mod explain;
 mod explain_page;
 mod faithfulness;
+mod info;
 mod machine;
 mod support;

@@ -81,6 +81,18 @@ pub fn objects(output: &str) -> Vec<Value> {
     output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// Returns the logits of a JSON object.
+pub fn logits(object: &Value) -> Vec<f32> {
+    let logits = object["logits"].as_array().unwrap();
+    // Parse the text, as a reader of the JSON would.
+    logits.iter().map(|logit| logit.to_string().parse().unwrap()).collect()
+}
+
+/// Returns the bits of floats.
+pub fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
 /// Loads the bundled model with the instruction set that the program uses, whatever `DISTILBERT_ISA` is.
 pub fn bundled() -> Classifier {
     load(&bundled_model(), Precision::F32)

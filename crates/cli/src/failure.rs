@@ -1,22 +1,24 @@
-//! What ends the program early, and the exit status that it ends with.
+//! Errors that end the program, and its exit status.
 
 use std::path::{Path, PathBuf};
 use std::{io, iter};
 
-use clap::error::ErrorKind;
-use clap::{Args, Command};
-use distilbert::{CheckpointError, DeviceError, Error, ExplainError};
+use distilbert::{CheckpointError, DeviceError, Error, ExplainError, InputError};
 
 use crate::table::input::STANDARD;
 
-/// The status of a program that ends early: the command line or a file is not as it should be. `clap` has the
-/// same; 1 says that the work is done, but that some texts or rows have failed.
-pub const EARLY: u8 = 2;
+/// Exit status of a run that stopped early: wrong arguments or an unusable file. `clap` uses the same status;
+/// 1 means that the run finished but some texts or rows failed.
+pub const STOPPED_EARLY: u8 = 2;
 
+/// Error that ends the program.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    #[error("the bundled model is at none of {}: name a model folder with --model", list(.looked_at))]
-    NoBundledModel { looked_at: Vec<PathBuf> },
+    #[error("{0}")]
+    Usage(&'static str),
+
+    #[error("the bundled model was not found in {}: pass a model folder with --model", list(.searched))]
+    NoBundledModel { searched: Vec<PathBuf> },
 
     #[error(transparent)]
     Library(#[from] Error),
@@ -24,37 +26,38 @@ pub enum Failure {
     #[error(transparent)]
     Evaluation(#[from] distilbert_evaluate::Error),
 
-    #[error("--html and --svg take one text, found {found}")]
+    #[error("--html and --svg take exactly one text, found {found}")]
     NotOneText { found: usize },
 
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error("cannot read {}", name(path))]
-    File { path: PathBuf, source: io::Error },
 
-    #[error("{} has no texts", name(path))]
+    #[error("cannot read {}", table_name(path))]
+    Read { path: PathBuf, source: io::Error },
+
+    #[error("{} contains no texts", table_name(path))]
     NoTexts { path: PathBuf },
 
-    /// A line, counted from 1, that is not as it should be.
-    #[error("{}, line {line}: {reason}", name(path))]
+    /// Invalid line, counted from 1.
+    #[error("{}, line {line}: {reason}", table_name(path))]
     Line { path: PathBuf, line: u64, reason: String },
 
-    /// A row, counted from 1, and the line that it begins on.
-    #[error("{}, {}row {row}: {reason}", name(path), line.map_or(String::new(), |line| format!("line {line}, ")))]
+    /// Invalid row, counted from 1, and the line on which it starts.
+    #[error("{}, {}row {row}: {reason}", table_name(path), line.map_or(String::new(), |line| format!("line {line}, ")))]
     Row { path: PathBuf, line: Option<u64>, row: u64, reason: String },
 
     #[error(
-        "the name of {} does not tell its format: say --format csv, tsv, jsonl or parquet",
-        name(path)
+        "cannot tell the format of {} from its name: pass --format csv, tsv, jsonl or parquet",
+        table_name(path)
     )]
     UnknownFormat { path: PathBuf },
 
-    #[error("{} exists: --resume goes on with it, --overwrite begins anew", path.display())]
+    #[error("{} already exists: pass --resume to continue or --overwrite to replace it", path.display())]
     OutputExists { path: PathBuf },
 
-    /// What is to be resumed was not made of the same rows, in the same way.
+    /// The output to resume was written from other rows or with other options.
     #[error(
-        "{} does not come from this input, model and options: {reason}; --overwrite begins anew",
+        "{} was not written from this input with this model and these options ({reason}): pass --overwrite to replace it",
         path.display()
     )]
     OtherOutput { path: PathBuf, reason: String },
@@ -64,62 +67,72 @@ pub enum Failure {
     Parquet { path: PathBuf, reason: String },
 
     #[cfg(not(feature = "parquet"))]
-    #[error("{} is Parquet: build the program with --features parquet", path.display())]
+    #[error("{} is a Parquet file: build the program with --features parquet", path.display())]
     NoParquet { path: PathBuf },
 
     #[cfg(feature = "parquet")]
-    #[error("Parquet is read from files and written to files, not to standard streams")]
+    #[error("Parquet requires files for --input and --output, not standard input or output")]
     ParquetStream,
 
-    #[error("--output names another format than --input, {}", path.display())]
+    #[error("--output must have the same format as --input, {}", path.display())]
     OtherFormat { path: PathBuf },
 
-    #[error("{} is the input", path.display())]
+    #[error("{} is both --input and --output", path.display())]
     OutputIsInput { path: PathBuf },
 
     #[error("cannot read standard input")]
     Input(#[source] io::Error),
 
-    #[error("cannot write the output")]
+    #[error("cannot write to standard output")]
     Output(#[source] io::Error),
 }
 
 impl Failure {
-    /// Whether the output's reader has closed it, as `head` does.
+    /// Returns `true` if the reader of standard output closed it, as `head` does.
     pub fn is_closed_output(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// Returns the error with its causes, and the option that helps.
+    /// Returns the message with its causes and the flag that helps.
     pub fn message(&self) -> String {
-        let hint = if let Self::Library(error) = self { hint(error) } else { "" };
+        let hint = match self {
+            Self::Library(error) => hint(error),
+            Self::Evaluation(error) => evaluation_hint(error),
+            _ => "",
+        };
         chain(self) + hint
     }
 }
 
-/// Returns the messages of an error and of its causes: `message: cause`.
+/// Returns the message of an error, followed by those of its causes.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let causes = iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// Ends the program over options of a command that do not go together.
-pub fn end_over_usage<A: Args>(command: &'static str, message: &str) -> ! {
-    A::augment_args(Command::new(command)).error(ErrorKind::ArgumentConflict, message).exit()
-}
-
-/// The option or build that helps after an error of the library.
+/// Returns the flag or build option that resolves an error of the library.
 fn hint(error: &Error) -> &'static str {
     match error {
-        Error::Checkpoint(CheckpointError::Exists { .. }) => ": name another folder",
+        Error::Checkpoint(CheckpointError::Exists { .. }) => ": choose another folder",
         Error::Checkpoint(CheckpointError::Damaged { .. }) => "; copy or download it again",
-        Error::Checkpoint(CheckpointError::OutOfRange { .. }) => ": use --precision f32",
-        Error::Explain(ExplainError::NoProbability) => ": use --objective logit",
-        Error::Explain(ExplainError::SameLabel { .. }) => ": name two labels",
-        Error::Explain(ExplainError::NoToken { .. }) => ": choose another --replacement",
-        Error::Device(DeviceError::CudaModel { .. }) => ": use --device cpu",
+        Error::Checkpoint(CheckpointError::OutOfRange { .. }) => ": pass --precision f32",
+        Error::Explain(ExplainError::NoProbability) => ": pass --objective logit",
+        Error::Explain(ExplainError::SameLabel { .. }) => ": pass another label to --against",
+        Error::Explain(ExplainError::NoToken { .. }) => ": pass another --replacement",
+        Error::Explain(ExplainError::NoBackwardPass { .. }) => {
+            ": pass --precision f32 --device cpu"
+        }
+        Error::Explain(ExplainError::ManyWindows { .. }) => ": pass --truncation right",
+        Error::Input(InputError::Stride { .. }) => ": pass a smaller --stride",
+        Error::Device(DeviceError::Threads { .. }) => ": pass a smaller --threads",
+        Error::Device(DeviceError::InstructionSet { .. }) => ": change or unset DISTILBERT_ISA",
+        Error::Device(DeviceError::NoCudaDevice { .. })
+        | Error::Device(DeviceError::CudaDriver { .. })
+        | Error::Device(DeviceError::CudaCapability { .. })
+        | Error::Device(DeviceError::CudaMemory { .. })
+        | Error::Device(DeviceError::CudaModel { .. }) => ": pass --device cpu",
         Error::Device(DeviceError::CudaPrecision { .. }) => {
-            ": use --precision f16 or int8, or --device cpu"
+            ": pass --precision f16 or int8, or --device cpu"
         }
         Error::Device(DeviceError::CudaNotBuilt) => ": build the program with --features cuda",
         Error::Checkpoint(CheckpointError::TensorflowNotBuilt { .. }) => {
@@ -129,8 +142,16 @@ fn hint(error: &Error) -> &'static str {
     }
 }
 
-/// A table's name.
-fn name(path: &Path) -> String {
+/// Returns the flag or build option that resolves an error of an evaluation.
+fn evaluation_hint(error: &distilbert_evaluate::Error) -> &'static str {
+    match error {
+        distilbert_evaluate::Error::Model(error) => hint(error),
+        _ => "",
+    }
+}
+
+/// Returns the name of a table for messages.
+fn table_name(path: &Path) -> String {
     if path.as_os_str() == STANDARD {
         return "standard input".to_owned();
     }

@@ -1,5 +1,4 @@
-//! The program `distilbert`: classifies texts and says why, says what a model is and how good, and writes it
-//! in other forms.
+//! The program `distilbert`: classifies texts, explains predictions, and evaluates and converts models.
 
 mod args;
 mod commands;
@@ -10,7 +9,10 @@ mod texts;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::failure::Failure;
 
 /// Classify texts with DistilBERT
 #[derive(Parser)]
@@ -40,7 +42,23 @@ enum Commands {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let matches = Cli::command().get_matches();
+    let name = matches.subcommand_name().unwrap_or_default().to_owned();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match run(cli.command) {
+        Ok(status) => status,
+        // Output that nobody reads any more is not an error.
+        Err(failure) if failure.is_closed_output() => ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => exit_with_usage(Cli::command(), &name, message),
+        Err(failure) => {
+            render::terminal::print_error(failure.message());
+            ExitCode::from(failure::STOPPED_EARLY)
+        }
+    }
+}
+
+fn run(command: Commands) -> Result<ExitCode, Failure> {
+    match command {
         Commands::Bench(arguments) => commands::bench::run(arguments),
         Commands::Classify(arguments) => commands::classify::run(arguments),
         Commands::Compare(arguments) => commands::compare::run(arguments),
@@ -52,14 +70,43 @@ fn main() -> ExitCode {
         Commands::Info(arguments) => commands::info::run(arguments),
         Commands::Man(arguments) => commands::man::run(arguments, Cli::command()),
         Commands::Quantize(arguments) => commands::quantize::run(arguments),
+    }
+}
+
+/// Exits because options of a subcommand do not go together, and prints its usage.
+fn exit_with_usage(mut program: Command, subcommand: &str, message: &str) -> ! {
+    // Sets the full names of the subcommands.
+    program.build();
+    let command = match program.find_subcommand_mut(subcommand) {
+        Some(command) => command,
+        None => &mut program,
     };
-    match outcome {
-        Ok(status) => status,
-        // Whoever reads the output has enough: that is no fault.
-        Err(failure) if failure.is_closed_output() => ExitCode::SUCCESS,
-        Err(failure) => {
-            render::terminal::print_error(failure.message());
-            ExitCode::from(failure::EARLY)
+    command.error(ErrorKind::ArgumentConflict, message).exit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn default_values_parse() {
+        for arguments in [
+            &["classify", "text"][..],
+            &["explain", "text"],
+            &["faithfulness", "data.csv"],
+            &["evaluate", "data.csv"],
+            &["compare", "data.csv"],
+            &["convert", "in", "out"],
+            &["bench"],
+            &["info"],
+        ] {
+            let arguments = [&["distilbert"], arguments].concat();
+            assert!(Cli::try_parse_from(&arguments).is_ok(), "{arguments:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Texts from the command line or standard input, batch by batch, with an answer for each.
+//! Texts from the command line or standard input, processed in batches.
 
 use std::borrow::Cow;
 use std::io::IsTerminal;
@@ -14,31 +14,33 @@ use crate::table::Row;
 use crate::table::column::Place;
 use crate::table::lines::LineBatches;
 
-/// What is done with texts.
+/// Processing of texts.
 pub trait Task {
+    /// Result for one text.
     type Answer;
 
-    /// An answer for each text, or why one of them is refused.
+    /// Computes the result for each text, or the error of one of them.
     fn answers(&self, texts: &[&str]) -> Result<Vec<Self::Answer>, Error>;
 
+    /// Writes the result for a text.
     fn write(&mut self, text: &str, answer: &Self::Answer) -> Result<(), Failure>;
 
-    /// Brings to the reader what has been written.
+    /// Flushes the output.
     fn flush(&mut self) -> Result<(), Failure>;
 }
 
-/// Answers the texts given or, without any, each line of standard input.
-pub fn answer_all(task: impl Task, given: &[String]) -> Result<ExitCode, Failure> {
+/// Processes the given texts or, without any, each line of standard input.
+pub fn process_all(task: impl Task, given: &[String]) -> Result<ExitCode, Failure> {
     if !given.is_empty() {
-        return answer(task, "text", &bytes(given));
+        return process(task, "text", &bytes(given));
     }
     let input = std::io::stdin().lock();
-    let is_typed = input.is_terminal();
-    if is_typed {
-        note_the_end_of_input();
+    let is_terminal = input.is_terminal();
+    if is_terminal {
+        print_input_note();
     }
-    // A count would mix with answers on the same terminal.
-    let is_counted = !is_typed && !std::io::stdout().is_terminal();
+    // A counter would mix with results on the same terminal.
+    let is_counted = !is_terminal && !std::io::stdout().is_terminal();
     let progress = if is_counted { progress::counter() } else { ProgressBar::hidden() };
     let mut run = Run::new(task, "line", progress);
     let mut batches = LineBatches::new(input);
@@ -49,13 +51,16 @@ pub fn answer_all(task: impl Task, given: &[String]) -> Result<ExitCode, Failure
     Ok(run.status())
 }
 
-/// Answers the text given or the line of standard input, of which there must be one.
-pub fn answer_one(task: impl Task, given: &[String]) -> Result<ExitCode, Failure> {
+/// Processes the given text or the line of standard input.
+///
+/// # Errors
+/// [`Failure::NotOneText`] if there is not exactly one.
+pub fn process_one(task: impl Task, given: &[String]) -> Result<ExitCode, Failure> {
     let mut lines = Vec::new();
     let (unit, texts) = if given.is_empty() {
         let input = std::io::stdin().lock();
         if input.is_terminal() {
-            note_the_end_of_input();
+            print_input_note();
         }
         let mut batches = LineBatches::new(input);
         while let Some(batch) = batches.next_batch().map_err(Failure::Input)? {
@@ -66,12 +71,12 @@ pub fn answer_one(task: impl Task, given: &[String]) -> Result<ExitCode, Failure
         ("text", bytes(given))
     };
     match texts.len() {
-        1 => answer(task, unit, &texts),
+        1 => process(task, unit, &texts),
         found => Err(Failure::NotOneText { found }),
     }
 }
 
-fn answer(task: impl Task, unit: &'static str, texts: &[&[u8]]) -> Result<ExitCode, Failure> {
+fn process(task: impl Task, unit: &'static str, texts: &[&[u8]]) -> Result<ExitCode, Failure> {
     let mut run = Run::new(task, unit, ProgressBar::hidden());
     run.batch(texts)?;
     Ok(run.status())
@@ -81,30 +86,32 @@ fn bytes(texts: &[String]) -> Vec<&[u8]> {
     texts.iter().map(String::as_bytes).collect()
 }
 
-fn note_the_end_of_input() {
-    terminal::print_note("Reading one text a line; Ctrl-D ends the input.");
+fn print_input_note() {
+    terminal::print_note("Reading one text per line; press Ctrl-D to finish.");
 }
 
-/// Answers texts batch by batch, and counts them.
+/// Run over the texts, with counts.
 struct Run<T> {
     task: T,
-    /// What the texts are called in messages.
+    /// Name of a text in messages: `text` or `line`.
     unit: &'static str,
     progress: ProgressBar,
+    /// Number of texts processed.
     seen: usize,
-    refused: usize,
+    /// Number of texts without a result.
+    rejected: usize,
 }
 
 impl<T: Task> Run<T> {
     fn new(task: T, unit: &'static str, progress: ProgressBar) -> Self {
-        Self { task, unit, progress, seen: 0, refused: 0 }
+        Self { task, unit, progress, seen: 0, rejected: 0 }
     }
 
     fn status(&self) -> ExitCode {
-        if self.refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        if self.rejected == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
-    /// Answers every text in order, and says on standard error which are refused.
+    /// Processes a batch in order, and reports rejected texts on standard error.
     fn batch(&mut self, texts: &[&[u8]]) -> Result<(), Failure> {
         let texts = texts.iter().map(|text| Ok(str::from_utf8(text)?)).collect();
         for answer in answer_each(|texts| self.task.answers(texts), texts)? {
@@ -112,43 +119,43 @@ impl<T: Task> Run<T> {
             self.progress.inc(1);
             match answer {
                 Ok((text, answer)) => self.task.write(text, &answer)?,
-                Err(refusal) => self.refuse(&refusal)?,
+                Err(rejection) => self.reject(&rejection)?,
             }
         }
         self.task.flush()
     }
 
-    /// Says that the text seen last is refused.
-    fn refuse(&mut self, refusal: &Refusal) -> Result<(), Failure> {
-        self.refused += 1;
-        // Where both go to one terminal, the message comes after the answers before it.
+    /// Reports that the last text was rejected.
+    fn reject(&mut self, rejection: &Rejection) -> Result<(), Failure> {
+        self.rejected += 1;
+        // On a terminal, the message should come after the previous results.
         self.task.flush()?;
-        let message = format!("{} {}: {refusal}", self.unit, self.seen);
+        let message = format!("{} {}: {rejection}", self.unit, self.seen);
         self.progress.suspend(|| terminal::print_error(message));
         Ok(())
     }
 }
 
-/// A text and its answer, or why there is none.
-pub type Answered<T, A> = Result<(T, A), Refusal>;
+/// Text and its result, or the reason why it has none.
+pub type Answered<T, A> = Result<(T, A), Rejection>;
 
-/// Answers each text by itself, though in large batches: one that is refused leaves the others be.
+/// Processes texts in large batches; a text that is rejected does not affect the others.
 pub fn answer_each<'t, A>(
     answers: impl Fn(&[&'t str]) -> Result<Vec<A>, Error>,
-    texts: Vec<Result<&'t str, Refusal>>,
+    texts: Vec<Result<&'t str, Rejection>>,
 ) -> Result<Vec<Answered<&'t str, A>>, Error> {
-    let sound: Vec<&str> = texts.iter().filter_map(|text| text.as_ref().ok().copied()).collect();
-    let mut found = Vec::with_capacity(sound.len());
-    answer_halves(&answers, &sound, &mut found)?;
-    let mut found = found.into_iter();
-    let mut answer = |text| found.next().map(|answer| Ok((text, answer?)));
+    let valid: Vec<&str> = texts.iter().filter_map(|text| text.as_ref().ok().copied()).collect();
+    let mut results = Vec::with_capacity(valid.len());
+    bisect(&answers, &valid, &mut results)?;
+    let mut results = results.into_iter();
+    let mut answer = |text| results.next().map(|answer| Ok((text, answer?)));
     Ok(texts
         .into_iter()
-        .filter_map(|text| text.map_or_else(|refusal| Some(Err(refusal)), &mut answer))
+        .filter_map(|text| text.map_or_else(|rejection| Some(Err(rejection)), &mut answer))
         .collect())
 }
 
-/// Answers the text of each row, as [`answer_each`] does.
+/// Processes the text of each row, like [`answer_each`].
 pub fn answer_rows<'r, A>(
     answers: impl Fn(&[&str]) -> Result<Vec<A>, Error>,
     rows: impl IntoIterator<Item = &'r Row>,
@@ -157,42 +164,42 @@ pub fn answer_rows<'r, A>(
     let texts: Vec<_> = rows.into_iter().map(|row| row.text(place)).collect();
     let borrowed = texts.iter().map(|text| match text {
         Ok(text) => Ok(text.as_ref()),
-        Err(reason) => Err(Refusal::Row(reason.clone())),
+        Err(reason) => Err(Rejection::Row(reason.clone())),
     });
     let answers = answer_each(answers, borrowed.collect())?;
     let answers: Vec<_> =
-        answers.into_iter().map(|found| found.map(|(_, answer)| answer)).collect();
-    // A row without a text has no answer.
+        answers.into_iter().map(|result| result.map(|(_, answer)| answer)).collect();
+    // A row without a text has no result.
     let pair =
         |(text, answer): (Result<_, _>, Result<_, _>)| Ok((text.unwrap_or_default(), answer?));
     Ok(texts.into_iter().zip(answers).map(pair).collect())
 }
 
-/// Answers all texts at once, or if one of them is refused, each half for itself: so the others still go
-/// through in few and large batches.
-fn answer_halves<'t, A>(
+/// Processes all texts at once; if one is rejected, processes each half separately, so that the others still go through
+/// in large batches.
+fn bisect<'t, A>(
     answers: &impl Fn(&[&'t str]) -> Result<Vec<A>, Error>,
     texts: &[&'t str],
-    found: &mut Vec<Result<A, Refusal>>,
+    results: &mut Vec<Result<A, Rejection>>,
 ) -> Result<(), Error> {
     if texts.is_empty() {
         return Ok(());
     }
     match answers(texts) {
-        Ok(answers) => found.extend(answers.into_iter().map(Ok)),
-        Err(error) if is_of_every_text(&error) => return Err(error),
-        Err(error) if texts.len() == 1 => found.push(Err(error.into())),
+        Ok(answers) => results.extend(answers.into_iter().map(Ok)),
+        Err(error) if is_independent_of_text(&error) => return Err(error),
+        Err(error) if texts.len() == 1 => results.push(Err(error.into())),
         Err(_) => {
             let (first, second) = texts.split_at(texts.len() / 2);
-            answer_halves(answers, first, found)?;
-            answer_halves(answers, second, found)?;
+            bisect(answers, first, results)?;
+            bisect(answers, second, results)?;
         }
     }
     Ok(())
 }
 
-/// Whether no text would fare better.
-fn is_of_every_text(error: &Error) -> bool {
+/// Returns `true` if every text would fail with this error.
+fn is_independent_of_text(error: &Error) -> bool {
     matches!(
         error,
         Error::Input(InputError::Stride { .. })
@@ -206,25 +213,25 @@ fn is_of_every_text(error: &Error) -> bool {
     )
 }
 
-/// Why a text has no answer.
+/// Reason why a text has no result.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// There is no text: what is wrong with its row.
+pub enum Rejection {
+    /// The row has no valid text.
     #[error("{0}")]
     Row(String),
 
-    #[error("not valid UTF-8 from byte {} on", .0.valid_up_to() + 1)]
+    #[error("not valid UTF-8 at byte {}", .0.valid_up_to() + 1)]
     Encoding(#[from] Utf8Error),
 
-    // The library counts rows within a batch, which says nothing to the user.
-    #[error("{tokens} tokens, but the model takes {limit} at most")]
+    // The row of the library's error counts within a batch, which means nothing to the user.
+    #[error("{tokens} tokens, but the model takes at most {limit}")]
     TooLong { tokens: usize, limit: usize },
 
     #[error(transparent)]
     Library(Error),
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for Rejection {
     fn from(error: Error) -> Self {
         match error {
             Error::Input(InputError::TooManyTokens { tokens, limit, .. }) => {

@@ -1,56 +1,59 @@
-//! Where and how a model is computed: what the user names, or what the checkpoint and the machine suggest.
+//! Options that select the device, precision and number of threads.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::PossibleValue;
 use distilbert::{ClassifierBuilder, Device, Precision};
 
+use super::named::{Named, named, value};
+
+/// Device, precision and threads.
 #[derive(Args)]
-pub struct WantedEngine {
-    /// Where to compute: cpu, cuda (the first NVIDIA GPU), cuda:N, or auto (a GPU where there is one)
+pub struct EngineOptions {
+    /// Device to run on: cpu, cuda (the first NVIDIA GPU), cuda:N, or auto (a GPU if available)
     #[arg(long, default_value_t = Device::Cpu)]
     device: Device,
 
-    /// How the weights are held and multiplied [default: f32, or f16 on a GPU, or int8 for a model that
-    /// `distilbert quantize` has written]
-    #[arg(long, value_name = "HOW", value_enum)]
-    precision: Option<Name>,
+    /// Number format of weights and arithmetic [default: f32 on the CPU, f16 on a GPU, int8 for a model
+    /// written by `distilbert quantize`]
+    #[arg(long, value_parser = named::<Precision>())]
+    precision: Option<Precision>,
 
-    /// Threads to compute with [default: the physical cores]
+    /// Number of threads [default: the number of physical cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Name {
-    /// 32 bits
-    F32,
-    /// 16 bits: half the memory
-    F16,
-    /// 8 bits: a quarter of the memory, and the fastest; rounds inputs as well
-    Int8,
-}
+impl Named for Precision {
+    fn all() -> Vec<Self> {
+        Self::ALL.to_vec()
+    }
 
-impl From<Name> for Precision {
-    fn from(name: Name) -> Self {
-        match name {
-            Name::F32 => Self::F32,
-            Name::F16 => Self::F16,
-            Name::Int8 => Self::Int8,
-        }
+    fn possible_value(self) -> PossibleValue {
+        let help = match self {
+            Self::F32 => "32 bits",
+            Self::F16 => "16 bits: half the memory",
+            Self::Int8 => {
+                "8 bits: a quarter of the memory, and fastest; activations are quantized too"
+            }
+            _ => "",
+        };
+        value(self.name(), help)
     }
 }
 
-impl WantedEngine {
-    /// The precision that is named.
+impl EngineOptions {
+    /// Returns the requested precision, if any.
     pub fn precision(&self) -> Option<Precision> {
-        self.precision.map(Precision::from)
+        self.precision
     }
 
+    /// Applies the options to a builder.
     pub fn apply(&self, builder: ClassifierBuilder) -> ClassifierBuilder {
         let mut builder = builder.device(self.device);
         if let Some(threads) = self.threads {
             builder = builder.threads(threads.into());
         }
-        match self.precision() {
+        match self.precision {
             None => builder,
             Some(precision) => builder.precision(precision),
         }

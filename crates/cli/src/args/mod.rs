@@ -1,8 +1,9 @@
-//! Option groups that several commands share.
+//! Option groups shared by several commands.
 
 pub mod engine;
+pub mod explanation;
 pub mod labels;
-pub mod long_text;
+pub mod long_texts;
+pub mod model;
 pub mod model_folder;
-pub mod objective;
-pub mod replacement;
+pub mod named;

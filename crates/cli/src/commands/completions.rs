@@ -1,4 +1,4 @@
-//! `distilbert completions`: what a shell needs to complete command lines.
+//! `distilbert completions`: shell completions.
 
 use std::io::{Write, stdout};
 use std::process::ExitCode;
@@ -8,12 +8,13 @@ use clap_complete::{Shell, generate};
 
 use crate::failure::Failure;
 
-/// Print a script that completes command lines in a shell
+/// Print a shell completion script
 #[derive(Args)]
 #[command(after_help = "Examples:
   distilbert completions bash > ~/.local/share/bash-completion/completions/distilbert
   distilbert completions fish > ~/.config/fish/completions/distilbert.fish")]
 pub struct Arguments {
+    /// Shell to print completions for
     #[arg(value_name = "SHELL", value_enum)]
     shell: Shell,
 }

@@ -1,19 +1,20 @@
-//! `distilbert convert`: a model folder as safetensors, in the type asked for.
+//! `distilbert convert`: writes a model as safetensors in a chosen number format.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use distilbert::Precision;
 
+use crate::args::named::named;
 use crate::failure::Failure;
+use crate::render::terminal;
 
-/// Write a model as safetensors, in 32, 16 or 8 bits
+/// Convert a model to safetensors, in f32, f16 or int8
 ///
-/// Reads what `classify --model` reads: model.safetensors, its shards, or tf_model.h5 of TensorFlow (in a
-/// program that was built with the feature `tensorflow`). Writes config.json, one model.safetensors and
-/// the tokenizer's files. In f32 and f16 the folder loads in Hugging Face Transformers as well.
+/// Reads model.safetensors, its shards, or TensorFlow's tf_model.h5 (if the program was built with the feature
+/// `tensorflow`). Writes config.json, a single model.safetensors and the tokenizer files. Models in f32 and f16 also
+/// load in Hugging Face Transformers.
 #[derive(Args)]
 #[command(after_help = "Examples:
   distilbert convert path/to/tensorflow path/to/safetensors
@@ -24,32 +25,17 @@ pub struct Arguments {
     #[arg(value_name = "IN_DIR")]
     from: PathBuf,
 
-    /// Folder to write to; made if it is not there
+    /// Folder to write to, created if missing
     #[arg(value_name = "OUT_DIR")]
     to: PathBuf,
 
-    /// The type of the weights [default: the one that they have]
-    #[arg(long, value_name = "TYPE", value_enum)]
-    dtype: Option<Name>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Name {
-    /// 32 bits
-    F32,
-    /// 16 bits: half the space
-    F16,
-    /// 8 bits: a quarter of the space, as `distilbert quantize` writes it; for this program alone
-    Int8,
+    /// Number format of the weights; only this program reads int8 [default: the format of the input]
+    #[arg(long, value_name = "TYPE", value_parser = named::<Precision>())]
+    dtype: Option<Precision>,
 }
 
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let dtype = arguments.dtype.map(|name| match name {
-        Name::F32 => Precision::F32,
-        Name::F16 => Precision::F16,
-        Name::Int8 => Precision::Int8,
-    });
-    distilbert::convert(&arguments.from, &arguments.to, dtype)?;
-    writeln!(anstream::stdout(), "{}", arguments.to.display()).map_err(Failure::Output)?;
+    distilbert::convert(&arguments.from, &arguments.to, arguments.dtype)?;
+    terminal::print(&format!("{}\n", arguments.to.display()))?;
     Ok(ExitCode::SUCCESS)
 }

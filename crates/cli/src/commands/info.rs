@@ -1,29 +1,25 @@
-//! `distilbert info`: what a model is, and how this machine computes it.
+//! `distilbert info`: a model's sizes and labels, and how this machine runs it.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Args;
 use distilbert::{Classifier, CudaDevice, Device, InstructionSet};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::args::engine::WantedEngine;
-use crate::args::model_folder::ModelFolder;
+use crate::args::model::ModelOptions;
 use crate::failure::{Failure, chain};
+use crate::render::json;
 use crate::render::terminal::{self, BOLD};
 
-/// Columns of the table's first column.
+/// Width of the first column.
 const NAMES: usize = 15;
 
-/// Show a model's sizes and labels, and how it is computed
+/// Show a model's sizes and labels, and how this machine runs it
 #[derive(Args)]
 #[command(after_help = "Example:\n  distilbert info --model models/emotion --json")]
 pub struct Arguments {
     #[command(flatten)]
-    model: ModelFolder,
-
-    #[command(flatten)]
-    engine: WantedEngine,
+    model: ModelOptions,
 
     /// Print one JSON object
     #[arg(long)]
@@ -31,14 +27,16 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let builder = Classifier::builder(arguments.model.find()?);
-    let classifier = arguments.engine.apply(builder).build()?;
-    let text = if arguments.json { json(&classifier) } else { table(&classifier) };
-    let mut out = anstream::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)?;
+    let classifier = arguments.model.builder()?.build()?;
+    if arguments.json {
+        json::print(&object(&classifier))?;
+    } else {
+        terminal::print(&table(&classifier))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Returns the description as text.
 fn table(classifier: &Classifier) -> String {
     let (info, config) = (classifier.info(), classifier.config());
     let labels = classifier.labels();
@@ -48,7 +46,7 @@ fn table(classifier: &Classifier) -> String {
         ("labels", format!("{}: {}", labels.len(), labels.join(", "))),
         ("parameters", grouped(info.parameters)),
         ("layers", config.n_layers.to_string()),
-        ("heads", format!("{} of {}", config.n_heads, config.head_size())),
+        ("heads", format!("{} of size {}", config.n_heads, config.head_size())),
         ("dim", config.dim.to_string()),
         ("hidden dim", config.hidden_dim.to_string()),
         ("vocabulary", grouped(config.vocab_size)),
@@ -62,11 +60,11 @@ fn table(classifier: &Classifier) -> String {
             ),
         ),
         (
-            "instructions",
+            "instruction set",
             format!(
-                "{}, {} (this machine has {})",
+                "{}, {} (supported: {})",
                 info.instruction_set,
-                why(),
+                reason(),
                 detected().join(", ")
             ),
         ),
@@ -76,13 +74,14 @@ fn table(classifier: &Classifier) -> String {
         ("GPUs", gpus()),
     ];
     rows.into_iter()
-        .map(|(name, value)| format!("{BOLD}{name:NAMES$}{BOLD:#}{}\n", terminal::visible(&value)))
+        .map(|(name, value)| format!("{BOLD}{name:NAMES$}{BOLD:#}{}\n", terminal::escape(&value)))
         .collect()
 }
 
-fn json(classifier: &Classifier) -> String {
+/// Returns the description as a JSON object.
+fn object(classifier: &Classifier) -> Value {
     let (info, config) = (classifier.info(), classifier.config());
-    let object = json!({
+    json!({
         "folder": info.folder.to_string_lossy(),
         "problem_type": classifier.problem_type().as_str(),
         "labels": classifier.labels(),
@@ -96,29 +95,29 @@ fn json(classifier: &Classifier) -> String {
         "dtypes": info.dtypes,
         "checkpoint_bytes": info.checkpoint_bytes,
         "instruction_set": info.instruction_set.name(),
-        "instruction_set_reason": why(),
+        "instruction_set_reason": reason(),
         "detected_instruction_sets": detected(),
         "precision": info.precision.name(),
         "threads": info.threads,
         "device": info.device.to_string(),
         "cuda_devices": CudaDevice::list().unwrap_or_default().iter().map(gpu_json).collect::<Vec<_>>(),
-    });
-    format!("{object}\n")
+    })
 }
 
-/// Why it is this instruction set.
-fn why() -> String {
+/// Returns the reason for the choice of the instruction set.
+fn reason() -> String {
     match std::env::var_os(InstructionSet::ENVIRONMENT) {
-        Some(name) if !name.is_empty() => format!("as {} says", InstructionSet::ENVIRONMENT),
-        _ => "the best there is".to_owned(),
+        Some(name) if !name.is_empty() => format!("set by {}", InstructionSet::ENVIRONMENT),
+        _ => "best supported".to_owned(),
     }
 }
 
+/// Returns the names of the supported instruction sets.
 fn detected() -> Vec<&'static str> {
     InstructionSet::detected().into_iter().map(InstructionSet::name).collect()
 }
 
-/// The GPUs that could be computed on, or why there are none.
+/// Returns the GPUs of this machine, or the reason why none can be used.
 fn gpus() -> String {
     match CudaDevice::list() {
         Err(error) => format!("none ({})", chain(&error)),
@@ -145,7 +144,7 @@ fn gpu_json(device: &CudaDevice) -> serde_json::Value {
     })
 }
 
-/// A whole number with its thousands set apart.
+/// Formats an integer with commas between groups of three digits.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -163,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_set_apart() {
+    fn separates_thousands() {
         let numbers = [0, 999, 1000, 22_713_735].map(grouped);
         assert_eq!(numbers, ["0", "999", "1,000", "22,713,735"]);
     }

@@ -1,4 +1,4 @@
-//! `distilbert man`: the manual, a page for the program and one for each of its commands.
+//! `distilbert man`: manual pages of the program and of each command.
 
 use std::fs;
 use std::io::{Write, stdout};
@@ -10,19 +10,19 @@ use clap_mangen::Man;
 
 use crate::failure::Failure;
 
-/// Write the manual: a page for the program and one for each command
+/// Print the manual page, or write the pages of the program and of each command
 #[derive(Args)]
 #[command(after_help = "Examples:
   distilbert man | man -l -
   distilbert man ~/.local/share/man/man1 && man distilbert-classify")]
 pub struct Arguments {
-    /// Folder for all pages; without it, the program's goes to standard output
+    /// Folder to write all pages to [default: print the program's page]
     #[arg(value_name = "OUT_DIR")]
     folder: Option<PathBuf>,
 }
 
 pub fn run(arguments: Arguments, mut program: Command) -> Result<ExitCode, Failure> {
-    // Gives commands their full names.
+    // Sets the full names of the subcommands.
     program.build();
     let Some(folder) = arguments.folder else {
         stdout().write_all(&page(program)).map_err(Failure::Output)?;
@@ -39,9 +39,10 @@ pub fn run(arguments: Arguments, mut program: Command) -> Result<ExitCode, Failu
     Ok(ExitCode::SUCCESS)
 }
 
+/// Renders the manual page of a command.
 fn page(command: Command) -> Vec<u8> {
     let mut page = Vec::new();
-    // Memory takes all that is written.
+    // Writing to memory cannot fail.
     let _ = Man::new(command).render(&mut page);
     page
 }

@@ -1,6 +1,5 @@
-//! `distilbert quantize`: a model folder with its weights in 8 bits.
+//! `distilbert quantize`: writes a model with int8 weights.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,17 +7,18 @@ use clap::Args;
 
 use crate::args::model_folder::ModelFolder;
 use crate::failure::Failure;
+use crate::render::terminal;
 
-/// Write a model whose weights are stored in 8 bits
+/// Quantize a model to int8
 ///
-/// It takes about a quarter of the space of an F32 model, loads faster, and gives the same answers as
+/// The quantized model takes about a quarter of the space of an f32 model, loads faster, and gives the same results as
 /// the original with `--precision int8`.
 #[derive(Args)]
 #[command(after_help = "Examples:
   distilbert quantize models/emotion-int8
   distilbert classify --model models/emotion-int8 \"I can't believe we won!\"")]
 pub struct Arguments {
-    /// Folder to write to; made if it is not there
+    /// Folder to write to, created if missing
     #[arg(value_name = "OUT_DIR")]
     out: PathBuf,
 
@@ -28,6 +28,6 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     distilbert::quantize(arguments.model.find()?, &arguments.out)?;
-    writeln!(anstream::stdout(), "{}", arguments.out.display()).map_err(Failure::Output)?;
+    terminal::print(&format!("{}\n", arguments.out.display()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
-//! Terminal output: styles, bars, progress, and predictions and explanations as text or JSON.
+//! Output: predictions and explanations as text or JSON, progress, and messages.
 
 pub mod explanation;
+pub mod json;
+pub mod prediction;
 pub mod progress;
-pub mod report;
 pub mod terminal;

@@ -1,76 +1,79 @@
-//! How far the work is, on standard error.
+//! Progress bars and counters on standard error, shown only on a terminal.
 
 use std::fmt;
 use std::io::IsTerminal;
 
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
-/// A count of texts. It is shown where someone sees it.
+/// Returns a counter of texts.
 pub fn counter() -> ProgressBar {
-    shown(ProgressBar::new_spinner(), "{spinner} {human_pos} texts, {rate} a second")
+    shown(ProgressBar::new_spinner(), "{spinner} {human_pos} texts, {rate}/s")
 }
 
-/// A bar for a known number of texts. It is shown where someone sees it.
+/// Returns a bar for a known number of texts.
 pub fn bar(texts: usize) -> ProgressBar {
-    let template = "{bar:30} {human_pos} of {human_len} texts, {rate} a second, {eta} left";
+    let template = "{bar:30} {human_pos} of {human_len} texts, {rate}/s, {eta} left";
     shown(ProgressBar::new(texts as u64), template)
 }
 
-/// A bar for a known number of figures. It is shown where someone sees it.
-pub fn figures(figures: usize) -> ProgressBar {
-    let template = "{bar:30} {human_pos} of {human_len} figures, {eta} left";
-    shown(ProgressBar::new(figures as u64), template)
+/// Returns a bar for a known number of measurements.
+pub fn measurements(count: usize) -> ProgressBar {
+    let template = "{bar:30} {human_pos} of {human_len} measurements, {eta} left";
+    shown(ProgressBar::new(count as u64), template)
 }
 
-/// A bar over the bytes of a table, or without their number a count, that tells rows. It is shown where someone
-/// sees it.
+/// Bar over a table, or a counter if the table's size is unknown, with the number of rows.
 pub struct RowProgress {
     bar: ProgressBar,
     rows: u64,
 }
 
 impl RowProgress {
-    pub fn new(bytes: Option<u64>) -> Self {
-        let bar = match bytes {
-            Some(bytes) => {
-                shown(ProgressBar::new(bytes), "{bar:30} {percent} %, {msg}, {eta} left")
-            }
+    /// Starts a bar that ends at position `size` of the table.
+    pub fn new(size: Option<u64>) -> Self {
+        let bar = match size {
+            Some(size) => shown(ProgressBar::new(size), "{bar:30} {percent}%, {msg}, {eta} left"),
             None => shown(ProgressBar::new_spinner(), "{spinner} {msg}"),
         };
         Self { bar, rows: 0 }
     }
 
+    /// Returns a bar that is never shown.
     pub fn hidden() -> Self {
         Self { bar: ProgressBar::hidden(), rows: 0 }
     }
 
-    /// Adds rows, up to a byte of the table.
-    pub fn set(&mut self, rows: usize, position: u64) {
+    /// Advances by `rows` rows to a position of the table.
+    pub fn advance(&mut self, rows: usize, position: u64) {
         self.rows += rows as u64;
         let rate = self.rows as f64 / self.bar.elapsed().as_secs_f64();
         self.bar.set_position(position);
-        self.bar.set_message(format!("{} rows, {rate:.0} a second", HumanCount(self.rows)));
+        self.bar.set_message(format!("{} rows, {rate:.0}/s", HumanCount(self.rows)));
     }
 
+    /// Hides the bar while `print` runs.
     pub fn suspend(&self, print: impl FnOnce()) {
         self.bar.suspend(print);
     }
 
+    /// Stops the bar and leaves it visible.
     pub fn finish(&self) {
         self.bar.finish();
     }
 
+    /// Stops the bar and removes it.
     pub fn finish_and_clear(&self) {
         self.bar.finish_and_clear();
     }
 }
 
+/// Styles a bar, or hides it if standard error is not a terminal.
 fn shown(progress: ProgressBar, template: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let rate = |state: &ProgressState, out: &mut dyn fmt::Write| {
-        // A progress display that cannot be written is no reason to stop.
+        // Failing to show progress is no reason to stop.
         let _ = write!(out, "{:.0}", state.per_sec());
     };
     let style = ProgressStyle::with_template(template);

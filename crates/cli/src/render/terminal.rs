@@ -1,53 +1,72 @@
-//! What a terminal shows: text made harmless, cut and padded, bars, and messages.
+//! Terminal output: escaped, cut and padded text, bars, and messages.
 
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::Write;
+use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Effects, Style};
 use console::Term;
+
+use crate::failure::Failure;
 
 pub const BOLD: Style = Style::new().effects(Effects::BOLD);
 pub const DIM: Style = Style::new().effects(Effects::DIMMED);
 pub const FIRST: Style = AnsiColor::Green.on_default().effects(Effects::BOLD);
 const ERROR: Style = AnsiColor::Red.on_default().effects(Effects::BOLD);
 
-/// Columns where the output is no terminal.
-const USUAL_COLUMNS: usize = 80;
+/// Width if the output is not a terminal.
+const DEFAULT_COLUMNS: usize = 80;
 
-/// Parts of a column, an eighth to seven eighths.
+/// Bars of zero to seven eighths of a column.
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 
-/// Columns of the terminal that the output goes to.
+/// Returns the width of standard output in columns.
 pub fn columns() -> usize {
-    Term::stdout().size_checked().map_or(USUAL_COLUMNS, |(_, columns)| usize::from(columns))
+    Term::stdout().size_checked().map_or(DEFAULT_COLUMNS, |(_, columns)| usize::from(columns))
 }
 
-/// Writes a line to standard error. Nobody is left to tell if that fails.
+/// Writes text to standard output, without styles if it is not a terminal.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = anstream::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)
+}
+
+/// Writes a line to standard error; a failure cannot be reported anywhere.
 pub fn print_note(note: impl Display) {
     let _ = writeln!(anstream::stderr(), "{note}");
 }
 
-/// Writes `error: …` to standard error, in one line whatever the message quotes.
+/// Writes `error: …` to standard error, in one line whatever the message contains.
 pub fn print_error(error: impl Display) {
     let message = error.to_string();
-    print_note(format_args!("{ERROR}error:{ERROR:#} {}", visible(&message)));
+    print_note(format_args!("{ERROR}error:{ERROR:#} {}", escape(&message)));
 }
 
-/// Spells out the characters that would act on a terminal instead of showing: control characters,
-/// and those that turn the direction of writing.
-pub fn visible(text: &str) -> Cow<'_, str> {
-    if !text.contains(acts) {
+/// Returns the exit status of a finished run in which `failed` texts or rows failed.
+pub fn status(failed: u64) -> ExitCode {
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Returns `s` unless `count` is 1, for a plural.
+pub fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// Escapes characters that would act on a terminal: control characters, and those that change the writing direction.
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_active) {
         return Cow::Borrowed(text);
     }
-    let spell = |c: char| match c {
-        _ if acts(c) => c.escape_default().to_string(),
+    let escape = |c: char| match c {
+        _ if is_active(c) => c.escape_default().to_string(),
         _ => c.to_string(),
     };
-    Cow::Owned(text.chars().map(spell).collect())
+    Cow::Owned(text.chars().map(escape).collect())
 }
 
-fn acts(c: char) -> bool {
+/// Returns `true` for a character that would act on a terminal.
+fn is_active(c: char) -> bool {
     const SEPARATORS: std::ops::RangeInclusive<char> = '\u{2028}'..='\u{2029}';
     const DIRECTIONS: std::ops::RangeInclusive<char> = '\u{202a}'..='\u{202e}';
     const ISOLATES: std::ops::RangeInclusive<char> = '\u{2066}'..='\u{2069}';
@@ -57,28 +76,29 @@ fn acts(c: char) -> bool {
         || marks.contains(&c)
 }
 
-/// A text in one line of at most so many columns.
+/// Escapes a text and cuts it to `columns` columns.
 pub fn fit(text: &str, columns: usize) -> String {
-    console::truncate_str(&visible(text), columns, "…").into_owned()
+    console::truncate_str(&escape(text), columns, "…").into_owned()
 }
 
+/// Returns the width of a text in columns.
 pub fn width(text: &str) -> usize {
     console::measure_text_width(text)
 }
 
-/// Fills up to so many columns.
+/// Pads a text to `columns` columns.
 pub fn pad(text: &str, columns: usize) -> String {
     format!("{text}{:1$}", "", columns.saturating_sub(width(text)))
 }
 
-/// A bar of at most so many columns, for a share from 0 to 1.
+/// Draws a bar of at most `columns` columns for a share from 0 to 1.
 pub fn bar(share: f32, columns: usize) -> String {
     let eighths = (f64::from(share) * 8.0 * columns as f64).round() as usize;
     let eighths = eighths.min(8 * columns);
     "█".repeat(eighths / 8) + EIGHTHS[eighths % 8]
 }
 
-/// The same from the right to the left, in halves of a column, filled up with spaces at the left.
+/// Draws a bar from right to left, in halves of a column, padded with spaces on the left.
 pub fn leftward_bar(share: f32, columns: usize) -> String {
     let halves = (f64::from(share) * 2.0 * columns as f64).round() as usize;
     let halves = halves.min(2 * columns);
@@ -86,13 +106,13 @@ pub fn leftward_bar(share: f32, columns: usize) -> String {
     format!("{:>columns$}", format!("{half}{}", "█".repeat(halves / 2)))
 }
 
-/// A share from 0 to 1 as a block of this height.
+/// Returns a block whose height is a share from 0 to 1.
 pub fn level(share: f32) -> char {
     const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     LEVELS[((share * 8.0) as usize).min(7)]
 }
 
-/// A number of bytes with its unit.
+/// Formats a number of bytes with its unit.
 pub fn size(bytes: u64) -> String {
     match bytes {
         0..1000 => format!("{bytes} B"),
@@ -107,25 +127,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn characters_that_act_are_spelled_out() {
-        assert_eq!(visible("\u{1b}[31mred\u{9b}0m\u{7f}"), r"\u{1b}[31mred\u{9b}0m\u{7f}");
-        assert_eq!(visible("a\tb\r\nc\0"), r"a\tb\r\nc\u{0}");
+    fn escapes_active_characters() {
+        assert_eq!(escape("\u{1b}[31mred\u{9b}0m\u{7f}"), r"\u{1b}[31mred\u{9b}0m\u{7f}");
+        assert_eq!(escape("a\tb\r\nc\0"), r"a\tb\r\nc\u{0}");
         assert_eq!(
-            visible("\u{202e}gnp\u{2066}\u{200f}\u{2028}"),
+            escape("\u{202e}gnp\u{2066}\u{200f}\u{2028}"),
             r"\u{202e}gnp\u{2066}\u{200f}\u{2028}"
         );
     }
 
     #[test]
-    fn other_characters_stay() {
+    fn keeps_other_characters() {
         for text in ["", "plain", r"C:\new", "naïve café", "한국어 العربية", "👩‍👧 🇫🇷", "e\u{301}"]
         {
-            assert_eq!(visible(text), text);
+            assert_eq!(escape(text), text);
         }
     }
 
     #[test]
-    fn a_text_is_cut_to_its_columns() {
+    fn cuts_text_to_columns() {
         assert_eq!(fit("abcdef", 6), "abcdef");
         assert_eq!(fit("abcdefg", 6), "abcde…");
         assert_eq!(fit("日本語のテキスト", 7), "日本語…");
@@ -134,13 +154,13 @@ mod tests {
     }
 
     #[test]
-    fn padding_counts_columns() {
+    fn pads_by_width_in_columns() {
         assert_eq!(pad("日本", 6), "日本  ");
         assert_eq!(pad("long enough", 3), "long enough");
     }
 
     #[test]
-    fn a_bar_is_drawn_in_eighths() {
+    fn draws_bars_in_eighths() {
         assert_eq!(bar(0.0, 4), "");
         assert_eq!(bar(1.0 / 32.0, 4), "▏");
         assert_eq!(bar(0.5, 4), "██");
@@ -151,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leftward_bar_ends_at_the_right() {
+    fn leftward_bar_is_aligned_right() {
         assert_eq!(leftward_bar(0.0, 4), "    ");
         assert_eq!(leftward_bar(0.125, 4), "   ▐");
         assert_eq!(leftward_bar(0.6, 4), " ▐██");
@@ -161,13 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn levels_rise_with_the_share() {
+    fn levels_increase_with_the_share() {
         let shares = [f32::NAN, -1.0, 0.0, 0.124, 0.126, 0.5, 0.99, 1.0, 9.0];
         assert_eq!(shares.map(level).iter().collect::<String>(), "▁▁▁▁▂▅███");
     }
 
     #[test]
-    fn sizes_have_their_unit() {
+    fn formats_sizes_with_units() {
         let sizes = [12, 4_500, 45_442_614, 2_100_000_000].map(size);
         assert_eq!(sizes, ["12 B", "4.5 kB", "45.4 MB", "2.10 GB"]);
     }

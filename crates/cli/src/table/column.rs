@@ -1,15 +1,15 @@
-//! Columns of a table: how they are named, and where they are.
+//! Columns of a table: specifications given by the user, and where they are found.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::delimited::Record;
 
-/// A column as the user names it.
+/// Column as given on the command line.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Column {
     Named(String),
-    /// A number counted from 1, or a name that looks like one.
+    /// Number counted from 1, or a name that looks like one.
     Numbered(usize),
 }
 
@@ -18,7 +18,7 @@ impl FromStr for Column {
 
     fn from_str(column: &str) -> Result<Self, Self::Err> {
         match column.parse::<usize>() {
-            Ok(0) => Err("columns are counted from 1"),
+            Ok(0) => Err("columns are numbered from 1"),
             Ok(number) => Ok(Self::Numbered(number)),
             Err(_) => Ok(Self::Named(column.to_owned())),
         }
@@ -34,29 +34,29 @@ impl fmt::Display for Column {
     }
 }
 
-/// A column that is looked for.
-pub struct Wanted<'a> {
-    /// What it holds, for messages.
-    pub what: &'static str,
-    /// The option that names it.
+/// Specification of a column to find.
+pub struct ColumnSpec<'a> {
+    /// Flag that selects the column, for messages.
     pub option: &'static str,
+    /// Column given by the user, if any.
     pub given: Option<&'a Column>,
-    /// Names that need no naming, the likeliest first.
-    pub known: &'static [&'static str],
-    /// Where it is in a table without a header unless the user names it, counted from 1.
-    pub number: usize,
-    /// Whether the table may do without it, unless it is named.
+    /// Names to look for if none is given, the preferred one first.
+    pub default_names: &'static [&'static str],
+    /// Number in a table without a header if none is given, counted from 1.
+    pub default_number: usize,
+    /// `true` if the table may lack the column, unless it is given.
     pub is_optional: bool,
 }
 
-/// Where a column is.
+/// Place of a column in a row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Place {
-    /// Counted from 0.
+    /// Index of a field, counted from 0.
     Index(usize),
+    /// Key of an object.
     Key(String),
-    /// The table does without it.
-    Nowhere,
+    /// The table lacks the column.
+    Absent,
 }
 
 impl fmt::Display for Place {
@@ -64,33 +64,34 @@ impl fmt::Display for Place {
         match self {
             Self::Index(index) => write!(f, "column {}", index + 1),
             Self::Key(key) => write!(f, "`{key}`"),
-            Self::Nowhere => write!(f, "column"),
+            Self::Absent => write!(f, "column"),
         }
     }
 }
 
-impl Wanted<'_> {
-    /// The same, of a table that may do without it.
+impl ColumnSpec<'_> {
+    /// Lets the table lack the column.
     pub fn optional(self) -> Self {
         Self { is_optional: true, ..self }
     }
 
-    /// The names that it may have, the likeliest first.
+    /// Returns the names to look for, the preferred one first.
     fn names(&self) -> Vec<String> {
         match self.given {
             Some(given) => vec![given.to_string()],
-            None => self.known.iter().map(|&name| name.to_owned()).collect(),
+            None => self.default_names.iter().map(|&name| name.to_owned()).collect(),
         }
     }
 
-    fn found_in(&self, header: &[String]) -> Option<usize> {
+    /// Returns the index of the first name that the header contains.
+    fn find(&self, header: &[String]) -> Option<usize> {
         let names = self.names();
         names.iter().find_map(|name| header.iter().position(|column| column == name))
     }
 
-    /// Its place under a header.
-    pub fn under(&self, header: &[String]) -> Result<Place, String> {
-        if let Some(index) = self.found_in(header) {
+    /// Returns the column's place in a table with a header.
+    pub fn in_header(&self, header: &[String]) -> Result<Place, String> {
+        if let Some(index) = self.find(header) {
             return Ok(Place::Index(index));
         }
         let columns = header.join(", ");
@@ -101,55 +102,57 @@ impl Wanted<'_> {
             Some(column) => {
                 Err(format!("there is no column `{column}`; the columns are {columns}"))
             }
-            None if self.is_optional => Ok(Place::Nowhere),
+            None if self.is_optional => Ok(Place::Absent),
             None => Err(format!(
-                "no column is called {}; the columns are {columns}: name that of the {} with {}",
-                or(self.known),
-                self.what,
+                "no column is named {}; the columns are {columns}: pass {}",
+                or(self.default_names),
                 self.option
             )),
         }
     }
 
-    /// Its place among fields without names.
+    /// Returns the column's place in a table without a header.
     pub fn without_header(&self) -> Result<Place, String> {
         match self.given {
             Some(Column::Named(name)) => {
-                Err(format!("without a header, columns have numbers, not names such as `{name}`"))
+                Err(format!("without a header, columns have numbers only, found the name `{name}`"))
             }
             Some(&Column::Numbered(number)) => Ok(Place::Index(number - 1)),
-            None if self.is_optional => Ok(Place::Nowhere),
-            None => Ok(Place::Index(self.number - 1)),
+            None if self.is_optional => Ok(Place::Absent),
+            None => Ok(Place::Index(self.default_number - 1)),
         }
     }
 
-    /// Its key in an object; the first object of the file tells which of the known ones.
+    /// Returns the column's key in objects; of several default names, the one that the first object has.
     pub fn key(&self, is_key: impl Fn(&str) -> bool) -> Place {
         let names = self.names();
         let found = names.iter().find(|name| is_key(name));
         if found.is_none() && self.is_optional && self.given.is_none() {
-            return Place::Nowhere;
+            return Place::Absent;
         }
         Place::Key(found.or(names.first()).cloned().unwrap_or_default())
     }
 }
 
-/// Whether a file's first row is its header; an error if that cannot be told.
-pub fn is_header(first: &[String], wanted: &[Wanted<'_>]) -> Result<bool, String> {
-    let is_named = |column: &Wanted<'_>| {
-        column.found_in(first).is_some()
-            || column.known.iter().any(|known| first.iter().any(|name| name == known))
-            // One that is missing will be named as such.
+/// Returns `true` if the first row is a header, because it contains a name that is looked for.
+///
+/// # Errors
+/// Fails if the row contains none and none was given, so that it may be a header or not.
+pub fn is_header(first: &[String], specs: &[ColumnSpec<'_>]) -> Result<bool, String> {
+    let is_named = |column: &ColumnSpec<'_>| {
+        column.find(first).is_some()
+            || column.default_names.iter().any(|known| first.iter().any(|name| name == known))
+            // If it is missing, the error says so later.
             || matches!(column.given, Some(Column::Named(_)))
     };
-    if wanted.iter().any(is_named) {
+    if specs.iter().any(is_named) {
         return Ok(true);
     }
-    let names = wanted.iter().flat_map(|column| column.names()).collect::<Vec<_>>();
+    let names = specs.iter().flat_map(|column| column.names()).collect::<Vec<_>>();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     Err(format!(
-        "no column is called {}: if this line is a header, say --header and name the columns; if it is \
-         not, say --no-header",
+        "no column is named {}: pass --no-header if this line is data, or --header and the names of the \
+         columns",
         or(&names)
     ))
 }
@@ -158,7 +161,7 @@ fn or(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
 }
 
-/// A record's fields as names.
+/// Returns the fields of a header as names.
 pub fn names(record: &Record) -> Result<Vec<String>, String> {
     record
         .fields()
@@ -170,6 +173,7 @@ pub fn names(record: &Record) -> Result<Vec<String>, String> {
         .collect()
 }
 
+/// Returns the message for a field that is not valid UTF-8.
 pub fn not_utf8(place: &Place, error: std::str::Utf8Error) -> String {
-    format!("{place} is not valid UTF-8 from byte {} on", error.valid_up_to() + 1)
+    format!("{place} is not valid UTF-8 at byte {}", error.valid_up_to() + 1)
 }

@@ -1,7 +1,7 @@
 //! Comma-separated values (RFC 4180) and tab-separated values, row by row.
 //!
-//! Fields of CSV may be quoted and hold line breaks. Of tab-separated values, quotes and backslashes are
-//! characters like any other, and a line is a row.
+//! CSV fields may be quoted and contain line breaks. In TSV, quotes and backslashes are ordinary characters, and each
+//! line is a row.
 
 use std::io::{self, Write};
 
@@ -10,60 +10,66 @@ use csv_core::{ReadRecordResult, ReaderBuilder, Terminator, WriteResult, WriterB
 use super::input::Input;
 use crate::failure::Failure;
 
-/// The fields of a row, as bytes: they need not be text.
+/// Fields of a row, as bytes that may be invalid UTF-8.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {
     bytes: Vec<u8>,
-    /// Where each field ends.
+    /// End of each field in `bytes`.
     ends: Vec<usize>,
 }
 
 impl Record {
+    /// Returns the number of fields.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether it is an empty line's.
+    /// Returns `true` for an empty line.
     pub fn is_blank(&self) -> bool {
         self.len() == 1 && self.bytes.is_empty()
     }
 
+    /// Returns a field, if the row has it.
     pub fn field(&self, index: usize) -> Option<&[u8]> {
         let end = *self.ends.get(index)?;
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
         Some(&self.bytes[start..end])
     }
 
+    /// Returns the fields in order.
     pub fn fields(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.len()).filter_map(|index| self.field(index))
     }
 
+    /// Appends a field.
     pub fn push(&mut self, field: &[u8]) {
         self.bytes.extend_from_slice(field);
         self.ends.push(self.bytes.len());
     }
 
-    /// The fields of a line of tab-separated values.
-    fn of_line(line: Vec<u8>) -> Self {
+    /// Splits a line of tab-separated values.
+    fn from_tsv(line: Vec<u8>) -> Self {
         let mut record = Self::default();
         line.split(|&byte| byte == b'\t').for_each(|field| record.push(field));
         record
     }
 }
 
-/// How fields are told apart.
+/// Syntax of delimited fields.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Syntax {
     Csv { delimiter: u8 },
     Tsv,
 }
 
+/// Reader of delimited rows.
 pub struct Reader {
     input: Input,
     syntax: Syntax,
     csv: csv_core::Reader,
-    /// Room for the row that is being read.
+    /// Buffer for the fields of the current row.
     bytes: Vec<u8>,
+    /// Buffer for the ends of the fields.
     ends: Vec<usize>,
 }
 
@@ -80,29 +86,28 @@ impl Reader {
         &self.input
     }
 
-    /// The next row; none at the end. Empty lines of CSV are no rows; of tab-separated values, they have one empty
-    /// field.
+    /// Reads the next row; `None` at the end. An empty line is skipped in CSV, and a row with one empty field in TSV.
     pub fn next_record(&mut self) -> Result<Option<Record>, Failure> {
         match self.syntax {
             Syntax::Csv { .. } => self.next_csv(),
             Syntax::Tsv => {
-                self.input.begin_row();
+                self.input.start_row();
                 let mut line = Vec::new();
                 let is_row = self.input.read_line(&mut line)?;
-                Ok(is_row.then(|| Record::of_line(line)))
+                Ok(is_row.then(|| Record::from_tsv(line)))
             }
         }
     }
 
     fn next_csv(&mut self) -> Result<Option<Record>, Failure> {
         self.skip_empty_lines()?;
-        self.input.begin_row();
+        self.input.start_row();
         let (mut len, mut fields) = (0, 0);
         loop {
-            let mut bytes = self.input.at_hand()?;
+            let mut bytes = self.input.fill()?;
             let is_cut = bytes.is_empty() && fields + len > 0;
             if is_cut {
-                // The last row may lack the line break that ends every row but one within quotes.
+                // The last row may lack a line break, unless it ends within quotes.
                 bytes = b"\n";
             }
             let (out, ends) = (&mut self.bytes[len..], &mut self.ends[fields..]);
@@ -113,7 +118,7 @@ impl Reader {
             (len, fields) = (len + written, fields + ended);
             match result {
                 ReadRecordResult::InputEmpty if is_cut => {
-                    return Err(self.input.fault("a quote is opened that nothing closes"));
+                    return Err(self.input.invalid_row("a quoted field is not closed"));
                 }
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull => self.bytes.resize(self.bytes.len() * 2, 0),
@@ -129,8 +134,8 @@ impl Reader {
 
     fn skip_empty_lines(&mut self) -> Result<(), Failure> {
         loop {
-            self.input.begin_row();
-            let bytes = self.input.at_hand()?;
+            self.input.start_row();
+            let bytes = self.input.fill()?;
             let empty = bytes.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
             if empty == 0 {
                 return Ok(());
@@ -140,7 +145,7 @@ impl Reader {
     }
 }
 
-/// Writes a row. Only fields that need them get quotes.
+/// Writes a row, with quotes only where needed.
 pub fn write<'f>(
     out: &mut impl Write,
     syntax: Syntax,
@@ -167,23 +172,23 @@ fn write_csv<'f>(
 ) -> io::Result<()> {
     let terminator = Terminator::Any(b'\n');
     let mut csv = WriterBuilder::new().delimiter(delimiter).terminator(terminator).build();
-    let mut piece = [0; 1 << 10];
+    let mut buffer = [0; 1 << 10];
     for (index, mut field) in fields.enumerate() {
         if index > 0 {
-            let (_, written) = csv.delimiter(&mut piece);
-            out.write_all(&piece[..written])?;
+            let (_, written) = csv.delimiter(&mut buffer);
+            out.write_all(&buffer[..written])?;
         }
         loop {
-            let (result, taken, written) = csv.field(field, &mut piece);
-            out.write_all(&piece[..written])?;
+            let (result, taken, written) = csv.field(field, &mut buffer);
+            out.write_all(&buffer[..written])?;
             field = &field[taken..];
             if result == WriteResult::InputEmpty {
                 break;
             }
         }
     }
-    let (_, written) = csv.terminator(&mut piece);
-    out.write_all(&piece[..written])
+    let (_, written) = csv.terminator(&mut buffer);
+    out.write_all(&buffer[..written])
 }
 
 #[cfg(test)]
@@ -199,10 +204,10 @@ mod tests {
     fn rows(file: impl Into<Vec<u8>>, syntax: Syntax) -> Result<Rows, String> {
         let bytes = Box::new(io::Cursor::new(file.into()));
         let input =
-            Input::new(Path::new("data"), bytes, None).map_err(|fault| fault.to_string())?;
+            Input::new(Path::new("data"), bytes, None).map_err(|failure| failure.to_string())?;
         let mut reader = Reader::new(input, syntax);
         let mut rows = Vec::new();
-        while let Some(record) = reader.next_record().map_err(|fault| fault.to_string())? {
+        while let Some(record) = reader.next_record().map_err(|failure| failure.to_string())? {
             let fields = record.fields().map(|field| String::from_utf8_lossy(field).into_owned());
             rows.push((reader.input().row_line(), fields.collect()));
         }
@@ -216,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn quoted_fields_hold_commas_quotes_and_line_breaks() {
+    fn reads_quoted_commas_quotes_and_line_breaks() {
         let file = "\u{feff}id,text\r\n1,\"a, \"\"b\"\"\r\nc\"\r\n\r\n\n2,\n3,last";
         let found = expected(&[
             (1, &["id", "text"]),
@@ -230,49 +235,52 @@ mod tests {
     }
 
     #[test]
-    fn quotes_in_tab_separated_values_are_characters() {
+    fn quotes_in_tsv_are_ordinary_characters() {
         let file = "\"a\tb\\t\r\n\nc\"\t";
         let found = expected(&[(1, &["\"a", "b\\t"]), (2, &[""]), (3, &["c\"", ""])]);
         assert_eq!(rows(file, Syntax::Tsv).unwrap(), found);
     }
 
     #[test]
-    fn a_quote_that_nothing_closes_is_named_by_its_line() {
-        let fault = "data, line 2: a quote is opened that nothing closes";
-        assert_eq!(rows("a,b\n1,\"x\n2,y\n", CSV).unwrap_err(), fault);
-        assert_eq!(rows("a,b\n1,\"", CSV).unwrap_err(), fault);
-        // Not at the start of a field, a quote opens nothing.
+    fn reports_line_of_unclosed_quote() {
+        let message = "data, line 2: a quote is opened that nothing closes";
+        assert_eq!(rows("a,b\n1,\"x\n2,y\n", CSV).unwrap_err(), message);
+        assert_eq!(rows("a,b\n1,\"", CSV).unwrap_err(), message);
+        // A quote within a field is an ordinary character.
         assert_eq!(rows("5\" pipe,b", CSV).unwrap(), expected(&[(1, &["5\" pipe", "b"])]));
         assert_eq!(rows("a,\"b\"", CSV).unwrap(), expected(&[(1, &["a", "b"])]));
     }
 
     #[test]
-    fn a_row_may_be_long_but_not_without_end() {
+    fn limits_row_length() {
         let long = "x\n".repeat(1 << 20);
         let found = rows(format!("\"{long}\",b\nc,d"), CSV).unwrap();
         assert_eq!(found[0].1[0], long);
         assert_eq!((found[1].0, found[1].1.len()), ((1 << 20) + 2, 2));
-        let endless = format!("a,b\n\"{}", "x".repeat(LIMIT + 1));
-        let fault = "data, line 2: the row has no end in 64 MB";
-        assert_eq!(rows(endless.as_str(), CSV).unwrap_err(), fault);
-        let endless = format!("a\tb\n{}", "x".repeat(LIMIT + 1));
-        assert_eq!(rows(endless, Syntax::Tsv).unwrap_err(), fault);
+        let overlong = format!("a,b\n\"{}", "x".repeat(LIMIT + 1));
+        let message = "data, line 2: the row exceeds 64 MB";
+        assert_eq!(rows(overlong.as_str(), CSV).unwrap_err(), message);
+        let overlong = format!("a\tb\n{}", "x".repeat(LIMIT + 1));
+        assert_eq!(rows(overlong, Syntax::Tsv).unwrap_err(), message);
     }
 
-    /// More than a row may have, whole buffers of it.
+    /// Row length above the limit by several buffers.
     const LIMIT: usize = (64 << 20) + (1 << 20);
 
     #[test]
-    fn another_encoding_is_told() {
+    fn rejects_utf16() {
         for file in [&[0xff, 0xfe, b'a', 0][..], &[0xfe, 0xff, 0, b'a']] {
-            assert_eq!(rows(file, CSV).unwrap_err(), "data, line 1: UTF-16, not UTF-8");
+            assert_eq!(
+                rows(file, CSV).unwrap_err(),
+                "data, line 1: the file is UTF-16, expected UTF-8"
+            );
         }
         assert_eq!(rows(&b""[..], CSV).unwrap(), []);
         assert_eq!(rows(&b"\xef"[..], Syntax::Tsv).unwrap(), expected(&[(1, &["\u{fffd}"])]));
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn round_trips_fields() {
         let long = "\"".repeat(3000);
         let fields = ["a", "", "b,c", "\"d\"", "e\r\nf", " g ", &long];
         for delimiter in *b",;|" {

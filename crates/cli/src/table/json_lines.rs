@@ -1,8 +1,9 @@
-//! JSON lines: an object a line.
+//! JSON Lines: one object per line.
 
 use super::input::Input;
 use crate::failure::Failure;
 
+/// Reader of lines.
 pub struct Reader {
     input: Input,
 }
@@ -16,10 +17,10 @@ impl Reader {
         &self.input
     }
 
-    /// The next line that is not blank, without its end; none at the end of the input.
+    /// Reads the next line that is not blank, without its line break; `None` at the end of the input.
     pub fn next_line(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         loop {
-            self.input.begin_row();
+            self.input.start_row();
             let mut line = Vec::new();
             if !self.input.read_line(&mut line)? {
                 return Ok(None);

@@ -1,17 +1,15 @@
-//! Lines of standard input, in batches as they come.
+//! Lines of standard input, in batches as they arrive.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Result};
 
-/// Enough short texts to keep the engine at full speed, and little enough that the first answers
-/// come soon.
+/// Buffer size: enough short texts to keep the engine busy, and small enough that the first results appear soon.
 const BUFFER: usize = 32 << 10;
 
-/// Reads lines in batches: each time, the whole lines that have come so far. So a line typed is
-/// answered at once, a file is read in large batches, and memory is bounded by the buffer and the
-/// longest line.
+/// Reader that returns all complete lines that have arrived: a typed line is answered at once, a file is read in large
+/// batches, and memory is bounded by the buffer and the longest line.
 pub struct LineBatches<R> {
     reader: BufReader<R>,
-    /// The start of a line whose end has not come yet.
+    /// Start of a line whose end has not arrived.
     partial: Vec<u8>,
 }
 
@@ -20,7 +18,7 @@ impl<R: Read> LineBatches<R> {
         Self { reader: BufReader::with_capacity(BUFFER, reader), partial: Vec::new() }
     }
 
-    /// The next lines without their ends, at least one; none at the end of the input.
+    /// Reads the next lines, at least one, without their line breaks; `None` at the end of the input.
     pub fn next_batch(&mut self) -> Result<Option<Vec<Vec<u8>>>> {
         loop {
             let arrived = match self.reader.fill_buf() {
@@ -52,7 +50,7 @@ fn lines(text: &[u8]) -> Vec<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// Gives one part at each read, as a pipe does.
+    /// Reader that returns one part per read, like a pipe.
     struct Parts(Vec<&'static [u8]>);
 
     impl Read for Parts {
@@ -73,29 +71,29 @@ mod tests {
     }
 
     #[test]
-    fn whole_lines_come_as_soon_as_they_are_there() {
+    fn returns_complete_lines_as_they_arrive() {
         assert_eq!(batches(&["a\nb\nc", "d\n", "e\n"]), [vec!["a", "b"], vec!["cd"], vec!["e"]]);
     }
 
     #[test]
-    fn the_last_line_needs_no_end() {
+    fn last_line_may_lack_a_line_break() {
         assert_eq!(batches(&["a\nb"]), [vec!["a"], vec!["b"]]);
         assert_eq!(batches(&["a"]), [vec!["a"]]);
         assert!(batches(&[]).is_empty());
     }
 
     #[test]
-    fn an_empty_line_is_a_line() {
+    fn returns_empty_lines() {
         assert_eq!(batches(&["\n\na\n"]), [vec!["", "", "a"]]);
     }
 
     #[test]
-    fn both_line_ends_are_taken_off_even_when_they_come_apart() {
+    fn strips_crlf_split_across_reads() {
         assert_eq!(batches(&["a\r\n\r\nb\r", "\nc\rd\n"]), [vec!["a", ""], vec!["b", "c\rd"]]);
     }
 
     #[test]
-    fn a_line_may_be_longer_than_the_buffer() {
+    fn line_may_exceed_the_buffer() {
         let long = "x".repeat(3 * BUFFER);
         let text = format!("{long}\n{long}");
         let mut batches = LineBatches::new(text.as_bytes());

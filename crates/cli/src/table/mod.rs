@@ -1,5 +1,4 @@
-//! Tables of texts, row by row in constant memory: comma- and tab-separated values, JSON lines and
-//! Parquet.
+//! Tables of texts, read row by row in constant memory: CSV, TSV, JSON Lines and Parquet.
 
 pub mod column;
 pub mod delimited;
@@ -15,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use self::column::{Column, Place, Wanted};
+use self::column::{Column, ColumnSpec, Place};
 use self::delimited::{Record, Syntax};
 use self::input::Input;
 #[cfg(feature = "parquet")]
@@ -23,60 +22,64 @@ use self::input::STANDARD;
 pub use self::row::{Cell, Content, Object, Row};
 use crate::failure::Failure;
 
-/// How a table is written.
+/// File format of a table.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub enum Format {
-    /// Comma-separated values, with quotes where needed
+    /// comma-separated values
     Csv,
-    /// Tab-separated values, without quotes
+    /// tab-separated values, without quoting
     Tsv,
-    /// A JSON object a line
+    /// JSON Lines: one object per line
     Jsonl,
-    /// Apache Parquet
+    /// Apache Parquet, if the program was built with the feature `parquet`
     Parquet,
 }
 
-/// How a table is to be read.
+/// Format and columns of a table.
 #[derive(Args)]
 pub struct TableOptions {
-    /// The column of the texts, by name or counted from 1 [default: text, or the first without a header]
+    /// Text column, by name or number from 1 [default: text, or column 1 without a header]
     #[arg(long, value_name = "COLUMN")]
     text_column: Option<Column>,
 
-    /// How the table is written [default: what the file's name ends in]
+    /// File format [default: by the file name's extension]
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Option<Format>,
 
-    /// What stands between the fields of CSV [default: ,]
+    /// Delimiter of CSV fields [default: ,]
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
     delimiter: Option<u8>,
 
-    /// The first line names the columns [default: if it has the names that are looked for]
+    /// Treat the first line as a header [default: only if it contains the expected columns]
     #[arg(long, conflicts_with = "no_header")]
     header: bool,
 
-    /// The first line is a row like the others
+    /// Treat the first line as data
     #[arg(long)]
     no_header: bool,
 }
 
+/// Parses a delimiter.
 fn delimiter(text: &str) -> Result<u8, &'static str> {
     match text.as_bytes() {
         b"\\t" => Ok(b'\t'),
-        [b'"' | b'\n' | b'\r'] => Err("quotes and line breaks have a meaning of their own"),
+        [b'"' | b'\n' | b'\r'] => Err("quotes and line breaks cannot be delimiters"),
         &[byte] if byte.is_ascii() => Ok(byte),
-        _ => Err("one ASCII character, such as ; or \\t"),
+        _ => Err("expected one ASCII character, such as ; or \\t"),
     }
 }
 
 impl TableOptions {
-    /// Whether any of them is.
+    /// Returns `true` if any option was given.
     pub fn is_given(&self) -> bool {
         let Self { text_column, format, delimiter, header, no_header } = self;
         text_column.is_some() || format.is_some() || delimiter.is_some() || *header || *no_header
     }
 
-    /// The format of a file.
+    /// Returns the format of a file.
+    ///
+    /// # Errors
+    /// [`Failure::UnknownFormat`] if none was given and the extension is unknown.
     pub fn format(&self, path: &Path) -> Result<Format, Failure> {
         if let Some(format) = self.format {
             return Ok(format);
@@ -91,18 +94,18 @@ impl TableOptions {
         }
     }
 
-    /// The column of the texts.
-    pub fn texts(&self) -> Wanted<'_> {
-        Wanted {
-            what: "texts",
+    /// Returns the specification of the text column.
+    pub fn text_column(&self) -> ColumnSpec<'_> {
+        ColumnSpec {
             option: "--text-column",
             given: self.text_column.as_ref(),
-            known: &["text"],
-            number: 1,
+            default_names: &["text"],
+            default_number: 1,
             is_optional: false,
         }
     }
 
+    /// Returns whether the first line is a header, if that was given.
     fn has_header(&self) -> Option<bool> {
         match (self.header, self.no_header) {
             (true, _) => Some(true),
@@ -112,22 +115,24 @@ impl TableOptions {
     }
 }
 
-/// A table that is open for reading.
+/// Open table.
 pub struct Table {
     path: PathBuf,
     reader: Reader,
-    /// A row that has been read to find the columns.
+    /// First row, read ahead to find the columns.
     first: Option<Row>,
     header: Option<Vec<String>>,
-    /// Fields of each row; not known without rows, nor of objects.
+    /// Number of fields of each row; `None` for objects and in an empty table.
     width: Option<usize>,
+    /// Places of the requested columns.
     places: Vec<Place>,
-    /// Rows that have been read.
+    /// Number of rows read.
     rows: u64,
-    /// Rows that are still to be given.
+    /// Number of rows left before the limit.
     left: u64,
 }
 
+/// Reader of a file format.
 enum Reader {
     Delimited(Box<delimited::Reader>, Syntax),
     JsonLines(json_lines::Reader),
@@ -136,11 +141,11 @@ enum Reader {
 }
 
 impl Table {
-    /// Opens a file, or standard input for `-`, and finds the columns that are wanted.
+    /// Opens a file, or standard input for `-`, and finds the columns.
     pub fn open(
         path: &Path,
         options: &TableOptions,
-        wanted: &[Wanted<'_>],
+        specs: &[ColumnSpec<'_>],
     ) -> Result<Self, Failure> {
         let delimited = |syntax| {
             let reader = delimited::Reader::new(Input::open(path)?, syntax);
@@ -150,24 +155,24 @@ impl Table {
             Format::Csv => delimited(Syntax::Csv { delimiter: options.delimiter.unwrap_or(b',') })?,
             Format::Tsv => delimited(Syntax::Tsv)?,
             Format::Jsonl => Reader::JsonLines(json_lines::Reader::new(Input::open(path)?)),
-            Format::Parquet => return Self::open_parquet(path, wanted),
+            Format::Parquet => return Self::open_parquet(path, specs),
         };
         let mut table = Self::new(path, reader);
-        table.find_columns(options.has_header(), wanted)?;
+        table.find_columns(options.has_header(), specs)?;
         Ok(table)
     }
 
     #[cfg(feature = "parquet")]
-    fn open_parquet(path: &Path, wanted: &[Wanted<'_>]) -> Result<Self, Failure> {
+    fn open_parquet(path: &Path, specs: &[ColumnSpec<'_>]) -> Result<Self, Failure> {
         if path.as_os_str() == STANDARD {
             return Err(Failure::ParquetStream);
         }
-        let (reader, places) = parquet::Reader::open(path, wanted)?;
+        let (reader, places) = parquet::Reader::open(path, specs)?;
         Ok(Self { places, ..Self::new(path, Reader::Parquet(reader.into())) })
     }
 
     #[cfg(not(feature = "parquet"))]
-    fn open_parquet(path: &Path, _: &[Wanted<'_>]) -> Result<Self, Failure> {
+    fn open_parquet(path: &Path, _: &[ColumnSpec<'_>]) -> Result<Self, Failure> {
         Err(Failure::NoParquet { path: path.into() })
     }
 
@@ -184,36 +189,37 @@ impl Table {
         }
     }
 
+    /// Reads the first row, decides whether it is a header, and finds the columns.
     fn find_columns(
         &mut self,
         has_header: Option<bool>,
-        wanted: &[Wanted<'_>],
+        specs: &[ColumnSpec<'_>],
     ) -> Result<(), Failure> {
         let Some(first) = self.read()? else { return Ok(()) };
         let path = self.path.clone();
-        let fault =
+        let failure =
             |reason| Failure::Line { path: path.clone(), line: first.line.unwrap_or(1), reason };
         let header = match &first.content {
             Content::Object(object) => {
                 let is_key = |name: &str| object.has(name);
-                self.places = wanted.iter().map(|column| column.key(is_key)).collect();
+                self.places = specs.iter().map(|spec| spec.key(is_key)).collect();
                 self.first = Some(first);
                 return Ok(());
             }
             Content::Fields(record) => match has_header {
                 Some(false) => None,
-                Some(true) => Some(column::names(record).map_err(fault)?),
+                Some(true) => Some(column::names(record).map_err(failure)?),
                 None => {
-                    let names = column::names(record).map_err(fault)?;
-                    column::is_header(&names, wanted).map_err(fault)?.then_some(names)
+                    let names = column::names(record).map_err(failure)?;
+                    column::is_header(&names, specs).map_err(failure)?.then_some(names)
                 }
             },
         };
-        let places = wanted.iter().map(|column| match &header {
-            Some(names) => column.under(names),
-            None => column.without_header(),
+        let places = specs.iter().map(|spec| match &header {
+            Some(names) => spec.in_header(names),
+            None => spec.without_header(),
         });
-        self.places = places.collect::<Result<_, _>>().map_err(fault)?;
+        self.places = places.collect::<Result<_, _>>().map_err(failure)?;
         self.width = first.record().map(Record::len);
         if header.is_none() {
             self.first = Some(first);
@@ -224,12 +230,12 @@ impl Table {
         Ok(())
     }
 
-    /// The first rows of it alone.
+    /// Limits the number of rows.
     pub fn limit(self, rows: u64) -> Self {
         Self { left: rows, ..self }
     }
 
-    /// The next row; none at the end.
+    /// Reads the next row; `None` at the end or at the limit.
     pub fn next_row(&mut self) -> Result<Option<Row>, Failure> {
         if self.left == 0 {
             return Ok(None);
@@ -241,11 +247,12 @@ impl Table {
         }
     }
 
+    /// Reads a row from the file.
     fn read(&mut self) -> Result<Option<Row>, Failure> {
         let content = match &mut self.reader {
             Reader::Delimited(reader, _) => {
                 let mut record = reader.next_record()?;
-                // In a table of one column, an empty line is an empty text.
+                // In a table with one column, an empty line is an empty text.
                 while self.width.is_some_and(|width| width > 1)
                     && record.as_ref().is_some_and(Record::is_blank)
                 {
@@ -254,12 +261,12 @@ impl Table {
                 record.map(Content::Fields)
             }
             Reader::JsonLines(reader) => {
-                reader.next_line()?.map(|line| Content::Object(Object::of_line(line)))
+                reader.next_line()?.map(|line| Content::Object(Object::from_line(line)))
             }
             #[cfg(feature = "parquet")]
             Reader::Parquet(reader) => {
                 let values = reader.next_object(&self.path)?;
-                values.map(|values| Content::Object(Object::of_values(values)))
+                values.map(|values| Content::Object(Object::from_values(values)))
             }
         };
         let Some(content) = content else { return Ok(None) };
@@ -272,8 +279,8 @@ impl Table {
         }))
     }
 
-    /// What is wrong with a row.
-    pub fn fault(&self, row: &Row, reason: &dyn fmt::Display) -> Failure {
+    /// Returns the error that a row is invalid.
+    pub fn invalid_row(&self, row: &Row, reason: &dyn fmt::Display) -> Failure {
         Failure::Row {
             path: self.path.clone(),
             line: row.line,
@@ -282,8 +289,9 @@ impl Table {
         }
     }
 
-    /// Replaces `rows` by those that have come so far, at least one, and about a buffer of them at most; `false` at the
-    /// end. So a row typed is there at once, a file is read in large pieces, and memory stays small.
+    /// Replaces `rows` with the next rows: at least one, and at most about one buffer. Returns `false` at the end.
+    ///
+    /// A typed row is returned at once, a file is read in large chunks, and memory stays small.
     pub fn read_chunk(&mut self, rows: &mut Vec<Row>) -> Result<bool, Failure> {
         rows.clear();
         let buffers = self.buffers();
@@ -296,16 +304,17 @@ impl Table {
         Ok(!rows.is_empty())
     }
 
-    /// Where the columns are that were wanted, in their order.
+    /// Returns the places of the requested columns, in the order of the request; empty in a table without rows.
     pub fn places(&self) -> &[Place] {
         &self.places
     }
 
+    /// Returns the names in the header, if the table has one.
     pub fn header(&self) -> Option<&[String]> {
         self.header.as_deref()
     }
 
-    /// How fields are told apart; none where rows are objects.
+    /// Returns the syntax of delimited fields; `None` if rows are objects.
     pub fn syntax(&self) -> Option<Syntax> {
         match self.reader {
             Reader::Delimited(_, syntax) => Some(syntax),
@@ -313,12 +322,12 @@ impl Table {
         }
     }
 
-    /// How far the table is read, in bytes or in rows.
+    /// Returns the position in the table, in bytes, or in rows of a Parquet file.
     pub fn position(&self) -> u64 {
         self.input().map_or(self.rows, Input::position)
     }
 
-    /// Where its end is, if that is known.
+    /// Returns the position of the end, if known.
     pub fn size(&self) -> Option<u64> {
         match &self.reader {
             #[cfg(feature = "parquet")]
@@ -327,7 +336,7 @@ impl Table {
         }
     }
 
-    /// How many buffers have been taken whole.
+    /// Returns the number of buffers consumed completely.
     fn buffers(&self) -> u64 {
         match &self.reader {
             #[cfg(feature = "parquet")]

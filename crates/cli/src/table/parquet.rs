@@ -1,4 +1,4 @@
-//! Parquet: batches of rows, column by column.
+//! Parquet files.
 
 use std::fs::File;
 use std::path::Path;
@@ -12,82 +12,88 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use serde_json::{Map, Value};
 
-use super::column::{Place, Wanted};
+use super::column::{ColumnSpec, Place};
 use crate::failure::Failure;
 
-/// Rows that are decoded together.
-const ROWS: usize = 1024;
+/// Number of rows decoded together.
+const BATCH_ROWS: usize = 1024;
 
-/// A file that is open, and its columns' names and types.
+/// Open Parquet file.
 pub struct ParquetFile {
     builder: ParquetRecordBatchReaderBuilder<File>,
 }
 
 impl ParquetFile {
+    /// Opens a file and reads its schema.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let file =
-            File::open(path).map_err(|source| Failure::File { path: path.into(), source })?;
+            File::open(path).map_err(|source| Failure::Read { path: path.into(), source })?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file);
-        let builder = builder.map_err(|error| fault(path, error))?;
-        Ok(Self { builder: builder.with_batch_size(ROWS) })
+        let builder = builder.map_err(|error| failure(path, error))?;
+        Ok(Self { builder: builder.with_batch_size(BATCH_ROWS) })
     }
 
+    /// Returns the names and types of the columns.
     pub fn schema(&self) -> &Arc<Schema> {
         self.builder.schema()
     }
 
+    /// Returns the number of rows.
     pub fn rows(&self) -> u64 {
         u64::try_from(self.builder.metadata().file_metadata().num_rows()).unwrap_or(0)
     }
 
-    /// Where a column is, unless it is optional and nowhere.
-    pub fn find(&self, path: &Path, wanted: &Wanted<'_>) -> Result<Option<usize>, Failure> {
+    /// Returns the index of a column; `None` if it is optional and missing.
+    pub fn find(&self, path: &Path, spec: &ColumnSpec<'_>) -> Result<Option<usize>, Failure> {
         let fields = self.schema().fields();
         let names: Vec<String> = fields.iter().map(|field| field.name().clone()).collect();
-        match wanted.under(&names).map_err(|reason| fault(path, reason))? {
+        match spec.in_header(&names).map_err(|reason| failure(path, reason))? {
             Place::Index(index) => Ok(Some(index)),
-            Place::Key(_) | Place::Nowhere => Ok(None),
+            Place::Key(_) | Place::Absent => Ok(None),
         }
     }
 
-    /// The rows after the first few.
+    /// Reads the rows after the first `skip`.
     pub fn batches(self, path: &Path, skip: usize) -> Result<ParquetRecordBatchReader, Failure> {
-        self.builder.with_offset(skip).build().map_err(|error| fault(path, error))
+        self.builder.with_offset(skip).build().map_err(|error| failure(path, error))
     }
 }
 
-pub fn fault(path: &Path, error: impl ToString) -> Failure {
+/// Returns the error that a Parquet file cannot be read or written.
+pub fn failure(path: &Path, error: impl ToString) -> Failure {
     Failure::Parquet { path: path.into(), reason: error.to_string() }
 }
 
-/// The texts of a column; `None` where it has none.
+/// Returns the texts of a column.
 pub fn texts(column: &ArrayRef) -> Result<StringArray, String> {
     let texts = cast(column, &DataType::Utf8).map_err(|error| error.to_string())?;
-    let texts = texts.as_string_opt::<i32>().ok_or("it holds no texts")?;
+    let texts = texts.as_string_opt::<i32>().ok_or("the column does not contain texts")?;
     Ok(texts.clone())
 }
 
-/// Reads some columns row by row, as objects.
+/// Reader of some columns, row by row, as objects.
 pub struct Reader {
     batches: ParquetRecordBatchReader,
     names: Vec<String>,
     batch: Option<RecordBatch>,
-    /// The next row of the batch.
+    /// Next row of the batch.
     row: usize,
-    /// Batches before this one.
-    taken: u64,
+    /// Number of batches read.
+    batches_read: u64,
+    /// Number of rows of the file.
     rows: u64,
 }
 
 impl Reader {
-    pub fn open(path: &Path, wanted: &[Wanted<'_>]) -> Result<(Self, Vec<Place>), Failure> {
+    /// Opens a file and finds its columns.
+    pub fn open(path: &Path, specs: &[ColumnSpec<'_>]) -> Result<(Self, Vec<Place>), Failure> {
         let mut file = ParquetFile::open(path)?;
-        let columns = wanted.iter().map(|column| file.find(path, column));
+        let columns = specs.iter().map(|spec| file.find(path, spec));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         let name = |column: usize| file.schema().field(column).name().clone();
         let places = columns.iter().map(|column| match column {
             Some(column) => Place::Key(name(*column)),
-            None => Place::Nowhere,
+            None => Place::Absent,
         });
         let places = places.collect();
         let columns: Vec<usize> = columns.into_iter().flatten().collect();
@@ -96,10 +102,10 @@ impl Reader {
         file.builder = file.builder.with_projection(mask);
         let rows = file.rows();
         let batches = file.batches(path, 0)?;
-        Ok((Self { batches, names, batch: None, row: 0, taken: 0, rows }, places))
+        Ok((Self { batches, names, batch: None, row: 0, batches_read: 0, rows }, places))
     }
 
-    /// The next row's values of the columns that are wanted.
+    /// Reads the values of the next row; `None` at the end.
     pub fn next_object(&mut self, path: &Path) -> Result<Option<Map<String, Value>>, Failure> {
         loop {
             match &self.batch {
@@ -108,7 +114,7 @@ impl Reader {
                     let members = self.names.iter().map(|name| {
                         let column = batch.column_by_name(name);
                         let value = column.map_or(Ok(Value::Null), |column| value(column, row));
-                        Ok((name.clone(), value.map_err(|reason| fault(path, reason))?))
+                        Ok((name.clone(), value.map_err(|reason| failure(path, reason))?))
                     });
                     let values = members.collect::<Result<_, Failure>>()?;
                     self.row += 1;
@@ -117,28 +123,28 @@ impl Reader {
                 _ => match self.batches.next() {
                     None => return Ok(None),
                     Some(batch) => {
-                        self.batch = Some(batch.map_err(|error| fault(path, error))?);
+                        self.batch = Some(batch.map_err(|error| failure(path, error))?);
                         self.row = 0;
-                        self.taken += 1;
+                        self.batches_read += 1;
                     }
                 },
             }
         }
     }
 
-    /// How many batches have been taken whole.
+    /// Returns the number of batches consumed completely.
     pub fn buffers(&self) -> u64 {
-        let is_begun = self.batch.as_ref().is_some_and(|batch| self.row < batch.num_rows());
-        self.taken - u64::from(is_begun)
+        let is_partly_read = self.batch.as_ref().is_some_and(|batch| self.row < batch.num_rows());
+        self.batches_read - u64::from(is_partly_read)
     }
 
-    /// Rows of the file.
+    /// Returns the number of rows of the file.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 }
 
-/// A text, a number as it is written, or a list of them.
+/// Returns a cell as JSON: text, also for numbers, or a list of texts.
 fn value(column: &ArrayRef, row: usize) -> Result<Value, String> {
     if column.is_null(row) {
         return Ok(Value::Null);

@@ -1,4 +1,4 @@
-//! A row of a table, and what its cells hold.
+//! Rows of a table, and their cells.
 
 use std::borrow::Cow;
 
@@ -7,69 +7,77 @@ use serde_json::{Map, Value};
 use super::column::{Place, not_utf8};
 use super::delimited::Record;
 
+/// Row of a table.
 pub struct Row {
-    /// Counted from 1; a header is no row.
+    /// Number, counted from 1 without the header.
     pub number: u64,
-    /// The line that it begins on, counted from 1; none where rows are not lines.
+    /// Line on which the row starts, counted from 1; `None` in a Parquet file.
     pub line: Option<u64>,
-    /// Fields that it should have.
+    /// Expected number of fields; `None` for objects.
     pub width: Option<usize>,
     pub content: Content,
 }
 
+/// Content of a row.
 pub enum Content {
     Fields(Record),
     Object(Object),
 }
 
-/// A line of JSON.
+/// Object of a JSON Lines or Parquet file.
 pub struct Object {
+    /// Line as read; empty in a Parquet file.
     pub line: Vec<u8>,
     parsed: Result<Map<String, Value>, String>,
 }
 
 impl Object {
-    pub fn of_line(line: Vec<u8>) -> Self {
+    /// Parses a line.
+    pub fn from_line(line: Vec<u8>) -> Self {
         let parsed = match str::from_utf8(&line) {
-            Err(error) => Err(format!("not valid UTF-8 from byte {} on", error.valid_up_to() + 1)),
+            Err(error) => Err(format!("not valid UTF-8 at byte {}", error.valid_up_to() + 1)),
             Ok(text) => match serde_json::from_str(text) {
                 Ok(Value::Object(object)) => Ok(object),
-                Ok(_) => Err("no JSON object".to_owned()),
-                Err(error) => Err(format!("not valid JSON from column {} on", error.column())),
+                Ok(_) => Err("not a JSON object".to_owned()),
+                Err(error) => Err(format!("not valid JSON at column {}", error.column())),
             },
         };
         Self { line, parsed }
     }
 
-    /// Values that were no line.
+    /// Wraps the values of a Parquet row.
     #[cfg(feature = "parquet")]
-    pub fn of_values(values: Map<String, Value>) -> Self {
+    pub fn from_values(values: Map<String, Value>) -> Self {
         Self { line: Vec::new(), parsed: Ok(values) }
     }
 
+    /// Returns `true` if the object has the key.
     pub fn has(&self, key: &str) -> bool {
         self.parsed.as_ref().is_ok_and(|object| object.contains_key(key))
     }
 
+    /// Returns `true` if the line is a JSON object.
     pub fn is_valid(&self) -> bool {
         self.parsed.is_ok()
     }
 
+    /// Returns `true` if the object has no keys.
     pub fn is_empty(&self) -> bool {
         self.parsed.as_ref().is_ok_and(Map::is_empty)
     }
 }
 
-/// What a cell holds.
+/// Value of a cell.
 #[derive(Debug, PartialEq)]
 pub enum Cell<'a> {
     Text(Cow<'a, str>),
     List(Vec<Cow<'a, str>>),
-    /// Nothing, or null.
+    /// No value, or null.
     Missing,
 }
 
 impl Row {
+    /// Returns the fields of a delimited row.
     pub fn record(&self) -> Option<&Record> {
         match &self.content {
             Content::Fields(record) => Some(record),
@@ -77,14 +85,17 @@ impl Row {
         }
     }
 
-    /// What a cell holds, or what is wrong with it or its row. Numbers are given as they are written.
+    /// Returns the value of a cell, with numbers as text.
+    ///
+    /// # Errors
+    /// Returns the reason why the cell or its row is invalid.
     pub fn cell(&self, place: &Place) -> Result<Cell<'_>, String> {
         match (&self.content, place) {
-            (_, Place::Nowhere) => Ok(Cell::Missing),
+            (_, Place::Absent) => Ok(Cell::Missing),
             (Content::Fields(record), Place::Index(index)) => {
                 if let Some(width) = self.width.filter(|&width| width != record.len()) {
-                    let (found, s) = (record.len(), if record.len() == 1 { "" } else { "s" });
-                    return Err(format!("{found} column{s}, not {width}"));
+                    let (found, s) = (record.len(), if width == 1 { "" } else { "s" });
+                    return Err(format!("expected {width} column{s}, found {found}"));
                 }
                 let Some(field) = record.field(*index) else {
                     return Err(format!("there is no {place}"));
@@ -96,17 +107,20 @@ impl Row {
                 let object = object.parsed.as_ref().map_err(Clone::clone)?;
                 cell(object.get(key), place)
             }
-            // A table's places are of its own kind.
+            // A table of fields has indices, a table of objects has keys.
             _ => Err(format!("there is no {place}")),
         }
     }
 
-    /// The text in a cell.
+    /// Returns the text of a cell.
+    ///
+    /// # Errors
+    /// Returns the reason if the cell has no text.
     pub fn text(&self, place: &Place) -> Result<Cow<'_, str>, String> {
         match self.cell(place)? {
             Cell::Text(text) => Ok(text),
             Cell::List(_) => Err(format!("{place} is a list, not a text")),
-            Cell::Missing => Err(format!("no {place}")),
+            Cell::Missing => Err(format!("{place} is missing")),
         }
     }
 }
@@ -127,7 +141,7 @@ fn scalar<'a>(value: &'a Value, place: &Place) -> Result<Cow<'a, str>, String> {
         Value::String(text) => Ok(text.into()),
         Value::Number(number) => Ok(number.to_string().into()),
         Value::Bool(truth) => Ok(truth.to_string().into()),
-        Value::Null => Err(format!("{place} has a null in it")),
-        Value::Array(_) | Value::Object(_) => Err(format!("{place} has parts of its own")),
+        Value::Null => Err(format!("{place} contains null")),
+        Value::Array(_) | Value::Object(_) => Err(format!("{place} contains a nested value")),
     }
 }

@@ -1,4 +1,4 @@
-//! `distilbert convert`, run as a program.
+//! `distilbert convert`.
 
 use std::path::Path;
 
@@ -31,7 +31,7 @@ fn converted_model_classifies_identically() {
     succeeded(&run(&["convert", &BUNDLED, copy.to_str().unwrap()]));
     assert!(
         weights(&copy) == weights(&folder.path().join("f16")),
-        "the bundled model is in halves"
+        "the bundled model is stored in f16"
     );
 }
 

@@ -1,46 +1,35 @@
-//! The built program, run as a user runs it.
+//! `distilbert classify` and `distilbert info`.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Output;
 use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::support::{
-    BUNDLED, PROGRAM, bundled, copy_model, edited_model, failed_with_one_line, objects, path,
-    program, run, run_with_input, spawn, stderr, stdout, succeeded,
+    BUNDLED, bits, bundled, edited_model, failed_with_one_line, logits, objects, path, program,
+    run, run_with_input, spawn, stderr, stdout, succeeded,
 };
 use distilbert::{Classifier, InstructionSet};
-use serde_json::Value;
 
 fn classify_lines(options: &[&str], input: &[u8]) -> Output {
     run_with_input(program(&[&["classify"], options].concat()), input)
 }
 
-/// The texts of the JSON objects, in their order.
+/// Returns the texts of the JSON objects.
 fn texts(output: &str) -> Vec<String> {
     objects(output).iter().map(|object| object["text"].as_str().unwrap().to_owned()).collect()
 }
 
-fn logits(object: &Value) -> Vec<f32> {
-    let logits = object["logits"].as_array().unwrap();
-    // Through the text, as any reader of the JSON would get them.
-    logits.iter().map(|logit| logit.to_string().parse().unwrap()).collect()
-}
-
-fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|value| value.to_bits()).collect()
-}
-
-/// A text of so many tokens beside the special ones.
+/// Returns a text with `tokens` tokens, not counting special tokens.
 fn long_text(tokens: usize) -> String {
     vec!["word"; tokens].join(" ")
 }
 
-// What it says of texts.
+// Predictions.
 
 #[test]
-fn a_win_is_happiness() {
+fn classifies_a_text() {
     let output = run(&["classify", "I can't believe we won!"]);
     let mut lines = succeeded(&output).lines();
     assert_eq!(lines.next(), Some("I can't believe we won!"));
@@ -48,10 +37,10 @@ fn a_win_is_happiness() {
 }
 
 #[test]
-fn the_table_has_every_label_best_first_with_a_bar_as_long_as_its_share() {
+fn table_lists_labels_best_first_with_bars() {
     let output = run(&["classify", "What a shock!"]);
     let table = succeeded(&output);
-    assert!(!table.contains('\u{1b}'), "no colours in a pipe: {table:?}");
+    assert!(!table.contains('\u{1b}'), "no colors in a pipe: {table:?}");
     let prediction = bundled().classify("What a shock!").unwrap();
     let best_first = prediction.top_k(usize::MAX);
     let rows: Vec<&str> = table.lines().skip(1).collect();
@@ -67,7 +56,7 @@ fn the_table_has_every_label_best_first_with_a_bar_as_long_as_its_share() {
 }
 
 #[test]
-fn json_has_exactly_what_the_library_says() {
+fn json_matches_the_library() {
     let given = ["I miss you so much.", "", "naïve 😀 \"quoted\" \u{1b}[31m", "What a shock!"];
     let output = run(&[&["classify", "--json"], &given[..]].concat());
     let objects = objects(succeeded(&output));
@@ -89,7 +78,7 @@ fn json_has_exactly_what_the_library_says() {
 }
 
 #[test]
-fn top_gives_the_best_labels_only() {
+fn top_limits_the_labels() {
     let prediction = bundled().classify("What a shock!").unwrap();
     let best: Vec<&str> = prediction.top_k(3).into_iter().map(|(label, _)| label).collect();
 
@@ -104,7 +93,7 @@ fn top_gives_the_best_labels_only() {
 }
 
 #[test]
-fn what_would_act_on_a_terminal_is_spelled_out() {
+fn escapes_control_characters() {
     let folder = edited_model(|config| {
         config["id2label"]["0"] = "\u{1b}]0;label\u{7}".into();
         config.as_object_mut().unwrap().remove("label2id");
@@ -119,14 +108,14 @@ fn what_would_act_on_a_terminal_is_spelled_out() {
 }
 
 #[test]
-fn a_wide_text_is_cut_to_80_columns() {
+fn cuts_wide_text_to_80_columns() {
     let output = run(&["classify", &"日本".repeat(100)]);
     let expected = format!("{}…", "日本".repeat(100).chars().take(39).collect::<String>());
     assert_eq!(succeeded(&output).lines().next(), Some(expected.as_str()));
 }
 
 #[test]
-fn other_kinds_of_model_are_shown_as_what_they_are() {
+fn shows_regressions_and_multi_label_models() {
     let kind = |name: &'static str| edited_model(|config| config["problem_type"] = name.into());
 
     let regression = kind("regression");
@@ -151,32 +140,34 @@ fn other_kinds_of_model_are_shown_as_what_they_are() {
 // Long texts.
 
 #[test]
-fn a_long_text_says_how_much_was_not_read() {
+fn reports_dropped_tokens() {
     let text = long_text(600);
     let output = run(&["classify", "--top", "1", &text]);
     let last = succeeded(&output).lines().last().unwrap();
-    assert_eq!(last.trim(), "the last 90 tokens were not read: the model takes 512");
+    assert_eq!(last.trim(), "the last 90 tokens were dropped: the model takes at most 512");
     let output = run(&["classify", "--json", &text]);
     assert_eq!(objects(succeeded(&output))[0]["dropped_tokens"], 90);
 }
 
 #[test]
-fn windows_read_all_of_a_long_text() {
+fn windows_cover_a_long_text() {
     let text = long_text(600);
     let output = run(&["classify", "--json", "--truncation", "windows", "--stride", "16", &text]);
     let object = &objects(succeeded(&output))[0];
     let windows = distilbert::Truncation::Windows { stride: 16 };
-    let classifier = Classifier::builder(&*BUNDLED).truncation(windows).build().unwrap();
+    let best = InstructionSet::detected().pop().unwrap();
+    let classifier = Classifier::builder(&*BUNDLED).instruction_set(best).truncation(windows);
+    let classifier = classifier.build().unwrap();
     let expected = classifier.classify(&text).unwrap();
     assert_eq!(bits(&logits(object)), bits(expected.logits()));
     assert_eq!(object["dropped_tokens"], 0);
 }
 
 #[test]
-fn a_refused_text_is_named_and_the_others_are_classified() {
+fn reports_rejected_texts_and_classifies_the_others() {
     let long = long_text(511);
     let options = ["classify", "--json", "--truncation", "error"];
-    let message = "513 tokens, but the model takes 512 at most";
+    let message = "513 tokens, but the model takes at most 512";
 
     let output = run(&[&options[..], &["one", &long, "three"]].concat());
     assert_eq!(output.status.code(), Some(1));
@@ -193,8 +184,8 @@ fn a_refused_text_is_named_and_the_others_are_classified() {
 // Standard input.
 
 #[test]
-fn many_lines_are_answered_in_order() {
-    // Spaces cost nothing to classify, and make the input many times the reader's buffer.
+fn classifies_many_lines_in_order() {
+    // Spaces make the input larger than the reader's buffer at no cost.
     let given: Vec<String> = (0..400).map(|row| format!("row {row}{}", " ".repeat(300))).collect();
     let output = classify_lines(&["--json"], given.join("\n").as_bytes());
     let objects = objects(succeeded(&output));
@@ -207,7 +198,7 @@ fn many_lines_are_answered_in_order() {
 }
 
 #[test]
-fn the_number_of_threads_changes_nothing() {
+fn output_does_not_depend_on_threads() {
     let input = (1..40).map(|words| format!("{}\n", long_text(words))).collect::<String>();
     let one = classify_lines(&["--json", "--threads", "1"], input.as_bytes());
     let two = classify_lines(&["--json", "--threads", "2"], input.as_bytes());
@@ -216,7 +207,7 @@ fn the_number_of_threads_changes_nothing() {
 }
 
 #[test]
-fn lines_end_in_either_way_and_may_be_empty() {
+fn accepts_both_line_endings_and_empty_lines() {
     let output = classify_lines(&["--json"], b"one\r\n\r\n\ntwo\n last");
     assert_eq!(texts(succeeded(&output)), ["one", "", "", "two", " last"]);
     let output = classify_lines(&["--top", "1"], b"\n");
@@ -224,26 +215,26 @@ fn lines_end_in_either_way_and_may_be_empty() {
 }
 
 #[test]
-fn no_input_gives_no_output() {
+fn empty_input_gives_no_output() {
     for options in [&["--json"][..], &[]] {
         assert_eq!(succeeded(&classify_lines(options, b"")), "");
     }
 }
 
 #[test]
-fn a_line_that_is_not_utf8_is_named_and_the_others_are_classified() {
+fn reports_invalid_utf8_and_classifies_the_others() {
     let output = classify_lines(&["--json"], b"one\ntw\xffo\nthree\n\xc3\nfive");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(texts(stdout(&output)), ["one", "three", "five"]);
     assert_eq!(
         stderr(&output),
-        "error: line 2: not valid UTF-8 from byte 3 on\n\
-         error: line 4: not valid UTF-8 from byte 1 on\n"
+        "error: line 2: not valid UTF-8 at byte 3\n\
+         error: line 4: not valid UTF-8 at byte 1\n"
     );
 }
 
 #[test]
-fn each_line_is_answered_at_once_and_a_reader_may_leave() {
+fn answers_each_line_at_once_and_exits_when_output_closes() {
     let mut child = spawn(program(&["classify", "--json"]));
     let mut stdin = child.stdin.take().unwrap();
     let mut answers = BufReader::new(child.stdout.take().unwrap());
@@ -258,7 +249,7 @@ fn each_line_is_answered_at_once_and_a_reader_may_leave() {
         }
         drop(answers);
         writeln!(stdin, "three").unwrap();
-        // The input stays open: the program ends because nobody reads its answers.
+        // The input stays open: the program exits because its output is closed.
         let status = child.wait().unwrap();
         drop(stdin);
         let mut message = String::new();
@@ -267,108 +258,18 @@ fn each_line_is_answered_at_once_and_a_reader_may_leave() {
         done.send(()).unwrap();
     });
     let answered = waiting.recv_timeout(Duration::from_secs(60));
-    assert_ne!(answered, Err(mpsc::RecvTimeoutError::Timeout), "the program keeps its answers");
+    assert_ne!(
+        answered,
+        Err(mpsc::RecvTimeoutError::Timeout),
+        "the program does not answer at once"
+    );
     conversation.join().unwrap();
 }
 
-// What it says of a model.
+// Errors.
 
 #[test]
-fn info_describes_the_bundled_model() {
-    let classifier = bundled();
-    let (info, config) = (classifier.info(), classifier.config());
-
-    let output = run(&["info", "--json"]);
-    let objects = objects(succeeded(&output));
-    let [object] = &objects[..] else { panic!("one object expected") };
-    assert_eq!(object["folder"], info.folder.to_str().unwrap());
-    assert_eq!(object["problem_type"], classifier.problem_type().as_str());
-    assert_eq!(object["labels"], Value::from(classifier.labels()));
-    assert_eq!(object["dtypes"], Value::from(info.dtypes.clone()));
-    assert_eq!(object["instruction_set"], info.instruction_set.name());
-    let detected = object["detected_instruction_sets"].as_array().unwrap();
-    assert!(detected.iter().eq(InstructionSet::detected().iter().map(|set| set.name())));
-    let reason = match std::env::var_os(InstructionSet::ENVIRONMENT) {
-        Some(name) if !name.is_empty() => "as DISTILBERT_ISA says",
-        _ => "the best there is",
-    };
-    assert_eq!(object["instruction_set_reason"], reason);
-    for (key, value) in [
-        ("parameters", info.parameters),
-        ("n_layers", config.n_layers),
-        ("n_heads", config.n_heads),
-        ("dim", config.dim),
-        ("hidden_dim", config.hidden_dim),
-        ("vocab_size", config.vocab_size),
-        ("max_position_embeddings", config.max_position_embeddings),
-        ("checkpoint_bytes", info.checkpoint_bytes),
-        ("threads", info.threads),
-    ] {
-        assert_eq!(object[key], value, "{key}");
-    }
-
-    let output = run(&["info"]);
-    let table = succeeded(&output);
-    assert!(!table.contains('\u{1b}'), "{table:?}");
-    for said in
-        [&BUNDLED[..], "7: anger, disgust, fear, happiness", "F16", info.instruction_set.name()]
-    {
-        assert!(table.contains(said), "{said} in\n{table}");
-    }
-}
-
-#[test]
-fn the_instruction_set_can_be_chosen() {
-    for set in InstructionSet::ALL {
-        let mut command = program(&["info", "--json"]);
-        command.env("DISTILBERT_ISA", set.name());
-        let output = run_with_input(command, b"");
-        if InstructionSet::detected().contains(&set) {
-            let object = &objects(succeeded(&output))[0];
-            assert_eq!(object["instruction_set"], set.name());
-            assert_eq!(object["instruction_set_reason"], "as DISTILBERT_ISA says");
-        } else {
-            let message = failed_with_one_line(&output, 2);
-            let name = format!("`{set}`");
-            assert!(message.contains(&name) && message.contains("needs"), "{message}");
-        }
-    }
-
-    let mut command = program(&["classify", "--json", "What a shock!"]);
-    command.env("DISTILBERT_ISA", "portable");
-    let output = run_with_input(command, b"");
-    let classifier = Classifier::builder(&*BUNDLED).instruction_set(InstructionSet::Portable);
-    let expected = classifier.build().unwrap().classify("What a shock!").unwrap();
-    assert_eq!(bits(&logits(&objects(succeeded(&output))[0])), bits(expected.logits()));
-
-    let mut command = program(&["classify", "hello"]);
-    command.env("DISTILBERT_ISA", "nonsense");
-    let output = run_with_input(command, b"");
-    let message = failed_with_one_line(&output, 2);
-    assert!(message.contains("`nonsense`") && message.contains("portable"), "{message}");
-}
-
-#[test]
-fn an_installed_program_finds_its_model_in_share() {
-    // On the file system of the program, which cannot be linked to elsewhere.
-    let prefix = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let program: PathBuf = prefix.path().join("bin/distilbert");
-    let model = prefix.path().join("share/distilbert/models/emotion");
-    for folder in [program.parent().unwrap(), &model] {
-        std::fs::create_dir_all(folder).unwrap();
-    }
-    std::fs::hard_link(PROGRAM, &program).unwrap();
-    copy_model(&model, |_| {});
-    let output = Command::new(&program).args(["info", "--json"]).output().unwrap();
-    let folder = objects(succeeded(&output))[0]["folder"].as_str().unwrap().to_owned();
-    let real = |path: &Path| path.canonicalize().unwrap();
-    assert_eq!(real(Path::new(&folder)), real(&model));
-}
-
-// What it refuses.
-
-#[test]
-fn a_model_folder_that_is_not_there_is_a_usage_error() {
+fn missing_model_folder_is_a_one_line_error() {
     for command in ["classify", "info"] {
         let output = run(&[command, "--model", "no/such/folder"]);
         let message = failed_with_one_line(&output, 2);
@@ -377,12 +278,12 @@ fn a_model_folder_that_is_not_there_is_a_usage_error() {
 }
 
 #[test]
-fn a_damaged_model_is_named_in_one_line() {
+fn damaged_model_is_a_one_line_error() {
     let folder = edited_model(|_| {});
     let classify = || run(&["classify", "--model", path(&folder), "hello"]);
     let replace = |file: &str, content: &[u8]| {
         let file = folder.path().join(file);
-        // Away with the link first, so as not to write into the bundled model.
+        // Remove the link first, so as not to write to the bundled model.
         std::fs::remove_file(&file).unwrap();
         std::fs::write(&file, content).unwrap();
     };
@@ -401,7 +302,7 @@ fn a_damaged_model_is_named_in_one_line() {
 }
 
 #[test]
-fn a_stride_without_room_is_refused_once() {
+fn rejects_too_large_stride_once() {
     let options = ["--truncation", "windows", "--stride", "510"];
     let output = classify_lines(&options, b"one\ntwo\nthree\n");
     let message = failed_with_one_line(&output, 2);
@@ -409,7 +310,7 @@ fn a_stride_without_room_is_refused_once() {
 }
 
 #[test]
-fn usage_errors_end_with_2() {
+fn usage_errors_exit_with_2() {
     for arguments in [
         &[][..],
         &["clasify", "hello"],

@@ -1,16 +1,16 @@
-//! `distilbert compare`, run as a user runs it.
+//! `distilbert compare`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use distilbert::{Classifier, Precision};
+use distilbert::Precision;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::{
-    BUNDLED, bundled, copy_model, edited_model, failed_with_one_line, objects, path, run, stderr,
-    stdout, succeeded,
+    BUNDLED, bundled, copy_model, edited_model, failed_with_one_line, load, objects, path, run,
+    stderr, stdout, succeeded,
 };
 use test_support::{golden, list};
 
@@ -22,7 +22,7 @@ fn texts() -> Vec<String> {
     texts.map(str::to_owned).collect()
 }
 
-/// A table of texts, each labelled with what the bundled model says, but the first few with another.
+/// Writes a table of texts labeled with the predictions of the bundled model, except for the first `wrong` rows.
 fn table(wrong: usize) -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("data.csv");
@@ -48,11 +48,11 @@ fn compared(file: &Path, options: &[&str]) -> Value {
 }
 
 #[test]
-fn precisions_are_compared_row_by_row() {
+fn compares_precisions_row_by_row() {
     let (_folder, file) = table(3);
     let found = compared(&file, &["--differences", "1000"]);
     let texts = texts();
-    let int8 = Classifier::builder(&*BUNDLED).precision(Precision::Int8).build().unwrap();
+    let int8 = load(Path::new(&*BUNDLED), Precision::Int8);
     let [first, second] = [&bundled(), &int8].map(|model| model.classify_batch(&texts).unwrap());
     let differing: Vec<usize> =
         (0..texts.len()).filter(|&row| first[row].label() != second[row].label()).collect();
@@ -75,7 +75,7 @@ fn precisions_are_compared_row_by_row() {
     assert_eq!(found["largest_logit_difference"].to_string().parse(), Ok(largest));
     let found_mean = found["mean_logit_difference"].as_f64().unwrap();
     assert!((found_mean - mean).abs() < 1e-12, "{found_mean} {mean}");
-    // The labels are the first model's own, but for three.
+    // Only three labels differ from the first model's predictions.
     assert_eq!(found["labelled_rows"], texts.len());
     assert_eq!(found["accuracies"][0], json!((texts.len() - 3) as f64 / texts.len() as f64));
     let rows = found["differences"].as_array().unwrap();
@@ -90,9 +90,9 @@ fn precisions_are_compared_row_by_row() {
 }
 
 #[test]
-fn models_are_compared_by_the_names_of_their_labels() {
+fn compares_models_by_label_names() {
     let (_folder, file) = table(0);
-    // The same weights, whose labels are the other way round: no label is the same.
+    // Same weights with reversed labels.
     let turned = edited_model(|config| {
         let names = ["surprise", "sadness", "neutral", "happiness", "fear", "disgust", "anger"];
         config["id2label"] =
@@ -102,7 +102,7 @@ fn models_are_compared_by_the_names_of_their_labels() {
     });
     let found = compared(&file, &["--with-model", path(&turned), "--differences", "2"]);
     let happy = bundled();
-    // The one in the middle stays.
+    // The label in the middle stays the same.
     let same =
         texts().iter().filter(|text| happy.classify(text).unwrap().label() == "happiness").count();
     assert_eq!(found["same_label"], same);
@@ -112,11 +112,11 @@ fn models_are_compared_by_the_names_of_their_labels() {
 
     let output = compare(&file, &["--with-model", path(&turned), "--differences", "2"]);
     let text = succeeded(&output);
-    assert!(text.contains("accuracy") && text.contains("differ; the first 2:"), "{text}");
+    assert!(text.contains("accuracy") && text.contains("differing rows (first 2):"), "{text}");
     let lines: Vec<&str> = text.lines().collect();
-    assert!(lines[lines.len() - 1].contains(", truly "), "{text}");
+    assert!(lines[lines.len() - 1].contains(", true label "), "{text}");
 
-    // A copy says the same.
+    // A copy agrees.
     let copy = TempDir::new().unwrap();
     copy_model(copy.path(), |_| ());
     let output = compare(&file, &["--with-model", path(&copy), "--threads", "1"]);
@@ -126,7 +126,7 @@ fn models_are_compared_by_the_names_of_their_labels() {
 }
 
 #[test]
-fn tables_need_no_labels() {
+fn labels_are_optional() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("data.jsonl");
     fs::write(&file, "{\"text\":\"We won!\"}\n{\"text\":1,\"label\":\"x\"}\n").unwrap();
@@ -139,13 +139,13 @@ fn tables_need_no_labels() {
     fs::write(&file, "id,text\n1,We won!\n2\n").unwrap();
     let output = compare(&file, &[]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("plain.csv, line 3, row 2: 1 column, not 2"));
+    assert!(stderr(&output).contains("plain.csv, line 3, row 2: expected 2 columns, found 1"));
     assert!(stdout(&output).contains("rows                     1\n"), "{}", stdout(&output));
 }
 
 #[cfg(feature = "parquet")]
 #[test]
-fn tables_may_be_parquet() {
+fn reads_parquet() {
     use std::sync::Arc;
 
     use arrow_array::{ArrayRef, Int32Array, RecordBatch, StringArray};
@@ -183,7 +183,7 @@ fn tables_may_be_parquet() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_refused() {
+fn rejects_models_and_tables_that_cannot_be_compared() {
     let (_folder, file) = table(0);
     let other = edited_model(|config| {
         config["id2label"]["6"] = json!("shock");
@@ -202,7 +202,7 @@ fn what_cannot_be_compared_is_refused() {
     let output = compare(Path::new("no/such.csv"), &[]);
     assert!(failed_with_one_line(&output, 2).contains("no/such.csv"));
     fs::write(&file, "text,label\n").unwrap();
-    assert!(failed_with_one_line(&compare(&file, &[]), 2).contains("has no texts"));
+    assert!(failed_with_one_line(&compare(&file, &[]), 2).contains("contains no texts"));
     fs::write(&file, "text,label\nfine,joy\n").unwrap();
     let output = compare(&file, &[]);
     assert!(failed_with_one_line(&output, 2).contains("line 2, row 1: there is no label `joy`"));

@@ -1,15 +1,15 @@
-//! The program, on a machine with a GPU and without.
+//! The program on a machine with and without a GPU.
 
 use std::process::{Command, Output};
 
 use test_support::bundled_model;
 use test_support::stand_in::library_folder;
 
-use crate::support::PROGRAM;
+use crate::support::program;
 
 fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
-    Command::new(PROGRAM)
-        .args(arguments)
+    let mut command: Command = program(arguments);
+    command
         .arg("--model")
         .arg(bundled_model())
         .env("LD_LIBRARY_PATH", library_folder())
@@ -38,7 +38,7 @@ fn lists_the_gpus() {
 }
 
 #[test]
-fn says_in_one_line_that_there_is_no_gpu() {
+fn missing_gpu_is_a_one_line_error() {
     let output = run(&["classify", "--device", "cuda", "hi"], &[("STAND_IN_DEVICES", "0")]);
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());

@@ -1,25 +1,27 @@
-//! `distilbert evaluate`, run as a user runs it.
+//! `distilbert evaluate`.
+
+mod check;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use distilbert::Classifier;
-use distilbert_evaluate::{Average, Estimate, Evaluation, EvaluationOptions, Report, Row};
-use roxmltree::Node;
+use distilbert::{Classifier, Precision};
+use distilbert_evaluate::{Estimate, Evaluation, EvaluationOptions, Report, Row};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use self::check::{check_json, check_pictures};
 use crate::support::{
-    BUNDLED, bundled, edited_model, failed_with_one_line, objects, path, program, run,
+    BUNDLED, bundled, edited_model, failed_with_one_line, load, objects, path, program, run,
     run_with_input, stderr, stdout, succeeded,
 };
-use test_support::reading::{all, check_harmless, content, length, one, parse};
+use test_support::reading::check_harmless;
 use test_support::{Dice, golden, list, numbers};
 
 const LABELS: [&str; 7] =
     ["anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"];
 
-/// Texts of the goldens with made-up labels: disgust is never true.
+/// Returns texts of the goldens with random labels, none of which is disgust.
 fn rows() -> Vec<(String, usize)> {
     let goldens = golden("bundled.json");
     let texts = list(&goldens["cases"]).iter().map(|case| case["text"].as_str().unwrap());
@@ -50,7 +52,7 @@ fn report(
     evaluation.report().unwrap()
 }
 
-/// A file of tab-separated values, without a header.
+/// Writes tab-separated values without a header.
 fn write(folder: &TempDir, name: &str, rows: &[(String, impl AsRef<str>)]) -> PathBuf {
     let file = folder.path().join(name);
     let lines = rows.iter().map(|(text, label)| format!("{text}\t{}\n", label.as_ref()));
@@ -62,141 +64,8 @@ fn evaluate(file: &Path, options: &[&str]) -> std::process::Output {
     run(&[&["evaluate", file.to_str().unwrap()], options].concat())
 }
 
-/// Checks every figure that the program gives against the report.
-fn check_json(json: &Value, report: &Report) {
-    let same = |found: &Value, expected: f64| {
-        assert!((found.as_f64().unwrap() - expected).abs() < 1e-12, "{found} {expected}");
-    };
-    assert_eq!(json["rows"], report.rows());
-    let intervals = &json["intervals"];
-    for (name, Estimate { value, low, high, .. }) in
-        [("accuracy", report.accuracy()), ("macro_f1", report.macro_f1())]
-    {
-        same(&json[name], value);
-        same(&intervals[name]["low"], low);
-        same(&intervals[name]["high"], high);
-    }
-    assert_eq!(intervals["resamples"], report.resamples());
-    assert_eq!(list(&json["labels"]).len(), report.classes().len());
-    for (class, label) in report.classes().iter().zip(list(&json["labels"])) {
-        assert_eq!(*label, class.label);
-        let found = &json["per_class"][&class.label];
-        same(&found["precision"], class.scores.precision);
-        same(&found["recall"], class.scores.recall);
-        same(&found["f1"], class.scores.f1);
-        assert_eq!(found["support"], class.support);
-        assert_eq!(found["predicted"], class.predicted);
-    }
-    let averages = json["averages"].as_object().unwrap();
-    for &average in Average::ALL {
-        let expected = report.average(average);
-        assert_eq!(averages.contains_key(average.name()), expected.is_some());
-        if let Some(expected) = expected {
-            same(&averages[average.name()]["f1"], expected.f1);
-            same(&averages[average.name()]["recall"], expected.recall);
-        }
-    }
-    for (k, share) in json["top_k"].as_object().unwrap() {
-        same(share, report.top_k_accuracy(k.parse().unwrap()).unwrap());
-    }
-    same(&json["log_loss"], report.log_loss());
-    same(&json["calibration"]["expected_error"], report.calibration().expected_error());
-    let bins = report.calibration().bins();
-    assert_eq!(list(&json["calibration"]["bins"]).len(), bins.len());
-    for (found, bin) in list(&json["calibration"]["bins"]).iter().zip(bins) {
-        assert_eq!(found["count"], bin.count);
-        same(&found["high"], bin.high);
-        for (name, figure) in [("accuracy", bin.accuracy), ("confidence", bin.confidence)] {
-            match figure {
-                Some(figure) => same(&found[name], figure),
-                None => assert_eq!(found[name], Value::Null),
-            }
-        }
-    }
-    let zero = &json["zero_division"];
-    assert_eq!(zero["recall"], json!(report.without_support().collect::<Vec<_>>()));
-    assert_eq!(zero["precision"], json!(report.never_predicted().collect::<Vec<_>>()));
-    let label = |id: usize| report.classes()[id].label.as_str();
-    let labels = |ids: &[usize]| json!(ids.iter().map(|&id| label(id)).collect::<Vec<_>>());
-    let pairs = report.confused_pairs().iter().map(|pair| {
-        json!({ "true": label(pair.truth), "predicted": label(pair.predicted), "rows": pair.rows })
-    });
-    assert_eq!(json["confused_pairs"], pairs.collect::<Value>());
-    let lengths = report
-        .lengths()
-        .iter()
-        .map(|of| json!({ "tokens": [of.from, of.to], "rows": of.rows, "mistakes": of.mistakes }));
-    assert_eq!(json["lengths"], lengths.collect::<Value>());
-    assert_eq!(list(&json["mistakes"]).len(), report.mistakes().len());
-    for (found, mistake) in list(&json["mistakes"]).iter().zip(report.mistakes()) {
-        assert_eq!(found["row"], mistake.row);
-        assert_eq!(found["text"], mistake.text.clone().unwrap());
-        assert_eq!(found["true"], labels(&mistake.truth));
-        assert_eq!(found["predicted"], labels(&mistake.predicted));
-        assert_eq!(found["confidence"].as_f64().unwrap() as f32, mistake.confidence);
-    }
-}
-
-/// Checks the pictures of a page against the figures in JSON.
-fn check_pictures(page: &str, json: &Value) {
-    check_harmless(page);
-    let document = parse(page);
-    let matrix = one(document.root(), "matrix");
-    let labels = list(&json["labels"]);
-    let named = all(matrix, "name").into_iter().map(content).collect::<Vec<_>>();
-    assert!(named.iter().zip(labels).all(|(name, label)| label == name));
-    let cells = one(matrix, "cells");
-    let mut found = vec![vec![0; labels.len()]; labels.len()];
-    for path in cells.children().filter(|node| node.tag_name().name() == "path") {
-        let place = path.attribute("d").unwrap().replace('M', "").replace(".5h1", "");
-        let (x, y) = place.split_once(' ').unwrap();
-        let title = content(path);
-        let (pair, counts) = title.rsplit_once(": ").unwrap();
-        let (count, support) = counts.split_once(" of ").unwrap();
-        let (x, y): (usize, usize) = (x.parse().unwrap(), y.parse().unwrap());
-        let [truth, predicted] = [y, x].map(|id| labels[id].as_str().unwrap());
-        assert_eq!(pair, format!("{truth}, {predicted}"));
-        assert_eq!(support, json["per_class"][truth]["support"].to_string());
-        found[y][x] = count.parse().unwrap();
-    }
-    assert_eq!(json!(found), json["confusion"]);
-    let written = all(matrix, "count").into_iter().map(content);
-    let counts = found.iter().flatten().filter(|count| **count > 0).map(usize::to_string);
-    assert!(written.eq(counts));
-
-    let diagram = one(document.root(), "reliability");
-    let bars = |class| {
-        let bars = all(diagram, class).into_iter().filter(|bar| bar.tag_name().name() == "rect");
-        bars.collect::<Vec<Node<'_, '_>>>()
-    };
-    let bins = list(&json["calibration"]["bins"]).iter().filter(|bin| bin["count"] != 0);
-    let bins: Vec<&Value> = bins.collect();
-    let (agreed, rows) = (bars("agreed"), bars("rows"));
-    assert_eq!([agreed.len(), rows.len()], [bins.len(); 2]);
-    for ((bar, rows), bin) in agreed.iter().zip(rows).zip(bins) {
-        let figure = |name: &str| bin[name].as_f64().unwrap();
-        let height = 200.0 * figure("accuracy").min(figure("confidence"));
-        assert!((length(*bar, "height") - height).abs() < 0.11);
-        assert!((length(*bar, "x") - 34.0 - 358.0 * figure("low") - 0.5).abs() < 0.11);
-        assert_eq!(content(rows), bin["count"].to_string());
-    }
-    let said = all(document.root(), "said").into_iter().map(content);
-    let texts = list(&json["mistakes"]).iter().map(|mistake| mistake["text"].as_str().unwrap());
-    assert!(said.zip(texts).all(|(said, text)| said == text.replace('\u{1b}', "␛")));
-    let classes = one(document.root(), "classes");
-    let figures = classes.descendants().filter(|node| node.tag_name().name() == "td");
-    let figures: Vec<String> = figures.map(content).collect();
-    for (row, label) in figures.chunks(4).zip(labels) {
-        let found = &json["per_class"][label.as_str().unwrap()];
-        for (cell, name) in row.iter().zip(["precision", "recall", "f1"]) {
-            assert_eq!(*cell, format!("{:.4}", found[name].as_f64().unwrap()));
-        }
-        assert_eq!(row[3], found["support"].to_string());
-    }
-}
-
 #[test]
-fn every_figure_and_the_page_are_those_of_the_library() {
+fn json_text_and_page_match_the_library() {
     let folder = tempfile::tempdir().unwrap();
     let rows = rows();
     assert!(rows.len() > 100);
@@ -230,14 +99,14 @@ fn every_figure_and_the_page_are_those_of_the_library() {
     ] {
         assert!(text.contains(&part), "{part}\n{text}");
     }
-    assert!(text.contains(" rows a second on cpu"));
+    assert!(text.contains(" rows/s on cpu"));
 }
 
-/// Without a line of the data set in the project: see `tests/bundled_model.rs`.
+/// Needs the data set, which is not part of the project.
 #[test]
-fn goemotions_has_the_figures_of_scikit_learn() {
+fn goemotions_matches_scikit_learn() {
     let Some(folder) = std::env::var_os("GOEMOTIONS") else {
-        println!("skipped: GOEMOTIONS names no folder with the data set");
+        println!("skipped: GOEMOTIONS is not set to the folder of the data set");
         return;
     };
     let folder = Path::new(&folder);
@@ -268,9 +137,9 @@ fn goemotions_has_the_figures_of_scikit_learn() {
     }
     let readme =
         fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
-    let figures = text.lines().filter(|line| {
-        !line.is_empty() && !line.contains("rows a second") && !line.starts_with("data ")
-    });
+    let figures = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.contains("rows/s") && !line.starts_with("data "));
     let shown: Vec<&str> = readme.lines().collect();
     for line in figures.skip(3).take_while(|line| !line.starts_with("Most confused")) {
         assert!(shown.contains(&line), "the README does not have the line {line}");
@@ -278,7 +147,7 @@ fn goemotions_has_the_figures_of_scikit_learn() {
 }
 
 #[test]
-fn labels_are_names_or_numbers_in_any_kind_of_table() {
+fn reads_label_names_and_numbers_from_every_format() {
     let folder = tempfile::tempdir().unwrap();
     let rows =
         [("I love it", "happiness", 3), ("I miss you", "sadness", 5), ("Ugh, no", "anger", 0)];
@@ -358,7 +227,7 @@ fn labels_are_names_or_numbers_in_any_kind_of_table() {
 }
 
 #[test]
-fn a_multi_label_model_has_sets_of_labels() {
+fn evaluates_multi_label_models() {
     let model = edited_model(|config| config["problem_type"] = "multi_label_classification".into());
     let sets = [("I love it", vec![3, 6]), ("Fine.", vec![]), ("I am so sad", vec![5])];
     let sets = sets.map(|(text, ids)| (text.to_owned(), ids));
@@ -371,7 +240,7 @@ fn a_multi_label_model_has_sets_of_labels() {
     let line = |(text, ids): &(String, Vec<usize>)| json!({ "text": text, "label": names(ids) });
     fs::write(&lines, sets.iter().map(|row| line(row).to_string() + "\n").collect::<String>())
         .unwrap();
-    let classifier = Classifier::builder(model.path()).build().unwrap();
+    let classifier = load(model.path(), Precision::F32);
     let report = report(&classifier, &sets, &EvaluationOptions::default());
     let page = folder.path().join("report.html");
     for (file, option) in [(&table, "--no-header"), (&lines, "--skip-multi")] {
@@ -391,7 +260,7 @@ fn a_multi_label_model_has_sets_of_labels() {
 }
 
 #[test]
-fn rows_that_cannot_be_used_are_named() {
+fn reports_unusable_rows() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("data.csv");
     let name = file.to_str().unwrap();
@@ -403,28 +272,29 @@ fn rows_that_cannot_be_used_are_named() {
     for (rows, reason) in [
         (
             "So,joy\n",
-            format!("line 3, row 2: there is no label `joy`; the labels are {labels}: rename it, as in --map 'joy=…'"),
+            format!("line 3, row 2: there is no label `joy`; the labels are {labels}: map it with --map 'joy=…'"),
         ),
         (
             "\"a\nb\",sadness\nSo,7\n",
-            format!("line 5, row 3: there is no label `7`; the labels are {labels}: rename it, as in --map '7=…'"),
+            format!("line 5, row 3: there is no label `7`; the labels are {labels}: map it with --map '7=…'"),
         ),
         (
             "So,\"anger,sadness\"\n",
-            "line 3, row 2: 2 labels, but the model has one for each row: --skip-multi passes over such rows".to_owned(),
+            "line 3, row 2: 2 labels, but the model predicts one label per text: pass --skip-multi to skip such rows".to_owned(),
         ),
-        ("So,\n", "line 3, row 2: no label: --skip-unlabelled passes over such rows".to_owned()),
+        ("So,\n", "line 3, row 2: no label: pass --skip-unlabeled to skip such rows".to_owned()),
     ] {
         let output = with(rows, &[]);
         assert_eq!(failed_with_one_line(&output, 2), format!("error: {name}, {reason}\n"));
     }
-    let output =
-        with("a,\"0,1\"\nb,\nc,sadness\n", &["--skip-multi", "--skip-unlabelled", "--json"]);
-    let json = objects(succeeded(&output)).pop().unwrap();
-    assert_eq!(json["rows"], 2);
-    assert_eq!(json["skipped"], json!({ "multi": 1, "unlabelled": 1 }));
+    for flag in ["--skip-unlabeled", "--skip-unlabelled"] {
+        let output = with("a,\"0,1\"\nb,\nc,sadness\n", &["--skip-multi", flag, "--json"]);
+        let json = objects(succeeded(&output)).pop().unwrap();
+        assert_eq!(json["rows"], 2);
+        assert_eq!(json["skipped"], json!({ "multi": 1, "unlabelled": 1 }));
+    }
 
-    // Rows that are broken, or too long, leave the others be.
+    // Invalid rows and overlong texts do not affect other rows.
     let long = format!("{},anger\n", "word ".repeat(600));
     let rows = format!("one\n{long}So sad,sadness\n");
     let output = with(&rows, &["--json", "--truncation", "error"]);
@@ -432,8 +302,8 @@ fn rows_that_cannot_be_used_are_named() {
     assert_eq!(
         stderr(&output),
         format!(
-            "error: {name}, line 3, row 2: 1 column, not 2\n\
-             error: {name}, line 4, row 3: 602 tokens, but the model takes 512 at most\n"
+            "error: {name}, line 3, row 2: expected 2 columns, found 1\n\
+             error: {name}, line 4, row 3: 602 tokens, but the model takes at most 512\n"
         )
     );
     let json = objects(stdout(&output)).pop().unwrap();
@@ -443,7 +313,7 @@ fn rows_that_cannot_be_used_are_named() {
 }
 
 #[test]
-fn what_cannot_be_followed_ends_with_status_2() {
+fn usage_errors_exit_with_2() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("data.csv");
     fs::write(&file, "text,label\nI love it,happiness\n").unwrap();
@@ -475,10 +345,12 @@ fn what_cannot_be_followed_ends_with_status_2() {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
     }
-    // A page that was there is left alone by a run that fails.
+    // A run that fails leaves an existing page unchanged and writes no new one.
     let page = folder.path().join("report.html");
-    fs::write(&page, "before").unwrap();
     let options = ["--report", page.to_str().unwrap()];
+    evaluate(&empty, &options);
+    assert!(!page.exists());
+    fs::write(&page, "before").unwrap();
     evaluate(&empty, &options);
     assert_eq!(fs::read_to_string(&page).unwrap(), "before");
     succeeded(&evaluate(&file, &[&options[..], &["--model", &BUNDLED]].concat()));

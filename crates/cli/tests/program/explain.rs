@@ -1,4 +1,4 @@
-//! `distilbert explain`, run as a user runs it.
+//! `distilbert explain`.
 
 use crate::support::{
     bundled, edited_model, failed_with_one_line, objects, path, program, run, run_with_input,
@@ -16,7 +16,7 @@ fn explain(options: &[&str]) -> std::process::Output {
     run(&[&["explain"], options].concat())
 }
 
-/// The object that the program prints of one text.
+/// Returns the JSON object for one text.
 fn explained(options: &[&str]) -> Value {
     let output = explain(&[&["--json"], options].concat());
     let mut objects = objects(succeeded(&output));
@@ -24,7 +24,7 @@ fn explained(options: &[&str]) -> Value {
     objects.pop().unwrap()
 }
 
-/// Checks a number of the JSON, but for what its reader rounds.
+/// Checks a number of the JSON up to the rounding of the JSON reader.
 #[track_caller]
 fn check_double(found: &Value, expected: f64) {
     assert!(
@@ -33,12 +33,12 @@ fn check_double(found: &Value, expected: f64) {
     );
 }
 
-/// A number of the JSON, bit for bit.
+/// Returns the bits of a number of the JSON.
 fn single(value: &Value) -> u32 {
     value.to_string().parse::<f32>().unwrap().to_bits()
 }
 
-// What programs read.
+// JSON output.
 
 fn check_json(object: &Value, expected: &Explanation) {
     assert_eq!(object["text"], expected.text());
@@ -74,7 +74,7 @@ fn check_json(object: &Value, expected: &Explanation) {
 }
 
 #[test]
-fn json_has_exactly_what_the_library_says() {
+fn json_matches_the_library() {
     let given = [TEXT, "", "naïve 😀 \"quoted\" \u{1b}[31m", "I miss you so much."];
     let output = explain(&[&["--json"], &given[..]].concat());
     let objects = objects(succeeded(&output));
@@ -92,7 +92,7 @@ fn json_has_exactly_what_the_library_says() {
 }
 
 #[test]
-fn options_say_what_is_explained_and_how() {
+fn options_select_method_target_and_objective() {
     let steps = Method::IntegratedGradients { steps: 7 };
     let usual = Method::IntegratedGradients { steps: 50 };
     for (method, options) in [
@@ -123,7 +123,7 @@ fn options_say_what_is_explained_and_how() {
 }
 
 #[test]
-fn json_has_the_curves_that_were_asked_for() {
+fn json_has_the_requested_curves() {
     let options = ["--perturb", "--replacement", "mask", "--seed", "5", TEXT];
     let curves = &explained(&options)["curves"];
     assert_eq!(curves["replacement"], "mask");
@@ -152,7 +152,7 @@ fn json_has_the_curves_that_were_asked_for() {
 }
 
 #[test]
-fn lines_of_standard_input_are_explained_in_order() {
+fn explains_lines_of_standard_input_in_order() {
     let input = "one\r\n\ntw\u{e9}\nthree";
     let command = program(&["explain", "--json", "--threads", "1"]);
     let output = run_with_input(command, input.as_bytes());
@@ -165,12 +165,12 @@ fn lines_of_standard_input_are_explained_in_order() {
     let output = run_with_input(program(&["explain", "--json"]), b"one\ntw\xffo\nthree");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(objects(stdout(&output)).len(), 2);
-    assert_eq!(stderr(&output), "error: line 2: not valid UTF-8 from byte 3 on\n");
+    assert_eq!(stderr(&output), "error: line 2: not valid UTF-8 at byte 3\n");
 }
 
-// What people read.
+// Text output.
 
-/// The name, the value and the columns of either bar of a line.
+/// Returns the name, the value and the widths of both bars of a line.
 fn row(line: &str) -> Option<(&str, f64, [usize; 2])> {
     let (before, right) = line.split_once('│')?;
     let mut words = before.split_whitespace();
@@ -180,10 +180,10 @@ fn row(line: &str) -> Option<(&str, f64, [usize; 2])> {
 }
 
 #[test]
-fn each_word_has_a_bar_on_its_side_as_long_as_its_relevance() {
+fn bars_are_proportional_to_relevance() {
     let output = explain(&[TEXT]);
     let table = succeeded(&output);
-    assert!(!table.contains('\u{1b}'), "no colours in a pipe: {table:?}");
+    assert!(!table.contains('\u{1b}'), "no colors in a pipe: {table:?}");
     let expected = bundled().explain(TEXT, &ExplainOptions::default()).unwrap();
     let mut lines = table.lines();
     assert_eq!(lines.next(), Some(TEXT));
@@ -218,7 +218,7 @@ fn each_word_has_a_bar_on_its_side_as_long_as_its_relevance() {
 }
 
 #[test]
-fn a_long_text_is_shown_whole_with_bars_for_the_strongest_words() {
+fn long_text_has_bars_for_the_most_relevant_words() {
     let sentence = "nobody was really sad that day, and 日本語 was not spoken; ";
     let text = sentence.repeat(32);
     let output = explain(&[&text]);
@@ -236,13 +236,13 @@ fn a_long_text_is_shown_whole_with_bars_for_the_strongest_words() {
     assert_eq!(table.lines().filter_map(row).count(), 20);
     let (count, line) =
         (words.len() - 20, table.lines().find(|line| line.contains(" more words ")));
-    let expected = format!("  {count} more words of less relevance add ");
+    let expected = format!("  {count} more words of less relevance total ");
     let sum = line.unwrap().strip_prefix(expected.as_str()).unwrap();
     assert!((sum.parse::<f32>().unwrap() - rest).abs() < 1e-3, "{line:?} {rest}");
 }
 
 #[test]
-fn colours_tell_what_speaks_for_and_against_unless_they_are_unwanted() {
+fn colors_show_the_sign_of_relevance_unless_disabled() {
     let mut command = program(&["explain", TEXT]);
     command.env("CLICOLOR_FORCE", "1");
     let output = run_with_input(command, b"");
@@ -259,7 +259,7 @@ fn colours_tell_what_speaks_for_and_against_unless_they_are_unwanted() {
 }
 
 #[test]
-fn what_would_act_on_a_terminal_is_spelled_out() {
+fn escapes_control_characters() {
     let output = explain(&["\u{1b}[2Jgone\rover\u{9b}31m\nand \u{202e}on"]);
     let table = succeeded(&output);
     assert!(!table.contains(['\u{1b}', '\r', '\u{9b}', '\u{202e}']), "{table:?}");
@@ -267,10 +267,10 @@ fn what_would_act_on_a_terminal_is_spelled_out() {
 }
 
 #[test]
-fn curves_are_drawn_in_a_line_each() {
+fn draws_each_curve_on_one_line() {
     let output = explain(&["--perturb", "--replacement", "delete", TEXT]);
     let table = succeeded(&output);
-    assert!(table.contains("score of happiness while words are taken away (delete)"), "{table}");
+    assert!(table.contains("score of happiness as words are removed (deleted)"), "{table}");
     let classifier = bundled();
     let explanation = classifier.explain(TEXT, &ExplainOptions::default()).unwrap();
     let options = PerturbOptions::default().replacement(distilbert::explain::Replacement::Delete);
@@ -290,18 +290,18 @@ fn curves_are_drawn_in_a_line_each() {
 }
 
 #[test]
-fn the_target_is_named_where_it_is_not_the_prediction() {
+fn names_the_target_if_it_is_not_predicted() {
     let output = explain(&["--target", "sadness", "--against", "fear", TEXT]);
     let mut lines = succeeded(&output).lines().skip(1);
     let prediction = lines.next().unwrap();
     assert!(prediction.starts_with("  happiness  "), "{prediction}");
-    assert!(prediction.contains("; explained is sadness  "), "{prediction}");
+    assert!(prediction.contains("; explaining sadness  "), "{prediction}");
     let heading = "  relevance for the logit of sadness rather than fear (lrp)";
     assert_eq!(lines.next(), Some(heading));
 }
 
 #[test]
-fn texts_that_are_empty_or_too_long_say_so() {
+fn notes_empty_and_truncated_texts() {
     let output = explain(&[""]);
     let table = succeeded(&output);
     assert!(table.starts_with("(empty text)\n  neutral "), "{table}");
@@ -309,11 +309,11 @@ fn texts_that_are_empty_or_too_long_say_so() {
 
     let output = explain(&[&vec!["word"; 600].join(" ")]);
     let last = succeeded(&output).lines().last().unwrap();
-    assert_eq!(last.trim(), "the last 90 tokens were not read: the model takes 512");
+    assert_eq!(last.trim(), "the last 90 tokens were dropped: the model takes at most 512");
 }
 
 #[test]
-fn a_regression_has_a_value() {
+fn explains_the_value_of_a_regression() {
     let folder = edited_model(|config| config["problem_type"] = "regression".into());
     let output = explain(&["--perturb", "--model", path(&folder), TEXT]);
     let table = succeeded(&output);
@@ -323,10 +323,10 @@ fn a_regression_has_a_value() {
     assert!(failed_with_one_line(&output, 2).contains("no probability"));
 }
 
-// What it refuses.
+// Errors.
 
 #[test]
-fn mistakes_are_one_line_that_says_what_is_known() {
+fn errors_are_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -354,7 +354,7 @@ fn mistakes_are_one_line_that_says_what_is_known() {
 }
 
 #[test]
-fn usage_errors_end_with_2() {
+fn usage_errors_exit_with_2() {
     for options in [
         &["--method", "guess", TEXT][..],
         &["--steps", "0", "--method", "integrated-gradients", TEXT],

@@ -1,11 +1,13 @@
-//! The page of an explanation and its pictures, read back as XML and held against what the program says in
-//! JSON.
+//! HTML page and SVG charts of an explanation, parsed and compared with the JSON output.
+
+mod maps;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use self::maps::check_maps;
 use crate::support::{bundled, objects, program, run, run_with_input, succeeded};
-use distilbert::explain::{AttentionWeights, ExplainOptions};
+use distilbert::explain::ExplainOptions;
 use distilbert_report::explanation::Page;
 use roxmltree::{Document, Node};
 use serde_json::Value;
@@ -15,12 +17,12 @@ use test_support::reading::{all, check_harmless, content, length, one, parse};
 const HOSTILE: &str = "<script>alert(\"1\")</script> & 'quotes' שלום 🎉 a\u{1b}b \u{202e}turned ]]> \
                        --> <img src=x onerror=alert(1)> &amp; url(http://a.b) why";
 
-/// What the program makes of one text.
+/// Output for one text.
 struct Made {
-    /// The object that it prints.
+    /// Printed object.
     json: Value,
     html: String,
-    /// By the files' names.
+    /// SVG files by name.
     pictures: BTreeMap<String, String>,
 }
 
@@ -44,14 +46,13 @@ impl Made {
         list(&self.json["words"]).iter().map(Part::new).collect()
     }
 
-    /// Tokens that stand for no part of the text: the first and the last.
+    /// Returns the special tokens: the first and the last.
     fn special(&self) -> [Part; 2] {
         let tokens = list(&self.json["tokens"]);
         [&tokens[0], tokens.last().unwrap()].map(Part::new)
     }
 
-    /// The rows that bars are for, in the order of the text: the words with the most relevance among the
-    /// special tokens.
+    /// Returns the rows with bars, in text order: the special tokens and the most relevant words.
     fn rows(&self) -> Vec<Part> {
         let words = self.words();
         let mut strongest: Vec<usize> = (0..words.len()).collect();
@@ -64,7 +65,7 @@ impl Made {
     }
 }
 
-/// A word or a token.
+/// Word or token.
 #[derive(Clone)]
 struct Part {
     text: String,
@@ -87,19 +88,19 @@ fn from_high_to_low(mut rows: Vec<Part>) -> Vec<Part> {
     rows
 }
 
-/// Of 400 words, with all that a page must not take for its own.
+/// Returns a text of 400 words, with characters that HTML must escape.
 fn long_text() -> String {
     let words = "not really the best day but I am quite happy , nobody cried & \"all\" is well <b>";
     let words = words.split(' ').cycle().take(400);
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// What a page makes of a text: controls turn into pictures.
+/// Replaces control characters as the page does.
 fn shown(text: &str) -> String {
     text.replace('\u{1b}', "␛")
 }
 
-/// Checks that a number as the page prints it is this one, to the last digit.
+/// Checks a number of the page to its last digit.
 #[track_caller]
 fn check_number(shown: &str, expected: f64) {
     let shown = shown.replace('\u{2212}', "-");
@@ -109,8 +110,7 @@ fn check_number(shown: &str, expected: f64) {
     assert!(off <= 0.501 * 0.1f64.powi(decimals as i32), "{shown} for {expected}");
 }
 
-/// Checks that a picture has one bar for each row, in this order, with its name, its value, and a length and
-/// side in proportion.
+/// Checks that a chart has one bar per row, in order, with name, value, and proportional length and side.
 fn check_bars(picture: Node<'_, '_>, rows: &[Part]) {
     let children = |class| all(picture, class);
     let (bars, names, values) = (children("bar"), children("name"), children("value"));
@@ -196,65 +196,7 @@ fn check_lines(picture: Node<'_, '_>, curves: &Value) {
     assert_eq!(all(picture, "costly").len(), losses.count());
 }
 
-/// How dark each cell of a map is, by row, from its paths.
-fn shades(map: Node<'_, '_>) -> Vec<Vec<u32>> {
-    let rows = map.children().filter(|node| node.tag_name().name() == "g");
-    let rows = rows.map(|row| {
-        let mut cells = vec![0; length(one(row, "row"), "width") as usize];
-        for path in row.children().filter(|node| node.tag_name().name() == "path") {
-            let shade = path.attribute("class").unwrap()[1..].parse().unwrap();
-            for run in path.attribute("d").unwrap().split('M').skip(1) {
-                let (x, run) = run.split_once(' ').unwrap();
-                let (middle, width) = run.split_once('h').unwrap();
-                let middle: f64 = middle.parse().unwrap();
-                assert_eq!(middle, length(one(row, "row"), "y") + 0.5);
-                let (x, width): (usize, usize) = (x.parse().unwrap(), width.parse().unwrap());
-                cells[x..x + width].fill(shade);
-            }
-        }
-        cells
-    });
-    rows.collect()
-}
-
-/// Checks the maps of all layers and heads against the weights.
-fn check_maps(picture: Node<'_, '_>, made: &Made, weights: &AttentionWeights) {
-    let tokens: Vec<Part> = list(&made.json["tokens"]).iter().map(Part::new).collect();
-    let size = |token: usize| match token {
-        0 => f64::INFINITY,
-        _ if token == tokens.len() - 1 => f64::INFINITY,
-        _ => tokens[token].relevance.abs(),
-    };
-    let mut cells: Vec<usize> = (0..tokens.len()).collect();
-    cells.sort_by(|&a, &b| size(b).total_cmp(&size(a)));
-    cells.truncate(28);
-    cells.sort_unstable();
-    let names: Vec<String> = all(picture, "small").into_iter().map(content).collect();
-    for (pair, &token) in names.chunks(2).zip(&cells) {
-        let name = &tokens[token].text;
-        assert!(pair.iter().all(|found| found == name || found.ends_with('…')), "{pair:?} {name}");
-    }
-    let expected = |weights: &[f32]| {
-        let row = |&row: &usize| {
-            let cells = cells.iter().map(|&column| weights[row * tokens.len() + column]);
-            cells.map(|weight| (12.0 * weight.sqrt()).round() as u32).collect::<Vec<_>>()
-        };
-        cells.iter().map(row).collect::<Vec<_>>()
-    };
-    for layer in 0..weights.layers() {
-        let group = one(picture, &format!("layer-{}", layer + 1));
-        let mean = shades(one(group, "head-mean"));
-        assert_eq!(mean, expected(&weights.mean(layer).unwrap()));
-        let alone = parse(&made.pictures[&format!("attention-layer-{}.svg", layer + 1)]);
-        assert_eq!(shades(one(alone.root(), "map")), mean);
-        for head in 0..weights.heads() {
-            let found = shades(one(group, &format!("head-{}", head + 1)));
-            assert_eq!(found, expected(weights.head(layer, head).unwrap()));
-        }
-    }
-}
-
-/// Checks the one line of the books: a name and a number, equal to names and numbers.
+/// Checks the line of the ledger: a name and a number, equal to a sum of names and numbers.
 fn check_ledger(document: &Document<'_>, made: &Made) {
     let line = content(one(document.root(), "ledger"));
     let (entries, unexplained) = line.split_once(" (unexplained ").unwrap();
@@ -326,28 +268,28 @@ fn check(text: &str, options: &[&str]) {
 }
 
 #[test]
-fn the_page_of_a_few_words_agrees_with_the_json() {
+fn page_of_a_few_words_matches_json() {
     check("So thrilled today", &[]);
 }
 
 #[test]
-fn the_page_of_one_word_agrees_with_the_json() {
+fn page_of_one_word_matches_json() {
     check("good", &[]);
 }
 
 #[test]
-fn the_page_of_an_empty_text_agrees_with_the_json() {
+fn page_of_an_empty_text_matches_json() {
     check("", &[]);
     check(" \n\t ", &[]);
 }
 
 #[test]
-fn the_page_of_a_text_that_would_run_agrees_with_the_json_and_does_not_run() {
+fn page_of_a_hostile_text_matches_json_and_is_harmless() {
     check(HOSTILE, &[]);
 }
 
 #[test]
-fn the_page_of_400_words_agrees_with_the_json_and_sums_up_what_has_no_bar() {
+fn page_of_400_words_matches_json_and_sums_the_rest() {
     let text = long_text();
     check(&text, &[]);
     let made = Made::of(&text, &[]);
@@ -369,15 +311,15 @@ fn the_page_of_400_words_agrees_with_the_json_and_sums_up_what_has_no_bar() {
 }
 
 #[test]
-fn the_page_of_another_method_and_target_agrees_with_the_json() {
+fn page_of_another_method_and_target_matches_json() {
     let options =
         ["--method", "gradient-x-input", "--target", "sadness", "--replacement", "delete"];
     check("I miss him so much, and yet I am happy.", &options);
 }
 
-/// Whatever the tokenizer makes of a character, within a word or alone.
+/// Characters within words and alone, however the tokenizer treats them.
 #[test]
-fn a_text_of_any_characters_has_a_page_and_a_table() {
+fn any_characters_have_a_page_and_a_table() {
     let is_special =
         |c: &char| c.is_control() || c.is_whitespace() || (*c as u32).is_multiple_of(61);
     let characters = ('\u{1}'..'\u{3000}').filter(is_special).filter(|c| !matches!(c, '\r' | '\n'));
@@ -398,7 +340,7 @@ fn a_text_of_any_characters_has_a_page_and_a_table() {
 }
 
 #[test]
-fn a_text_that_is_cut_says_how_much_was_not_read() {
+fn page_reports_dropped_tokens() {
     let made = Made::of(&vec!["word"; 600].join(" "), &[]);
     let document = parse(&made.html);
     assert_eq!(content(one(document.root(), "text")).split(' ').count(), 600);

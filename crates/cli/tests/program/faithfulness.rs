@@ -1,4 +1,4 @@
-//! `distilbert faithfulness`, compared with the library's figures.
+//! `distilbert faithfulness`, compared with the library.
 
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ const TEXTS: [&str; 5] = [
     "\"This is disgusting",
 ];
 
-/// A file that goes away with the folder.
+/// Writes a table to a temporary folder.
 fn file(content: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("data.tsv");
@@ -53,7 +53,7 @@ fn estimate(found: &Value) -> [f64; 3] {
 }
 
 #[test]
-fn json_has_exactly_what_the_library_says() {
+fn json_matches_the_library() {
     let (_folder, path) = file(numbered());
     let methods = "--methods=lrp,attn-lrp,gradient-x-input,integrated-gradients,rollout,random";
     let settings = "--steps 4 --objective probability --replacement unk --random-orders 3 --seed 9 \
@@ -89,7 +89,7 @@ fn json_has_exactly_what_the_library_says() {
         let difference = expected.difference(ranking, Ranking::Rollout).unwrap();
         for (name, of) in measures::<Estimate>() {
             for (found, of) in [(found, of(&means)), (&found["difference"], of(&difference))] {
-                // Reading JSON may be off in the last bit.
+                // Reading JSON may change the last bit.
                 for (found, of) in
                     estimate(&found[name]).into_iter().zip([of.value, of.low, of.high])
                 {
@@ -101,12 +101,12 @@ fn json_has_exactly_what_the_library_says() {
 }
 
 #[test]
-fn the_table_has_settings_and_a_row_for_each_method() {
+fn text_has_settings_and_a_row_per_method() {
     let (_folder, path) = file(numbered());
     let options = ["--methods", "lrp,random", "--resamples", "60", "--limit", "4"];
     let output = faithfulness(&path, &options);
     let table = succeeded(&output);
-    for setting in ["3, 1 of one word skipped", "pad", "60 resamples", "logit", "10 of each"] {
+    for setting in ["3, 1 of one word skipped", "pad", "60 resamples", "logit", "10 per text"] {
         assert!(table.contains(setting), "{setting}: {table}");
     }
     let options = ComparisonOptions::default().resamples(60);
@@ -123,27 +123,31 @@ fn the_table_has_settings_and_a_row_for_each_method() {
         let intervals = intervals.map(|text| text.replace("-0.000", "0.000"));
         assert_eq!(lines[at + 1].split_whitespace().collect::<Vec<_>>(), intervals);
     }
-    // Steps are of a method that was not asked for.
-    assert!(!table.contains("steps") && !table.contains("less"), "{table}");
+    // The method with steps was not requested.
+    assert!(!table.contains("steps") && !table.contains("minus"), "{table}");
 }
 
 #[test]
-fn differences_have_a_table_where_asked_for() {
+fn against_adds_a_table_of_differences() {
     let (_folder, path) = file(numbered());
     let options = ["--methods", "lrp,random", "--against", "random", "--resamples", "9"];
     let output = faithfulness(&path, &options);
     let table = succeeded(&output);
-    let (means, differences) = table.split_once("\nless random").unwrap();
+    let (means, differences) = table.split_once("\nminus random").unwrap();
     assert!(means.contains("\nrandom ") && means.contains("\nlrp "));
     assert!(differences.contains("\nlrp ") && !differences.contains("\nrandom "));
     assert!(differences.contains(" +") || differences.contains(" -"));
 }
 
 #[test]
-fn what_is_wrong_is_said_in_one_line() {
+fn errors_are_one_line() {
     let cases: [(&[u8], &[&str], &[&str]); 8] = [
         (b"id\tbody\n1\tone two\n", &["--text-column", "text"], &["line 1", "`text`", "body"]),
-        (b"one two\t1\nthree four\n", &["--no-header"], &["line 2", "row 2", "1 column, not 2"]),
+        (
+            b"one two\t1\nthree four\n",
+            &["--no-header"],
+            &["line 2", "row 2", "expected 2 columns, found 1"],
+        ),
         (b"one two\t1\n", &["--no-header", "--text-column", "3"], &["line 1", "column 3"]),
         (b"one two\t1\n", &["--text-column", "2"], &["line 1", "--no-header"]),
         (b"one two\nthr\xeee four\n", &["--no-header"], &["line 2", "UTF-8"]),
@@ -164,7 +168,7 @@ fn what_is_wrong_is_said_in_one_line() {
 }
 
 #[test]
-fn usage_errors_end_with_2() {
+fn usage_errors_exit_with_2() {
     for options in [
         &["--methods", "shap"][..],
         &["--methods", ""],

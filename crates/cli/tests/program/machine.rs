@@ -1,11 +1,11 @@
-//! `distilbert bench`, and what the program tells of itself: examples, completions, the manual.
+//! `distilbert bench`, `completions` and `man`, and the examples in `--help`.
 
 use serde_json::Value;
 
 use crate::support::{BUNDLED, failed_with_one_line, objects, path, run, stdout, succeeded};
 
 #[test]
-fn bench_tells_every_figure() {
+fn bench_reports_every_measurement() {
     let options = ["bench", "--seconds", "0.001", "--threads", "1", "--json", "--energy"];
     let output = run(&options);
     let [found] = &objects(succeeded(&output))[..] else { panic!("one object is expected") };
@@ -27,7 +27,7 @@ fn bench_tells_every_figure() {
         }
         for throughput in precision["throughput"].as_array().unwrap() {
             assert!(throughput["texts_per_second"].as_f64().unwrap() > 0.0);
-            // Joules are there, or else why not.
+            // Energy is either measured or explained.
             assert!(
                 throughput["joules_per_1000_texts"].is_number() || found["no_energy"].is_string()
             );
@@ -43,7 +43,7 @@ fn bench_tells_every_figure() {
     assert_eq!(output.status.code(), Some(2));
 }
 
-/// The names of all commands, from the help.
+/// Returns the names of all commands, from `--help`.
 fn commands() -> Vec<String> {
     let help = run(&["--help"]);
     let list = succeeded(&help).split("Commands:\n").nth(1).unwrap();
@@ -52,7 +52,7 @@ fn commands() -> Vec<String> {
 }
 
 #[test]
-fn every_command_has_examples_completions_and_a_page_of_the_manual() {
+fn every_command_has_examples_completions_and_a_manual_page() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(succeeded(&run(&["man", path(&folder)])), "");
     let completions = ["bash", "zsh", "fish", "powershell", "elvish"]

@@ -1,4 +1,4 @@
-//! The built program, run as a user runs it.
+//! Tests of the built program.
 
 mod batch_jobs;
 mod checkpoints;
@@ -10,5 +10,6 @@ mod evaluate;
 mod explain;
 mod explain_page;
 mod faithfulness;
+mod info;
 mod machine;
 mod support;

@@ -1,25 +1,33 @@
-//! The built program, run as a user runs it.
+//! Helpers that run the built program.
 
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
 
-use distilbert::Classifier;
+use distilbert::{Classifier, InstructionSet, Precision};
 use serde_json::Value;
 use tempfile::TempDir;
 use test_support::bundled_model;
 
-/// The folder of the bundled model.
+/// Folder of the bundled model.
 pub static BUNDLED: LazyLock<String> =
     LazyLock::new(|| bundled_model().into_os_string().into_string().unwrap());
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_distilbert");
 
-/// The program as run from a plain environment.
+/// Returns a command for the program, without environment variables that change its output.
 pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
-    command.args(arguments).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+    command.args(arguments);
+    clear_environment(&mut command);
     command
+}
+
+/// Removes the environment variables that change the program's output.
+pub fn clear_environment(command: &mut Command) {
+    for name in ["NO_COLOR", "CLICOLOR_FORCE", InstructionSet::ENVIRONMENT] {
+        command.env_remove(name);
+    }
 }
 
 pub fn spawn(mut command: Command) -> Child {
@@ -32,7 +40,7 @@ pub fn run_with_input(command: Command, input: &[u8]) -> Output {
     let mut stdin = child.stdin.take().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            // A program that refuses its arguments does not read.
+            // A program that rejects its arguments does not read.
             let _ = stdin.write_all(input);
         });
         child.wait_with_output().unwrap()
@@ -58,7 +66,7 @@ pub fn succeeded(output: &Output) -> &str {
     stdout(output)
 }
 
-/// Checks that the program gave up with one clear line, and returns it.
+/// Checks that the program stopped with a one-line error, and returns the line.
 #[track_caller]
 pub fn failed_with_one_line(output: &Output, status: i32) -> &str {
     assert_eq!(output.status.code(), Some(status), "{}", stderr(output));
@@ -73,11 +81,30 @@ pub fn objects(output: &str) -> Vec<Value> {
     output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-pub fn bundled() -> Classifier {
-    Classifier::builder(bundled_model()).build().unwrap()
+/// Returns the logits of a JSON object.
+pub fn logits(object: &Value) -> Vec<f32> {
+    let logits = object["logits"].as_array().unwrap();
+    // Parse the text, as a reader of the JSON would.
+    logits.iter().map(|logit| logit.to_string().parse().unwrap()).collect()
 }
 
-/// The bundled model with another configuration, in a folder that goes away with the value.
+/// Returns the bits of floats.
+pub fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// Loads the bundled model with the instruction set that the program uses, whatever `DISTILBERT_ISA` is.
+pub fn bundled() -> Classifier {
+    load(&bundled_model(), Precision::F32)
+}
+
+/// Loads a model with the instruction set that the program uses, whatever `DISTILBERT_ISA` is.
+pub fn load(folder: &Path, precision: Precision) -> Classifier {
+    let best = InstructionSet::detected().pop().unwrap();
+    Classifier::builder(folder).instruction_set(best).precision(precision).build().unwrap()
+}
+
+/// Copies the bundled model with an edited configuration to a temporary folder.
 pub fn edited_model(edit: impl FnOnce(&mut Value)) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     copy_model(folder.path(), edit);

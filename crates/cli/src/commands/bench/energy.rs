@@ -1,28 +1,30 @@
-//! Energy of the processor, as Linux's power capping interface counts it (RAPL).
+//! Processor energy, from Linux's power capping interface (RAPL).
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where Linux shows it.
+/// Folder of the interface.
 pub const POWERCAP: &str = "/sys/class/powercap";
 
-/// The counters of the processor's packages.
+/// Energy counters of the processor's packages.
 pub struct EnergyMeter {
     packages: Vec<Package>,
 }
 
 struct Package {
     counter: PathBuf,
-    /// Microjoules after which the counter begins anew.
+    /// Microjoules at which the counter wraps around.
     range: u64,
 }
 
 impl EnergyMeter {
+    /// Finds the counters.
+    ///
     /// # Errors
-    /// Why energy cannot be told.
+    /// Returns the reason if there are none or they cannot be read.
     pub fn find(powercap: &Path) -> Result<Self, String> {
         let entries = fs::read_dir(powercap).map_err(|error| {
-            format!("this machine shows no energy counters: {}: {error}", powercap.display())
+            format!("this machine has no readable energy counters: {}: {error}", powercap.display())
         })?;
         let mut folders: Vec<PathBuf> = entries
             .flatten()
@@ -34,17 +36,19 @@ impl EnergyMeter {
         let packages = packages.collect::<Result<Vec<_>, _>>()?;
         if packages.is_empty() {
             let place = powercap.display();
-            return Err(format!("this machine shows no energy counters: {place} has no package"));
+            return Err(format!(
+                "this machine has no readable energy counters: {place} contains no package"
+            ));
         }
         Ok(Self { packages })
     }
 
-    /// The counters as they are now.
+    /// Reads the counters, in microjoules.
     pub fn read(&self) -> Result<Vec<u64>, String> {
         self.packages.iter().map(|package| number(&package.counter)).collect()
     }
 
-    /// Joules from one reading to a later one, less than the counters' range apart.
+    /// Returns the joules between two readings, during which a counter wraps around at most once.
     pub fn joules(&self, before: &[u64], after: &[u64]) -> f64 {
         let readings = before.iter().zip(after).zip(&self.packages);
         let microjoules = readings.map(|((&before, &after), package)| {
@@ -55,6 +59,7 @@ impl EnergyMeter {
 }
 
 impl Package {
+    /// Opens the counter of a package.
     fn open(folder: &Path) -> Result<Self, String> {
         let counter = folder.join("energy_uj");
         number(&counter)?;
@@ -62,8 +67,8 @@ impl Package {
     }
 }
 
-/// Whether a folder is of a whole package, such as `intel-rapl:0`, and not of a part of one, such as
-/// `intel-rapl:0:1`, nor the same one again by another way, such as `intel-rapl-mmio:0`.
+/// Returns `true` for the folder of a whole package, such as `intel-rapl:0`; `false` for a part, such as
+/// `intel-rapl:0:1`, and for the duplicate `intel-rapl-mmio:0`.
 fn is_package(folder: &Path) -> bool {
     let name = fs::read_to_string(folder.join("name")).unwrap_or_default();
     let folder = folder.file_name().unwrap_or_default().to_string_lossy();
@@ -71,10 +76,11 @@ fn is_package(folder: &Path) -> bool {
     is_rapl && name.trim().starts_with("package")
 }
 
+/// Reads a file that contains a number.
 fn number(path: &Path) -> Result<u64, String> {
     let text = fs::read_to_string(path)
-        .map_err(|error| format!("energy cannot be read: {}: {error}", path.display()))?;
-    text.trim().parse().map_err(|_| format!("{} holds no number", path.display()))
+        .map_err(|error| format!("cannot read energy counter {}: {error}", path.display()))?;
+    text.trim().parse().map_err(|_| format!("{} does not contain a number", path.display()))
 }
 
 #[cfg(test)]
@@ -89,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn packages_are_summed_and_counters_begin_anew() {
+    fn sums_packages_and_handles_wraparound() {
         let root = tempfile::tempdir().unwrap();
         let package = |name: &str, counter: &str| {
             let range = ("max_energy_range_uj", "1000000\n");
@@ -112,15 +118,15 @@ mod tests {
     }
 
     #[test]
-    fn it_says_why_there_is_none() {
+    fn reports_why_energy_is_unavailable() {
         let root = tempfile::tempdir().unwrap();
-        let why = |path: &Path| EnergyMeter::find(path).err().unwrap();
-        assert!(why(&root.path().join("none")).contains("no energy counters"));
-        assert!(why(root.path()).contains("no package"));
+        let reason = |path: &Path| EnergyMeter::find(path).err().unwrap();
+        assert!(reason(&root.path().join("none")).contains("no readable energy counters"));
+        assert!(reason(root.path()).contains("no package"));
         write(&root.path().join("intel-rapl:0"), &[("name", "package-0\n")]);
-        assert!(why(root.path()).contains("energy_uj"));
+        assert!(reason(root.path()).contains("energy_uj"));
         let broken = [("energy_uj", "many\n"), ("max_energy_range_uj", "1\n")];
         write(&root.path().join("intel-rapl:0"), &broken);
-        assert!(why(root.path()).contains("holds no number"));
+        assert!(reason(root.path()).contains("does not contain a number"));
     }
 }

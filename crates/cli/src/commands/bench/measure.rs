@@ -1,4 +1,4 @@
-//! Figures of one classifier.
+//! Latency and throughput of one classifier.
 
 use std::time::{Duration, Instant};
 
@@ -6,17 +6,17 @@ use distilbert::{Classifier, Error};
 
 use super::energy::EnergyMeter;
 
-/// Fewer runs than this are not enough for a figure, however long they take.
-const RUNS: usize = 5;
+/// Minimum number of runs of a measurement.
+const MIN_RUNS: usize = 5;
 
-/// What texts are made of.
+/// Source of the texts.
 const ENGLISH: &str = "I had been looking forward to this for weeks, and when the parcel came at last the box \
     was open and half of it was missing. Nobody answers the phone, my mails come back, and all they say is that \
     they are sorry. My sister laughed until she cried, so we made tea, sat by the window and watched the rain.";
 
-/// How long single texts take.
+/// Latency of texts classified alone.
 pub struct Latency {
-    /// Tokens of the text.
+    /// Number of tokens of the text.
     pub tokens: usize,
     pub runs: usize,
     pub median: Duration,
@@ -24,24 +24,25 @@ pub struct Latency {
     pub p99: Duration,
 }
 
-/// How many texts go through when so many are classified at once.
+/// Throughput of a batch of texts.
 pub struct Throughput {
+    /// Number of texts.
     pub batch: usize,
-    /// Tokens of each text.
+    /// Number of tokens of each text.
     pub tokens: usize,
     pub texts_per_second: f64,
-    /// Joules that a thousand texts take, where they are counted.
+    /// Joules per thousand texts, if measured.
     pub joules_per_thousand: Option<f64>,
 }
 
-/// A text of so many tokens with the special ones, or a few more where a word has several.
+/// Returns a text of `tokens` tokens, special tokens included, or a few more if the last word has several.
 pub fn text_of(classifier: &Classifier, tokens: usize) -> Result<String, Error> {
     let tokenizer = classifier.tokenizer();
     let wanted = tokens.saturating_sub(tokenizer.special_tokens());
     let mut text = String::new();
     let mut found = 0;
     for word in ENGLISH.split_whitespace().cycle() {
-        // A tokenizer that knows no English may make nothing of a word.
+        // A tokenizer without English words may return no tokens.
         if found >= wanted || text.len() > 100 * tokens {
             break;
         }
@@ -52,6 +53,7 @@ pub fn text_of(classifier: &Classifier, tokens: usize) -> Result<String, Error> 
     Ok(text)
 }
 
+/// Measures the latency of a text of `tokens` tokens.
 pub fn latency(
     classifier: &Classifier,
     tokens: usize,
@@ -72,6 +74,7 @@ pub fn latency(
     })
 }
 
+/// Measures the throughput of a batch of texts of `tokens` tokens each.
 pub fn throughput(
     classifier: &Classifier,
     batch: usize,
@@ -95,7 +98,7 @@ pub fn throughput(
     })
 }
 
-/// Runs something for a while, and gives the time of each run. What it does first is not counted.
+/// Runs `work` for a while and returns the time of each run, after one run as a warm-up.
 fn run(
     duration: Duration,
     mut work: impl FnMut() -> Result<(), Error>,
@@ -103,7 +106,7 @@ fn run(
     work()?;
     let mut times = Vec::new();
     let start = Instant::now();
-    while times.len() < RUNS || start.elapsed() < duration {
+    while times.len() < MIN_RUNS || start.elapsed() < duration {
         let begin = Instant::now();
         work()?;
         times.push(begin.elapsed());
@@ -111,7 +114,7 @@ fn run(
     Ok(times)
 }
 
-/// The smallest time that so many of a hundred are within, of times in order.
+/// Returns a percentile of sorted times by the nearest-rank method.
 fn percentile(times: &[Duration], percent: usize) -> Duration {
     let rank = (times.len() * percent).div_ceil(100).max(1);
     times[rank - 1]
@@ -131,13 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn work_is_done_once_more_than_it_is_timed() {
+    fn first_run_is_not_timed() {
         let mut calls = 0;
         let count = || {
             calls += 1;
             Ok(())
         };
-        assert_eq!(run(Duration::ZERO, count).unwrap().len(), RUNS);
-        assert_eq!(calls, RUNS + 1);
+        assert_eq!(run(Duration::ZERO, count).unwrap().len(), MIN_RUNS);
+        assert_eq!(calls, MIN_RUNS + 1);
     }
 }

@@ -1,53 +1,50 @@
-//! `distilbert bench`: how fast this machine computes a model, and what it takes.
+//! `distilbert bench`: latency, throughput, load time and memory.
 
 mod energy;
 mod measure;
 mod report;
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use distilbert::{Classifier, ClassifierBuilder, Error, ModelInfo, Precision};
+use distilbert::{ClassifierBuilder, Error, ModelInfo, Precision};
 use indicatif::ProgressBar;
 
 use self::energy::{EnergyMeter, POWERCAP};
 use self::measure::{Latency, Throughput, text_of};
 use self::report::Report;
-use crate::args::engine::WantedEngine;
-use crate::args::model_folder::ModelFolder;
+use crate::args::model::ModelOptions;
 use crate::failure::Failure;
-use crate::render::progress;
+use crate::render::{json, progress, terminal};
 
-/// Tokens of the texts that are classified alone.
+/// Numbers of tokens of the texts classified alone.
 const LENGTHS: [usize; 4] = [8, 32, 128, 512];
 
-/// Texts that are classified together, and the tokens of each: a chat message or a short review.
+/// Numbers of texts per batch.
 const BATCHES: [usize; 4] = [1, 8, 64, 512];
+
+/// Number of tokens of each text of a batch: a chat message or a short review.
 const BATCH_TOKENS: usize = 32;
 
-/// Measure how fast this machine computes a model: latency, throughput, loading, memory
+/// Measure latency, throughput, load time and memory on this machine
 ///
-/// Texts are in English and go in as text: the tokenizer's time counts. With the times set, it takes about a
-/// minute. Other work on the machine makes all figures worse.
+/// The texts are English, and tokenization is included in the times. With the default settings, the benchmark takes
+/// about a minute. Other work on the machine makes the results worse.
 #[derive(Args)]
 #[command(after_help = "Examples:
   distilbert bench
   distilbert bench --model path/to/checkpoint --precision int8 --threads 1 --json")]
 pub struct Arguments {
     #[command(flatten)]
-    model: ModelFolder,
+    model: ModelOptions,
 
-    #[command(flatten)]
-    engine: WantedEngine,
-
-    /// Seconds for each figure
+    /// Seconds per measurement
     #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
 
-    /// Tell also the joules that a thousand texts take, where the machine counts them
+    /// Also measure joules per thousand texts, if the machine has energy counters
     #[arg(long)]
     energy: bool,
 
@@ -56,72 +53,74 @@ pub struct Arguments {
     json: bool,
 }
 
+/// Parses a number of seconds.
 fn seconds(text: &str) -> Result<f64, &'static str> {
     let seconds = text.parse().ok().filter(|seconds| (0.001..=3600.0).contains(seconds));
-    seconds.ok_or("a number from 0.001 to 3600")
+    seconds.ok_or("expected a number from 0.001 to 3600")
 }
 
-/// What was measured at one precision.
+/// Measurements in one precision.
 struct Measured {
     precision: Precision,
     load: Duration,
-    /// Bytes that the loaded model takes, where the system tells.
+    /// Bytes of memory of the loaded model, if known.
     memory: Option<u64>,
     latencies: Vec<Latency>,
     throughputs: Vec<Throughput>,
 }
 
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let folder = arguments.model.find()?;
-    let wanted = arguments.engine.precision();
-    let builder = arguments.engine.apply(Classifier::builder(&folder));
+    let builder = arguments.model.builder()?;
+    let requested = arguments.model.engine.precision();
     let meter = arguments.energy.then(|| EnergyMeter::find(Path::new(POWERCAP)));
-    let (meter, why_no_energy) = match meter.transpose() {
+    let (meter, no_energy) = match meter.transpose() {
         Ok(meter) => (meter, None),
         Err(reason) => (None, Some(reason)),
     };
-    let precisions = wanted.map_or(Precision::ALL.to_vec(), |precision| vec![precision]);
-    let progress = progress::figures(precisions.len() * (LENGTHS.len() + BATCHES.len()));
+    let precisions = requested.map_or(Precision::ALL.to_vec(), |precision| vec![precision]);
+    let progress = progress::measurements(precisions.len() * (LENGTHS.len() + BATCHES.len()));
     let duration = Duration::from_secs_f64(arguments.seconds);
     let bench = Bench { builder, meter, duration, progress };
-    let (mut measured, mut refused) = (Vec::new(), Vec::new());
+    let (mut measured, mut failed) = (Vec::new(), Vec::new());
     for precision in precisions {
         match bench.measure(precision) {
-            Ok(figures) => measured.push(figures),
-            Err(error) => refused.push((precision, error)),
+            Ok(measurement) => measured.push(measurement),
+            Err(error) => failed.push((precision, error)),
         }
     }
     bench.progress.finish_and_clear();
-    let Some(about) = measured.first().map(|(about, _)| about.clone()) else {
+    let Some(info) = measured.first().map(|(info, _)| info.clone()) else {
         // There is at least one precision.
-        return refused
-            .into_iter()
-            .next()
-            .map_or(Ok(ExitCode::SUCCESS), |(_, error)| Err(error.into()));
+        let error = failed.into_iter().next();
+        return error.map_or(Ok(ExitCode::SUCCESS), |(_, error)| Err(error.into()));
     };
-    let measured = measured.into_iter().map(|(_, figures)| figures).collect();
-    let report = Report { about, measured, refused, why_no_energy };
-    let text = if arguments.json { format!("{}\n", report.json()) } else { report.table() };
-    let mut out = anstream::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)?;
+    let measured = measured.into_iter().map(|(_, measured)| measured).collect();
+    let report = Report { info, measured, failed, no_energy };
+    if arguments.json {
+        json::print(&report.json())?;
+    } else {
+        terminal::print(&report.table())?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Benchmark of one model.
 struct Bench {
     builder: ClassifierBuilder,
     meter: Option<EnergyMeter>,
-    /// For each figure.
+    /// Duration of each measurement.
     duration: Duration,
     progress: ProgressBar,
 }
 
 impl Bench {
+    /// Loads the model in one precision and measures it.
     fn measure(&self, precision: Precision) -> Result<(ModelInfo, Measured), Error> {
         let before = memory();
         let start = Instant::now();
         let classifier = self.builder.clone().precision(precision).build()?;
         let load = start.elapsed();
-        // What a call needs beside the weights belongs to it.
+        // Memory includes the buffers of a call.
         let limit = classifier.config().max_position_embeddings;
         let mut lengths: Vec<usize> = LENGTHS.iter().map(|&length| length.min(limit)).collect();
         lengths.dedup();
@@ -146,12 +145,14 @@ impl Bench {
             )?);
             self.progress.inc(1);
         }
-        let about = classifier.info().clone();
-        Ok((about, Measured { precision, load, memory, latencies, throughputs }))
+        Ok((
+            classifier.info().clone(),
+            Measured { precision, load, memory, latencies, throughputs },
+        ))
     }
 }
 
-/// Bytes of memory that this process has to itself, where the system tells.
+/// Returns the bytes of anonymous memory of this process, if known.
 fn memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;

@@ -1,4 +1,4 @@
-//! What was measured, for people and for programs.
+//! Measurements as text or JSON.
 
 use std::time::Duration;
 
@@ -9,48 +9,51 @@ use super::Measured;
 use crate::failure::chain;
 use crate::render::terminal::{self, BOLD, DIM};
 
+/// Measurements of one model.
 pub struct Report {
-    /// How the first of them computed.
-    pub about: ModelInfo,
+    /// Info of the first precision.
+    pub info: ModelInfo,
     pub measured: Vec<Measured>,
-    /// Precisions that the model could not be had at.
-    pub refused: Vec<(Precision, Error)>,
-    /// Why there is no energy, where it was asked for.
-    pub why_no_energy: Option<String>,
+    /// Precisions in which the model could not be loaded or run.
+    pub failed: Vec<(Precision, Error)>,
+    /// Reason why energy was requested but not measured.
+    pub no_energy: Option<String>,
 }
 
 impl Report {
+    /// Returns the report as text.
     pub fn table(&self) -> String {
-        let ModelInfo { folder, device, instruction_set, threads, .. } = &self.about;
-        let (s, folder) = (if *threads == 1 { "" } else { "s" }, folder.to_string_lossy());
+        let ModelInfo { folder, device, instruction_set, threads, .. } = &self.info;
+        let (s, folder) = (terminal::plural(*threads), folder.to_string_lossy());
         let mut text = format!(
             "{BOLD}{}{BOLD:#} on {device}, {instruction_set}, {threads} thread{s}\n",
-            terminal::visible(&folder)
+            terminal::escape(&folder)
         );
         for measured in &self.measured {
             text += &measured.table();
         }
-        for (precision, error) in &self.refused {
+        for (precision, error) in &self.failed {
             text += &format!("\n{BOLD}{precision}{BOLD:#}: {}\n", chain(error));
         }
-        if let Some(reason) = &self.why_no_energy {
-            text += &format!("\nNo joules: {reason}\n");
+        if let Some(reason) = &self.no_energy {
+            text += &format!("\nEnergy was not measured: {reason}\n");
         }
         text
     }
 
+    /// Returns the report as a JSON object.
     pub fn json(&self) -> Value {
-        let refused = self.refused.iter().map(
+        let failed = self.failed.iter().map(
             |(precision, error)| json!({ "precision": precision.name(), "error": chain(error) }),
         );
         json!({
-            "folder": self.about.folder.to_string_lossy(),
-            "device": self.about.device.to_string(),
-            "instruction_set": self.about.instruction_set.name(),
-            "threads": self.about.threads,
+            "folder": self.info.folder.to_string_lossy(),
+            "device": self.info.device.to_string(),
+            "instruction_set": self.info.instruction_set.name(),
+            "threads": self.info.threads,
             "precisions": self.measured.iter().map(Measured::json).collect::<Vec<_>>(),
-            "refused": refused.collect::<Vec<_>>(),
-            "no_energy": self.why_no_energy,
+            "refused": failed.collect::<Vec<_>>(),
+            "no_energy": self.no_energy,
         })
     }
 }
@@ -66,7 +69,7 @@ impl Measured {
             format!("\n{BOLD}{}{BOLD:#}  loaded in {load:.0} ms{memory}\n", self.precision);
         text += &format!(
             "{DIM}  {:>16}{:>12}{:>12}{:>12}{:>10}{DIM:#}\n",
-            "one text of", "median ms", "p95 ms", "p99 ms", "runs"
+            "one text", "median ms", "p95 ms", "p99 ms", "runs"
         );
         for latency in &self.latencies {
             let [median, p95, p99] = [latency.median, latency.p95, latency.p99].map(milliseconds);
@@ -78,7 +81,7 @@ impl Measured {
         }
         let has_energy = self.throughputs.iter().any(|found| found.joules_per_thousand.is_some());
         let energy = if has_energy { "J per 1000" } else { "" };
-        let heading = format!("{:>16}{:>12}{:>12}{energy:>12}", "at once", "texts/s", "tokens/s");
+        let heading = format!("{:>16}{:>12}{:>12}{energy:>12}", "batch", "texts/s", "tokens/s");
         text += &format!("{DIM}  {}{DIM:#}\n", heading.trim_end());
         for found in &self.throughputs {
             let texts = format!("{} x {} tokens", found.batch, found.tokens);

@@ -1,4 +1,4 @@
-//! Predictions for the rows of a table, and a count of the rows that have none.
+//! Predictions for the rows of a table, with counts of failed rows and truncated texts.
 
 use std::process::ExitCode;
 
@@ -7,16 +7,17 @@ use distilbert::{Classifier, Prediction};
 use crate::failure::Failure;
 use crate::render::progress::RowProgress;
 use crate::render::terminal;
-use crate::texts::{Refusal, answer_each};
+use crate::texts::{Rejection, answer_each};
 
+/// Classifier of rows.
 pub struct Answers<'c> {
-    pub classifier: &'c Classifier,
-    /// Whether a row without a prediction ends the work.
-    pub strict: bool,
+    classifier: &'c Classifier,
+    /// `true` if a row without a prediction stops the run.
+    strict: bool,
     pub progress: RowProgress,
-    /// Rows without a prediction.
+    /// Number of rows without a prediction.
     pub failed: u64,
-    /// Texts that were longer than the model takes.
+    /// Number of texts that exceeded the model's token limit.
     truncated: u64,
 }
 
@@ -25,22 +26,22 @@ impl<'c> Answers<'c> {
         Self { classifier, strict, progress: RowProgress::hidden(), failed: 0, truncated: 0 }
     }
 
-    /// A prediction for each row's text. A row that has none is reported: `fault` makes a message of its
-    /// place among the texts and the reason.
+    /// Classifies the text of each row. A row without a prediction is reported, with the error that `failure` returns for
+    /// its index and the reason.
     pub fn predict(
         &mut self,
         texts: &[Result<&str, String>],
-        fault: impl Fn(usize, &Refusal) -> Failure,
+        failure: impl Fn(usize, &Rejection) -> Failure,
     ) -> Result<Vec<Option<Prediction>>, Failure> {
         let mut predictions = Vec::with_capacity(texts.len());
         for (index, answer) in self.answers(texts)?.into_iter().enumerate() {
-            if let Err(refusal) = &answer {
-                let fault = fault(index, refusal);
+            if let Err(rejection) = &answer {
+                let failure = failure(index, rejection);
                 if self.strict {
-                    return Err(fault);
+                    return Err(failure);
                 }
                 self.failed += 1;
-                self.progress.suspend(|| terminal::print_error(fault));
+                self.progress.suspend(|| terminal::print_error(failure));
             }
             let prediction = answer.ok();
             self.truncated += u64::from(prediction.as_ref().is_some_and(Prediction::truncated));
@@ -49,32 +50,33 @@ impl<'c> Answers<'c> {
         Ok(predictions)
     }
 
-    /// The prediction of a row that was reported and counted before.
-    pub fn again(&self, text: Result<&str, String>) -> Result<Option<Prediction>, Failure> {
+    /// Classifies a row of an earlier run again, without reporting or counting it.
+    pub fn predict_again(&self, text: Result<&str, String>) -> Result<Option<Prediction>, Failure> {
         Ok(self.answers(&[text])?.pop().and_then(Result::ok))
     }
 
     fn answers(
         &self,
         texts: &[Result<&str, String>],
-    ) -> Result<Vec<Result<Prediction, Refusal>>, Failure> {
-        let texts = texts.iter().map(|text| text.clone().map_err(Refusal::Row)).collect();
+    ) -> Result<Vec<Result<Prediction, Rejection>>, Failure> {
+        let texts = texts.iter().map(|text| text.clone().map_err(Rejection::Row)).collect();
         let answers = answer_each(|texts| self.classifier.classify_batch(texts), texts)?;
         Ok(answers.into_iter().map(|answer| answer.map(|(_, prediction)| prediction)).collect())
     }
 
-    /// Ends the work, with the status that says whether all rows have predictions.
+    /// Reports truncated texts, and returns the exit status.
     pub fn finish(self) -> ExitCode {
         self.progress.finish();
         if self.truncated > 0 {
             let limit = self.classifier.config().max_position_embeddings;
-            let (texts, were) =
-                if self.truncated == 1 { ("text", "was") } else { ("texts", "were") };
-            let count = self.truncated;
+            let texts = match self.truncated {
+                1 => "1 text was".to_owned(),
+                count => format!("{count} texts were"),
+            };
             terminal::print_note(format!(
-                "{count} {texts} {were} cut to the {limit} tokens that the model takes."
+                "{texts} truncated to the model's limit of {limit} tokens."
             ));
         }
-        if self.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        terminal::status(self.failed)
     }
 }

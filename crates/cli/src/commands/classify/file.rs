@@ -1,4 +1,4 @@
-//! A table of any size, classified row by row in constant memory.
+//! Classification of the rows of a table, in constant memory.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Seek, SeekFrom, Write};
@@ -10,39 +10,41 @@ use distilbert::Classifier;
 
 use super::answers::Answers;
 use super::resume;
-use super::rows::{Added, RowWriter};
+use super::rows::{AddedColumns, RowWriter};
 use crate::failure::Failure;
 use crate::render::progress::RowProgress;
 use crate::table::input::STANDARD;
 use crate::table::{Format, Row, Table, TableOptions};
+use crate::texts::Rejection;
 
+/// Input and output tables.
 #[derive(Args)]
 pub struct FileOptions {
-    /// Classify the rows of a table: CSV, tab-separated values or JSON lines; - is standard input
+    /// Classify the rows of a table: CSV, TSV, JSON Lines or Parquet; - for standard input
     #[arg(long, value_name = "FILE")]
     pub input: Option<PathBuf>,
 
-    /// Where the rows go, in the format that they came in [default: standard output]
+    /// File to write the rows to, in the format of the input [default: standard output]
     #[arg(long, value_name = "FILE", requires = "input")]
     output: Option<PathBuf>,
 
-    /// Go on with an output that was interrupted
+    /// Continue an interrupted run
     #[arg(long, requires = "output", conflicts_with = "overwrite")]
     resume: bool,
 
-    /// Replace an output that is there
+    /// Replace an existing output
     #[arg(long, requires = "output")]
     overwrite: bool,
 
-    /// Stop at the first row that has no prediction, instead of leaving its new fields empty
+    /// Stop at the first row that cannot be classified, instead of leaving its new fields empty
     #[arg(long, requires = "input")]
     strict: bool,
 
-    /// Add the scores of all labels: columns score_LABEL, or a member `scores`
+    /// Add the score of every label: columns score_LABEL, or `scores` in JSON Lines
     #[arg(long, requires = "input")]
     scores: bool,
 
-    /// What the names of new columns begin with [default: nothing]
+    /// Prefix of the names of added columns [default: none]
     #[arg(
         long,
         value_name = "TEXT",
@@ -54,116 +56,129 @@ pub struct FileOptions {
 }
 
 impl FileOptions {
-    /// Whether to go on with an output, if it is there.
+    /// Returns `true` if an existing output is to be continued.
     ///
     /// # Errors
-    /// [`Failure::OutputExists`] if neither that nor anything else was said.
-    pub fn goes_on(&self, output: &Path) -> Result<bool, Failure> {
-        let is_begun = fs::metadata(output).is_ok_and(|about| about.is_dir() || about.len() > 0);
-        if is_begun && !self.resume && !self.overwrite {
+    /// [`Failure::OutputExists`] if there is an output, and neither `--resume` nor `--overwrite` was given.
+    pub fn continues(&self, output: &Path) -> Result<bool, Failure> {
+        let exists = fs::metadata(output).is_ok_and(|about| about.is_dir() || about.len() > 0);
+        if exists && !self.resume && !self.overwrite {
             return Err(Failure::OutputExists { path: output.into() });
         }
-        Ok(is_begun && self.resume)
+        Ok(exists && self.resume)
     }
 }
 
-pub fn run(
-    classifier: &Classifier,
-    input: &Path,
-    options: &FileOptions,
-    table_options: &TableOptions,
-) -> Result<ExitCode, Failure> {
-    let output = options.output.as_deref().filter(|path| path.as_os_str() != STANDARD);
-    if let Some(output) = output {
-        check_output(input, output, table_options)?;
-    }
-    let added = Added::new(classifier, &options.prefix, options.scores);
-    let answers = Answers::new(classifier, options.strict);
-    if table_options.format(input)? == Format::Parquet {
-        return run_parquet(answers, added, input, output, options, table_options);
-    }
-    let table = Table::open(input, table_options, &[table_options.texts()])?;
-    let fault = |reason| Failure::Line { path: input.into(), line: 1, reason };
-    let writer = RowWriter::new(&table, added).map_err(fault)?;
-    let mut job = Job { answers, table, writer };
-    let mut out: Box<dyn Write> = match output {
-        Some(output) => Box::new(job.open(output, options)?),
-        None => {
-            let mut out = io::stdout();
-            out.write_all(&job.header()).map_err(Failure::Output)?;
-            Box::new(out)
+/// Table to classify, with its options.
+pub struct FileJob<'a> {
+    pub input: &'a Path,
+    /// Output file; `None` for standard output.
+    pub output: Option<&'a Path>,
+    pub options: &'a FileOptions,
+    pub table: &'a TableOptions,
+}
+
+impl<'a> FileJob<'a> {
+    /// Checks the output.
+    ///
+    /// # Errors
+    /// [`Failure::OtherFormat`] or [`Failure::OutputIsInput`].
+    pub fn new(
+        input: &'a Path,
+        options: &'a FileOptions,
+        table: &'a TableOptions,
+    ) -> Result<Self, Failure> {
+        let output = options.output.as_deref().filter(|path| path.as_os_str() != STANDARD);
+        let job = Self { input, output, options, table };
+        if let Some(output) = output {
+            job.check_output(output)?;
         }
-    };
-    // Typed rows, or answers on the same terminal, would mix with it.
-    let is_typed = input.as_os_str() == STANDARD && io::stdin().is_terminal();
-    if !is_typed && (output.is_some() || !io::stdout().is_terminal()) {
-        job.answers.progress = RowProgress::new(job.table.size());
+        Ok(job)
     }
-    job.run(&mut out)
-}
 
-#[cfg(feature = "parquet")]
-fn run_parquet(
-    mut answers: Answers<'_>,
-    added: Added,
-    input: &Path,
-    output: Option<&Path>,
-    options: &FileOptions,
-    table_options: &TableOptions,
-) -> Result<ExitCode, Failure> {
-    let (Some(output), false) = (output, input.as_os_str() == STANDARD) else {
-        return Err(Failure::ParquetStream);
-    };
-    super::parquet::run(&mut answers, &added, input, output, options, &table_options.texts())?;
-    Ok(answers.finish())
-}
-
-#[cfg(not(feature = "parquet"))]
-fn run_parquet(
-    _: Answers<'_>,
-    _: Added,
-    input: &Path,
-    _: Option<&Path>,
-    _: &FileOptions,
-    _: &TableOptions,
-) -> Result<ExitCode, Failure> {
-    Err(Failure::NoParquet { path: input.into() })
-}
-
-fn check_output(input: &Path, output: &Path, options: &TableOptions) -> Result<(), Failure> {
-    if options.format(output).is_ok_and(|format| options.format(input).is_ok_and(|of| of != format))
-    {
-        return Err(Failure::OtherFormat { path: input.into() });
+    fn check_output(&self, output: &Path) -> Result<(), Failure> {
+        let [from, to] = [self.input, output].map(|path| self.table.format(path));
+        if let (Ok(from), Ok(to)) = (from, to)
+            && from != to
+        {
+            return Err(Failure::OtherFormat { path: self.input.into() });
+        }
+        if let (Ok(input), Ok(canonical)) = (fs::canonicalize(self.input), fs::canonicalize(output))
+            && input == canonical
+        {
+            return Err(Failure::OutputIsInput { path: output.into() });
+        }
+        Ok(())
     }
-    if let (Ok(input), Ok(canonical)) = (fs::canonicalize(input), fs::canonicalize(output))
-        && input == canonical
-    {
-        return Err(Failure::OutputIsInput { path: output.into() });
+
+    /// Classifies every row.
+    pub fn run(&self, classifier: &Classifier) -> Result<ExitCode, Failure> {
+        let columns = AddedColumns::new(classifier, &self.options.prefix, self.options.scores);
+        let answers = Answers::new(classifier, self.options.strict);
+        if self.table.format(self.input)? == Format::Parquet {
+            return self.run_parquet(answers, columns);
+        }
+        let table = Table::open(self.input, self.table, &[self.table.text_column()])?;
+        let failure = |reason| Failure::Line { path: self.input.into(), line: 1, reason };
+        let writer = RowWriter::new(&table, columns).map_err(failure)?;
+        let mut run = Run { answers, table, writer };
+        let mut out: Box<dyn Write> = match self.output {
+            Some(output) => Box::new(run.open(output, self.options)?),
+            None => {
+                let mut out = io::stdout();
+                out.write_all(&run.header()).map_err(Failure::Output)?;
+                Box::new(out)
+            }
+        };
+        // A bar would mix with typed rows, and with results on the same terminal.
+        let is_typed = self.input.as_os_str() == STANDARD && io::stdin().is_terminal();
+        if !is_typed && (self.output.is_some() || !io::stdout().is_terminal()) {
+            run.answers.progress = RowProgress::new(run.table.size());
+        }
+        run.run(&mut out)
     }
-    Ok(())
+
+    #[cfg(feature = "parquet")]
+    fn run_parquet(
+        &self,
+        mut answers: Answers<'_>,
+        columns: AddedColumns,
+    ) -> Result<ExitCode, Failure> {
+        let (Some(output), false) = (self.output, self.input.as_os_str() == STANDARD) else {
+            return Err(Failure::ParquetStream);
+        };
+        super::parquet::run(&mut answers, &columns, self, output)?;
+        Ok(answers.finish())
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    fn run_parquet(&self, _: Answers<'_>, _: AddedColumns) -> Result<ExitCode, Failure> {
+        Err(Failure::NoParquet { path: self.input.into() })
+    }
 }
 
-struct Job<'c> {
+/// Run over the rows of a CSV, TSV or JSON Lines table.
+struct Run<'c> {
     answers: Answers<'c>,
     table: Table,
     writer: RowWriter,
 }
 
-impl Job<'_> {
-    /// Opens the output where its rows are to begin or to go on.
+impl Run<'_> {
+    /// Opens the output where the next row belongs.
     fn open(&mut self, path: &Path, options: &FileOptions) -> Result<File, Failure> {
-        let fault = |source| Failure::Write { path: path.into(), source };
-        if options.goes_on(path)? {
+        let failure = |source| Failure::Write { path: path.into(), source };
+        if options.continues(path)? {
             let end = self.resume(path)?;
             if end > 0 {
-                let mut file = OpenOptions::new().write(true).open(path).map_err(fault)?;
-                file.set_len(end).map_err(fault)?;
-                file.seek(SeekFrom::End(0)).map_err(fault)?;
+                let mut file = OpenOptions::new().write(true).open(path).map_err(failure)?;
+                file.set_len(end).map_err(failure)?;
+                file.seek(SeekFrom::End(0)).map_err(failure)?;
                 return Ok(file);
             }
         }
-        let mut file = File::create(path).map_err(fault)?;
-        file.write_all(&self.header()).map_err(fault)?;
+        let mut file = File::create(path).map_err(failure)?;
+        file.write_all(&self.header()).map_err(failure)?;
         Ok(file)
     }
 
@@ -173,7 +188,7 @@ impl Job<'_> {
         header
     }
 
-    /// Passes over the rows that an output has, and says where it ends.
+    /// Skips the rows that the output contains, and returns the position of their end.
     fn resume(&mut self, path: &Path) -> Result<u64, Failure> {
         let found = resume::read(path, self.table.syntax(), &self.writer)?;
         let other = |reason: String| Failure::OtherOutput { path: path.into(), reason };
@@ -183,11 +198,12 @@ impl Job<'_> {
             };
             if number == found.rows {
                 let text = row.text(&self.table.places()[0]);
-                let prediction = self.answers.again(text.as_deref().map_err(Clone::clone))?;
-                let mut rendered = Vec::new();
-                self.writer.write(&row, prediction.as_ref(), &mut rendered);
-                if rendered != found.last {
-                    return Err(other(format!("row {number} is another")));
+                let text = text.as_deref().map_err(Clone::clone);
+                let prediction = self.answers.predict_again(text)?;
+                let mut expected = Vec::new();
+                self.writer.write(&row, prediction.as_ref(), &mut expected);
+                if expected != found.last {
+                    return Err(other(format!("row {number} differs")));
                 }
             }
         }
@@ -201,24 +217,25 @@ impl Job<'_> {
         while self.table.read_chunk(&mut rows)? {
             self.classify(&rows, &mut bytes)?;
             out.write_all(&bytes).and_then(|()| out.flush()).map_err(Failure::Output)?;
-            self.answers.progress.set(rows.len(), self.table.position());
+            self.answers.progress.advance(rows.len(), self.table.position());
             bytes.clear();
         }
         Ok(self.answers.finish())
     }
 
-    /// Writes rows with their predictions into `bytes`.
+    /// Appends rows with their predictions to `bytes`.
     fn classify(&mut self, rows: &[Row], bytes: &mut Vec<u8>) -> Result<(), Failure> {
         let place = &self.table.places()[0];
         let texts: Vec<_> = rows.iter().map(|row| row.text(place)).collect();
         let texts: Vec<_> =
             texts.iter().map(|text| text.as_deref().map_err(Clone::clone)).collect();
         let table = &self.table;
-        let predictions =
-            self.answers.predict(&texts, |index, refusal| table.fault(&rows[index], refusal))?;
+        let failure =
+            |index: usize, rejection: &Rejection| table.invalid_row(&rows[index], rejection);
+        let predictions = self.answers.predict(&texts, failure)?;
         for (row, prediction) in rows.iter().zip(&predictions) {
-            if let Some(refusal) = self.writer.refusal(row) {
-                return Err(self.table.fault(row, &refusal));
+            if let Some(reason) = self.writer.conflict(row) {
+                return Err(self.table.invalid_row(row, &reason));
             }
             self.writer.write(row, prediction.as_ref(), bytes);
         }

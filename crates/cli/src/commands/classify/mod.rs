@@ -1,4 +1,4 @@
-//! `distilbert classify`: a prediction for each text of the command line, of standard input or of a table.
+//! `distilbert classify`: predictions for texts, for lines of standard input, or for the rows of a table.
 
 mod answers;
 mod file;
@@ -12,20 +12,18 @@ use std::process::ExitCode;
 use clap::Args;
 use distilbert::{Classifier, Error, Prediction};
 
-use crate::args::engine::WantedEngine;
-use crate::args::long_text::LongTexts;
-use crate::args::model_folder::ModelFolder;
-use crate::failure::{Failure, end_over_usage};
-use crate::render::report::Report;
+use self::file::{FileJob, FileOptions};
+use crate::args::model::ClassifierOptions;
+use crate::failure::Failure;
+use crate::render::prediction::Report;
 use crate::table::TableOptions;
 use crate::texts::{self, Task};
 
-use self::file::FileOptions;
-
-/// Classify texts: those given, one a line from standard input, or the rows of a table
+/// Classify the given texts, each line of standard input, or the rows of a table
 ///
-/// With --input, every row of the table is written again with two columns more, `label` and `score`. The
-/// table may be of any size: memory stays small, and what was interrupted is gone on with by --resume.
+/// With --input, every row of the table is written with two additional columns, `label` and `score`. Memory use does not
+/// depend on the size of the table. --resume continues an interrupted run, even after `kill -9`; the output is
+/// byte-identical.
 #[derive(Args)]
 #[command(after_help = "Examples:
   distilbert classify \"I can't believe we won!\"
@@ -33,27 +31,21 @@ use self::file::FileOptions;
   distilbert classify --input reviews.csv --output emotions.csv --text-column review
   sort -u posts.txt | distilbert classify --input - --format tsv --no-header | cut -f 2 | uniq -c")]
 pub struct Arguments {
-    /// Texts to classify; without any, each line of standard input is one
+    /// Texts to classify [default: each line of standard input]
     #[arg(value_name = "TEXT", conflicts_with = "input")]
     texts: Vec<String>,
 
-    /// Print one JSON object a line, in the order of the texts
+    /// Print one JSON object per line, in the order of the texts
     #[arg(long, conflicts_with = "input")]
     json: bool,
 
-    /// Give only the K best labels
+    /// Print only the K labels with the highest scores
     #[arg(long, value_name = "K", conflicts_with = "input",
         value_parser = clap::value_parser!(u16).range(1..))]
     top: Option<u16>,
 
     #[command(flatten)]
-    model: ModelFolder,
-
-    #[command(flatten)]
-    engine: WantedEngine,
-
-    #[command(flatten)]
-    long_texts: LongTexts,
+    classifier: ClassifierOptions,
 
     #[command(flatten, next_help_heading = "Tables")]
     file: FileOptions,
@@ -63,21 +55,17 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    let truncation = arguments
-        .long_texts
-        .truncation()
-        .unwrap_or_else(|why| end_over_usage::<Arguments>("distilbert classify", why));
+    let builder = arguments.classifier.builder()?;
     if arguments.file.input.is_none() && arguments.table.is_given() {
-        end_over_usage::<Arguments>("distilbert classify", "options of tables need --input");
+        return Err(Failure::Usage("table options require --input"));
     }
-    let builder = Classifier::builder(arguments.model.find()?).truncation(truncation);
-    let classifier = arguments.engine.apply(builder).build()?;
+    let classifier = builder.build()?;
     if let Some(input) = &arguments.file.input {
-        return file::run(&classifier, input, &arguments.file, &arguments.table);
+        return FileJob::new(input, &arguments.file, &arguments.table)?.run(&classifier);
     }
     let top = arguments.top.map(usize::from);
     let report = if arguments.json { Report::json(top) } else { Report::table(&classifier, top) };
-    texts::answer_all(Classify { classifier, report }, &arguments.texts)
+    texts::process_all(Classify { classifier, report }, &arguments.texts)
 }
 
 struct Classify {

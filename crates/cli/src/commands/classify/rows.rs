@@ -1,71 +1,78 @@
-//! Rows of a table as they were, with a prediction added to each.
+//! Rows of a table with predictions appended.
 
 use distilbert::{Classifier, Prediction};
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use crate::render::report::number;
+use crate::render::json::object;
+use crate::render::prediction::scores_by_label;
 use crate::table::delimited::{self, Record, Syntax};
 use crate::table::{Content, Object, Row, Table};
 
-/// Columns that are added to a table.
-pub struct Added {
-    /// What their names begin with.
+/// Columns added to a table.
+pub struct AddedColumns {
+    /// Prefix of their names.
     prefix: String,
+    /// Labels of the model.
     labels: Vec<String>,
-    /// Whether every label's score is added.
+    /// `true` if the score of every label is added.
     scores: bool,
 }
 
-impl Added {
+impl AddedColumns {
     pub fn new(classifier: &Classifier, prefix: &str, scores: bool) -> Self {
         Self { prefix: prefix.to_owned(), labels: classifier.labels().to_vec(), scores }
     }
 
+    /// Prefixes a name.
     fn name(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
-    /// Their names: the label's, the score's, and those of the labels' scores.
-    pub fn columns(&self) -> Vec<String> {
+    /// Returns the names of the columns: the label, the score, and the scores of the labels.
+    pub fn names(&self) -> Vec<String> {
         let scores = if self.scores { &self.labels[..] } else { &[] };
         let scores = scores.iter().map(|label| self.name(&format!("score_{label}")));
         [self.name("label"), self.name("score")].into_iter().chain(scores).collect()
     }
 
-    /// A name that the table has already.
-    pub fn taken<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Option<String> {
-        let columns = self.columns();
+    /// Returns the reason if the table already has one of the columns.
+    pub fn conflict<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Option<String> {
+        let columns = self.names();
         let mut names = names.into_iter();
-        names.find(|name| columns.iter().any(|column| column == name)).map(taken)
+        names.find(|name| columns.iter().any(|column| column == name)).map(conflict)
     }
 }
 
-/// Why a table cannot have a column more.
-fn taken(name: &str) -> String {
-    format!("there is a `{name}` already: give new names a --prefix, such as predicted_")
+/// Returns the message that a table already has a column.
+fn conflict(name: &str) -> String {
+    format!(
+        "there is already a `{name}`: pass a --prefix for the added columns, such as predicted_"
+    )
 }
 
-/// How predictions are added to the rows of a table.
+/// Writer of rows with predictions.
 pub struct RowWriter {
     syntax: Option<Syntax>,
     header: Option<Vec<String>>,
-    added: Added,
+    added: AddedColumns,
 }
 
 impl RowWriter {
+    /// Creates a writer for the rows of a table.
+    ///
     /// # Errors
-    /// Why the table cannot have these columns more.
-    pub fn new(table: &Table, added: Added) -> Result<Self, String> {
+    /// Returns the reason if the table already has one of the columns.
+    pub fn new(table: &Table, added: AddedColumns) -> Result<Self, String> {
         let header = table.header().map(<[String]>::to_vec);
         let names = header.iter().flatten().map(String::as_str);
-        match added.taken(names) {
-            Some(taken) => Err(taken),
+        match added.conflict(names) {
+            Some(reason) => Err(reason),
             None => Ok(Self { syntax: table.syntax(), header, added }),
         }
     }
 
-    /// Why the row, an object, cannot have what is added.
-    pub fn refusal(&self, row: &Row) -> Option<String> {
+    /// Returns the reason if a row is an object that already has one of the added keys.
+    pub fn conflict(&self, row: &Row) -> Option<String> {
         let Content::Object(object) = &row.content else { return None };
         let names = ["label", "score", "scores"];
         let names = &names[..if self.added.scores { 3 } else { 2 }];
@@ -73,23 +80,23 @@ impl RowWriter {
             .iter()
             .map(|name| self.added.name(name))
             .find(|name| object.has(name))
-            .map(|n| taken(&n))
+            .map(|name| conflict(&name))
     }
 
-    /// Writes the names of the columns, if the table has them.
+    /// Writes the header, if the table has one.
     pub fn write_header(&self, out: &mut Vec<u8>) {
         if let (Some(header), Some(syntax)) = (&self.header, self.syntax) {
-            let columns = self.added.columns();
+            let columns = self.added.names();
             let names = header.iter().chain(&columns);
             write_fields(out, syntax, names.map(String::as_bytes));
         }
     }
 
-    /// Writes a row with its prediction, or with empty fields in place of one.
+    /// Writes a row with its prediction, or with empty fields if it has none.
     pub fn write(&self, row: &Row, prediction: Option<&Prediction>, out: &mut Vec<u8>) {
         match (&row.content, self.syntax) {
             (Content::Fields(record), Some(syntax)) => {
-                let record = of_width(record, row.width, syntax);
+                let record = fit_width(record, row.width, syntax);
                 let added = self.fields(prediction);
                 write_fields(
                     out,
@@ -98,25 +105,26 @@ impl RowWriter {
                 );
             }
             (Content::Object(object), _) => self.write_object(object, prediction, out),
-            // A table without objects has a syntax.
+            // Tables with fields have a syntax.
             (Content::Fields(_), None) => {}
         }
     }
 
-    /// Whether a row that was written has no prediction.
-    pub fn is_without_prediction(&self, written: &Written<'_>) -> bool {
+    /// Returns `true` if a written row has no prediction.
+    pub fn lacks_prediction(&self, written: &Written<'_>) -> bool {
         match written {
             Written::Record(record) => {
-                let label = record.len().checked_sub(self.added.columns().len());
+                let label = record.len().checked_sub(self.added.names().len());
                 label.and_then(|label| record.field(label)).is_none_or(<[u8]>::is_empty)
             }
             Written::Line(line) => line.ends_with(self.members(None).as_bytes()),
         }
     }
 
+    /// Returns the added fields.
     fn fields(&self, prediction: Option<&Prediction>) -> Vec<String> {
         let Some(prediction) = prediction else {
-            return vec![String::new(); self.added.columns().len()];
+            return vec![String::new(); self.added.names().len()];
         };
         let mut fields = vec![prediction.label().to_owned(), prediction.score().to_string()];
         if self.added.scores {
@@ -125,62 +133,72 @@ impl RowWriter {
         fields
     }
 
-    /// The object with its own text unchanged. A line that is no object becomes the member `row` of one.
+    /// Writes an object without changing its own text. A line that is not an object becomes the member `row` of one.
     fn write_object(&self, object: &Object, prediction: Option<&Prediction>, out: &mut Vec<u8>) {
         if object.is_valid() {
             let line = object.line.trim_ascii_end();
-            // What parses as an object ends in a brace.
+            // An object ends with a brace.
             out.extend_from_slice(&line[..line.len() - 1]);
             if !object.is_empty() {
                 out.push(b',');
             }
         } else {
-            let row = json!(String::from_utf8_lossy(&object.line));
+            let row = to_json(&String::from_utf8_lossy(&object.line));
             out.extend_from_slice(format!("{{\"row\":{row},").as_bytes());
         }
         out.extend_from_slice(self.members(prediction).as_bytes());
         out.push(b'\n');
     }
 
-    /// The members that end an object.
+    /// Returns the members appended to an object, and its closing brace.
     fn members(&self, prediction: Option<&Prediction>) -> String {
-        let label = prediction.map_or(Value::Null, |prediction| json!(prediction.label()));
-        let score = prediction.map_or(Value::Null, |prediction| number(prediction.score()));
-        let (label_name, score_name) =
-            (json!(self.added.name("label")), json!(self.added.name("score")));
-        let mut members = format!("{label_name}:{label},{score_name}:{score}");
+        let label = prediction.map(Prediction::label);
+        let score = prediction.map(Prediction::score);
+        let mut members = vec![
+            (self.added.name("label"), to_json(&label)),
+            (self.added.name("score"), to_json(&score)),
+        ];
         if self.added.scores {
-            let scores = prediction.map_or(Value::Null, |prediction| {
-                let scores = prediction.scores().iter().map(|&score| number(score));
-                Value::Object(self.added.labels.iter().cloned().zip(scores).collect())
-            });
-            members += &format!(",{}:{scores}", json!(self.added.name("scores")));
+            let scores = prediction.map(|prediction| Scores(scores_by_label(prediction)));
+            members.push((self.added.name("scores"), to_json(&scores)));
         }
-        members + "}"
+        let members = members.iter().map(|(name, value)| format!("{}:{value}", to_json(name)));
+        members.collect::<Vec<_>>().join(",") + "}"
     }
 }
 
-/// A row as it was written.
+/// Object from label to score.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Scores<'a>(#[serde(serialize_with = "object")] Vec<(&'a str, f32)>);
+
+/// Returns a value as JSON.
+fn to_json(value: &impl Serialize) -> String {
+    // Strings, numbers and objects with string keys always serialize.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Row of an output.
 pub enum Written<'a> {
     Record(&'a Record),
     Line(&'a [u8]),
 }
 
 fn write_fields<'f>(out: &mut Vec<u8>, syntax: Syntax, fields: impl Iterator<Item = &'f [u8]>) {
-    // Memory takes all that is written.
+    // Writing to memory cannot fail.
     let _ = delimited::write(out, syntax, fields);
 }
 
-/// The record with as many fields as the others have: empty ones are added, and those too many become part of
-/// the last, so that nothing is lost.
-fn of_width(record: &Record, width: Option<usize>, syntax: Syntax) -> Record {
+/// Returns a record with `width` fields: missing fields become empty, and excess fields are joined with the last one, so
+/// that nothing is lost.
+fn fit_width(record: &Record, width: Option<usize>, syntax: Syntax) -> Record {
     let width = width.unwrap_or(record.len());
     let mut fitted = Record::default();
     record.fields().take(width.min(record.len()).saturating_sub(1)).for_each(|f| fitted.push(f));
     let rest: Vec<&[u8]> = record.fields().skip(fitted.len()).collect();
     let delimiter = match syntax {
         Syntax::Csv { delimiter } => delimiter,
-        // A tab would begin another field.
+        // A tab would start another field.
         Syntax::Tsv => b' ',
     };
     fitted.push(&rest.join(&delimiter));

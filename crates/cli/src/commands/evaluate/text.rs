@@ -1,19 +1,19 @@
-//! A report for people.
+//! An evaluation as text.
 
 use std::fmt::Write;
 
 use distilbert_evaluate::Estimate;
 
-use super::Made;
+use super::Results;
 use crate::render::terminal::{self, BOLD, DIM};
 
-/// Columns of the names of settings and figures.
-const NAMES: usize = 19;
+/// Width of the names of settings and metrics.
+const NAME_COLUMNS: usize = 19;
 
-/// Confused pairs that are listed.
-const PAIRS: usize = 10;
+/// Maximum number of confused pairs to list.
+const MAX_PAIRS: usize = 10;
 
-impl Made<'_> {
+impl Results<'_> {
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         for (name, value) in self.settings() {
@@ -22,25 +22,25 @@ impl Made<'_> {
         text.push('\n');
         let digits = self.digits;
         for row in format!("{:.digits$}", self.report).lines() {
-            text += &terminal::visible(row);
+            text += &terminal::escape(row);
             text.push('\n');
         }
         self.zero_divisions(&mut text);
         text.push('\n');
-        self.figures(&mut text);
+        self.metrics(&mut text);
         self.pairs(&mut text);
         self.lengths(&mut text);
         self.mistakes(&mut text);
         text
     }
 
-    /// Names what the table shows as 0 because there is nothing to divide by.
+    /// Lists the metrics that are 0 because their denominator is 0.
     fn zero_divisions(&self, text: &mut String) {
         let report = self.report;
         let names = |labels: Vec<&str>| (!labels.is_empty()).then(|| labels.join(", "));
         let rows = |count: usize| (count > 0 && report.is_multi_label()).then(|| count.to_string());
         let zero = format!("{:.1$}", 0.0, self.digits);
-        for (figure, why, which) in [
+        for (metric, reason, which) in [
             ("recall", "no row has the label", names(report.without_support().collect())),
             ("precision", "never predicted", names(report.never_predicted().collect())),
             ("samples recall", "rows without a label", rows(report.rows_without_truth())),
@@ -51,14 +51,15 @@ impl Made<'_> {
             ),
         ] {
             if let Some(which) = which {
-                let note = format!("{figure} counts as {zero}, {why}: {which}");
-                let _ = writeln!(text, "{DIM}{}{DIM:#}", terminal::visible(&note));
+                let note = format!("{metric} counts as {zero}, {reason}: {which}");
+                let _ = writeln!(text, "{DIM}{}{DIM:#}", terminal::escape(&note));
             }
         }
     }
 
-    fn figures(&self, text: &mut String) {
-        // Intervals say little in two decimals.
+    /// Writes the overall metrics.
+    fn metrics(&self, text: &mut String) {
+        // Two decimals are too coarse for the intervals.
         let digits = self.digits.max(3);
         let estimate = |Estimate { value, low, high, .. }| {
             format!("{value:.digits$} ({low:.digits$} to {high:.digits$})")
@@ -78,21 +79,24 @@ impl Made<'_> {
         line(text, "calibration error", &format!("{error:.digits$} ({bins} bins)"));
     }
 
+    /// Writes the most confused pairs of labels.
     fn pairs(&self, text: &mut String) {
         let pairs = self.report.confused_pairs();
         if pairs.is_empty() {
             return;
         }
         heading(text, "Most confused");
-        for pair in pairs.iter().take(PAIRS) {
+        for pair in pairs.iter().take(MAX_PAIRS) {
             let (rows, truth) = (pair.rows, self.label(pair.truth));
-            let _ = writeln!(text, "{rows:>8}  {truth} taken for {}", self.label(pair.predicted));
+            let _ =
+                writeln!(text, "{rows:>8}  {truth} predicted as {}", self.label(pair.predicted));
         }
-        if let Some(more) = pairs.len().checked_sub(PAIRS).filter(|&more| more > 0) {
-            let _ = writeln!(text, "{DIM}{:>8}  and {more} other pairs{DIM:#}", "");
+        if let Some(more) = pairs.len().checked_sub(MAX_PAIRS).filter(|&more| more > 0) {
+            let _ = writeln!(text, "{DIM}{:>8}  and {more} more pairs{DIM:#}", "");
         }
     }
 
+    /// Writes the share of mistakes by text length.
     fn lengths(&self, text: &mut String) {
         heading(text, "Mistakes by length");
         let _ = writeln!(
@@ -114,11 +118,12 @@ impl Made<'_> {
         }
     }
 
+    /// Writes the most confident mistakes.
     fn mistakes(&self, text: &mut String) {
         if self.report.mistakes().is_empty() {
             return;
         }
-        heading(text, "Surest mistakes");
+        heading(text, "Most confident mistakes");
         let columns = terminal::columns();
         for mistake in self.report.mistakes() {
             let labels = |ids: &[usize]| match ids {
@@ -128,23 +133,23 @@ impl Made<'_> {
             let (truth, predicted) = (labels(&mistake.truth), labels(&mistake.predicted));
             let _ = writeln!(
                 text,
-                "row {}: {truth} taken for {predicted}, {:.3}",
+                "row {}: {truth} predicted as {predicted}, {:.3}",
                 mistake.row, mistake.confidence
             );
-            if let Some(of) = &mistake.text {
-                let shown = terminal::fit(of, columns.saturating_sub(2));
+            if let Some(text_of_row) = &mistake.text {
+                let shown = terminal::fit(text_of_row, columns.saturating_sub(2));
                 let _ = writeln!(text, "{DIM}  {shown}{DIM:#}");
             }
         }
     }
 
     fn label(&self, id: usize) -> String {
-        terminal::visible(&self.classifier.labels()[id]).into_owned()
+        terminal::escape(&self.classifier.labels()[id]).into_owned()
     }
 }
 
 fn line(text: &mut String, name: &str, value: &str) {
-    let _ = writeln!(text, "{BOLD}{name:NAMES$}{BOLD:#}{}", terminal::visible(value));
+    let _ = writeln!(text, "{BOLD}{name:NAME_COLUMNS$}{BOLD:#}{}", terminal::escape(value));
 }
 
 fn heading(text: &mut String, heading: &str) {

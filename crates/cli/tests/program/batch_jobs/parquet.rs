@@ -1,4 +1,4 @@
-//! Parquet files through the program.
+//! Parquet tables.
 
 use std::fs::File;
 use std::path::Path;
@@ -12,7 +12,7 @@ use arrow_array::{Array, ArrayRef, Int64Array, LargeStringArray, RecordBatch};
 
 use super::*;
 
-/// Rows of a number and a text, of which the one at 5 is missing.
+/// Writes rows with a number and a text, which is missing in row 5.
 fn write(path: &Path, texts: &[String]) {
     let texts = texts.iter().enumerate().map(|(row, text)| (row != 5).then_some(text));
     let texts: LargeStringArray = texts.collect();
@@ -38,7 +38,7 @@ fn read(path: &Path) -> Vec<RecordBatch> {
 }
 
 #[test]
-fn rows_keep_their_columns_and_order() {
+fn keeps_columns_and_order() {
     let folder = Folder::new();
     let texts = texts(40);
     write(&folder.file("in.parquet"), &texts);
@@ -66,7 +66,7 @@ fn rows_keep_their_columns_and_order() {
 }
 
 #[test]
-fn killed_and_resumed_it_is_the_same_file() {
+fn resumed_file_is_identical() {
     let folder = Folder::new();
     write(&folder.file("in.parquet"), &texts(36_000));
     let options = ["--precision", "int8"];
@@ -89,19 +89,19 @@ fn killed_and_resumed_it_is_the_same_file() {
     assert!(killed >= 3, "{killed}");
     assert!(!folder.file("out.parquet").exists());
     let refused = folder.classify("in.parquet", "out.parquet", &options);
-    assert!(failed_with_one_line(&refused, 2).contains("out.parquet.parts exists"));
+    assert!(failed_with_one_line(&refused, 2).contains("out.parquet.parts already exists"));
     let other = folder.classify("in.parquet", "out.parquet", &["--resume"]);
-    assert!(failed_with_one_line(&other, 2).contains("is another"), "{}", stderr(&other));
+    assert!(failed_with_one_line(&other, 2).contains("differs"), "{}", stderr(&other));
     folder.classify("in.parquet", "out.parquet", &resumed);
     assert!(folder.read("out.parquet") == whole);
     assert!(!parts.exists());
-    // What is whole stays.
+    // A complete output stays unchanged.
     succeeded(&folder.classify("in.parquet", "out.parquet", &resumed));
     assert!(folder.read("out.parquet") == whole);
 }
 
 #[test]
-fn what_is_no_parquet_is_refused() {
+fn rejects_invalid_parquet() {
     let folder = Folder::with("in.parquet", "PAR1 and no more");
     let refused = |options: &[&str], message: &str| {
         let output = folder.classify("in.parquet", "out.parquet", options);
@@ -117,5 +117,5 @@ fn what_is_no_parquet_is_refused() {
         refused(&[], "");
     }
     let output = run(&["classify", "--input", "-", "--format", "parquet", "--output", "x.parquet"]);
-    assert!(failed_with_one_line(&output, 2).contains("not to standard streams"));
+    assert!(failed_with_one_line(&output, 2).contains("not standard input or output"));
 }

@@ -176,7 +176,7 @@ fn class(class: &Class) -> (&str, ClassView) {
 }
 
 fn averages(report: &Report) -> Vec<(&'static str, ScoresView)> {
-    let averages = Average::ALL.into_iter();
+    let averages = Average::ALL.iter();
     averages.filter_map(|&of| Some((of.name(), report.average(of)?.into()))).collect()
 }
 

@@ -14,7 +14,7 @@ use crate::support::{
 use distilbert::{Classifier, Precision};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use test_support::generator::finalise;
+use test_support::generator::finalize;
 
 const WORDS: &str =
     "i you we love hate miss so very happy sad angry afraid disgusting wow what a surprise";
@@ -75,7 +75,7 @@ fn label_and_score(classifier: &Classifier, text: &str) -> (String, String) {
 /// A table of so many rows: some have quotes, commas and line breaks.
 fn csv(rows: usize) -> String {
     let words: Vec<&str> = WORDS.split(' ').collect();
-    let mut random = (0..).map(finalise);
+    let mut random = (0..).map(finalize);
     let mut table = String::from("id,text\n");
     for row in 0..rows {
         let count = random.next().unwrap() % 12 + 1;
@@ -399,7 +399,7 @@ fn killed_ten_times_and_resumed_nothing_is_lost_or_doubled() {
     let mut killed = 0;
     for kill in 0..10 {
         // A little later than the last, somewhere in the next tenth.
-        let at = (whole.len() as u64 * kill + finalise(kill) % whole.len() as u64) / 11;
+        let at = (whole.len() as u64 * kill + finalize(kill) % whole.len() as u64) / 11;
         let child = folder.begin("in.csv", "out.csv", &["--resume"]);
         killed += usize::from(kill_at(child, size, at));
         let found = fs::read(folder.file("out.csv")).unwrap_or_default();

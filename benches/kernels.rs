@@ -144,8 +144,8 @@ fn others(criterion: &mut Criterion<Rates>, set: InstructionSet) {
         if let Some(mut run) = kernels::quantize(set, DIM, &input) {
             let mut output = vec![0.0; input.len()];
             run(&mut output);
-            check("quantise", &output, 0.51 * 2.0 / 255.0, |index| f64::from(input[index]));
-            group.bench_function(BenchmarkId::new("quantise", rows), |bencher| {
+            check("quantize", &output, 0.51 * 2.0 / 255.0, |index| f64::from(input[index]));
+            group.bench_function(BenchmarkId::new("quantize", rows), |bencher| {
                 bencher.iter(|| run(&mut []));
             });
         }

@@ -125,10 +125,10 @@ def fuse(folder):
     from onnxruntime.transformers.optimizer import optimize_model
 
     heads, dim = cases.base_config()["n_heads"], cases.base_config()["dim"]
-    optimised = optimize_model(
+    optimized = optimize_model(
         str(folder / "model.onnx"), model_type="bert", num_heads=heads, hidden_size=dim
     )
-    optimised.save_model_to_file(str(folder / "fused.onnx"))
+    optimized.save_model_to_file(str(folder / "fused.onnx"))
 
 
 def check_fusions(path):

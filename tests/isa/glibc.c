@@ -1,4 +1,4 @@
-/* Two functions that glibc has since 2.38 and that the package of Bochs wants, for an older glibc. */
+/* Two functions of glibc 2.38 that the package of Bochs needs, for older versions of glibc. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -45,15 +45,7 @@ fn int8_products_match_cpu() {
         let row_scales: Vec<f32> = device.download(scales, 2 * ROWS);
 
         let weights: Vec<i8> = tensor.bytes.iter().map(|&byte| byte as i8).collect();
-        let column_scales = bytes[&format!("{name}_scale")].values();
-        let columns: Vec<u32> = weights
-            .chunks(inputs)
-            .zip(&column_scales)
-            .flat_map(|(column, scale)| {
-                let sum: i32 = column.iter().copied().map(i32::from).sum();
-                [scale.to_bits(), sum as u32, 0, 0]
-            })
-            .collect();
+        let columns = columns(&weights, inputs, &bytes[&format!("{name}_scale")].values());
         let mut device = Device::new(&linear_module);
         let (from, row_scales) = (device.upload(&quantized), device.upload(&row_scales));
         let (weight, columns) = (device.upload(&weights), device.upload(&columns));
@@ -78,4 +70,13 @@ fn int8_products_match_cpu() {
         compared += found.len();
     }
     assert!(compared > 5 * 6 * 3000, "only {compared} values");
+}
+
+/// Returns the scale and the sum of each column of the weights, padded to 16 bytes.
+fn columns(weights: &[i8], inputs: usize, scales: &[f32]) -> Vec<u32> {
+    let column = |(column, scale): (&[i8], &f32)| {
+        let sum: i32 = column.iter().copied().map(i32::from).sum();
+        [scale.to_bits(), sum as u32, 0, 0]
+    };
+    weights.chunks(inputs).zip(scales).flat_map(column).collect()
 }

@@ -1,5 +1,6 @@
 //! Serialization with the keys of the program's JSON, where it differs from the fields of the types.
 
+use distilbert::explain;
 use serde::de::Error as _;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -75,21 +76,29 @@ impl Serialize for MethodComparison {
 
         #[derive(Serialize)]
         struct Method {
-            method: Ranking,
+            method: &'static str,
             #[serde(flatten)]
-            means: distilbert::explain::Faithfulness<Estimate>,
+            means: explain::Faithfulness<Estimate>,
         }
 
         let skipped =
             Skipped { without_words: self.without_words(), of_one_word: self.of_one_word() };
-        let methods = self.means().into_iter().map(|(method, means)| Method { method, means });
-        let mut map = serializer.serialize_map(Some(10))?;
+        let methods = self
+            .means()
+            .into_iter()
+            .map(|(ranking, means)| Method { method: ranking.name(), means });
+        let steps = self.rankings().iter().find_map(|ranking| match *ranking {
+            Ranking::Method(explain::Method::IntegratedGradients { steps }) => Some(steps),
+            _ => None,
+        });
+        let mut map = serializer.serialize_map(Some(11))?;
         map.serialize_entry("texts", &self.texts())?;
         map.serialize_entry("skipped", &skipped)?;
         map.serialize_entry("truncated", &self.truncated())?;
         map.serialize_entry("objective", &self.objective())?;
         map.serialize_entry("replacement", &self.replacement())?;
         map.serialize_entry("random_orders", &self.random_orders())?;
+        map.serialize_entry("steps", &steps)?;
         map.serialize_entry("seed", &self.seed())?;
         map.serialize_entry("resamples", &self.resamples())?;
         map.serialize_entry("confidence", &CONFIDENCE)?;
@@ -247,10 +256,10 @@ impl<'a> NamedMistake<'a> {
 
 #[cfg(test)]
 mod tests {
-    use distilbert::ProblemType;
+    use distilbert::{Prediction, ProblemType};
     use serde_json::{Value, json};
 
-    use crate::{Average, Evaluation, EvaluationOptions, Ranking, Row};
+    use crate::{Agreement, Average, Evaluation, EvaluationOptions, Ranking, Row};
 
     #[test]
     fn report_has_the_keys_of_the_program() {
@@ -277,6 +286,26 @@ mod tests {
         });
         assert_eq!(report["mistakes"], json!([mistake]));
         assert_eq!(report["calibration"]["bins"].as_array().unwrap().len(), 15);
+    }
+
+    #[test]
+    fn agreement_has_the_keys_of_the_program() {
+        let labels = ["no", "yes"].map(str::to_owned);
+        let kind = ProblemType::SingleLabelClassification;
+        let mut agreement = Agreement::new((&labels, kind), (&labels, kind)).unwrap();
+        let prediction =
+            |logits: [f32; 2]| Prediction::new(labels.to_vec().into(), logits.to_vec(), kind, 0);
+        agreement.push(&prediction([1.0, 0.0]), &prediction([1.5, 0.0]), Some(&[0]));
+        let expected = json!({
+            "rows": 1,
+            "label_agreement": 1.0,
+            "same_label": 1,
+            "largest_logit_difference": 0.5,
+            "mean_logit_difference": 0.25,
+            "labelled_rows": 1,
+            "accuracies": [1.0, 1.0],
+        });
+        assert_eq!(serde_json::to_value(agreement).unwrap(), expected);
     }
 
     #[test]

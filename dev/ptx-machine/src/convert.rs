@@ -20,7 +20,7 @@ pub struct Convert {
 pub enum Rounding {
     /// To the nearest, ties to even.
     Nearest,
-    TowardsZero,
+    TowardZero,
     Down,
     Up,
 }
@@ -29,7 +29,7 @@ impl Rounding {
     fn round(self, value: f32) -> f32 {
         match self {
             Self::Nearest => value.round_ties_even(),
-            Self::TowardsZero => value.trunc(),
+            Self::TowardZero => value.trunc(),
             Self::Down => value.floor(),
             Self::Up => value.ceil(),
         }
@@ -99,10 +99,10 @@ pub fn round_to_odd(value: f64) -> f32 {
     if f64::from(nearest) == value || !nearest.is_finite() {
         return nearest;
     }
-    let towards_zero = if f64::from(nearest).abs() > value.abs() {
+    let toward_zero = if f64::from(nearest).abs() > value.abs() {
         f32::from_bits(nearest.to_bits() - 1)
     } else {
         nearest
     };
-    f32::from_bits(towards_zero.to_bits() | 1)
+    f32::from_bits(toward_zero.to_bits() | 1)
 }

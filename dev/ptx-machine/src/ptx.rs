@@ -257,6 +257,13 @@ impl Kernel {
         for statement in sized.into_iter().chain(unsized_) {
             kernel.declare_shared(statement, &mut names).map_err(in_header)?;
         }
+        kernel.read_instructions(pieces, &mut names)?;
+        kernel.registers = names.registers;
+        Ok(kernel)
+    }
+
+    /// Parses scopes, declarations of registers and instructions.
+    fn read_instructions(&mut self, pieces: &[Piece], names: &mut Names) -> Result<(), Error> {
         let mut source = None;
         for Piece { line, content } in pieces {
             let result = match content {
@@ -276,20 +283,17 @@ impl Kernel {
                     }
                     Ok(())
                 }
-                Content::Statement(text) if text.starts_with('.') => {
-                    read_directive(text, &mut names)
-                }
-                Content::Statement(text) => decode(text, &names).map(|(guard, operation)| {
+                Content::Statement(text) if text.starts_with('.') => read_directive(text, names),
+                Content::Statement(text) => decode(text, names).map(|(guard, operation)| {
                     let text = text.clone();
                     let line = *line;
-                    kernel.instructions.push(Instruction { guard, operation, line, text, source });
+                    self.instructions.push(Instruction { guard, operation, line, text, source });
                 }),
                 _ => Ok(()),
             };
             result.map_err(|defect| Error::Text { line: *line, defect })?;
         }
-        kernel.registers = names.registers;
-        Ok(kernel)
+        Ok(())
     }
 
     /// Parses `.visible .entry name( .param … , … ) .maxntid 128, 1, 1`.

@@ -1,6 +1,6 @@
 //! Random numbers for tests.
 
-use crate::generator::{GOLDEN_GAMMA, finalise};
+use crate::generator::{GOLDEN_GAMMA, finalize};
 
 /// Small deterministic random number generator.
 pub struct Dice(pub u64);
@@ -8,7 +8,7 @@ pub struct Dice(pub u64);
 impl Dice {
     pub fn below(&mut self, limit: usize) -> usize {
         self.0 = self.0.wrapping_add(GOLDEN_GAMMA);
-        (finalise(self.0) % limit as u64) as usize
+        (finalize(self.0) % limit as u64) as usize
     }
 
     pub fn shuffle<T>(&mut self, values: &mut [T]) {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 pub const GOLDEN_GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Applies the finalizer of splitmix64.
-pub fn finalise(mut z: u64) -> u64 {
+pub fn finalize(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
@@ -45,7 +45,7 @@ pub fn values(seed: u64, name: &str, shape: &[usize]) -> Vec<f32> {
     let mut state = seed ^ fnv1a64(name);
     let next = || {
         state = state.wrapping_add(GOLDEN_GAMMA);
-        let u = (finalise(state) >> 40) as f64 / f64::from(1 << 23) - 1.0;
+        let u = (finalize(state) >> 40) as f64 / f64::from(1 << 23) - 1.0;
         (offset + scale * u) as f32
     };
     std::iter::repeat_with(next).take(shape.iter().product()).collect()

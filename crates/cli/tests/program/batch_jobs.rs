@@ -15,7 +15,7 @@ use crate::support::{
 use distilbert::{Classifier, Precision};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use test_support::generator::finalise;
+use test_support::generator::finalize;
 
 const WORDS: &str =
     "i you we love hate miss so very happy sad angry afraid disgusting wow what a surprise";
@@ -76,7 +76,7 @@ fn label_and_score(classifier: &Classifier, text: &str) -> (String, String) {
 /// Returns a table, some of whose rows contain quotes, commas and line breaks.
 fn csv(rows: usize) -> String {
     let words: Vec<&str> = WORDS.split(' ').collect();
-    let mut random = (0..).map(finalise);
+    let mut random = (0..).map(finalize);
     let mut table = String::from("id,text\n");
     for row in 0..rows {
         let count = random.next().unwrap() % 12 + 1;

@@ -271,7 +271,7 @@ fn comparison(modifiers: &mut Modifiers, operands: &mut Operands) -> Result<Oper
 fn convert(modifiers: &mut Modifiers) -> Result<(Scalar, usize), Defect> {
     let roundings = [
         ("rni", Rounding::Nearest),
-        ("rzi", Rounding::TowardsZero),
+        ("rzi", Rounding::TowardZero),
         ("rmi", Rounding::Down),
         ("rpi", Rounding::Up),
     ];

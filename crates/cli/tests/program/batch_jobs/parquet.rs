@@ -28,7 +28,7 @@ fn write(path: &Path, texts: &[String]) {
 
 fn texts(rows: usize) -> Vec<String> {
     let words: Vec<&str> = WORDS.split(' ').collect();
-    let word = |n: usize| words[finalise(n as u64) as usize % words.len()];
+    let word = |n: usize| words[finalize(n as u64) as usize % words.len()];
     (0..rows).map(|row| format!("{} {}", word(row), word(row + rows))).collect()
 }
 

@@ -93,7 +93,7 @@ fn resumes_after_ten_kills() {
     let mut killed = 0;
     for kill in 0..10 {
         // Somewhere in the next tenth of the output.
-        let at = (whole.len() as u64 * kill + finalise(kill) % whole.len() as u64) / 11;
+        let at = (whole.len() as u64 * kill + finalize(kill) % whole.len() as u64) / 11;
         let child = folder.begin("in.csv", "out.csv", &["--resume"]);
         killed += usize::from(kill_at(child, size, at));
         let found = fs::read(folder.file("out.csv")).unwrap_or_default();

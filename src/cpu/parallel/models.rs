@@ -1,11 +1,12 @@
-//! Models of the team's protocol, which loom runs through every interleaving and every outcome of the memory
-//! model that a bounded number of preemptions allows.
+//! Models of the team's protocol. Loom runs them through every interleaving, and every outcome of the memory model,
+//! that two preemptions allow.
 //!
 //! ```text
-//! RUSTFLAGS="--cfg loom" cargo test --release --no-default-features --lib parallel::models
+//! CARGO_TARGET_DIR=target/loom RUSTFLAGS="--cfg loom" \
+//!   cargo test --release --package distilbert --no-default-features --lib cpu::parallel
 //! ```
 
-use std::time::Duration;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use loom::cell::UnsafeCell;
 
@@ -14,13 +15,10 @@ use super::disjoint::Tasks;
 use super::sync::{Arc, thread};
 use super::team::{Leader, Seat, Team};
 
-/// Checks every execution with at most two preemptions, or as many as fit into half a minute.
+/// Checks every execution with at most two preemptions.
 fn model(execution: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
-    // Waits are loops, and loom counts each of their turns.
-    builder.max_branches = 100_000;
-    builder.max_duration = Some(Duration::from_secs(30));
     builder.check(execution);
 }
 
@@ -63,8 +61,12 @@ fn lead(mut leader: Leader<'_>, stages: usize, tasks: usize) {
     assert_eq!(scratch.iter().map(|scratch| scratch.value(0)).sum::<usize>(), stages * tasks);
 }
 
-/// Leads a team whose helpers are threads that start at any time, even after the last stage.
-fn with_helpers(helpers: usize, lead: impl Fn(Leader<'_>) + Sync + Send + 'static) {
+/// Leads a team whose helpers run `help` on threads that start at any time, even after the last stage.
+fn with_helpers(
+    helpers: usize,
+    help: impl Fn(Seat<'_>) + Copy + Sync + Send + 'static,
+    [stages, tasks]: [usize; 2],
+) {
     model(move || {
         let mut team = Box::new(Team::new(helpers + 1));
         let team: *mut Team = &raw mut *team;
@@ -73,12 +75,12 @@ fn with_helpers(helpers: usize, lead: impl Fn(Leader<'_>) + Sync + Send + 'stati
         let team = seats.into_team();
         let threads: Vec<_> = (1..=helpers)
             .map(|worker| {
-                // SAFETY: the seats have been given up, and each worker has one.
+                // SAFETY: the team's seats have been given up, and each worker gets one new seat.
                 let seat = unsafe { Seat::new(team, worker) };
-                thread::spawn(move || seat.help())
+                thread::spawn(move || help(seat))
             })
             .collect();
-        lead(leader);
+        lead(leader, stages, tasks);
         team.dismiss();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     });
@@ -86,17 +88,21 @@ fn with_helpers(helpers: usize, lead: impl Fn(Leader<'_>) + Sync + Send + 'stati
 
 #[test]
 fn one_helper_and_two_stages() {
-    with_helpers(1, |leader| lead(leader, 2, 2));
+    with_helpers(1, |seat| seat.help(), [2, 2]);
 }
 
 #[test]
 fn one_helper_and_more_tasks_than_workers() {
-    with_helpers(1, |leader| lead(leader, 1, 3));
+    with_helpers(1, |seat| seat.help(), [1, 3]);
 }
 
+/// Two helpers that wait could take turns at it forever, so these give up.
 #[test]
-fn two_helpers_and_two_stages() {
-    with_helpers(2, |leader| lead(leader, 2, 2));
+fn two_helpers_of_which_one_has_no_share() {
+    let help = |seat: Seat<'_>| {
+        seat.run_task();
+    };
+    with_helpers(2, help, [1, 2]);
 }
 
 #[test]
@@ -118,4 +124,25 @@ fn concurrent_calls_of_a_crew_take_turns() {
         crew.run(|leader| lead(leader, 1, 2));
         thread.join().unwrap();
     });
+}
+
+#[test]
+fn a_panic_reaches_the_leader_and_the_next_stage_runs() {
+    for bad in 0..2usize {
+        model(move || {
+            let crew = Crew::new(1).unwrap();
+            crew.run(|mut leader| {
+                // Without a panic hook, whose locks loom cannot see.
+                let fail = |index, ()| {
+                    if index == bad {
+                        resume_unwind(Box::new(7));
+                    }
+                };
+                let stage = || leader.for_each(Tasks(2), fail);
+                let payload = catch_unwind(AssertUnwindSafe(stage)).unwrap_err();
+                assert_eq!(payload.downcast_ref(), Some(&7));
+                lead(leader, 1, 2);
+            });
+        });
+    }
 }

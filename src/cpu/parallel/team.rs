@@ -69,9 +69,15 @@ impl Share {
     }
 
     /// Takes all remaining tasks and returns their number.
+    ///
+    /// Leaves an empty share alone, because the leader may be about to offer its tasks. Swapping in a zero would be
+    /// sound, since the offer would come later in the modification order, but loom does not know that order.
     fn empty(&self) -> usize {
-        let tasks = Self::unpack(self.0.swap(0, Ordering::Relaxed));
-        (tasks.end - tasks.start) as usize
+        let all = |packed| (!Self::unpack(packed).is_empty()).then_some(0);
+        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, all) {
+            Ok(packed) => Self::unpack(packed).count(),
+            Err(_) => 0,
+        }
     }
 }
 
@@ -319,11 +325,16 @@ impl<'a> Seat<'a> {
     pub fn help(self) {
         let mut spins = 0;
         while !self.team.is_dismissed.load(Ordering::Relaxed) {
-            if self.team.run_task(self.worker) {
+            if self.run_task() {
                 spins = 0;
             } else {
                 back_off(&mut spins);
             }
         }
+    }
+
+    /// Runs one task and returns `true`, or returns `false` if none is left.
+    pub fn run_task(&self) -> bool {
+        self.team.run_task(self.worker)
     }
 }

@@ -120,7 +120,7 @@ impl<T> Tile<'_, T> {
     ///
     /// # Panics
     /// If the row is not in the tile.
-    #[cfg(any(test, feature = "explain"))]
+    #[cfg(any(all(test, not(loom)), feature = "explain"))]
     #[inline(always)]
     pub fn row(&mut self, row: usize) -> &mut [T] {
         self.part(row, self.columns.clone())

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 /// Classify texts with DistilBERT
 #[derive(Parser)]
 #[command(
+    name = "distilbert",
     version,
     after_help = "Example:\n  distilbert classify \"I can't believe we won!\"",
     disable_help_subcommand = true

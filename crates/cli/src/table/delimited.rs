@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn reports_line_of_unclosed_quote() {
-        let message = "data, line 2: a quote is opened that nothing closes";
+        let message = "data, line 2: a quoted field is not closed";
         assert_eq!(rows("a,b\n1,\"x\n2,y\n", CSV).unwrap_err(), message);
         assert_eq!(rows("a,b\n1,\"", CSV).unwrap_err(), message);
         // A quote within a field is an ordinary character.

@@ -3,9 +3,9 @@
 
     python3 .ci/machine_checks.py
 
-The edits are made in a copy of the package in target/machine_checks, a workspace of its own. A
-check that is removed lets pass what it was for: the test that looks for its error is to fail, and nothing to
-crash or to be compiled in vain. Every kind of error that the machine has must be among those removed.
+The edits are made in a copy of the package in target/machine_checks, a workspace of its own. Without a check, the
+machine accepts what the check was there to reject, so the test that expects its error must fail. Every kind of error
+of the machine must be covered.
 """
 
 import os
@@ -20,10 +20,10 @@ COPY = ROOT / "target/machine_checks"
 PACKAGE = "dev/ptx-machine"
 MACHINE = COPY / PACKAGE / "src"
 TEST = ["cargo", "test", "--package", "ptx-machine"]
-# Nobody debugs it, and without it linking is quicker.
+# Debug information is not needed, and linking is faster without it.
 ENVIRONMENT = {**os.environ, "CARGO_TARGET_DIR": str(COPY / "target"), "CARGO_PROFILE_DEV_DEBUG": "0"}
 
-# File → the error, what is no longer checked, the code that does, and what stands in its place.
+# File → error, subject of the check, code of the check, replacement.
 CHECKS = {
     "access.rs": [
         ("Misaligned", "loads of parameters", "aligned(space, address, bytes.len())?;", ""),
@@ -48,15 +48,15 @@ CHECKS = {
         ("Misaligned", "loads",
          "aligned(MemorySpace::Global, address, bytes.len())?; self.load_part", "self.load_part"),
         ("Misaligned", "stores", "aligned(MemorySpace::Global, address, bytes.len())?; let (index", "let (index"),
-        ("Uninitialised", "global memory", "if writer == NOBODY", "if false"),
+        ("Uninitialized", "global memory", "if writer == NOBODY", "if false"),
         ("BlockRace", "loads", "if writer >= FIRST_BLOCK && writer != reader", "if false"),
         ("BlockRace", "stores", "if earlier >= FIRST_BLOCK && earlier != FIRST_BLOCK + block", "if false"),
     ],
     "shared.rs": [
         ("OutOfBounds", "shared memory", "_ => Err(Fault::OutOfBounds { space, address, bytes }),", "_ => Ok(0),"),
         ("Misaligned", "shared memory", "aligned(space, address, bytes)?;", ""),
-        ("Uninitialised", "shared memory",
-         "return Err(Fault::Uninitialised { space: MemorySpace::Shared, address });", ""),
+        ("Uninitialized", "shared memory",
+         "return Err(Fault::Uninitialized { space: MemorySpace::Shared, address });", ""),
         ("CopyInFlight", "loads", "return Err(Fault::CopyInFlight { address, now: Use::Read }),", "(),"),
         ("CopyInFlight", "stores", "if self.state == State::Pending", "if false"),
         ("Race", "loads after stores", "self.after_write(user, epoch, address, Use::Read)?;", ""),
@@ -143,7 +143,7 @@ CHECKS = {
     ],
     "text.rs": [
         ("Syntax", "unfinished texts", "if unfinished", "if false"),
-        ("Syntax", "braces", 'return Err(self.error("a brace closes what is none"));', ""),
+        ("Syntax", "braces", 'return Err(self.error("unmatched closing brace"));', ""),
     ],
     "decode/mod.rs": [
         ("Modifier", "all instructions", "modifiers.finish()?;", ""),
@@ -171,7 +171,7 @@ CHECKS = {
         ("Operand", "constants", "constant(text).ok_or_else(", "constant(text).or(Some(0)).ok_or_else("),
         ("Operand", "values", ".or_else(|| constant(text).map(Source::Constant))", ".or(Some(Source::Constant(0)))"),
         ("Operand", "addresses", "text.ok_or_else(wanted)?", 'text.unwrap_or("0")'),
-        ("Syntax", "missing operands", 'self.left.next().ok_or(Defect::Syntax("an operand is missing"))',
+        ("Syntax", "missing operands", 'self.left.next().ok_or(Defect::Syntax("missing operand"))',
          'Ok(self.left.next().unwrap_or("0"))'),
     ],
     "decode/scalar.rs": [
@@ -193,32 +193,32 @@ CHECKS = {
 
 
 def errors():
-    """The names of all errors, of texts, launches and kernels."""
+    """Returns the names of all errors: of PTX texts, launches and kernels."""
     text = (MACHINE / "error.rs").read_text()
     bodies = re.findall(r"pub enum (?:Defect|LaunchDefect|Fault) \{\n(.*?)\n\}", text, flags=re.DOTALL)
     return {name for body in bodies for name in re.findall(r"^    ([A-Z]\w*)", body, flags=re.MULTILINE)}
 
 
 def without(text, old, new):
-    """The text with one part, which it has once, replaced. How lines are broken does not matter."""
+    """Replaces a part that occurs exactly once, regardless of line breaks."""
     pattern = r"\s+".join(map(re.escape, old.split()))
     edited, count = re.subn(pattern, lambda _: new, text)
     if count != 1:
-        sys.exit(f"{count} times, not once, in the machine: {old}")
+        sys.exit(f"expected once in the machine, found {count} times: {old}")
     return edited
 
 
 def failed_tests():
-    """The tests that fail, which is none if all pass."""
+    """Runs the tests and returns the names of those that fail."""
     result = subprocess.run(TEST, cwd=COPY, env=ENVIRONMENT, capture_output=True, text=True)
     failed = re.findall(r"^test (\S+) \.\.\. FAILED$", result.stdout, flags=re.MULTILINE)
     if (result.returncode == 0) != (not failed):
-        sys.exit(f"{result.stderr}\nthe tests cannot be run")
+        sys.exit(f"{result.stderr}\nthe tests could not be run")
     return failed
 
 
 def copy_package():
-    """Brings the copy up to date."""
+    """Updates the copy of the package."""
     shutil.rmtree(COPY / PACKAGE, ignore_errors=True)
     shutil.copytree(ROOT / PACKAGE, COPY / PACKAGE)
     shutil.copy2(ROOT / "Cargo.lock", COPY / "Cargo.lock")
@@ -227,7 +227,7 @@ def copy_package():
     workspace = re.sub("^default-members = .*\n", "", workspace, flags=re.MULTILINE)
     workspace = re.sub("^members = .*$", f'members = ["{PACKAGE}"]', workspace, flags=re.MULTILINE)
     (COPY / "Cargo.toml").write_text(workspace)
-    # Cargo goes by times, and the last build was of an edited machine.
+    # Cargo compares modification times, and the last build was of an edited machine.
     (MACHINE / "lib.rs").touch()
 
 
@@ -235,9 +235,9 @@ def main():
     copy_package()
     forgotten = errors() - {error for checks in CHECKS.values() for error, *_ in checks}
     if forgotten:
-        sys.exit(f"no check is removed of {', '.join(sorted(forgotten))}")
+        sys.exit(f"no check is removed for {', '.join(sorted(forgotten))}")
     if failed := failed_tests():
-        sys.exit(f"with all checks: {', '.join(failed)} fail")
+        sys.exit(f"with all checks in place, these fail: {', '.join(failed)}")
     unnoticed = []
     for file, checks in CHECKS.items():
         path = MACHINE / file
@@ -251,8 +251,8 @@ def main():
                 unnoticed.append(check)
         path.write_text(text)
     if unnoticed:
-        sys.exit(f"no test notices that these are removed: {'; '.join(unnoticed)}")
-    print(f"{sum(map(len, CHECKS.values()))} checks: a test notices the removal of each")
+        sys.exit(f"no test notices the removal of {'; '.join(unnoticed)}")
+    print(f"{sum(map(len, CHECKS.values()))} checks: a test notices the removal of each one")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-//! What an explanation asks of an engine: the backward pass, and the rules by which it may go.
+//! The interface between explanations and engines: the backward pass and its propagation rules.
 //!
-//! With the plain rules it gives gradients. The others hold a part of an operation constant, so that
-//! relevance, the sum of values times gradients, goes through it undiminished.
+//! The default rules yield gradients. The others treat part of an operation as constant, so that the operation
+//! conserves relevance, the sum of values times gradients.
 
 use std::ops::AddAssign;
 
 use crate::input::batch::TokenBatch;
 
-/// How each nonlinear operation is differentiated.
+/// Propagation rule of each nonlinear operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rules {
     pub attention: AttentionRule,
@@ -16,7 +16,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// The gradient itself.
+    /// Plain gradients.
     pub const GRADIENT: Self = Self {
         attention: AttentionRule::Gradient,
         layer_norm: NormRule::Gradient,
@@ -28,10 +28,10 @@ impl Rules {
 pub(crate) enum AttentionRule {
     #[default]
     Gradient,
-    /// Attention's weights are constants: everything goes to the values (Ali et al. 2022, the AH rule).
+    /// Attention probabilities are constant: all relevance goes to the values (Ali et al. 2022, the AH rule).
     HoldWeights,
-    /// Each product gives half to either factor: half goes to the values, a quarter each to queries and
-    /// keys (Achtibat et al. 2024).
+    /// Each product splits its relevance evenly between its factors: half goes to the values, a quarter each to
+    /// queries and keys (Achtibat et al. 2024).
     Share,
 }
 
@@ -39,7 +39,7 @@ pub(crate) enum AttentionRule {
 pub(crate) enum NormRule {
     #[default]
     Gradient,
-    /// The deviation is a constant (Ali et al. 2022, the LN rule).
+    /// The standard deviation is constant (Ali et al. 2022, the LN rule).
     HoldDeviation,
 }
 
@@ -47,12 +47,12 @@ pub(crate) enum NormRule {
 pub(crate) enum ActivationRule {
     #[default]
     Gradient,
-    /// The quotient of output and input is a constant: `Φ(x)` of the GELU `x · Φ(x)`.
+    /// The quotient of output and input is constant: for GELU, `x · Φ(x)`, it is `Φ(x)`.
     HoldQuotient,
 }
 
-/// What each kind of operation took of a row's relevance: the sum of its outputs times their gradients,
-/// less that of its inputs. With the sum of the tokens' relevances, these make up the logits times their
+/// Relevance that each kind of operation absorbed in a row: the sum of its outputs times their gradients, minus the
+/// sum of its inputs times theirs. Together with the tokens' relevances, the shares sum to the logits times their
 /// gradients.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Shares {
@@ -74,23 +74,22 @@ impl AddAssign for Shares {
     }
 }
 
-/// What a backward pass finds of a batch.
+/// Result of a backward pass over a batch.
 pub(crate) struct Attribution {
-    /// `[rows, labels]`, those of the forward pass bit for bit.
+    /// `[rows, labels]`, bit-identical to the forward pass.
     pub logits: Vec<f32>,
-    /// For each token, the sum of its embedding (normalised, as the first layer gets it) times the
-    /// gradient.
+    /// Relevance of each token: the sum of its embedding (normalized, as the first layer reads it) times the gradient.
     pub relevance: Vec<f32>,
-    /// For each row.
+    /// Shares of each row.
     pub shares: Vec<Shares>,
 }
 
-/// Writes the gradient of what is explained by the logits, given a row's index and logits.
+/// Writes the gradient of the explained quantity with respect to the logits, given a row's index and logits.
 pub(crate) type LogitGradient<'a> = &'a (dyn Fn(usize, &[f32], &mut [f32]) + Sync);
 
-/// An engine that goes backward. Batches have been checked against the tables.
+/// An engine with a backward pass. Callers have checked that a batch's ids and positions are within the tables.
 pub(crate) trait Attribute: Send + Sync {
-    /// Goes forward and backward.
+    /// Runs the forward and the backward pass.
     fn attribute(
         &self,
         batch: &TokenBatch,
@@ -98,8 +97,9 @@ pub(crate) trait Attribute: Send + Sync {
         gradient: LogitGradient<'_>,
     ) -> Attribution;
 
-    /// For each token, its way from the baseline's embedding times the gradient, integrated in so many
-    /// steps, at least one. The baseline has as many tokens in each row.
+    /// Returns integrated gradients: for each token, the difference from the baseline's embedding times the gradient,
+    /// integrated along the path in `steps` steps, at least one. The rows of the baseline are as long as those of
+    /// `batch`.
     fn integrate(
         &self,
         batch: &TokenBatch,
@@ -108,7 +108,6 @@ pub(crate) trait Attribute: Send + Sync {
         gradient: LogitGradient<'_>,
     ) -> Vec<f32>;
 
-    /// The weights of attention of each row, `[layers, heads, tokens, tokens]`: how much each token,
-    /// in the last index but one, takes of each.
+    /// Returns the attention probabilities of each row, `[layers, heads, queries, keys]`.
     fn attention_weights(&self, batch: &TokenBatch) -> Vec<Vec<f32>>;
 }

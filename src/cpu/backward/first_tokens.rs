@@ -22,8 +22,8 @@ pub(super) struct FirstTokensBackward<'a> {
 }
 
 impl FirstTokensBackward<'_> {
-    /// Writes the gradients of values and, unless the rule makes probabilities constant, of queries, one for each sequence,
-    /// and of keys. `shares` has one for each sequence and head.
+    /// Writes the gradients of values and, unless the rule makes probabilities constant, those of keys and of the query
+    /// of each sequence. `shares` has one for each sequence and head.
     pub fn backpropagate(
         &self,
         executor: &mut Executor<'_>,
@@ -137,7 +137,7 @@ impl Kernel for Head<'_> {
         shares.bias += f64::from(dot(isa, to_query, query_bias));
         shares.bias += f64::from(total) * f64::from(dot(isa, asks, key_bias));
         shares.softmax = sum - scores;
-        // A product gives its whole relevance to each factor; shared out, it comes out even.
+        // The gradient passes a product's whole relevance to each factor; sharing conserves it.
         if rule == AttentionRule::Gradient {
             shares.attention = -sum - scores;
         }

@@ -9,9 +9,8 @@ use crate::cpu::simd::{Isa, TileShape};
 /// Multiplies `rows` rows of `depth` values, which begin `input_stride` apart, by one panel. Row `r` of the result is
 /// `PANEL` values from `r · output_stride` on.
 ///
-/// `panels` begins with the panel. What follows it is prefetched while the rows pass by, since its turn comes next: a
-/// panel's first tile would otherwise wait for memory, which delivers it at less than half the speed of the
-/// arithmetic.
+/// `panels` begins with the panel. The memory after it is prefetched while tiles are computed, because the next panel's
+/// first tile would otherwise wait for memory, which is less than half as fast as the arithmetic.
 ///
 /// `before_tile` is called with the rows of each tile before the tile is computed for the first time.
 ///
@@ -32,7 +31,7 @@ pub(crate) fn multiply_panel<I: Isa, W: Weight>(
         let (panel, next) = panels[start * I::PANEL..].split_at(depth * I::PANEL);
         let next = &next[..next.len().min(panel.len())];
         for tile in 0..tiles {
-            // This tile's share of `count` things.
+            // This tile's range of `count` items.
             let share = |count: usize| tile * count / tiles..(tile + 1) * count / tiles;
             let row = share(rows);
             if start == 0 {
@@ -149,7 +148,7 @@ mod tests {
         }
     }
 
-    /// Every number of rows that a tile can have, and a dozen of them over more than a block of the depth.
+    /// Every number of rows that a tile can have, and a dozen of them at depths of more than one block.
     #[derive(Clone, Copy)]
     struct EveryTile;
 

@@ -8,7 +8,7 @@ use crate::cpu::gemm::microkernel::{Product, multiply, products};
 use crate::cpu::gemm::tile::Operands;
 use crate::cpu::simd::integers::IntegerUnit;
 
-/// NEON and dot products.
+/// Integer products with `sdot`.
 #[derive(Clone, Copy)]
 pub(crate) struct Dotprod;
 

@@ -10,13 +10,13 @@ use crate::cpu::gemm::tile::Operands;
 use crate::cpu::simd::integers::IntegerUnit;
 use crate::cpu::simd::prefetch::prefetch;
 
-/// NEON and products of matrices.
+/// Integer products with `usmmla`.
 #[derive(Clone, Copy)]
 pub(crate) struct I8mm;
 
 /// Inputs of a step.
 const GROUP: usize = 8;
-/// Rows and columns of what an instruction adds to.
+/// Rows and columns of the block of sums that an instruction updates.
 const SQUARE: usize = 2;
 /// Columns of the panel, by squares.
 const SQUARES: usize = PANEL / SQUARE;

@@ -17,11 +17,11 @@ use crate::cpu::simd::{Isa, Kernel};
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512<U>(PhantomData<U>);
 
-/// AVX-512BW alone.
+/// Integer products with AVX-512BW but without VNNI.
 #[derive(Clone, Copy)]
 pub(crate) struct Pairs;
 
-/// AVX-512 VNNI.
+/// Integer products with AVX-512 VNNI.
 #[derive(Clone, Copy)]
 pub(crate) struct Vnni;
 

@@ -7,7 +7,7 @@ use crate::cpu::gemm::microkernel::{Product, multiply, products};
 use crate::cpu::gemm::tile::Operands;
 use crate::cpu::simd::integers::IntegerUnit;
 
-/// AVX-VNNI.
+/// Integer products with AVX-VNNI.
 #[derive(Clone, Copy)]
 pub(crate) struct AvxVnni;
 

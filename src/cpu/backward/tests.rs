@@ -106,10 +106,10 @@ fn layer_norm_matches_central_differences() {
             let input = widen(&case.input());
             let gradients = widen(&case.gradient());
             for (row, gradient) in input.chunks(dim).zip(gradients.chunks(dim)) {
-                let held = (rule == NormRule::HoldDeviation).then(|| Norm::deviation(row).1);
+                let constant = (rule == NormRule::HoldDeviation).then(|| Norm::deviation(row).1);
                 let normalize = |row: &[f64]| -> Vec<f64> {
                     let (mean, deviation) = Norm::deviation(row);
-                    let deviation = held.unwrap_or(deviation);
+                    let deviation = constant.unwrap_or(deviation);
                     (0..dim).map(|i| (row[i] - mean) / deviation * weight[i] + bias[i]).collect()
                 };
                 let back = slopes(row, |row| product(&normalize(row), gradient));

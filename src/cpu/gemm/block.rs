@@ -78,7 +78,7 @@ mod tests {
             isa: I,
             (input, input_value): (impl Fn(f32) -> W::Input, impl Fn(W::Input) -> f64),
             (weight, weight_value): (impl Fn(f32) -> W, impl Fn(W) -> f64),
-            (held, value): (W::Sum, impl Fn(W::Sum) -> f64),
+            (initial, value): (W::Sum, impl Fn(W::Sum) -> f64),
             tolerance: f64,
         ) {
             let Self { rows, extra_stride, .. } = self;
@@ -89,7 +89,7 @@ mod tests {
             let inputs: Vec<_> =
                 random(1, (rows - 1) * input_stride + depth).into_iter().map(input).collect();
             let panel: Vec<_> = random(2, depth * I::PANEL).into_iter().map(weight).collect();
-            let mut output = vec![held; (rows - 1) * output_stride + I::PANEL];
+            let mut output = vec![initial; (rows - 1) * output_stride + I::PANEL];
             multiply_panel(
                 isa,
                 (&inputs, input_stride),
@@ -103,7 +103,7 @@ mod tests {
                 if column >= I::PANEL {
                     assert_eq!(
                         value(found),
-                        value(held),
+                        value(initial),
                         "a value between the rows was overwritten"
                     );
                     continue;

@@ -115,8 +115,8 @@ unsafe impl Isa for Portable {
                 }
             }
             for (output, sums) in output.iter_mut().zip(sums) {
-                let held = if operands.accumulate { *output } else { 0 };
-                *output = held + sums[0] + sums[1];
+                let previous = if operands.accumulate { *output } else { 0 };
+                *output = previous + sums[0] + sums[1];
             }
         }
     }

@@ -86,9 +86,9 @@ impl Case<'_> {
             .collect();
         for (index, &found) in output.iter().enumerate() {
             let (row, column) = (index / output_stride, index % output_stride);
-            let held = f64::from(before[index]);
+            let previous = f64::from(before[index]);
             if !(self.columns.0..self.columns.1).contains(&column) {
-                assert_eq!(f64::from(found), held, "a column outside the range changed");
+                assert_eq!(f64::from(found), previous, "a column outside the range changed");
                 continue;
             }
             let product: f64 = (0..inputs)
@@ -101,8 +101,8 @@ impl Case<'_> {
                 Epilogue::Bias => sum,
                 Epilogue::BiasGelu => sum * 0.5 * (1.0 + libm::erf(sum / 2f64.sqrt())),
                 Epilogue::BiasRelu => sum.max(0.0),
-                Epilogue::BiasResidual => sum + held,
-                Epilogue::BiasTimes => sum * held,
+                Epilogue::BiasResidual => sum + previous,
+                Epilogue::BiasTimes => sum * previous,
             };
             assert_close(found, expected, 2e-6 * (1.0 + (inputs as f64).sqrt()));
         }

@@ -23,7 +23,7 @@ const SQUARES: usize = PANEL / SQUARE;
 /// Rows of a full tile, by squares: 24 accumulators.
 const ROW_PAIRS: usize = 3;
 
-// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+// SAFETY: `is_detected` asks the machine, and `multiply` stays within the operands.
 unsafe impl IntegerUnit for I8mm {
     const TILE_ROWS: usize = ROW_PAIRS * SQUARE;
     const GROUP: usize = GROUP;

@@ -296,8 +296,8 @@ unsafe impl<W: Columns> TileRow for Floats<W> {
             // SAFETY: guaranteed by the caller.
             unsafe {
                 let output = output.add(register * WIDTH);
-                let held = if accumulate { vld1q_f32(output) } else { vdupq_n_f32(0.0) };
-                vst1q_f32(output, vaddq_f32(held, sum));
+                let previous = if accumulate { vld1q_f32(output) } else { vdupq_n_f32(0.0) };
+                vst1q_f32(output, vaddq_f32(previous, sum));
             }
         }
     }
@@ -385,12 +385,12 @@ unsafe impl<D: Dot> TileRow for Integers<D> {
 pub(super) unsafe fn store(sum: int32x4_t, output: *mut i32, accumulate: bool) {
     // SAFETY: guaranteed by the caller.
     unsafe {
-        let held = if accumulate { vld1q_s32(output) } else { vdupq_n_s32(0) };
-        vst1q_s32(output, vaddq_s32(held, sum));
+        let previous = if accumulate { vld1q_s32(output) } else { vdupq_n_s32(0) };
+        vst1q_s32(output, vaddq_s32(previous, sum));
     }
 }
 
-// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+// SAFETY: `is_detected` asks the machine, and `multiply` stays within the operands.
 unsafe impl IntegerUnit for Widening {
     const TILE_ROWS: usize = TILE_ROWS;
     const OFFSET: u8 = 128;

@@ -75,7 +75,7 @@ fn request_permission() -> bool {
     false
 }
 
-// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+// SAFETY: `is_detected` asks the machine, and `multiply` stays within the operands.
 unsafe impl IntegerUnit for Amx {
     const TILE_ROWS: usize = 2 * ROWS;
 

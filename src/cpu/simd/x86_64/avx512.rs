@@ -295,7 +295,7 @@ unsafe impl<const VNNI: bool> TileRow for Integers<VNNI> {
     }
 }
 
-// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+// SAFETY: `is_detected` asks the machine, and `multiply` stays within the operands.
 unsafe impl IntegerUnit for Pairs {
     const TILE_ROWS: usize = TILE_ROWS;
 
@@ -310,7 +310,7 @@ unsafe impl IntegerUnit for Pairs {
     }
 }
 
-// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+// SAFETY: `is_detected` asks the machine, and `multiply` stays within the operands.
 unsafe impl IntegerUnit for Vnni {
     const TILE_ROWS: usize = TILE_ROWS;
 

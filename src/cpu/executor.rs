@@ -1,4 +1,4 @@
-//! [`Executor`]: what an operation runs on.
+//! [`Executor`]: the instruction set and the threads that an operation runs on.
 
 use super::parallel::team::Leader;
 use super::simd::SelectedIsa;
@@ -10,7 +10,7 @@ pub(crate) struct Executor<'a> {
 }
 
 impl Executor<'_> {
-    /// Lends the executor to a value that wants one by itself.
+    /// Returns an executor in place of this one, which cannot be used meanwhile.
     #[cfg(feature = "explain")]
     pub fn reborrow(&mut self) -> Executor<'_> {
         Executor { isa: self.isa, leader: self.leader.reborrow() }

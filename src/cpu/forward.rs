@@ -12,7 +12,7 @@ use super::memory::pool::Pool;
 use super::ops::attention::{Attention, Queries};
 use super::ops::embeddings::{Table, embed};
 use super::ops::layer_norm::{SavedNorm, normalize};
-use super::ops::linear::{Product, SavedActivation};
+use super::ops::linear::{LinearScratch, Product, SavedActivation};
 use super::ops::probabilities::SavedProbabilities;
 use super::parallel::threads::Threads;
 use super::simd::SelectedIsa;
@@ -25,8 +25,8 @@ use crate::model::config::{Activation, Config};
 use crate::model::matrix::Matrix;
 use crate::model::weights::{Head, Layer, Model, WeightStore};
 
-/// Tokens that go through the layers together: enough for full speed, and a bound on the workspace. Rows are never
-/// split, so a longer row goes through alone.
+/// Most tokens of a sub-batch: enough for full speed, and a bound on the workspace. Rows are never split, so a longer
+/// row is a sub-batch of its own.
 const SUB_BATCH_TOKENS: usize = 1024;
 
 /// A model with packed weights.
@@ -72,7 +72,7 @@ impl<W: Weight> Engine<W> {
         threads: Threads,
     ) -> Result<Self> {
         check_inputs::<W>(&config)?;
-        // Packing takes all cores for a moment, even where calls will have one: the caller is waiting.
+        // Packing briefly uses all cores, even where calls will have one: the caller is waiting.
         let own =
             threads.is_caller().then(|| Threads::new(Threads::default_count())).transpose()?;
         let model = own.as_ref().unwrap_or(&threads).run(|leader| {
@@ -121,7 +121,7 @@ impl<W: Weight> Forward for Engine<W> {
     }
 }
 
-/// Buffers that a layer writes and that the forward pass has no use for afterwards.
+/// Buffers that a layer writes and the rest of the forward pass does not read.
 pub(super) struct LayerBuffers<'a> {
     /// `[tokens, 3·dim]`: queries, keys and values.
     pub query_key_value: &'a mut [f32],
@@ -195,8 +195,8 @@ impl<W: Weight> Pass<'_, W> {
         workspace: &mut Workspace<W>,
         buffers: LayerBuffers<'_>,
     ) {
-        let Config { dim, hidden_dim, activation, n_heads: heads, .. } = self.model.config;
-        let (executor, stride) = (&mut self.executor, inner_stride(hidden_dim));
+        let Config { dim, n_heads: heads, .. } = self.model.config;
+        let executor = &mut self.executor;
         let Workspace { sequences, hidden, first_tokens, context, inner, linear, .. } = workspace;
         let LayerBuffers { query_key_value, first_queries, .. } = buffers;
         let mut project = |input, outputs, to| {
@@ -236,6 +236,20 @@ impl<W: Weight> Pass<'_, W> {
             (&mut *states, dim),
         );
         normalize(executor, &layer.attention_norm, states, buffers.attention_norm);
+        self.feed_forward(layer, states, (inner, linear), buffers.activation);
+        normalize(&mut self.executor, &layer.feed_forward_norm, states, buffers.feed_forward_norm);
+    }
+
+    /// Adds the output of a layer's feed-forward network to its input, `states`.
+    fn feed_forward(
+        &mut self,
+        layer: &Layer<PackedMatrix<W>>,
+        states: &mut [f32],
+        (inner, linear): (&mut [f32], &mut LinearScratch<W>),
+        saved: Option<SavedActivation<'_>>,
+    ) {
+        let Config { dim, hidden_dim, activation, .. } = self.model.config;
+        let (executor, stride) = (&mut self.executor, inner_stride(hidden_dim));
         let inner = &mut inner[..states.len() / dim * stride];
         let epilogue = match activation {
             Activation::Gelu => Epilogue::BiasGelu,
@@ -247,15 +261,14 @@ impl<W: Weight> Pass<'_, W> {
             outputs: 0..hidden_dim,
             epilogue,
         }
-        .multiply_and_save(executor, linear, (&mut *inner, stride), buffers.activation);
+        .multiply_and_save(executor, linear, (&mut *inner, stride), saved);
         Product {
             input: rows(inner, stride),
             linear: &layer.feed_forward_out,
             outputs: 0..dim,
             epilogue: Epilogue::BiasResidual,
         }
-        .multiply(executor, linear, (&mut *states, dim));
-        normalize(executor, &layer.feed_forward_norm, states, buffers.feed_forward_norm);
+        .multiply(executor, linear, (states, dim));
     }
 
     /// Runs the head: `first_tokens` → logits. The ReLU's input, `[sequences, dim]`, can be saved.

@@ -1,11 +1,11 @@
-//! The kernels one at a time, for the benchmarks. No part of the API.
+//! Individual kernels, for the benchmarks. Not part of the API.
 //!
 //! # Products, by the instruction
 //!
-//! This is arithmetic, not measurement: the cost of a full tile in each set. A multiply-accumulate (MAC) is
-//! one product of an input and a weight, added. A step is the part of a panel that one broadcast of the inputs is
-//! multiplied by: one input of each row in `f32` and `f16` (whose weights take a conversion for each load), four in `int8`, eight
-//! with `i8mm`, 64 with AMX. Loads are those of the panel and of the inputs.
+//! This is arithmetic, not measurement: the cost of a full tile in each set. A multiply-accumulate (MAC) is one product
+//! of an input and a weight, added. A step is the part of a panel that one broadcast of the inputs is multiplied by:
+//! one input of each row in `f32` and `f16` (whose weights take a conversion for each load), four in `int8`, eight with
+//! `i8mm`, 64 with AMX. Loads are those of the panel and of the inputs.
 //!
 //! | set | precision | tile | MACs per instruction | MACs per step | loads per step |
 //! |---|---|---|---|---|---|
@@ -58,7 +58,7 @@ fn on_this_thread<R: Send>(
 }
 
 /// Returns a linear layer without a bias: `input` is `[rows, inputs]`, `weights` `[outputs, inputs]`, and the output
-/// `[rows, outputs]`. `None` if the machine lacks the set, as for the others.
+/// `[rows, outputs]`. Like the other functions here, returns `None` if the machine lacks the set.
 pub fn linear(
     set: InstructionSet,
     precision: Precision,
@@ -94,8 +94,8 @@ pub fn linear(
     })
 }
 
-/// Returns attention within one sequence: `input` is `[tokens, 3 · heads · head_size]`, queries, keys and values side by
-/// side, and the output `[tokens, heads · head_size]`.
+/// Returns attention within one sequence: `input` is `[tokens, 3 · heads · head_size]`, queries, keys and values side
+/// by side, and the output `[tokens, heads · head_size]`.
 pub fn attention(
     set: InstructionSet,
     (heads, head_size): (usize, usize),
@@ -162,8 +162,8 @@ pub fn softmax(set: InstructionSet, len: usize, input: &[f32]) -> Option<Run> {
     }))
 }
 
-/// Returns rounding of rows of `len` values to 8 bits. Computes no more into an empty slice; writes the values that the
-/// bytes stand for to another.
+/// Returns the quantization of rows of `len` values to 8 bits. The kernel writes the dequantized values, unless the
+/// output is empty.
 pub fn quantize(set: InstructionSet, len: usize, input: &[f32]) -> Option<Run> {
     struct ReadRow<'a>(&'a QuantizedRows, usize, &'a mut [f32]);
 
@@ -199,7 +199,7 @@ pub fn multiply_add(set: InstructionSet, steps: usize) -> Option<(usize, f32)> {
 
         #[inline(always)]
         fn eval<I: Isa>(self, isa: I) -> (usize, f32) {
-            // Unknown to the compiler, which would see to the end of the chains.
+            // Hidden from the compiler, which could otherwise evaluate the chains.
             let [start, factor, addend] =
                 [1.0, 0.999, 0.01].map(|value| isa.splat(black_box(value)));
             let mut chains = [start; VECTORS];

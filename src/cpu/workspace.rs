@@ -11,7 +11,7 @@ use crate::model::config::Config;
 #[derive(Default)]
 pub(super) struct Workspace<W: Weight> {
     pub sequences: Sequences,
-    /// `[tokens, dim]`: states that go from layer to layer.
+    /// `[tokens, dim]`: states passed from layer to layer.
     pub hidden: AlignedVec,
     /// `[sequences, dim]`: states of first tokens, in the last layer and the head.
     pub first_tokens: AlignedVec,
@@ -52,8 +52,8 @@ impl<W: Weight> Workspace<W> {
     }
 }
 
-/// Returns the distance of rows between the two feed-forward layers: a cache line more than their length, since the rows
-/// of a tile would all meet in one set of L1 if they were 12 KiB apart.
+/// Returns the distance of rows between the two feed-forward layers: a cache line more than their length, since the
+/// rows of a tile would all meet in one set of L1 if they were 12 KiB apart.
 pub(super) fn inner_stride(hidden_dim: usize) -> usize {
     const LINE: usize = 16;
     hidden_dim + LINE

@@ -58,8 +58,8 @@ pub(super) struct ActivationBackward<'a> {
 }
 
 impl ActivationBackward<'_> {
-    /// Replaces the gradient of the output by that of the input. Its rows are `stride` values apart as well; `shares` has
-    /// one for each row.
+    /// Replaces the gradient of the output by that of the input. Its rows are `stride` values apart as well; `shares`
+    /// has one for each row.
     pub fn backpropagate(
         self,
         executor: &mut Executor<'_>,
@@ -106,7 +106,8 @@ impl Kernel for ActivationRows<'_> {
 }
 
 impl ActivationRows<'_> {
-    /// `derivative` returns the gradient of the input, and what relevance gains on its way back.
+    /// Replaces each gradient. `derivative` returns the gradient of the input, and the input's relevance minus the
+    /// output's.
     #[inline(always)]
     fn each<I: Isa>(self, isa: I, derivative: impl Fn(I, I::F32, I::F32) -> (I::F32, I::F32)) {
         let Self { step: &ActivationBackward { bias, stride, .. }, inputs, gradients, shares } =

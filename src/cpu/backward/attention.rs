@@ -1,7 +1,7 @@
 //! Backward pass of multi-head attention where every token attends: one task per sequence and head, as in the forward
 //! pass.
 //!
-//! Attention probabilities are not saved: a task computes them anew, a block of queries at a time.
+//! Attention probabilities are not saved: a task recomputes them, a block of queries at a time.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ use crate::cpu::simd::{Isa, Kernel};
 /// Memory of one thread for one task.
 #[derive(Default)]
 pub(super) struct AttentionBackwardScratch {
-    /// Keys as panels of tokens, which scores are computed with.
+    /// Keys as panels of tokens, for the scores.
     keys: AlignedVec,
     /// Values as panels of tokens.
     values: AlignedVec,
@@ -155,7 +155,7 @@ impl Kernel for Head<'_> {
         for (part, gradients) in [query, key, value].iter_mut().enumerate() {
             shares.bias += bias_share(isa, gradients, &bias[part * dim..(part + 1) * dim]);
         }
-        // A product gives its whole relevance to each factor; shared out, it comes out even.
+        // The gradient passes a product's whole relevance to each factor; sharing conserves it.
         if rule == AttentionRule::Gradient {
             shares.attention = -weights - scores;
         }
@@ -163,7 +163,7 @@ impl Kernel for Head<'_> {
     }
 }
 
-/// Zeroes every token's gradient, for blocks to add to.
+/// Zeroes every token's gradient, to which blocks then add.
 #[inline(always)]
 fn clear(gradients: &mut Tile<'_>) {
     for token in gradients.rows() {
@@ -224,8 +224,8 @@ impl Block<'_, '_> {
         block_probabilities(isa, self.attention, keys, place, probabilities);
     }
 
-    /// Replaces the block's probabilities by the gradients of its scores. Returns the sum of the probabilities times their
-    /// gradients, which are taken `factor` times.
+    /// Replaces the block's probabilities by the gradients of its scores. Returns the sum of the probabilities times
+    /// their gradients, which are multiplied by `factor`.
     #[inline(always)]
     fn score_gradients<I: Isa>(
         &mut self,
@@ -263,8 +263,8 @@ impl Block<'_, '_> {
         total
     }
 
-    /// Computes the gradients of the block's queries from those of its scores. Returns the sum of the queries times their
-    /// gradients.
+    /// Computes the gradients of the block's queries from those of its scores. Returns the sum of the queries times
+    /// their gradients.
     #[inline(always)]
     fn query_gradients<I: Isa>(
         &mut self,
@@ -287,7 +287,7 @@ impl Block<'_, '_> {
                 }
             }
         }
-        // A loop, since closures of iterators do not get the instruction set.
+        // A loop, since closures of iterators are not compiled with the set's instructions.
         let mut total = 0.0;
         for row in rows {
             let query = &query.values[row * query.stride + self.columns.start..];
@@ -296,8 +296,8 @@ impl Block<'_, '_> {
         total
     }
 
-    /// Adds to each token's columns those of the block's rows of `values`, each times `factor` and the block's probability,
-    /// or gradient of a score, for the token.
+    /// Adds to each token's columns those of the block's rows of `values`, each times `factor` and the block's
+    /// probability, or gradient of a score, for the token.
     #[inline(always)]
     fn add_to_tokens<I: Isa>(
         &mut self,

@@ -1,5 +1,5 @@
-//! Backward pass of multi-head attention with constant probabilities: a value gets as much of each context's gradient as
-//! it gave to the context.
+//! Backward pass of multi-head attention with constant probabilities: a value's gradient is the sum of the contexts'
+//! gradients, weighted by the probabilities.
 
 use super::attention::AttentionBackwardScratch;
 use crate::attribution::Shares;

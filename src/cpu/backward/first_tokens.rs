@@ -22,8 +22,8 @@ pub(super) struct FirstTokensBackward<'a> {
 }
 
 impl FirstTokensBackward<'_> {
-    /// Writes the gradients of values and, unless the rule makes probabilities constant, of queries, one for each sequence,
-    /// and of keys. `shares` has one for each sequence and head.
+    /// Writes the gradients of values and, unless the rule makes probabilities constant, those of keys and of the query
+    /// of each sequence. `shares` has one for each sequence and head.
     pub fn backpropagate(
         &self,
         executor: &mut Executor<'_>,
@@ -85,7 +85,7 @@ impl Kernel for Head<'_> {
         let [query_bias, key_bias, value_bias] =
             [0, 1, 2].map(|part| &bias[part * dim + column..][..head_size]);
         let context = &context_gradient[sequence * dim + column..][..head_size];
-        let asks = &query.values[own(query, sequence)];
+        let query_row = &query.values[own(query, sequence)];
         let Self { query: to_query, .. } = self;
         let (key_vector, key_amounts) = self.key;
         let (value_vector, value_amounts) = self.value;
@@ -94,7 +94,7 @@ impl Kernel for Head<'_> {
 
         let weights = self.scratch.row(I::PANEL, len);
         for (score, token) in weights.iter_mut().zip(tokens.clone()) {
-            *score = dot(isa, asks, &key.values[own(key, token)]);
+            *score = dot(isa, query_row, &key.values[own(key, token)]);
         }
         let share = exponentials(isa, weights, len, scale);
         let weights = &mut weights[..len];
@@ -131,13 +131,13 @@ impl Kernel for Head<'_> {
                 store_at(isa, to, to_query, at);
             }
         }
-        to_key.copy_from_slice(asks);
-        let scores = f64::from(dot(isa, asks, to_query)) / f64::from(factor);
+        to_key.copy_from_slice(query_row);
+        let scores = f64::from(dot(isa, query_row, to_query)) / f64::from(factor);
         let sum = f64::from(sum);
         shares.bias += f64::from(dot(isa, to_query, query_bias));
-        shares.bias += f64::from(total) * f64::from(dot(isa, asks, key_bias));
+        shares.bias += f64::from(total) * f64::from(dot(isa, query_row, key_bias));
         shares.softmax = sum - scores;
-        // A product gives its whole relevance to each factor; shared out, it comes out even.
+        // The gradient passes a product's whole relevance to each factor; sharing conserves it.
         if rule == AttentionRule::Gradient {
             shares.attention = -sum - scores;
         }

@@ -111,7 +111,7 @@ fn embeddings<W: FloatWeight>(pass: &mut Pass<'_, W>, batch: &TokenBatch) -> Ali
     hidden
 }
 
-/// Takes as many panels as go through the layers together. Returns the number of their tokens.
+/// Takes the next panels that fit into one pass through the layers. Returns the number of their tokens.
 fn next_nodes<'a>(
     parts: &mut Peekable<impl Iterator<Item = (usize, &'a Panel)>>,
     batch: &TokenBatch,
@@ -129,7 +129,7 @@ fn next_nodes<'a>(
     count
 }
 
-/// Replaces the inputs of the head's ReLU by the part of a gradient that it lets back, panel by panel.
+/// Replaces the inputs of the head's ReLU by the fraction of a gradient that it passes, panel by panel.
 fn open_gates(nodes: &[Node<'_>], dim: usize, mut gates: &mut [f32]) {
     for nodes in nodes.chunk_by(|_, next| next.node > 0) {
         let (of_panel, others) = gates.split_at_mut(nodes.len() * dim);

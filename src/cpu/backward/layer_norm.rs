@@ -120,13 +120,14 @@ fn gradient_rule<I: Isa>(
     }
     Shares {
         bias: f64::from(own_bias) + f64::from(dot(isa, gradient, bias)),
-        // The sum of `u · n` is lost except for the part of the variance that is `eps`, which is below rounding.
+        // The relevance `u · n` is absorbed, except for the share of `eps` in the variance, which is below rounding.
         layer_norm: f64::from(u_normal),
         ..Shares::default()
     }
 }
 
-/// Backpropagates through one row as [`gradient_rule`] does, without the last term. `inverse` is one over the deviation.
+/// Backpropagates through one row as [`gradient_rule`] does, without the last term. `inverse` is one over the
+/// deviation.
 #[inline(always)]
 fn constant_deviation<I: Isa>(
     isa: I,

@@ -1,13 +1,14 @@
 //! The backward pass, and an engine that has one.
 //!
-//! It goes through the operations of [`Pass`] from last to first. The gradient of each operation has a file here and works on
-//! [`SavedActivations`]. Gradients go into the buffers of the [`Workspace`] whose values they belong to.
+//! It runs through the operations of [`Pass`] from last to first. The gradient of each operation has a file here and
+//! works on [`SavedActivations`]. Gradients go into the buffers of the [`Workspace`] whose values they belong to.
 
 mod activation;
 mod attention;
 mod constant_attention;
 mod first_tokens;
 mod integrate;
+mod last_layer;
 mod layer_norm;
 mod pass;
 mod probabilities;
@@ -41,19 +42,19 @@ use crate::error::Result;
 use crate::input::batch::TokenBatch;
 use crate::model::config::Config;
 
-/// Tokens that go forward and backward together: as fast as more, and saved activations of 85 MB at DistilBERT-base's size. A
-/// panel of integrated gradients goes through whole, and is up to four times as many.
+/// Most tokens of a sub-batch. More would not be faster, and these save 85 MB of activations at DistilBERT-base's
+/// size. A panel of integrated gradients is never split and may have up to four times as many.
 const SUB_BATCH_TOKENS: usize = 512;
 
 /// An engine that also has a backward pass.
 pub(super) struct Differentiable<W: Weight> {
     engine: Engine<W>,
-    /// Made by the first call that goes backward.
+    /// Made by the first explanation.
     transposed: OnceLock<Transposed<W>>,
     memory: Pool<Memory<W>>,
 }
 
-/// Memory that a call that goes backward works in.
+/// Working memory of an explanation.
 #[derive(Default)]
 struct Memory<W: Weight> {
     workspace: Workspace<W>,
@@ -65,7 +66,7 @@ struct Memory<W: Weight> {
     logits: AlignedVec,
     /// `[rows, labels]`
     logit_gradients: AlignedVec,
-    /// `[rows, dim]`: input of the head's ReLU, then the part of a gradient that it lets back.
+    /// `[rows, dim]`: input of the head's ReLU, then the fraction of a gradient that it passes.
     gates: AlignedVec,
     sums: Sums,
 }
@@ -90,8 +91,8 @@ impl<W: FloatWeight> Differentiable<W> {
         if let Some(transposed) = self.transposed.get() {
             return transposed;
         }
-        // Concurrent calls may each make one, of which one stays. If they waited for each other while they wait for threads,
-        // they could wait forever.
+        // Concurrent calls may each make one, of which one stays. Waiting for each other as well as for threads could
+        // deadlock.
         let Engine { isa, model, threads, .. } = &self.engine;
         let transposed =
             threads.run(|leader| Transposed::new(&mut Executor { isa: *isa, leader }, model));
@@ -102,7 +103,7 @@ impl<W: FloatWeight> Differentiable<W> {
         Pass { model: &self.engine.model, executor: Executor { isa: self.engine.isa, leader } }
     }
 
-    /// Goes from `hidden` to the logits, and saves what the rules need.
+    /// Runs the forward pass from `hidden` to the logits, and saves the activations that the rules need.
     fn forward(&self, pass: &mut Pass<'_, W>, memory: &mut Memory<W>, rules: Rules) {
         let Memory { workspace, saved, logits, gates, .. } = memory;
         let (model, panel) = (&self.engine.model, self.engine.isa.shape().panel);
@@ -113,7 +114,7 @@ impl<W: FloatWeight> Differentiable<W> {
         pass.head(workspace, logits, Some((ActivationValue::Input, gates)));
     }
 
-    /// Goes from the logits back to the tokens, and writes the sum of each token's gradient times its direction.
+    /// Backpropagates from the logits to the tokens, and writes the sum of each token's gradient times its direction.
     fn backward(
         &self,
         pass: &mut Pass<'_, W>,

@@ -5,10 +5,9 @@ use std::ops::Range;
 use super::activation::{ActivationBackward, add_bias_shares};
 use super::attention::{AttentionBackward, AttentionBackwardScratch, Gradients};
 use super::constant_attention::ConstantAttentionBackward;
-use super::first_tokens::FirstTokensBackward;
-use super::layer_norm::{NormBackward, backpropagate_undivided};
+use super::layer_norm::NormBackward;
 use super::saved::{SavedActivations, SavedLayer};
-use super::spread::{Spread, SpreadSums};
+use super::spread::Spread;
 use super::sums::Sums;
 use super::transposed::{Transposed, TransposedLayer};
 use crate::attribution::{ActivationRule, AttentionRule, NormRule, Rules, Shares};
@@ -26,17 +25,17 @@ use crate::cpu::workspace::{Workspace, inner_stride};
 use crate::model::config::Config;
 use crate::model::weights::Layer;
 
-/// Memory that attention works in.
+/// Working memory of attention's backward pass.
 #[derive(Default)]
 pub(super) struct AttentionMemory {
     /// Scratch of each thread.
     pub threads: Vec<AttentionBackwardScratch>,
     /// Gradients of the last layer's values and keys.
-    spreads: [Spread; 2],
-    /// Results of their vectors, those of values first, and then of first tokens.
-    vectors: AlignedVec,
-    /// Results of `vectors` between the two feed-forward layers.
-    inner_vectors: AlignedVec,
+    pub spreads: [Spread; 2],
+    /// Products with the spreads' vectors, those of values first, followed by the gradients of first tokens.
+    pub vectors: AlignedVec,
+    /// Gradients that belong to `vectors` between the two feed-forward layers.
+    pub inner_vectors: AlignedVec,
 }
 
 /// Buffers of a backward pass besides those that the forward pass has left.
@@ -57,32 +56,32 @@ pub(super) struct BackwardPass<'a, W: Weight> {
 }
 
 /// A layer, its transposed weights and its saved activations.
-struct LayerBackward<'a, W: Weight> {
-    layer: &'a Layer<PackedMatrix<W>>,
-    transposed: &'a TransposedLayer<W>,
-    saved: &'a mut SavedLayer,
+pub(super) struct LayerBackward<'a, W: Weight> {
+    pub layer: &'a Layer<PackedMatrix<W>>,
+    pub transposed: &'a TransposedLayer<W>,
+    pub saved: &'a mut SavedLayer,
 }
 
 /// Factors of the embeddings' gradients.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Directions {
-    /// The embeddings, as the first layer got them.
+    /// The embeddings as the first layer reads them.
     Embeddings,
-    /// Any others.
+    /// Any other directions.
     Others,
 }
 
 impl<W: FloatWeight> BackwardPass<'_, W> {
-    /// Returns `true` if the first layer's gradients stop at its queries, keys and values. `x · (g W)` is `(W x) · g`: where
-    /// `x` went through the layer in the forward pass, `W x` is at hand, and no product is needed.
+    /// Returns `true` if the first layer's gradients stop at its queries, keys and values. `x · (g W)` is `(W x) · g`,
+    /// and for the embeddings the forward pass has saved `W x`, so no product is needed.
     ///
-    /// The last layer computes no queries of most tokens.
+    /// A model of one layer is excluded, since its last layer computes only the queries of first tokens.
     pub fn stops_at_projections(&self) -> bool {
         self.directions == Directions::Embeddings && self.model.layers.len() > 1
     }
 
-    /// Goes from the gradients of the logits to those of the embeddings, in `hidden`, or to where they stop. `gates` says
-    /// how much of a gradient comes back through each unit of the head's ReLU.
+    /// Backpropagates the gradients of the logits to those of the embeddings, in `hidden`, or to where they stop.
+    /// `gates` has the fraction of a gradient that each unit of the head's ReLU passes.
     pub fn backpropagate(
         &mut self,
         memory: Memory<'_, W>,
@@ -121,7 +120,7 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         if self.rules.attention == AttentionRule::HoldWeights { 2..3 } else { 0..3 }
     }
 
-    /// Goes back through the head: gradients of logits → gradients of `first_tokens`.
+    /// Backpropagates through the head: gradients of logits → gradients of `first_tokens`.
     fn head(
         &mut self,
         workspace: &mut Workspace<W>,
@@ -152,9 +151,9 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         }
     }
 
-    /// Goes back through a layer's feed-forward network: `hidden` → `hidden`, gradients of the sum of attention's output and
-    /// the layer's input. Where the last layer has left spreads, and tokens differ from there on in one over their deviation
-    /// alone, the spreads' vectors go through the first product.
+    /// Backpropagates through a layer's feed-forward network: `hidden` → `hidden`, gradients of the sum of attention's
+    /// output and the layer's input. If the last layer has left spreads, whose tokens differ only in a factor, the
+    /// first product takes the spreads' vectors rather than every token.
     fn feed_forward(
         &mut self,
         layer: &mut LayerBackward<'_, W>,
@@ -173,7 +172,7 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         self.feed_forward_in(layer, linear, inner, hidden, &mut sums.tokens);
     }
 
-    /// Goes back through a layer's attention: `hidden` → gradients of queries, keys and values.
+    /// Backpropagates through a layer's attention: `hidden` → gradients of queries, keys and values.
     fn attention(
         &mut self,
         layer: &mut LayerBackward<'_, W>,
@@ -229,94 +228,8 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         }
     }
 
-    /// Goes back through the last layer: `first_tokens` → `hidden`. Only first tokens have a gradient up to attention, and
-    /// the others only their amounts of those of keys and values.
-    fn last_layer(
-        &mut self,
-        layer: &mut LayerBackward<'_, W>,
-        workspace: &mut Workspace<W>,
-        attention: &mut AttentionMemory,
-        sums: &mut Sums,
-    ) {
-        let Workspace { context, inner, linear, sequences, first_tokens, first_queries, .. } =
-            workspace;
-        let config = &self.model.config;
-        let dim = config.dim;
-        let inner = &mut inner[..sequences.len() * inner_stride(config.hidden_dim)];
-        self.feed_forward_norm(layer, first_tokens, &mut sums.rows);
-        self.feed_forward_out(layer, linear, first_tokens, inner);
-        self.feed_forward_in(layer, linear, inner, first_tokens, &mut sums.rows);
-        let LayerBackward { layer, transposed, saved } = layer;
-        let context = &mut context[..first_tokens.len()];
-        let executor = &mut self.executor;
-        Product::dense(&transposed.attention_output, Epilogue::Bias, first_tokens).multiply(
-            executor,
-            linear,
-            (&mut *context, dim),
-        );
-        let [value, key] = &mut attention.spreads;
-        FirstTokensBackward {
-            attention: saved_attention(config, saved, sequences, Queries::FirstTokens),
-            rule: self.rules.attention,
-            context_gradient: context,
-            bias: &layer.query_key_value.bias,
-        }
-        .backpropagate(
-            executor,
-            &mut attention.threads,
-            first_queries,
-            [key, value],
-            &mut sums.heads,
-        );
-        if self.rules.attention != AttentionRule::HoldWeights {
-            let transposed = &transposed.query_key_value[0];
-            Product::dense(transposed, Epilogue::BiasResidual, first_queries).multiply(
-                executor,
-                linear,
-                (&mut *first_tokens, dim),
-            );
-        }
-        self.combine_spreads(transposed, workspace, attention);
-    }
-
-    /// Takes the last layer's spreads through the projections, and writes their sums and the gradients of first tokens to
-    /// `hidden`.
-    fn combine_spreads(
-        &mut self,
-        transposed: &TransposedLayer<W>,
-        workspace: &mut Workspace<W>,
-        attention: &mut AttentionMemory,
-    ) {
-        let Workspace { hidden, linear, sequences, first_tokens, .. } = workspace;
-        let AttentionMemory { spreads, vectors, .. } = attention;
-        let (executor, config) = (&mut self.executor, &self.model.config);
-        let spreads = with_gradients(self.rules, spreads);
-        let [_, key_back, value_back] = &transposed.query_key_value;
-        let len = spreads[0].vectors.len();
-        vectors.resize(spreads.len() * len + first_tokens.len());
-        let (of_spreads, own) = vectors.split_at_mut(spreads.len() * len);
-        let each = spreads.iter().zip([value_back, key_back]);
-        for ((spread, back), to) in each.zip(of_spreads.chunks_exact_mut(len)) {
-            Product::dense(back, Epilogue::Bias, &spread.vectors).multiply(
-                executor,
-                linear,
-                (to, config.dim),
-            );
-        }
-        own.copy_from_slice(first_tokens);
-        SpreadSums {
-            spreads,
-            heads: config.n_heads,
-            sequences,
-            vectors,
-            factors: None,
-            times_previous: false,
-        }
-        .write(executor, (hidden, config.dim));
-    }
-
-    /// Goes back through the normalization at the end of a layer, in place.
-    fn feed_forward_norm(
+    /// Backpropagates through the normalization at the end of a layer, in place.
+    pub fn feed_forward_norm(
         &mut self,
         LayerBackward { layer, saved, .. }: &LayerBackward<'_, W>,
         states: &mut [f32],
@@ -331,9 +244,9 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         .backpropagate(&mut self.executor, states, shares);
     }
 
-    /// Goes back through the second feed-forward layer: `states` → `inner`. If the activation's quotient is constant, the
-    /// saved quotients are multiplied by the result instead, in place.
-    fn feed_forward_out(
+    /// Backpropagates through the second feed-forward layer: `states` → `inner`. If the activation's quotient is
+    /// constant, the saved quotients are multiplied by the result instead, in place.
+    pub fn feed_forward_out(
         &mut self,
         LayerBackward { transposed, saved, .. }: &mut LayerBackward<'_, W>,
         linear: &mut LinearScratch<W>,
@@ -354,43 +267,9 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         .multiply(&mut self.executor, linear, (inner, inner_stride(hidden_dim)));
     }
 
-    /// Goes back through the second feed-forward layer and the normalization before it from the last layer's spreads.
-    fn spread_feed_forward_out(
-        &mut self,
-        LayerBackward { layer, transposed, saved }: &mut LayerBackward<'_, W>,
-        linear: &mut LinearScratch<W>,
-        attention: &mut AttentionMemory,
-        sequences: &Sequences,
-        inner: &mut [f32],
-    ) {
-        let Config { dim, hidden_dim, n_heads, .. } = self.model.config;
-        let executor = &mut self.executor;
-        let AttentionMemory { spreads, vectors, inner_vectors, .. } = attention;
-        backpropagate_undivided(executor.isa, &layer.feed_forward_norm, vectors);
-        inner_vectors.resize(vectors.len() / dim * hidden_dim);
-        Product::dense(&transposed.feed_forward_out, Epilogue::Bias, vectors).multiply(
-            executor,
-            linear,
-            (&mut *inner_vectors, hidden_dim),
-        );
-        let times_previous = self.rules.activation == ActivationRule::HoldQuotient;
-        SpreadSums {
-            spreads: with_gradients(self.rules, spreads),
-            heads: n_heads,
-            sequences,
-            vectors: inner_vectors,
-            factors: Some(&saved.feed_forward_norm),
-            times_previous,
-        }
-        .write(
-            executor,
-            (if times_previous { &mut saved.inner } else { inner }, inner_stride(hidden_dim)),
-        );
-    }
-
-    /// Goes back from the activation to attention: `inner` and `states` → `states`, gradients of the sum of attention's
-    /// output and the layer's input.
-    fn feed_forward_in(
+    /// Backpropagates from the activation to attention: `inner` and `states` → `states`, gradients of the sum of
+    /// attention's output and the layer's input.
+    pub fn feed_forward_in(
         &mut self,
         LayerBackward { layer, transposed, saved }: &LayerBackward<'_, W>,
         linear: &mut LinearScratch<W>,
@@ -431,13 +310,8 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
     }
 }
 
-/// Returns the spreads that the rules give gradients.
-fn with_gradients(rules: Rules, spreads: &[Spread; 2]) -> &[Spread] {
-    &spreads[..if rules.attention == AttentionRule::HoldWeights { 1 } else { 2 }]
-}
-
 /// Returns attention as the forward pass computed it.
-fn saved_attention<'a>(
+pub(super) fn saved_attention<'a>(
     config: &Config,
     saved: &'a SavedLayer,
     sequences: &'a Sequences,

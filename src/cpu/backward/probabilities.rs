@@ -1,4 +1,4 @@
-//! Attention probabilities for callers to look at.
+//! Attention probabilities for callers to inspect.
 
 use std::ops::Range;
 
@@ -26,7 +26,7 @@ pub(super) fn of_rows<W: Weight>(
     let (dim, heads, layers) = (config.dim, config.n_heads, config.n_layers);
     let Workspace { hidden, linear, sequences, .. } = workspace;
     if let (Some(layer), Some(saved)) = (model.layers.last(), saved.layers.last_mut()) {
-        // The pass has computed queries of the first tokens alone.
+        // The forward pass has computed only the queries of first tokens.
         Product {
             input: rows(hidden, dim),
             linear: &layer.query_key_value,

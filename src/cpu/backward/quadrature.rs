@@ -1,22 +1,22 @@
 //! Nodes and weights of integrated gradients between a baseline and a text.
 //!
-//! The path is split into panels, each with Gauss's rule. That converges fast for what is smooth, which the
-//! layers are, but the head is not: where a unit of its ReLU switches, the gradient jumps, and a rule that
-//! knows nothing of it is off by a part of a step for each. So each unit has weights of its own
-//! ([`Panel::gates`]): its input is smooth, the polynomial through the panel's nodes tells where it is above
-//! zero, and over that part alone the rule is integrated.
+//! The path is split into panels, each with a Gauss–Legendre rule. The rule converges fast for smooth functions such
+//! as the layers. The head is not smooth: where a unit of its ReLU switches, the gradient jumps, which would cost the
+//! rule an error of a fraction of a step for each unit. So each unit has weights of its own ([`Panel::gates`]): its
+//! input is smooth, and the polynomial through the panel's nodes tells where it is positive. The rule is integrated
+//! over that part alone.
 
 use std::array;
 use std::ops::Range;
 
-/// The most nodes of a panel. More of them take the sequences of a panel through the layers together, and a
-/// polynomial of a higher degree.
+/// Most nodes of a panel. All of a panel's sequences pass through the layers together, and its polynomial's degree
+/// grows with the nodes.
 const PANEL_NODES: usize = 4;
 
-/// Parts of a panel within which a unit switches once at most.
+/// Parts into which a panel is divided to find sign changes: a unit may switch at most once in each.
 const PARTS: usize = 16;
 
-/// Part of the path that some nodes stand for.
+/// Part of the path that is sampled at some nodes.
 #[derive(Clone, Debug)]
 pub(super) struct Panel {
     start: f64,
@@ -49,8 +49,8 @@ impl Panel {
         self.width * self.rule.weights[node]
     }
 
-    /// Replaces the inputs of a ReLU's units, a row for each node, by the part of a gradient that comes back through
-    /// them there. Where a unit does not switch within the panel that is all or nothing.
+    /// Replaces the inputs of a ReLU's units, a row for each node, by the fraction of a gradient that they pass there.
+    /// It is one or zero for a unit that does not switch within the panel.
     pub fn gates(&self, rows: &mut [f32]) {
         let units = rows.len() / self.rule.count;
         for unit in 0..units {
@@ -62,7 +62,7 @@ impl Panel {
     }
 }
 
-/// A polynomial's coefficients, of the constant first.
+/// A polynomial's coefficients, the constant first.
 type Polynomial = [f64; PANEL_NODES];
 
 fn value(polynomial: &Polynomial, x: f64) -> f64 {
@@ -167,7 +167,7 @@ fn zero(polynomial: &Polynomial, mut from: f64, mut to: f64) -> f64 {
 /// Newton's method.
 fn gauss_legendre_node(count: usize, index: usize) -> f64 {
     let n = count as f64;
-    // The method goes to the nearest root from here (Abramowitz and Stegun 22.16.6).
+    // The method converges to the wanted root from here (Abramowitz and Stegun 22.16.6).
     let mut x = -(std::f64::consts::PI * (index as f64 + 0.75) / (n + 0.5)).cos();
     for _ in 0..100 {
         let (value, slope) = legendre(count, x);
@@ -213,7 +213,7 @@ mod tests {
         }
     }
 
-    /// The integral of a ReLU's slope is its rise, wherever its input changes sign.
+    /// Integrating a ReLU's slope yields its rise, wherever its input changes sign.
     #[test]
     fn the_rise_of_a_relu_is_found_wherever_it_switches() {
         type Function = fn(f64) -> f64;

@@ -53,7 +53,7 @@ struct Projections<'a> {
     /// `[3, tokens, dim]`
     gradients: &'a [f32],
     bias: &'a [f32],
-    /// Which of queries (0), keys (1) and values (2) have gradients.
+    /// Indices of those that have gradients: 0 for queries, 1 for keys, 2 for values.
     parts: Range<usize>,
 }
 

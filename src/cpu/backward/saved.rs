@@ -10,8 +10,8 @@ use crate::cpu::sequences::Sequences;
 use crate::cpu::workspace::inner_stride;
 use crate::model::config::Config;
 
-/// Values of a forward pass that the rules need. At DistilBERT's proportions they are 9 values of `dim` for each token and
-/// layer for the gradient itself; where all rules hold something constant, 4 and the attention probabilities.
+/// Values of a forward pass that the rules need. At DistilBERT's proportions plain gradients need `9 · dim` values for
+/// each token and layer; rules that all treat something as constant need `4 · dim` and the attention probabilities.
 #[derive(Default)]
 pub(super) struct SavedActivations {
     pub layers: Vec<SavedLayer>,
@@ -21,7 +21,7 @@ pub(super) struct SavedActivations {
 #[derive(Default)]
 pub(super) struct SavedLayer {
     rules: Rules,
-    /// `[tokens, 3·dim]`; empty where nothing will ask for it.
+    /// `[tokens, 3·dim]`; empty if the backward pass does not read it.
     pub query_key_value: AlignedVec,
     /// `[sequences, dim]`: the last layer's queries. Its columns of `query_key_value` are not written.
     pub first_queries: AlignedVec,
@@ -38,7 +38,7 @@ pub(super) struct SavedLayer {
 }
 
 impl SavedActivations {
-    /// Makes room for sequences that go through the layers together, and panels of `panel` columns.
+    /// Makes room for the sequences of a sub-batch and for panels of `panel` columns.
     pub fn resize(&mut self, config: &Config, rules: Rules, panel: usize, sequences: &Sequences) {
         let dim = config.dim;
         let tokens = sequences.tokens();
@@ -49,7 +49,7 @@ impl SavedActivations {
             let states = if index == last { sequences.len() } else { tokens };
             let norm = if rules.layer_norm == NormRule::HoldDeviation { 1 } else { dim };
             layer.rules = rules;
-            // The backward pass ends at the first layer's values, and the last layer computes its probabilities anew.
+            // The backward pass ends at the first layer's values, and the last layer recomputes its probabilities.
             let has_projections = !is_constant || index == 0 || index == last;
             layer.query_key_value.resize(if has_projections { tokens * 3 * dim } else { 0 });
             layer.attention_norm.resize(states * norm);

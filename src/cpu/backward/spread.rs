@@ -1,9 +1,9 @@
 //! Gradients of tokens that are multiples of a few vectors.
 //!
-//! In the last layer only first tokens attend, so a head of a sequence has one query there. The gradient of each key is that
-//! query times a number, and that of each value the context's gradient times another. These vectors go through matrices, once
-//! for a head rather than once for a token, until tokens differ in more than the numbers. Then the results are combined for
-//! each token.
+//! In the last layer only first tokens attend, so a head of a sequence has one query there. The gradient of each key is
+//! that query times a number, and that of each value the context's gradient times another. As long as tokens differ
+//! only in these numbers, the vectors are multiplied by matrices, once for a head rather than once for a token. Then
+//! the results are combined for each token.
 
 use crate::cpu::executor::Executor;
 use crate::cpu::memory::aligned::AlignedVec;
@@ -15,7 +15,8 @@ use crate::cpu::simd::{Isa, Kernel};
 /// Tokens of one task: a few microseconds.
 const TASK_TOKENS: usize = 16;
 
-/// Gradients of the keys or of the values of a batch: a vector for each sequence and head, and each token's amount of it.
+/// Gradients of the keys or of the values of a batch: a vector for each sequence and head, and each token's amount of
+/// it.
 #[derive(Default)]
 pub(super) struct Spread {
     /// `[sequences · heads, dim]`, zero except for the head's own columns.
@@ -37,8 +38,8 @@ pub(super) struct SpreadSums<'a> {
     pub heads: usize,
     pub sequences: &'a Sequences,
     pub spreads: &'a [Spread],
-    /// Results of each spread's vectors, one spread after the other, and then a row for each sequence that belongs to its
-    /// first token.
+    /// Results of each spread's vectors, one spread after the other, and then a row for each sequence that belongs to
+    /// its first token.
     pub vectors: &'a [f32],
     /// Factor of each token's sum, or `None` for a factor of one.
     pub factors: Option<&'a [f32]>,

@@ -1,9 +1,9 @@
-//! [`Sums`]: the relevance that operations take.
+//! [`Sums`]: the relevance that operations absorb.
 
 use crate::attribution::Shares;
 use crate::cpu::sequences::Sequences;
 
-/// Relevance that operations take, kept apart by who adds to it.
+/// Relevance that operations absorb, separated by the tasks that add to it.
 #[derive(Default)]
 pub(super) struct Sums {
     /// Shares of each row: the head, and what the last layer does with first tokens.

@@ -98,7 +98,7 @@ fn layer_norm_matches_central_differences() {
                 bias: random(4, dim),
                 eps: 1e-12,
             };
-            // One value alone is its own mean, and nothing is left of it.
+            // A single value is its own mean, so it normalizes to zero.
             let rows = if dim == 1 { 0 } else { 35 };
             let case = Norm { rule, norm, rows, bias: random(5, dim) };
             let (weight, bias) = (widen(&case.norm.weight), widen(&case.norm.bias));
@@ -106,10 +106,10 @@ fn layer_norm_matches_central_differences() {
             let input = widen(&case.input());
             let gradients = widen(&case.gradient());
             for (row, gradient) in input.chunks(dim).zip(gradients.chunks(dim)) {
-                let held = (rule == NormRule::HoldDeviation).then(|| Norm::deviation(row).1);
+                let constant = (rule == NormRule::HoldDeviation).then(|| Norm::deviation(row).1);
                 let normalize = |row: &[f64]| -> Vec<f64> {
                     let (mean, deviation) = Norm::deviation(row);
-                    let deviation = held.unwrap_or(deviation);
+                    let deviation = constant.unwrap_or(deviation);
                     (0..dim).map(|i| (row[i] - mean) / deviation * weight[i] + bias[i]).collect()
                 };
                 let back = slopes(row, |row| product(&normalize(row), gradient));
@@ -347,8 +347,8 @@ impl Attending {
         total
     }
 
-    /// Returns the gradients by central differences. With constant probabilities queries and keys get nothing; shared
-    /// out, values get a half, the others a quarter each.
+    /// Returns the gradients by central differences. With constant probabilities, those of queries and keys are zero;
+    /// with sharing, values get half of theirs, queries and keys a quarter each.
     fn expected(&self) -> [Vec<f64>; 3] {
         let [query, key, value] = [self.query(), self.key(), self.value()].map(|v| widen(&v));
         let all = [
@@ -482,7 +482,8 @@ fn attention_matches_central_differences() {
                     }
                     let Shares { bias: found_bias, softmax, attention, .. } = found.shares;
                     assert!((found_bias - bias).abs() < 2e-4, "{set}: {found_bias} of {bias}");
-                    // The outputs' relevance is that of the inputs, the biases included, and what the operations take.
+                    // The outputs' relevance is that of the inputs and biases plus the relevance that operations
+                    // absorb.
                     let lost = out - back - softmax - attention;
                     assert!(lost.abs() < 2e-4, "{set}, {rule:?}: {lost} of {out}");
                 });

@@ -1,7 +1,7 @@
 //! The model's matrices transposed, by which gradients are backpropagated: `g_x = g_y · W`.
 //!
-//! A product wants each output's weights side by side in either direction. This takes a second copy of the layers'
-//! weights, which the first explanation makes.
+//! A product reads each output's weights side by side, so the backward pass needs a second copy of the layers' weights.
+//! The first explanation makes it.
 
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ pub(super) struct Transposed<W: Weight> {
 }
 
 pub(super) struct TransposedLayer<W: Weight> {
-    /// Queries, keys and values by themselves, since not all are always wanted.
+    /// Queries, keys and values apart, since some rules skip queries and keys.
     pub query_key_value: [Back<W>; 3],
     pub attention_output: Back<W>,
     pub feed_forward_in: Back<W>,

@@ -9,9 +9,8 @@ use crate::cpu::simd::{Isa, TileShape};
 /// Multiplies `rows` rows of `depth` values, which begin `input_stride` apart, by one panel. Row `r` of the result is
 /// `PANEL` values from `r · output_stride` on.
 ///
-/// `panels` begins with the panel. What follows it is prefetched while the rows pass by, since its turn comes next: a
-/// panel's first tile would otherwise wait for memory, which delivers it at less than half the speed of the
-/// arithmetic.
+/// `panels` begins with the panel. The memory after it is prefetched while tiles are computed, because the next panel's
+/// first tile would otherwise wait for memory, which is less than half as fast as the arithmetic.
 ///
 /// `before_tile` is called with the rows of each tile before the tile is computed for the first time.
 ///
@@ -32,7 +31,7 @@ pub(crate) fn multiply_panel<I: Isa, W: Weight>(
         let (panel, next) = panels[start * I::PANEL..].split_at(depth * I::PANEL);
         let next = &next[..next.len().min(panel.len())];
         for tile in 0..tiles {
-            // This tile's share of `count` things.
+            // This tile's range of `count` items.
             let share = |count: usize| tile * count / tiles..(tile + 1) * count / tiles;
             let row = share(rows);
             if start == 0 {
@@ -79,7 +78,7 @@ mod tests {
             isa: I,
             (input, input_value): (impl Fn(f32) -> W::Input, impl Fn(W::Input) -> f64),
             (weight, weight_value): (impl Fn(f32) -> W, impl Fn(W) -> f64),
-            (held, value): (W::Sum, impl Fn(W::Sum) -> f64),
+            (initial, value): (W::Sum, impl Fn(W::Sum) -> f64),
             tolerance: f64,
         ) {
             let Self { rows, extra_stride, .. } = self;
@@ -90,7 +89,7 @@ mod tests {
             let inputs: Vec<_> =
                 random(1, (rows - 1) * input_stride + depth).into_iter().map(input).collect();
             let panel: Vec<_> = random(2, depth * I::PANEL).into_iter().map(weight).collect();
-            let mut output = vec![held; (rows - 1) * output_stride + I::PANEL];
+            let mut output = vec![initial; (rows - 1) * output_stride + I::PANEL];
             multiply_panel(
                 isa,
                 (&inputs, input_stride),
@@ -104,7 +103,7 @@ mod tests {
                 if column >= I::PANEL {
                     assert_eq!(
                         value(found),
-                        value(held),
+                        value(initial),
                         "a value between the rows was overwritten"
                     );
                     continue;
@@ -149,7 +148,7 @@ mod tests {
         }
     }
 
-    /// Every number of rows that a tile can have, and a dozen of them over more than a block of the depth.
+    /// Every number of rows that a tile can have, and a dozen of them at depths of more than one block.
     #[derive(Clone, Copy)]
     struct EveryTile;
 

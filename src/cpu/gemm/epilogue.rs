@@ -10,11 +10,11 @@ use crate::cpu::simd::Isa;
     allow(dead_code, reason = "the backward pass alone multiplies by the previous output")
 )]
 pub enum Epilogue {
-    /// Nothing more.
+    /// The bias alone.
     Bias,
-    /// GELU.
+    /// Applies GELU.
     BiasGelu,
-    /// ReLU.
+    /// Applies ReLU.
     BiasRelu,
     /// Adds the previous output.
     BiasResidual,

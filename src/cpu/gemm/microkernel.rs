@@ -1,4 +1,5 @@
-//! The microkernel: the loop of a tile that keeps the sums of its rows in registers. All sets use it except AMX and i8mm.
+//! The microkernel: the loop of a tile that keeps the sums of its rows in registers. All sets use it except AMX and
+//! i8mm.
 
 use std::arch::asm;
 
@@ -15,7 +16,7 @@ pub(crate) type Product<A, W, S> = unsafe fn(&Operands<A, W, S>);
 /// `STEP` is `GROUP` weights for each column of the set's panels, and the functions read and write no more than
 /// `GROUP` inputs, `STEP` weights and a sum for each column.
 ///
-/// Callers of the functions see to it that the machine has the set's instructions and that all of this exists.
+/// Callers ensure that the machine has the set's instructions and that this memory is valid.
 pub(crate) unsafe trait TileRow {
     type Input;
     type Weight;
@@ -44,15 +45,15 @@ pub(crate) unsafe trait TileRow {
 const ROWS_PER_POINTER: usize = 3;
 /// Enough pointers for the largest tile.
 const POINTERS: usize = 4;
-/// A tile of more rows takes two steps between updates of the pointers. One of fewer waits for memory
-/// rather than for the arithmetic, and memory is the slower for it: 14.8 ms instead of 12.5 for a text
-/// of 8 tokens at the 6×768 size.
+/// A tile of more rows takes two steps between updates of the pointers. A tile of fewer rows waits for memory rather
+/// than for the arithmetic, and two steps slow it down: 14.8 ms instead of 12.5 for a text of 8 tokens at the 6×768
+/// size.
 const UNROLLED_ABOVE: usize = 8;
 
 /// Position of a tile in its operands.
 ///
-/// Its form is what lets AVX-512 reach 88 % of the arithmetic's peak where pointers computed for each
-/// row and step reach 80 %: their additions take turns from the multiplications.
+/// With this layout AVX-512 reaches 88 % of the arithmetic's peak. Pointers computed for each row and step reach 80 %,
+/// because their additions compete with the multiplications.
 struct Cursor<T: TileRow> {
     input: [*const T::Input; POINTERS],
     input_stride: usize,

@@ -48,7 +48,7 @@ impl<W: Weight> PackedMatrix<W> {
     where
         R: FnMut(usize, &mut [f32], &mut [W]) -> Result<W::Column, E>,
     {
-        assert!(inputs <= W::MAX_INPUTS, "a layer of {inputs} inputs, which loading refuses");
+        assert!(inputs <= W::MAX_INPUTS, "a layer has {inputs} inputs, more than loading allows");
         let isa = executor.isa;
         let shape = isa.shape();
         let width = shape.panel;

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-/// Most steps over which floats are summed before the sums join the total.
+/// Most steps over which floats are summed before the sums are added to the total.
 ///
 /// A panel's part of 256 steps (16 KiB on AVX2) stays in L1 while the rows pass by, and shorter
 /// chains round less: at the 6×768 size the largest error of a logit falls from 1.7e-5 to 0.8e-5.
@@ -43,9 +43,9 @@ impl<'a> Ahead<'a> {
 /// Operands of the innermost loop of a tile, bounds checked: `rows` rows at `input`, `input_stride`
 /// apart, times `steps` steps of a panel, to as many rows at `output`, `output_stride` apart.
 ///
-/// Kernels may rely on it: of `input`, each row holds `steps` groups of `GROUP` values; `panel` holds
-/// `steps` steps of `PANEL · GROUP` values, step `k` being what group `k` of the inputs meets in each
-/// column; `output` has room for runs of `PANEL` values, which no other tile has.
+/// Kernels may rely on it: each row of `input` has `steps` groups of `GROUP` values; `panel` has `steps` steps of
+/// `PANEL · GROUP` values, step `k` being the weights of each column for group `k` of the inputs; `output` has room for
+/// runs of `PANEL` values, which no other tile has.
 #[cfg_attr(
     not(any(target_arch = "x86_64", target_arch = "aarch64")),
     allow(dead_code, reason = "the portable set fetches nothing ahead")
@@ -79,7 +79,7 @@ impl<A, W, S> Operands<A, W, S> {
         let TileRows { values, stride, rows, depth } = input;
         assert!(rows > 0 && depth > 0 && depth % group == 0, "a tile has rows and whole steps");
         assert!(values.len() >= (rows - 1) * stride + depth, "the rows reach past the input");
-        assert_eq!(panel.len(), depth * width, "the panel has another depth");
+        assert_eq!(panel.len(), depth * width, "the panel's depth differs from the rows'");
         assert!(output.stride >= width, "the rows overlap");
         assert!(
             output.values.len() >= (rows - 1) * output.stride + width,

@@ -1,4 +1,4 @@
-//! Types of packed weights, and how a tile of each is multiplied.
+//! Types of packed weights, and the multiplication of their tiles.
 
 use half::f16;
 
@@ -12,8 +12,8 @@ use crate::cpu::simd::{Isa, TileShape};
 use crate::error::Result;
 use crate::model::matrix::RowReader;
 
-/// A type of packed weights: how a matrix and the rows that it multiplies are converted to it, how tiles are
-/// multiplied, and how sums become values again.
+/// A type of packed weights: conversion of a matrix and of the rows that it multiplies, multiplication of tiles, and
+/// conversion of sums to values.
 pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
     /// Type that weights are multiplied with.
     type Input: Plain + Send + Sync;
@@ -83,7 +83,7 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
     ) -> I::F32;
 }
 
-/// Weights that are numbers by themselves, one to a group: what is packed of them can be packed again.
+/// Weights that need no scale, one to a group, so that packed ones can be packed again in another order.
 pub(crate) trait FloatWeight: Plain + Default + Send + Sync + 'static {
     /// Reads a row of a matrix. `floats` is scratch of the row's length.
     fn read_floats(

@@ -1,7 +1,7 @@
 //! Multi-head attention over packed rows: one task per sequence and head.
 //!
-//! A task packs its keys and values as panels, then walks over blocks of queries: scores, softmax and the weighted sum of
-//! the values, with the scores in L2. Sequences never meet, so there is no mask.
+//! A task packs its keys and values as panels, then walks over blocks of queries: scores, softmax and the weighted sum
+//! of the values, with the scores in L2. Sequences are computed apart, so there is no mask.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ use crate::cpu::parallel::tiles::{ColumnBlocks, RowBlocks, Tile, Tiles};
 use crate::cpu::sequences::Sequences;
 use crate::cpu::simd::{Isa, Kernel, SQUARE, prefetch};
 
-/// Queries that go through together: their scores over 512 keys take 96 KiB.
+/// Queries of a block: their scores over 512 keys take 96 KiB.
 pub(crate) const QUERY_BLOCK: usize = 48;
 
 /// Values of a cache line.
@@ -42,8 +42,8 @@ impl AttentionScratch {
     }
 }
 
-/// Returns the distance of the rows of scores over `tokens` tokens. They reach to the end of the last panel of keys; the
-/// cache line beyond keeps the rows of a tile from meeting in the same sets of L1.
+/// Returns the distance of the rows of scores over `tokens` tokens. They reach to the end of the last panel of keys;
+/// the cache line beyond keeps the rows of a tile from meeting in the same sets of L1.
 pub(crate) fn score_stride(panel: usize, tokens: usize) -> usize {
     tokens.next_multiple_of(panel) + LINE
 }
@@ -92,7 +92,7 @@ impl<'a> Attention<'a> {
         saved: Option<&'a mut SavedProbabilities>,
     ) {
         let (isa, panel) = (executor.isa, executor.isa.shape().panel);
-        // For the longest sequence, whoever takes it, so that no later call allocates.
+        // Every thread gets room for the longest sequence, so that no later call allocates.
         let longest = self.sequences.longest();
         scratch.iter_mut().for_each(|scratch| scratch.resize(panel, longest, self.head_size));
         let context = self.query_tiles(context);
@@ -141,7 +141,7 @@ impl Kernel for Head<'_> {
             let queries = (&query.values[first_row * query.stride + columns.start..], query.stride);
             for (panel, keys) in keys.chunks_exact(I::PANEL * head_size).enumerate() {
                 if let Some(saved) = &self.saved {
-                    // Meanwhile the memory for the panel's probabilities comes nearer.
+                    // Prefetches the memory for the panel's probabilities meanwhile.
                     let columns = first_row - query_rows.start;
                     for key in panel * I::PANEL..len.min((panel + 1) * I::PANEL) {
                         let to = &saved.exponentials[key * score_stride + columns..][..rows];

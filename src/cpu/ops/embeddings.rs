@@ -23,7 +23,7 @@ pub(crate) trait Table: Sized + Send + Sync {
     fn add_to(&self, index: usize, vector: &mut [f32]);
 }
 
-/// Reads all rows into `values` and `scales` with a function that gets the row, scratch for a row of floats, and the
+/// Reads all rows into `values` and `scales` with a function that takes the row, scratch for a row of floats, and the
 /// row's place in `values`.
 fn read_rows<T: Send>(
     executor: &mut Executor<'_>,

@@ -79,7 +79,7 @@ impl Kernel for NormalizeRows<'_> {
 /// Returns a row's mean, and `1 / √(variance + eps)`.
 ///
 /// The variance is summed from deviations, in a second pass: with the values in L1 it costs little,
-/// and the difference of two large sums would lose the digits that parity asks for.
+/// and the difference of two large sums would lose digits that the promised accuracy needs.
 #[inline(always)]
 pub(crate) fn statistics<I: Isa>(isa: I, row: &[f32], eps: f32) -> (f32, f32) {
     let dim = row.len() as f32;

@@ -22,7 +22,7 @@ const TASK_WORK: usize = 256 * 1024;
 /// (192 rows by 256 values, 192 KiB) should stay in L2 while the weights pass.
 const BLOCK_ROWS: usize = 192;
 
-/// Memory that linear layers work in.
+/// Working memory of linear layers.
 #[derive(Default)]
 pub(crate) struct LinearScratch<W: Weight> {
     /// The input in 8 bits.
@@ -131,7 +131,7 @@ impl<W: Weight> Kernel for Block<'_, '_, W> {
         let columns = self.output.columns();
         for panel in columns.start / I::PANEL..columns.end.div_ceil(I::PANEL) {
             self.multiply(isa, panel);
-            // A loop for each, in which it is a constant.
+            // A separate loop for each, in which the variant is constant.
             match self.epilogue {
                 Epilogue::Bias => self.finish(isa, panel, Epilogue::Bias, None),
                 Epilogue::BiasGelu => self.finish_activation(isa, panel, Epilogue::BiasGelu),
@@ -168,8 +168,8 @@ impl<W: Weight> Block<'_, '_, W> {
             weight.panels_from(panel),
             (sums, I::PANEL),
             |rows| {
-                // The output is far apart and seldom in a cache. Prefetched here it is there in time, which is worth
-                // 4 % at 512 tokens.
+                // The rows of the output are far apart and seldom in a cache. Prefetching them here gains 4 % at 512
+                // tokens.
                 for row in first_row + rows.start..first_row + rows.end {
                     let saved = saved.as_ref().map(|(_, saved)| saved.address(row, first_column));
                     for at in [Some(output.address(row, first_column)), saved].into_iter().flatten()
@@ -181,8 +181,8 @@ impl<W: Weight> Block<'_, '_, W> {
         );
     }
 
-    /// Turns the sums of a panel into outputs, a vector of columns at a time, so that what belongs to the columns stays
-    /// in registers while the rows pass by.
+    /// Turns the sums of a panel into outputs, a vector of columns at a time, so that the columns' data stays in
+    /// registers for all rows.
     #[inline(always)]
     fn finish<I: Isa>(
         &mut self,
@@ -219,8 +219,8 @@ impl<W: Weight> Block<'_, '_, W> {
     }
 }
 
-/// A vector that has these values in these of its lanes. They are copied at once, unlike a row's tail in
-/// [`lanes`](crate::cpu::simd::lanes): one by one, a pass in int8 took 1 % longer.
+/// Returns a vector with `values` in the given lanes. They are copied at once, unlike a row's tail in
+/// [`lanes`](crate::cpu::simd::lanes): copied one by one, they made a pass in int8 1 % slower.
 #[inline(always)]
 fn load_lanes<I: Isa>(isa: I, values: &[f32], lanes: &Range<usize>) -> I::F32 {
     if values.len() == I::LANES {

@@ -35,7 +35,7 @@ pub(crate) fn exp<I: Isa>(isa: I, x: I::F32) -> I::F32 {
 /// The error function, at most 4e-7 from exact and at most 1.
 #[inline(always)]
 pub(crate) fn erf<I: Isa>(isa: I, x: I::F32) -> I::F32 {
-    /// `erf` rounds to 1 from here on.
+    /// Smallest argument whose `erf` rounds to 1.
     const SATURATION: f32 = 3.92;
     /// `erf(x)/x` as a quotient of polynomials in `x²`, relative error 2e-8.
     const NUMERATOR: [f32; 6] = [
@@ -102,7 +102,7 @@ mod tests {
         }
     }
 
-    /// The step of sweeps: a prime, so that all exponents and many mantissas come.
+    /// Step of sweeps: a prime, so that they reach all exponents and many mantissas.
     fn some() -> usize {
         sizes([997], [19_997])[0]
     }

@@ -15,12 +15,12 @@ use crate::quantization::{LARGEST_WEIGHT, inverse, read_row, step};
 /// Values of one task: some microseconds.
 const TASK_VALUES: usize = 32 * 1024;
 
-/// Most inputs whose products add up in 32 bits. The largest sum is that of inputs 255 away from their zero point and
-/// weights at the end of their range, with either sign.
+/// Most inputs whose products sum without overflow in 32 bits. The largest sum is that of inputs 255 away from their
+/// zero point and weights at the end of their range, with either sign.
 const MAX_INPUTS: usize = i32::MAX as usize / (u8::MAX as usize * LARGEST_WEIGHT as usize);
 
-/// Tokens' vectors in 8 bits, less [`Isa::INT8_OFFSET`]: value `i` of a row, as instructions read it, stands for
-/// `(values[i] − zero_point) · scale`.
+/// Tokens' vectors in 8 bits, from which [`Isa::INT8_OFFSET`] has been subtracted: value `i` of a row, as instructions
+/// read it, stands for `(values[i] − zero_point) · scale`.
 #[derive(Default)]
 pub(crate) struct QuantizedRows {
     values: AlignedVec<u8>,
@@ -32,7 +32,7 @@ pub(crate) struct QuantizedRows {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct RowScale {
     scale: f32,
-    /// An integer from 0 to 255, less the offset.
+    /// An integer from 0 to 255, minus the offset.
     zero_point: f32,
 }
 
@@ -68,7 +68,7 @@ impl QuantizedRows {
     }
 }
 
-/// Returns the number that instructions take an 8-bit input for.
+/// Returns an 8-bit input as instructions read it.
 #[cfg(any(test, feature = "kernels"))]
 #[inline(always)]
 pub(crate) fn input<I: Isa>(byte: u8) -> i32 {
@@ -243,7 +243,7 @@ mod tests {
     use crate::cpu::simd::on_every_set;
     use crate::testing::random;
 
-    /// Rounds one row and takes the offset out again, so that every set returns the same.
+    /// Rounds one row and adds the offset again, so that every set returns the same values.
     #[derive(Clone, Copy)]
     struct Quantize<'a>(&'a [f32]);
 

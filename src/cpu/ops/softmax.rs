@@ -3,9 +3,9 @@
 use crate::cpu::ops::math::exp;
 use crate::cpu::simd::Isa;
 
-/// Replaces the first `len` values of a row by `exp(scale · (row[i] − max))`, and the rest, up to a multiple of `LANES`,
-/// by zero. Returns one over their sum, which the caller multiplies by after it has used the row, when there are fewer
-/// values to multiply.
+/// Replaces the first `len` values of a row by `exp(scale · (row[i] − max))`, and the rest, up to a multiple of
+/// `LANES`, by zero. Returns one over their sum, which the caller multiplies by after it has used the row, when there
+/// are fewer values to multiply.
 #[inline(always)]
 pub(crate) fn exponentials<I: Isa>(isa: I, row: &mut [f32], len: usize, scale: f32) -> f32 {
     let padded = len.next_multiple_of(I::LANES);

@@ -33,7 +33,7 @@ struct Post {
 /// A team that wants helpers.
 ///
 /// [`Crew::run`] owns the team. It withdraws the offer under the lock of [`Shared::post`], and then waits until
-/// `helping` is zero before the team goes. A helper that has counted itself in `helping` while the team was
+/// `helping` is zero before it drops the team. A helper that has counted itself in `helping` while the team was
 /// posted may therefore use the pointer until it counts itself out.
 #[derive(Clone, Copy)]
 struct Offer(NonNull<Team>);

@@ -50,7 +50,7 @@ impl<'a, T> DisjointMut<'a, T> {
     /// If the index is past the slice.
     ///
     /// # Safety
-    /// As for [`slice`](Self::slice).
+    /// The condition of [`slice`](Self::slice) applies.
     #[inline(always)]
     pub unsafe fn get(&self, index: usize) -> &'a mut T {
         assert!(index < self.len, "the index is past the slice");

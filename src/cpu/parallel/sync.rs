@@ -13,7 +13,7 @@ pub(super) use std::{
     thread,
 };
 
-/// Iterations of a wait before it lets other threads have the core: some tens of microseconds.
+/// Iterations of a wait before it yields the core to other threads: some tens of microseconds.
 #[cfg(not(loom))]
 const SPINS: u32 = 10_000;
 

@@ -4,10 +4,11 @@
 //! function that takes one may use its instructions. Operations are written once, as a [`Kernel`]
 //! over the vector operations of [`Isa`], and [`Isa::dispatch`] compiles them with the set's instructions
 //! switched on. Code above the kernels holds a [`SelectedIsa`], which chooses once per task. A new set is one file
-//! here and one line in the list of `selected.rs`.
+//! here and one line in the list in `selected.rs`.
 //!
-//! Where machines differ only in how they multiply bytes, the file is an `IntegerUnit` of an existing set. The
-//! facts that packing needs of a tile (its columns, the inputs of a step, the offset of inputs) are constants of [`Isa`].
+//! A set that differs from an existing one only in how it multiplies bytes is an `IntegerUnit` of that set. The
+//! properties of a tile that packing depends on (its columns, the inputs of a step, the offset of inputs) are
+//! constants of [`Isa`].
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
@@ -31,7 +32,7 @@ pub(crate) use self::prefetch::prefetch;
 pub(crate) use self::selected::{SelectedIsa, TileShape};
 use super::gemm::tile::{Ahead, TileOutput, TileRows};
 
-/// Most lanes that a vector of any instruction set has.
+/// Most lanes of a vector, on any instruction set.
 pub(crate) const MAX_LANES: usize = 16;
 
 /// Rows and columns that [`Isa::transpose_square`] transposes.
@@ -70,8 +71,8 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     /// Evaluates a kernel compiled with this set's instructions.
     fn dispatch<K: Kernel>(self, kernel: K) -> K::Output;
 
-    /// Multiplies up to `TILE_ROWS` rows by one packed panel, and prefetches `ahead` into L2. Each output is summed over the inner dimension in one order, whatever the
-    /// number of rows.
+    /// Multiplies up to `TILE_ROWS` rows by one packed panel, and prefetches `ahead` into L2. The order in which an
+    /// output is summed over the inner dimension does not depend on the number of rows.
     fn tile_f32(
         self,
         input: TileRows<'_, f32>,
@@ -90,7 +91,8 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
         output: TileOutput<'_, f32>,
     );
 
-    /// Multiplies exactly up to `INT8_TILE_ROWS` rows of inputs, less `INT8_OFFSET`, by weights between −63 and 63 in groups of `INT8_GROUP`.
+    /// Multiplies up to `INT8_TILE_ROWS` rows of inputs, from which `INT8_OFFSET` has been subtracted, by weights
+    /// between −63 and 63 in groups of `INT8_GROUP`. The sums are exact.
     fn tile_int8(
         self,
         input: TileRows<'_, u8>,
@@ -103,7 +105,7 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     /// `f32`.
     fn without_zero_point(self, sums: &[i32], zero_point: i32, column_sums: &[i32]) -> Self::F32;
 
-    /// Writes `LANES` values between 0 and 255 as the nearest integers, halves to even, less
+    /// Rounds `LANES` values between 0 and 255 to the nearest integers, ties to even, and writes them minus
     /// `INT8_OFFSET`.
     fn store_rounded(self, value: Self::F32, to: &mut [u8]);
 
@@ -133,7 +135,7 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     fn smallest(self, a: Self::F32) -> f32;
 }
 
-/// Calls a function with every instruction set that this machine has, or with the expected one alone.
+/// Calls a function with every instruction set that this machine has, or only with the expected one.
 #[cfg(test)]
 pub(crate) fn on_every_isa(mut check: impl FnMut(InstructionSet, SelectedIsa)) {
     if let Some(set) = crate::testing::expected_set() {
@@ -147,7 +149,7 @@ pub(crate) fn on_every_isa(mut check: impl FnMut(InstructionSet, SelectedIsa)) {
     }
 }
 
-/// Evaluates a kernel on every instruction set that this machine has, or on the expected one alone.
+/// Evaluates a kernel on every instruction set that this machine has, or only on the expected one.
 #[cfg(test)]
 pub(crate) fn on_every_set<K: Kernel + Clone>(
     kernel: K,

@@ -6,11 +6,11 @@ use half::slice::HalfFloatSliceExt;
 use super::{Isa, Kernel, SQUARE};
 use crate::cpu::gemm::tile::{Ahead, FLOAT_DEPTH_BLOCK, Operands, TileOutput, TileRows};
 
-/// Needs nothing, so it needs no proof.
+/// Needs no instructions, so constructing it proves nothing.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
-/// Two SSE or NEON registers: what the compiler vectorizes well on any 64-bit machine.
+/// Two SSE or NEON registers, which the compiler vectorizes well on any 64-bit machine.
 const LANES: usize = 8;
 
 /// Wide enough that `matrixmultiply`, which copies the rows for every panel, does so rarely.
@@ -103,7 +103,7 @@ unsafe impl Isa for Portable {
                     ),
                 )
             };
-            // Two sums for each column: what compilers make `pmaddwd` of, and its like.
+            // Two sums for each column, which compilers turn into `pmaddwd` and its equivalents.
             let mut sums = [[0i32; 2]; PANEL];
             let groups = input.as_chunks::<GROUP>().0;
             for (group, step) in groups.iter().zip(panel.chunks_exact(PANEL * GROUP)) {
@@ -115,8 +115,8 @@ unsafe impl Isa for Portable {
                 }
             }
             for (output, sums) in output.iter_mut().zip(sums) {
-                let held = if operands.accumulate { *output } else { 0 };
-                *output = held + sums[0] + sums[1];
+                let previous = if operands.accumulate { *output } else { 0 };
+                *output = previous + sums[0] + sums[1];
             }
         }
     }

@@ -54,7 +54,7 @@ macro_rules! vector_methods {
         ) {
             let operands = Operands::new(input, panel, ahead, output, (PANEL, U::GROUP));
             // SAFETY: the token proves the set's instructions and the unit's; `Operands` has checked the
-            // rest. A weight outside its range would make the sums wrong, no more.
+            // rest. A weight outside its range would only make the sums wrong.
             unsafe { U::multiply(&operands) };
         }
 

@@ -25,8 +25,7 @@ fn on_every_set(case: Case<'_>, mut check: impl FnMut(InstructionSet, [Vec<f32>;
 }
 
 impl Case<'_> {
-    /// Checks every type of weight and returns their outputs. The naive loop gets the operands as the type rounds
-    /// them.
+    /// Checks every type of weight and returns their outputs. The naive loop reads the operands as rounded by the type.
     fn eval(self, isa: SelectedIsa) -> [Vec<f32>; 3] {
         let whole = |values: &[f32], _: usize| values.to_vec();
         let halves = |values: &[f32], _: usize| {
@@ -87,9 +86,9 @@ impl Case<'_> {
             .collect();
         for (index, &found) in output.iter().enumerate() {
             let (row, column) = (index / output_stride, index % output_stride);
-            let held = f64::from(before[index]);
+            let previous = f64::from(before[index]);
             if !(self.columns.0..self.columns.1).contains(&column) {
-                assert_eq!(f64::from(found), held, "a column that was not asked for changed");
+                assert_eq!(f64::from(found), previous, "a column outside the range changed");
                 continue;
             }
             let product: f64 = (0..inputs)
@@ -102,8 +101,8 @@ impl Case<'_> {
                 Epilogue::Bias => sum,
                 Epilogue::BiasGelu => sum * 0.5 * (1.0 + libm::erf(sum / 2f64.sqrt())),
                 Epilogue::BiasRelu => sum.max(0.0),
-                Epilogue::BiasResidual => sum + held,
-                Epilogue::BiasTimes => sum * held,
+                Epilogue::BiasResidual => sum + previous,
+                Epilogue::BiasTimes => sum * previous,
             };
             assert_close(found, expected, 2e-6 * (1.0 + (inputs as f64).sqrt()));
         }
@@ -111,7 +110,7 @@ impl Case<'_> {
     }
 }
 
-/// A row as its 8 bits stand for it.
+/// Returns the values that a row's 8-bit rounding stands for.
 fn int8_inputs(row: &[f32], _: usize) -> Vec<f32> {
     let least = row.iter().fold(0f32, |least, &value| least.min(value));
     let largest = row.iter().fold(0f32, |largest, &value| largest.max(value));

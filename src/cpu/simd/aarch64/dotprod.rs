@@ -8,11 +8,11 @@ use crate::cpu::gemm::microkernel::{Product, multiply, products};
 use crate::cpu::gemm::tile::Operands;
 use crate::cpu::simd::integers::IntegerUnit;
 
-/// NEON and dot products.
+/// Integer products with `sdot`.
 #[derive(Clone, Copy)]
 pub(crate) struct Dotprod;
 
-// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+// SAFETY: `is_detected` asks the machine, and `multiply` stays within the operands.
 unsafe impl IntegerUnit for Dotprod {
     const TILE_ROWS: usize = TILE_ROWS;
     const OFFSET: u8 = 128;

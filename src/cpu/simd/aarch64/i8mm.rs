@@ -10,20 +10,20 @@ use crate::cpu::gemm::tile::Operands;
 use crate::cpu::simd::integers::IntegerUnit;
 use crate::cpu::simd::prefetch::prefetch;
 
-/// NEON and products of matrices.
+/// Integer products with `usmmla`.
 #[derive(Clone, Copy)]
 pub(crate) struct I8mm;
 
 /// Inputs of a step.
 const GROUP: usize = 8;
-/// Rows and columns of what an instruction adds to.
+/// Rows and columns of the block of sums that an instruction updates.
 const SQUARE: usize = 2;
 /// Columns of the panel, by squares.
 const SQUARES: usize = PANEL / SQUARE;
 /// Rows of a full tile, by squares: 24 accumulators.
 const ROW_PAIRS: usize = 3;
 
-// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+// SAFETY: `is_detected` asks the machine, and `multiply` stays within the operands.
 unsafe impl IntegerUnit for I8mm {
     const TILE_ROWS: usize = ROW_PAIRS * SQUARE;
     const GROUP: usize = GROUP;

@@ -16,11 +16,11 @@ use crate::cpu::simd::{Isa, Kernel, SQUARE};
 #[derive(Clone, Copy)]
 pub(crate) struct Neon<U>(PhantomData<U>);
 
-/// NEON alone.
+/// Integer products with plain NEON.
 #[derive(Clone, Copy)]
 pub(crate) struct Widening;
 
-/// Values of a register.
+/// Values in a register.
 const WIDTH: usize = 4;
 
 /// A vector is four registers: with as many lanes as AVX-512, sums have the same bits.
@@ -146,7 +146,7 @@ unsafe fn mul_add(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t
     unsafe { vfmaq_f32(c, a, b) }
 }
 
-/// Returns the lesser values, and `b` where one is NaN, as on x86-64.
+/// Returns the smaller of each pair of values, and `b` where one is NaN, as on x86-64.
 ///
 /// # Safety
 /// The machine has NEON.
@@ -156,7 +156,7 @@ unsafe fn min(a: float32x4_t, b: float32x4_t) -> float32x4_t {
     unsafe { vbslq_f32(vcltq_f32(a, b), a, b) }
 }
 
-/// Returns the greater values, and `b` where one is NaN, as on x86-64.
+/// Returns the larger of each pair of values, and `b` where one is NaN, as on x86-64.
 ///
 /// # Safety
 /// The machine has NEON.
@@ -296,8 +296,8 @@ unsafe impl<W: Columns> TileRow for Floats<W> {
             // SAFETY: guaranteed by the caller.
             unsafe {
                 let output = output.add(register * WIDTH);
-                let held = if accumulate { vld1q_f32(output) } else { vdupq_n_f32(0.0) };
-                vst1q_f32(output, vaddq_f32(held, sum));
+                let previous = if accumulate { vld1q_f32(output) } else { vdupq_n_f32(0.0) };
+                vst1q_f32(output, vaddq_f32(previous, sum));
             }
         }
     }
@@ -313,7 +313,7 @@ unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32
 /// Instructions that add products of groups of four signed bytes to sums.
 pub(super) trait Dot {
     /// # Safety
-    /// The machine has what the implementation needs.
+    /// The machine has the instructions that the implementation uses.
     unsafe fn add(sum: int32x4_t, group: int8x16_t, columns: int8x16_t) -> int32x4_t;
 }
 
@@ -331,7 +331,7 @@ impl Dot for Widening {
     }
 }
 
-/// Rows of integer sums. Weights are between −63 and 63, inputs signed: less 128.
+/// Rows of integer sums. Weights are between −63 and 63; 128 has been subtracted from inputs.
 pub(super) struct Integers<D>(PhantomData<D>);
 
 // SAFETY: a step is `STEP` weights, `GROUP` for each column of the panel.
@@ -385,12 +385,12 @@ unsafe impl<D: Dot> TileRow for Integers<D> {
 pub(super) unsafe fn store(sum: int32x4_t, output: *mut i32, accumulate: bool) {
     // SAFETY: guaranteed by the caller.
     unsafe {
-        let held = if accumulate { vld1q_s32(output) } else { vdupq_n_s32(0) };
-        vst1q_s32(output, vaddq_s32(held, sum));
+        let previous = if accumulate { vld1q_s32(output) } else { vdupq_n_s32(0) };
+        vst1q_s32(output, vaddq_s32(previous, sum));
     }
 }
 
-// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+// SAFETY: `is_detected` asks the machine, and `multiply` stays within the operands.
 unsafe impl IntegerUnit for Widening {
     const TILE_ROWS: usize = TILE_ROWS;
     const OFFSET: u8 = 128;

@@ -10,7 +10,7 @@ use super::avx512::{PANEL, Vnni};
 use crate::cpu::gemm::tile::Operands;
 use crate::cpu::simd::integers::IntegerUnit;
 
-/// AVX-512 VNNI, and AMX for what is large enough.
+/// Integer products with AMX, or with AVX-512 VNNI where a tile is too small to gain from AMX.
 #[derive(Clone, Copy)]
 pub(crate) struct Amx;
 
@@ -50,8 +50,8 @@ impl Shapes {
     }
 }
 
-/// `true` if the machine has the instructions and the system lets this process use them. It must be asked once,
-/// because the registers make its threads' saved state larger by 8 KiB.
+/// Returns `true` if the machine has the instructions and the system lets this process use them. The system requires
+/// a request, because the registers enlarge the saved state of each thread by 8 KiB.
 static IS_PERMITTED: LazyLock<bool> = LazyLock::new(|| {
     const TILES_AND_INT8: u32 = 1 << 24 | 1 << 25;
     let (leaf, last_leaf) = (7, __cpuid_count(0, 0).eax);
@@ -75,7 +75,7 @@ fn request_permission() -> bool {
     false
 }
 
-// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+// SAFETY: `is_detected` asks the machine, and `multiply` stays within the operands.
 unsafe impl IntegerUnit for Amx {
     const TILE_ROWS: usize = 2 * ROWS;
 
@@ -91,7 +91,7 @@ unsafe impl IntegerUnit for Amx {
             // SAFETY: guaranteed by the caller; `Amx` is detected only where VNNI is.
             return unsafe { Vnni::multiply(operands) };
         }
-        assert!(rows <= Self::TILE_ROWS, "a tile of too many rows");
+        assert!(rows <= Self::TILE_ROWS, "the tile has too many rows");
         let whole = steps / GROUPS;
         if whole > 0 {
             // SAFETY: the machine has AMX (caller); of the operands' steps, `whole` times `GROUPS` are used.
@@ -118,7 +118,7 @@ unsafe impl IntegerUnit for Amx {
     }
 }
 
-/// Values that [`multiply_tiles`] needs outside its loop, in memory for want of registers.
+/// Values that [`multiply_tiles`] uses outside its loop. They are in memory because the loop needs the registers.
 #[repr(C, align(64))]
 struct Job {
     shapes: Shapes,
@@ -131,8 +131,8 @@ struct Job {
     accumulate: usize,
 }
 
-/// Multiplies by the first `whole · GROUPS` steps of a panel, in the set's own terms: a step of 16 rows and
-/// of 64 inputs meets two blocks of 16 columns.
+/// Multiplies by the first `whole · GROUPS` steps of a panel. One iteration multiplies 64 inputs of 16 or 32 rows by
+/// two blocks of 16 columns. All of it is one block of assembly, because the compiler does not know the tile registers.
 ///
 /// # Safety
 /// The machine has AMX and the process may use it; the operands have these steps, at least one, and at most 32 rows.

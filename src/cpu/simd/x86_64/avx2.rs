@@ -16,11 +16,11 @@ use crate::cpu::simd::{Isa, Kernel};
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2<U>(PhantomData<U>);
 
-/// AVX2 alone.
+/// Integer products with plain AVX2.
 #[derive(Clone, Copy)]
 pub(crate) struct Pairs;
 
-/// Values of a register.
+/// Values in a register.
 const WIDTH: usize = 8;
 
 /// A vector is two registers: with as many lanes as AVX-512, sums have the same bits.
@@ -260,7 +260,7 @@ unsafe fn multiply_floats<const ROWS: usize, W: Columns>(operands: &Operands<f32
 /// Instructions that add products of groups of four bytes to sums.
 pub(super) trait Dot {
     /// # Safety
-    /// The machine has AVX2, and what else the implementation needs.
+    /// The machine has AVX2 and the instructions that the implementation uses.
     unsafe fn add(sum: __m256i, group: __m256i, columns: __m256i) -> __m256i;
 }
 
@@ -328,7 +328,7 @@ unsafe impl<D: Dot> TileRow for Integers<D> {
     }
 }
 
-// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+// SAFETY: `is_detected` asks the machine, and `multiply` stays within the operands.
 unsafe impl IntegerUnit for Pairs {
     const TILE_ROWS: usize = TILE_ROWS;
 

@@ -17,11 +17,11 @@ use crate::cpu::simd::{Isa, Kernel};
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512<U>(PhantomData<U>);
 
-/// AVX-512BW alone.
+/// Integer products with AVX-512BW but without VNNI.
 #[derive(Clone, Copy)]
 pub(crate) struct Pairs;
 
-/// AVX-512 VNNI.
+/// Integer products with AVX-512 VNNI.
 #[derive(Clone, Copy)]
 pub(crate) struct Vnni;
 
@@ -295,7 +295,7 @@ unsafe impl<const VNNI: bool> TileRow for Integers<VNNI> {
     }
 }
 
-// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+// SAFETY: `is_detected` asks the machine, and `multiply` stays within the operands.
 unsafe impl IntegerUnit for Pairs {
     const TILE_ROWS: usize = TILE_ROWS;
 
@@ -310,7 +310,7 @@ unsafe impl IntegerUnit for Pairs {
     }
 }
 
-// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+// SAFETY: `is_detected` asks the machine, and `multiply` stays within the operands.
 unsafe impl IntegerUnit for Vnni {
     const TILE_ROWS: usize = TILE_ROWS;
 

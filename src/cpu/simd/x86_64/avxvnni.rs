@@ -7,11 +7,11 @@ use crate::cpu::gemm::microkernel::{Product, multiply, products};
 use crate::cpu::gemm::tile::Operands;
 use crate::cpu::simd::integers::IntegerUnit;
 
-/// AVX-VNNI.
+/// Integer products with AVX-VNNI.
 #[derive(Clone, Copy)]
 pub(crate) struct AvxVnni;
 
-// SAFETY: the machine is asked for the unit, and `multiply` goes by the operands.
+// SAFETY: `is_detected` asks the machine, and `multiply` stays within the operands.
 unsafe impl IntegerUnit for AvxVnni {
     const TILE_ROWS: usize = TILE_ROWS;
 

@@ -14,8 +14,8 @@ pub struct ExplanationOptions {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     steps: Option<u16>,
 
-    /// Number to explain
-    #[arg(long, value_name = "NUMBER", value_parser = named::<Objective>(),
+    /// Output to explain
+    #[arg(long, value_name = "OUTPUT", value_parser = named::<Objective>(),
         default_value_t = Objective::Logit)]
     pub objective: Objective,
 }
@@ -50,7 +50,7 @@ impl Named for Method {
             Self::AttnLrp => "layer-wise relevance propagation, also through queries and keys",
             Self::GradientXInput => "gradient times input",
             Self::IntegratedGradients { .. } => {
-                "gradient averaged along the path from a text of padding, times the difference to it"
+                "gradient averaged along the path from a text of padding, times the difference from it"
             }
             _ => "",
         };

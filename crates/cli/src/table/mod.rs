@@ -42,7 +42,7 @@ pub struct TableOptions {
     #[arg(long, value_name = "COLUMN")]
     text_column: Option<Column>,
 
-    /// File format [default: by the file name's extension]
+    /// File format [default: from the file extension]
     #[arg(long, value_name = "FORMAT", value_enum)]
     format: Option<Format>,
 

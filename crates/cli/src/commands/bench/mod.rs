@@ -31,7 +31,7 @@ const BATCH_TOKENS: usize = 32;
 /// Measure latency, throughput, load time and memory on this machine
 ///
 /// The texts are English, and tokenization is included in the times. With the default settings, the benchmark takes
-/// about a minute. Other work on the machine makes the results worse.
+/// about a minute. Other load on the machine skews the results.
 #[derive(Args)]
 #[command(after_help = "Examples:
   distilbert bench

@@ -29,7 +29,7 @@ use crate::texts::{self, Task};
   distilbert classify \"I can't believe we won!\"
   distilbert classify --json --top 3 < reviews.txt > emotions.jsonl
   distilbert classify --input reviews.csv --output emotions.csv --text-column review
-  sort -u posts.txt | distilbert classify --input - --format tsv --no-header | cut -f 2 | uniq -c")]
+  sort -u posts.txt | distilbert classify --input - --format tsv --no-header | cut -f 2 | sort | uniq -c")]
 pub struct Arguments {
     /// Texts to classify [default: each line of standard input]
     #[arg(value_name = "TEXT", conflicts_with = "input")]

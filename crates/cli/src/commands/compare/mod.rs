@@ -34,11 +34,11 @@ pub struct Arguments {
     #[arg(value_name = "DATA")]
     data: PathBuf,
 
-    /// Folder of the second model [default: that of the first]
+    /// Folder of the second model [default: the first model's]
     #[arg(long, value_name = "DIR")]
     with_model: Option<PathBuf>,
 
-    /// Precision of the second model [default: that of the first, or int8 without --with-model]
+    /// Precision of the second model [default: the first model's, or int8 without --with-model]
     #[arg(long, value_name = "PRECISION", value_parser = named::<Precision>())]
     with_precision: Option<Precision>,
 

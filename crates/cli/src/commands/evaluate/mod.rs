@@ -51,7 +51,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 
-    /// Number of decimals
+    /// Number of decimal places
     #[arg(long, value_name = "N", default_value_t = 2,
         value_parser = clap::value_parser!(u8).range(0..=15))]
     digits: u8,
@@ -164,7 +164,7 @@ struct Results<'a> {
     counts: &'a Counts,
     /// Largest k of the top-k accuracies.
     top: usize,
-    /// Number of decimals.
+    /// Number of decimal places.
     digits: usize,
 }
 

@@ -50,8 +50,8 @@ const MEASURES: [Measure; 5] = [
 /// Each method ranks the words of a text; then words are removed or added in that order and the text is classified
 /// again. For each method, means over the texts are printed, each with its 95% bootstrap interval below:
 ///
-///   AUAC      area under the score as words are added, most relevant first; higher is better
-///   MoRF      area under the score as words are removed, most relevant first; lower is better
+///   AUAC      area under the score curve as words are added, most relevant first; higher is better
+///   MoRF      area under the score curve as words are removed, most relevant first; lower is better
 ///   AU-MSE    area under the squared change of the logits as words are removed, smallest
 ///             absolute relevance first; lower is better
 ///   compreh.  comprehensiveness: decrease of the score without the most relevant words;

@@ -15,7 +15,7 @@ pub struct ExplanationOptions {
     steps: Option<u16>,
 
     /// Output to explain
-    #[arg(long, value_name = "OUTPUT", value_parser = named::<Objective>(),
+    #[arg(long, value_name = "OBJECTIVE", value_parser = named::<Objective>(),
         default_value_t = Objective::Logit)]
     pub objective: Objective,
 }

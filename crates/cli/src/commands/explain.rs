@@ -20,7 +20,7 @@ use crate::texts::{self, Task};
 
 /// Show which words led to a prediction, for the given texts or for each line of standard input
 ///
-/// Relevances attribute what the model computed; they do not prove a cause. --perturb shows how the score changes when
+/// Relevance shows how the model computed its answer; it doesn't prove causation. --perturb shows how the score changes when
 /// words are removed. The methods lrp and attnlrp are reported to be patented in some countries; the gradient methods
 /// are an alternative.
 #[derive(Args)]

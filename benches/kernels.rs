@@ -34,7 +34,7 @@ struct Layer {
 }
 
 fn main() {
-    for set in InstructionSet::ALL {
+    for &set in InstructionSet::ALL {
         let Some(peak) = peak(set) else {
             println!("skipped {set}: not available on this machine");
             continue;

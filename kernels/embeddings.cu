@@ -4,7 +4,7 @@
 // Shapes: input_ids and positions [tokens]; word [words, dim] and position [positions, dim]; weight and bias [dim];
 // states [tokens, dim] in f16.
 // Requires: every id is below `words` and every position below `positions`; dim is a multiple of 8 and at most 2048;
-// all pointers are aligned to 16 bytes.
+// tables, vectors and outputs are aligned to 16 bytes.
 #include "row.cuh"
 
 constexpr int CHUNKS = 2;

@@ -80,7 +80,8 @@ impl<F: Format> ExecutionContext<F> {
     /// Enqueues the copy of the input, the forward pass, and the copy of the logits.
     fn enqueue(&mut self, batch: &TokenBatch, rows: Range<usize>, logits: usize) -> Result<()> {
         let Self { graphs, stream, input, activations, logits: staging, loaded } = self;
-        let shape = input.write(stream, batch, rows)?;
+        // SAFETY: `forward` waits for the stream before it returns, and `drop` before it releases the input.
+        let shape = unsafe { input.write(stream, batch, rows) }?;
         let graph = graphs.get_or_capture(shape, || {
             // SAFETY: the graph is only launched below, right after `write` has returned its shape.
             let slices = unsafe { input.slices(shape) }?;
@@ -95,7 +96,10 @@ impl<F: Format> ExecutionContext<F> {
             operation: "return the logits",
             reason: format!("{logits} logits exceed a sub-batch"),
         })?;
-        activations.logits.copy_to(stream, staging).map_err(failed("return the logits"))
+        // SAFETY: the staging memory belongs to this struct; `forward` reads it after it has waited for the stream,
+        // and `drop` waits before it releases it.
+        let copied = unsafe { activations.logits.copy_to(stream, staging) };
+        copied.map_err(failed("return the logits"))
     }
 }
 

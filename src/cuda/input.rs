@@ -60,7 +60,10 @@ impl Input {
     /// Enqueues the copy of some rows of a batch to the device and returns the shape in which they lie there.
     ///
     /// Tokens that the shape adds belong to no sequence, and sequences that it adds are empty.
-    pub fn write(
+    ///
+    /// # Safety
+    /// The stream is waited for before `self` is written again or dropped.
+    pub unsafe fn write(
         &mut self,
         stream: &Arc<CudaStream>,
         batch: &TokenBatch,
@@ -85,7 +88,9 @@ impl Input {
         fill(to_positions, positions.iter().copied(), 0);
         fill(&mut rest[..shape.sequences], ends, tokens.len() as u32);
         let len = 2 * shape.tokens + shape.sequences;
-        self.values.copy_from(stream, &staging[..len]).map_err(failed("receive the input"))?;
+        // SAFETY: the staging memory belongs to `self`, which stays as it is until the copy is done (caller).
+        let copied = unsafe { self.values.copy_from(stream, &staging[..len]) };
+        copied.map_err(failed("receive the input"))?;
         Ok(shape)
     }
 

@@ -75,12 +75,21 @@ impl<T: Element> DeviceBuffer<T> {
     /// Allocates a copy of `values`.
     pub fn upload(stream: &Arc<CudaStream>, values: &[T]) -> Result<Self> {
         let mut buffer = Self::new(stream, values.len())?;
-        buffer.copy_from(stream, values).map_err(failed("receive weights"))?;
+        // SAFETY: the stream is waited for below, while `values` is borrowed.
+        let copied = unsafe { buffer.copy_from(stream, values) };
+        copied.and_then(|()| stream.synchronize()).map_err(failed("receive weights"))?;
         Ok(buffer)
     }
 
     /// Enqueues a copy of `values` to the beginning of the buffer, which must be long enough.
-    pub fn copy_from(&mut self, stream: &Arc<CudaStream>, values: &[T]) -> Result<(), DriverError> {
+    ///
+    /// # Safety
+    /// `values` stays in place and unchanged until the stream has executed the copy.
+    pub unsafe fn copy_from(
+        &mut self,
+        stream: &Arc<CudaStream>,
+        values: &[T],
+    ) -> Result<(), DriverError> {
         if values.is_empty() {
             return Ok(());
         }
@@ -89,7 +98,14 @@ impl<T: Element> DeviceBuffer<T> {
     }
 
     /// Enqueues a copy of the first values of the buffer to the host, as their bits.
-    pub fn copy_to(&self, stream: &Arc<CudaStream>, to: &mut [u32]) -> Result<(), DriverError> {
+    ///
+    /// # Safety
+    /// `to` stays in place and is neither read nor written until the stream has executed the copy.
+    pub unsafe fn copy_to(
+        &self,
+        stream: &Arc<CudaStream>,
+        to: &mut [u32],
+    ) -> Result<(), DriverError> {
         let bytes = size_of_val(to);
         // SAFETY: `u32` has no padding and no invalid bit patterns, and `u8` has no alignment.
         let to = unsafe { slice::from_raw_parts_mut(to.as_mut_ptr().cast::<u8>(), bytes) };

@@ -300,7 +300,7 @@ fn rejects_invalid_batches() {
 #[test]
 fn rejects_unavailable_instruction_sets() {
     assert_matches!("mmx".parse::<InstructionSet>(), Err(DeviceError::InstructionSet { requested, .. }) if requested == "mmx");
-    for set in InstructionSet::ALL {
+    for &set in InstructionSet::ALL {
         assert_eq!(set.to_string().parse::<InstructionSet>().unwrap(), set);
         let chosen = InstructionSet::choose(Some(set));
         assert_eq!(chosen.is_ok(), InstructionSet::detected().contains(&set));

@@ -41,7 +41,10 @@ pub fn sets() -> Vec<InstructionSet> {
         }
         None => {
             let lacks = |set: &InstructionSet| !detected.contains(set);
-            InstructionSet::ALL.into_iter().filter(lacks).for_each(|set| println!("skipped {set}"));
+            InstructionSet::ALL
+                .iter()
+                .filter(|set| lacks(set))
+                .for_each(|set| println!("skipped {set}"));
             detected
         }
     }

@@ -65,6 +65,13 @@ pub(crate) struct Operands<A, W, S> {
     pub accumulate: bool,
 }
 
+/// Returns `true` if `len` values have room for `rows` rows, at least one, of `width` values that begin `stride` apart.
+#[inline(always)]
+pub(crate) fn fits(len: usize, rows: usize, stride: usize, width: usize) -> bool {
+    let end = (rows - 1).checked_mul(stride).and_then(|start| start.checked_add(width));
+    end.is_some_and(|end| end <= len)
+}
+
 impl<A, W, S> Operands<A, W, S> {
     /// Checks the bounds for a set whose panels have `width` columns and whose steps are of `group`
     /// inputs.
@@ -78,11 +85,11 @@ impl<A, W, S> Operands<A, W, S> {
     ) -> Self {
         let TileRows { values, stride, rows, depth } = input;
         assert!(rows > 0 && depth > 0 && depth % group == 0, "a tile has rows and whole steps");
-        assert!(values.len() >= (rows - 1) * stride + depth, "the rows reach past the input");
+        assert!(fits(values.len(), rows, stride, depth), "the rows reach past the input");
         assert_eq!(panel.len(), depth * width, "the panel's depth differs from the rows'");
         assert!(output.stride >= width, "the rows overlap");
         assert!(
-            output.values.len() >= (rows - 1) * output.stride + width,
+            fits(output.values.len(), rows, output.stride, width),
             "the tile reaches past the output"
         );
         let steps = depth / group;

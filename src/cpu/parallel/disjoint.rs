@@ -62,7 +62,7 @@ impl<'a, T> DisjointMut<'a, T> {
 /// Buffers in parts, one for each task.
 ///
 /// # Safety
-/// Parts of different indices do not overlap.
+/// Parts of different indices do not overlap, and [`parts`](Self::parts) always returns the same number.
 pub(crate) unsafe trait Split: Sync {
     type Part: Send;
 

@@ -31,7 +31,7 @@ pub enum InstructionSet {
 
 impl InstructionSet {
     /// All sets, with the best of each architecture last.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: &'static [Self] = &[
         Self::Portable,
         Self::Avx2,
         Self::AvxVnni,
@@ -48,7 +48,7 @@ impl InstructionSet {
 
     /// Returns the sets that this machine has, the best last.
     pub fn detected() -> Vec<Self> {
-        Self::ALL.into_iter().filter(|set| set.is_detected()).collect()
+        Self::ALL.iter().copied().filter(|set| set.is_detected()).collect()
     }
 
     fn is_detected(self) -> bool {
@@ -79,7 +79,7 @@ impl InstructionSet {
             (Some(set), _) => set,
             (None, Some(name)) if !name.is_empty() => name.to_string_lossy().parse()?,
             (None, _) => {
-                let best = Self::ALL.into_iter().rev().find(|set| set.is_detected());
+                let best = Self::ALL.iter().copied().rev().find(|set| set.is_detected());
                 return Ok(best.unwrap_or(Self::Portable));
             }
         };
@@ -124,10 +124,10 @@ impl FromStr for InstructionSet {
     type Err = DeviceError;
 
     fn from_str(name: &str) -> Result<Self, DeviceError> {
-        Self::ALL.into_iter().find(|set| set.name() == name).ok_or_else(|| {
+        Self::ALL.iter().copied().find(|set| set.name() == name).ok_or_else(|| {
             DeviceError::InstructionSet {
                 requested: name.to_owned(),
-                reason: format!("there is no such set; the names are {}", list(&Self::ALL)),
+                reason: format!("there is no such set; the names are {}", list(Self::ALL)),
             }
         })
     }

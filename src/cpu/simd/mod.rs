@@ -141,7 +141,7 @@ pub(crate) fn on_every_isa(mut check: impl FnMut(InstructionSet, SelectedIsa)) {
     if let Some(set) = crate::testing::expected_set() {
         return check(set, set.detect().unwrap_or_else(|| panic!("this machine lacks {set}")));
     }
-    for set in InstructionSet::ALL {
+    for &set in InstructionSet::ALL {
         match set.detect() {
             Some(isa) => check(set, isa),
             None => println!("skipped {set}: this machine lacks it"),

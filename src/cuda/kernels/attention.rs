@@ -53,7 +53,8 @@ kernel_parameters! {
     }
 }
 
-// SAFETY: `kernel` and the checks match `kernels/attention.cu`; `Indices` bounds the tokens that it reads.
+// SAFETY: `kernel` and the checks match `kernels/attention.cu`; `Indices` bounds the tokens that it reads, and its
+// values are read one at a time, so the alignment of their type suffices.
 unsafe impl KernelParameters for Attention<'_> {
     fn kernel(&self) -> Cow<'static, str> {
         self.queries.kernel(self.head_size).into()

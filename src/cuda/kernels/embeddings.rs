@@ -43,7 +43,8 @@ kernel_parameters! {
     }
 }
 
-// SAFETY: `kernel` and the checks match `kernels/embeddings.cu`; `Indices` bounds the rows that it reads.
+// SAFETY: `kernel` and the checks match `kernels/embeddings.cu`; `Indices` bounds the rows that it reads. Ids,
+// positions and scales are read one at a time, so the alignment of their type suffices.
 unsafe impl KernelParameters for EmbeddingsF16<'_> {
     fn kernel(&self) -> Cow<'static, str> {
         "embeddings_f16".into()
@@ -70,7 +71,8 @@ unsafe impl KernelParameters for EmbeddingsF16<'_> {
     }
 }
 
-// SAFETY: `kernel` and the checks match `kernels/embeddings.cu`; `Indices` bounds the rows that it reads.
+// SAFETY: `kernel` and the checks match `kernels/embeddings.cu`; `Indices` bounds the rows that it reads. Ids,
+// positions and scales are read one at a time, so the alignment of their type suffices.
 unsafe impl KernelParameters for EmbeddingsInt8<'_> {
     fn kernel(&self) -> Cow<'static, str> {
         "embeddings_int8".into()

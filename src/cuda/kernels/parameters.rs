@@ -36,7 +36,7 @@ unsafe impl<T: Element> DeviceRepr for DeviceSlice<'_, T> {}
 unsafe impl<T: Element> Parameter for DeviceSlice<'_, T> {
     const TYPE: ParameterType = ParameterType::U64;
 }
-// SAFETY: an `f32` is itself.
+// SAFETY: an `f32` is the value of 4 bytes that PTX declares as `.f32`.
 unsafe impl Parameter for f32 {
     const TYPE: ParameterType = ParameterType::F32;
 }

@@ -53,7 +53,7 @@ fn info_describes_the_bundled_model() {
 
 #[test]
 fn environment_variable_selects_the_instruction_set() {
-    for set in InstructionSet::ALL {
+    for &set in InstructionSet::ALL {
         let mut command = program(&["info", "--json"]);
         command.env("DISTILBERT_ISA", set.name());
         let output = run_with_input(command, b"");

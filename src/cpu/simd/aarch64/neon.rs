@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use half::f16;
 
 use crate::cpu::gemm::microkernel::{Product, TileRow, multiply, products};
-use crate::cpu::gemm::tile::{Ahead, Operands, TileOutput, TileRows};
+use crate::cpu::gemm::tile::{Ahead, Operands, TileOutput, TileRows, fits};
 use crate::cpu::simd::integers::IntegerUnit;
 use crate::cpu::simd::vectors::vector_methods;
 use crate::cpu::simd::{Isa, Kernel, SQUARE};
@@ -172,9 +172,9 @@ unsafe fn max(a: float32x4_t, b: float32x4_t) -> float32x4_t {
 /// The machine has NEON.
 #[inline(always)]
 unsafe fn transpose_square(from: &[f32], from_stride: usize, to: &mut [f32], to_stride: usize) {
-    assert!(from.len() >= (SQUARE - 1) * from_stride + SQUARE, "the rows reach past their slice");
+    assert!(fits(from.len(), SQUARE, from_stride, SQUARE), "the rows reach past their slice");
     assert!(to_stride >= SQUARE, "the columns overlap");
-    assert!(to.len() >= (SQUARE - 1) * to_stride + SQUARE, "the columns reach past their slice");
+    assert!(fits(to.len(), SQUARE, to_stride, SQUARE), "the columns reach past their slice");
     for (row, column) in [(0, 0), (0, WIDTH), (WIDTH, 0), (WIDTH, WIDTH)] {
         // SAFETY: the machine has NEON (caller); row `index` of either slice is in it (above).
         unsafe {

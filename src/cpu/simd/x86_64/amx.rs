@@ -50,7 +50,7 @@ impl Shapes {
     }
 }
 
-/// Returns `true` if the machine has the instructions and the system lets this process use them. The system requires
+/// `true` if the machine has the instructions and the system lets this process use them. The system requires
 /// a request, because the registers enlarge the saved state of each thread by 8 KiB.
 static IS_PERMITTED: LazyLock<bool> = LazyLock::new(|| {
     const TILES_AND_INT8: u32 = 1 << 24 | 1 << 25;
@@ -102,7 +102,8 @@ unsafe impl IntegerUnit for Amx {
             return;
         }
         for first in (0..rows).step_by(Vnni::TILE_ROWS) {
-            // SAFETY: the rest of the operands, by rows, are such operands; the machine has VNNI (caller).
+            // SAFETY: rows from `first` on and steps from `done` on lie within the caller's valid operands, and the
+            // machine has VNNI (caller).
             unsafe {
                 Vnni::multiply(&Operands {
                     input: operands.input.add(first * operands.input_stride + done * GROUP),

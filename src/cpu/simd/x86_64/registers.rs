@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use crate::cpu::gemm::tile::fits;
 use crate::cpu::simd::SQUARE;
 
 /// Implements [`Isa::transpose_square`](crate::cpu::simd::Isa::transpose_square).
@@ -15,9 +16,9 @@ pub(super) unsafe fn transpose_square(
     to: &mut [f32],
     to_stride: usize,
 ) {
-    assert!(from.len() >= (SQUARE - 1) * from_stride + SQUARE, "the rows reach past their slice");
+    assert!(fits(from.len(), SQUARE, from_stride, SQUARE), "the rows reach past their slice");
     assert!(to_stride >= SQUARE, "the columns overlap");
-    assert!(to.len() >= (SQUARE - 1) * to_stride + SQUARE, "the columns reach past their slice");
+    assert!(fits(to.len(), SQUARE, to_stride, SQUARE), "the columns reach past their slice");
     // SAFETY: the machine has AVX (caller); row `index` of either slice is in it (above).
     unsafe {
         let mut rows = [_mm256_setzero_ps(); SQUARE];

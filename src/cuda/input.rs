@@ -78,14 +78,16 @@ impl Input {
         // No more than the number of tokens, which `check` limits.
         let ends = rows.map(|row| (batch.row(row).end - tokens.start) as u32);
 
-        let staging = self.staging.as_mut_slice().map_err(failed("receive the input"))?;
+        let staging = self.staging.as_mut_slice().map_err(failed("copy the input to the GPU"))?;
         let (to_ids, rest) = staging.split_at_mut(shape.tokens);
         let (to_positions, rest) = rest.split_at_mut(shape.tokens);
         fill(to_ids, ids.iter().copied(), 0);
         fill(to_positions, positions.iter().copied(), 0);
         fill(&mut rest[..shape.sequences], ends, tokens.len() as u32);
         let len = 2 * shape.tokens + shape.sequences;
-        self.values.copy_from(stream, &staging[..len]).map_err(failed("receive the input"))?;
+        self.values
+            .copy_from(stream, &staging[..len])
+            .map_err(failed("copy the input to the GPU"))?;
         Ok(shape)
     }
 
@@ -104,7 +106,7 @@ impl Input {
             "{shape:?} with ids below {vocab_size} and positions below {position_limit} was \
              expected to fit {tokens} tokens in {sequences} sequences"
         );
-        Err(DeviceError::Cuda { operation: "receive the input", reason }.into())
+        Err(DeviceError::Cuda { operation: "copy the input to the GPU", reason }.into())
     }
 
     /// Returns the input on the device.

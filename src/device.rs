@@ -17,6 +17,10 @@ pub enum Device {
     /// [`Int8`](crate::Precision::Int8).
     Cuda(usize),
     /// The first GPU if it can run the model in the requested precision, and the processor otherwise.
+    ///
+    /// Without a requested precision, the GPU computes in [`F16`](crate::Precision::F16) and the processor in
+    /// [`F32`](crate::Precision::F32), or both in [`Int8`](crate::Precision::Int8) if the checkpoint is in int8. Only
+    /// a [`DeviceError`] makes the processor take over: a weight too large for `F16` is an error.
     Auto,
 }
 
@@ -57,7 +61,7 @@ pub struct CudaDevice {
     pub name: String,
     /// Compute capability, major and minor.
     pub compute_capability: (u32, u32),
-    /// Memory in bytes.
+    /// Total device memory, in bytes.
     pub memory_bytes: usize,
 }
 
@@ -72,7 +76,8 @@ impl CudaDevice {
     /// ```
     ///
     /// # Errors
-    /// [`DeviceError::CudaNotBuilt`] without the feature `cuda`, [`DeviceError::CudaDriver`] without a driver.
+    /// [`DeviceError::CudaNotBuilt`] without the feature `cuda`, [`DeviceError::CudaDriver`] if the driver is missing
+    /// or too old, [`DeviceError::Cuda`] if it fails.
     pub fn list() -> Result<Vec<Self>> {
         #[cfg(feature = "cuda")]
         let devices = crate::cuda::devices();

@@ -1,5 +1,5 @@
-//! A hand-written inference engine for DistilBERT sequence classification: text in, labeled probabilities out, with
-//! the results of Hugging Face Transformers and no native dependencies.
+//! A hand-written inference engine for DistilBERT sequence classification, whose logits match those of Hugging Face
+//! Transformers (within 2e-5 in f32): text in, labeled probabilities out, and no native dependencies.
 //!
 //! ```
 //! # #[cfg(feature = "text")] {
@@ -15,6 +15,9 @@
 //! # Ok::<(), distilbert::Error>(())
 //! ```
 //!
+//! The examples load the emotion model in the folder `models/emotion` of this crate's repository. The published package
+//! does not contain it.
+//!
 //! # Overview
 //!
 //! - [`Classifier::builder`] loads a model folder in the layout of Hugging Face Transformers. [`Precision`],
@@ -26,8 +29,8 @@
 //! - [`Classifier::explain`] shows which words a prediction is based on; see the module [`explain`].
 //! - [`convert`](convert()) and [`quantize`] write checkpoints.
 //!
-//! A classifier is `Send + Sync`, and all its methods take `&self`. A text gives the same bits alone and in any batch,
-//! on any number of threads.
+//! A classifier is `Send + Sync`, and all its methods take `&self`. Logits are bit-identical whether a text is
+//! classified alone or in a batch, on any number of threads.
 //!
 //! # Features
 //!

@@ -8,7 +8,7 @@ use std::fmt;
 /// use distilbert::Precision;
 ///
 /// let error = "f64".parse::<Precision>().unwrap_err();
-/// assert_eq!(error.to_string(), "there is no precision `f64`; the names are f32, f16, int8");
+/// assert_eq!(error.to_string(), "unknown precision `f64`; expected one of f32, f16, int8");
 /// assert_eq!(error.expected(), ["f32", "f16", "int8"]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,7 +46,7 @@ impl ParseNameError {
 impl fmt::Display for ParseNameError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { option, found, expected } = self;
-        write!(formatter, "there is no {option} `{found}`; the names are {}", expected.join(", "))
+        write!(formatter, "unknown {option} `{found}`; expected one of {}", expected.join(", "))
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// Probability from which a label of a multi-label model is usually taken to apply.
+    /// Conventional cutoff for multi-label models: a label applies if its probability is at least this.
     pub const THRESHOLD: f32 = 0.5;
 
     // Public for the tests of other crates of the workspace.
@@ -98,11 +98,15 @@ impl Prediction {
 
     /// Returns one score per label, in label order: the softmax of the logits for a single-label model, their sigmoids
     /// for a multi-label model, the logits themselves for a regression.
+    ///
+    /// For a text split by [`Truncation::Windows`](crate::Truncation::Windows), these are the scores of its windows,
+    /// averaged; they differ from the softmax or the sigmoids of the averaged [`logits`](Self::logits).
     pub fn scores(&self) -> &[f32] {
         &self.scores
     }
 
-    /// Returns the head's outputs, in label order.
+    /// Returns the head's outputs, in label order; their averages over the windows for a text split by
+    /// [`Truncation::Windows`](crate::Truncation::Windows).
     pub fn logits(&self) -> &[f32] {
         &self.logits
     }

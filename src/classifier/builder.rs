@@ -89,14 +89,18 @@ impl ClassifierBuilder {
     /// callers. With more, concurrent calls take turns, which gives each one the lowest latency. A GPU ignores this
     /// setting and computes up to four calls concurrently.
     ///
-    /// [`build`](Self::build) itself always loads the model on all physical cores.
+    /// With 1 and no [`thread_pool`](Self::thread_pool), [`build`](Self::build) nevertheless uses all physical cores to
+    /// load the model on the CPU.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads.max(1));
         self
     }
 
-    /// Shares the work of each call among the threads of an existing pool instead of a pool of the classifier's own;
+    /// Shares the work of each call among the threads of an existing pool instead of threads of the classifier's own;
     /// [`threads`](Self::threads) then has no effect.
+    ///
+    /// The caller's thread waits for the pool, unless it belongs to it. A pool of one thread is not used: calls then
+    /// compute on their callers' threads.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -131,9 +135,10 @@ impl ClassifierBuilder {
     /// Loads the model.
     ///
     /// # Errors
-    /// - [`Error::Io`] if a file cannot be read
-    /// - [`Error::Config`] if `config.json` is invalid or contradicts the weights
-    /// - [`Error::Checkpoint`] if the folder does not exist, or its weights are missing, damaged, in an unsupported
+    /// - [`Error::Io`] if a file cannot be read or there is no weight file
+    /// - [`Error::Config`] if `config.json` is invalid or contradicts the weights, or if `tokenizer_config.json` or
+    ///   `model.safetensors.index.json` is invalid
+    /// - [`Error::Checkpoint`] if the folder does not exist, or its weights are incomplete, damaged, in an unsupported
     ///   format, or out of the precision's range
     /// - [`InputError::Tokenizer`](crate::InputError::Tokenizer) if the tokenizer's files are missing or damaged
     /// - [`Error::Device`] if the CPU lacks the instruction set, threads cannot be started, or the GPU cannot run the

@@ -27,7 +27,8 @@ pub struct ModelInfo {
     pub instruction_set: InstructionSet,
     /// Number format of the weights and of the matrix products.
     pub precision: Precision,
-    /// Number of threads that share the work of one call, the caller's included; 1 on a GPU.
+    /// Number of threads that share the work of one call; 1 on a GPU. The caller's thread is one of them, unless the
+    /// classifier has a [`thread_pool`](crate::ClassifierBuilder::thread_pool): then they are the pool's.
     pub threads: usize,
 }
 

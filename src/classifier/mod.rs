@@ -27,8 +27,8 @@ use crate::prediction::Prediction;
 
 /// A DistilBERT sequence classifier, loaded and ready.
 ///
-/// A classifier is `Send + Sync` and all its methods take `&self`, so that any number of threads can share one. A row
-/// gives the same bits alone and in any batch, on any number of threads.
+/// A classifier is `Send + Sync` and all its methods take `&self`, so that any number of threads can share one. Logits
+/// are bit-identical whether a text is classified alone or in a batch, on any number of threads.
 ///
 /// ```
 /// # #[cfg(feature = "text")] {
@@ -61,8 +61,9 @@ impl fmt::Debug for Classifier {
 }
 
 impl Classifier {
-    /// Starts building a classifier from a model folder in the layout of Hugging Face Transformers: `config.json`,
-    /// `model.safetensors` (or, with the feature `tensorflow`, `tf_model.h5`), and `tokenizer.json` or `vocab.txt`.
+    /// Starts building a classifier from a model folder in the layout of Hugging Face Transformers: `config.json`;
+    /// `model.safetensors`, or the shards that `model.safetensors.index.json` lists, or (with the feature `tensorflow`)
+    /// `tf_model.h5`; and `tokenizer.json` or `vocab.txt`.
     pub fn builder(folder: impl AsRef<Path>) -> ClassifierBuilder {
         ClassifierBuilder::new(folder.as_ref())
     }
@@ -96,7 +97,7 @@ impl Classifier {
     ///
     /// A call allocates nothing if an earlier call had at least as many tokens and rows, unless it runs on a
     /// [`thread_pool`](ClassifierBuilder::thread_pool), whose queue may allocate. On the CPU, a batch is computed in
-    /// parts of at most 1024 tokens, which bounds the working memory to some 30 MB per concurrent call for a model of
+    /// parts of at most 1024 tokens, which bounds the working memory to about 30 MB per concurrent call for a model of
     /// DistilBERT-base's size. On a GPU, the first batch of each size has a one-time cost.
     ///
     /// ```
@@ -188,10 +189,13 @@ impl Classifier {
     /// ```
     ///
     /// # Errors
-    /// [`InputError::EmptyBatch`] if there are no texts; with [`Truncation::Error`],
-    /// [`InputError::TooManyTokens`] for the first text that is too long; with [`Truncation::Windows`],
-    /// [`InputError::Stride`] for a stride that leaves no room to advance; [`InputError::Encode`] if the
-    /// tokenizer fails; on a GPU also [`Error::Device`](crate::Error::Device).
+    /// - [`InputError::EmptyBatch`] if there are no texts
+    /// - [`InputError::Encode`] if the tokenizer fails
+    /// - [`InputError::TooManyTokens`] for the first text that is too long, with [`Truncation::Error`]; with any
+    ///   truncation if the special tokens alone exceed the limit
+    /// - [`InputError::Stride`] for a stride that leaves no room to advance, with [`Truncation::Windows`]
+    /// - [`InputError::TokenId`] if the tokenizer returns an id outside the model's vocabulary
+    /// - [`Error::Device`](crate::Error::Device) if a GPU fails
     #[cfg(feature = "text")]
     pub fn classify_batch<T: AsRef<str>>(&self, texts: &[T]) -> Result<Vec<Prediction>> {
         self.classify_batch_with(texts, &ClassifyOptions::default())

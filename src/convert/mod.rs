@@ -27,7 +27,8 @@ use crate::precision::Precision;
 /// keeps its type. F32 and F16 folders load in Transformers: tensors are named as in
 /// `DistilBertForSequenceClassification`, and `config.json` names that class and the type.
 ///
-/// Files have temporary names until they are complete, and existing files are never overwritten.
+/// Files have the suffix `.partial` until they are complete. Existing files are never overwritten, except those with
+/// these temporary names, which are replaced.
 ///
 /// ```no_run
 /// use distilbert::{Precision, convert};

@@ -10,7 +10,7 @@ pub(crate) struct Executor<'a> {
 }
 
 impl Executor<'_> {
-    /// Returns an executor in place of this one, which cannot be used meanwhile.
+    /// Returns an executor in place of this one, which cannot be used in the meantime.
     #[cfg(feature = "explain")]
     pub fn reborrow(&mut self) -> Executor<'_> {
         Executor { isa: self.isa, leader: self.leader.reborrow() }

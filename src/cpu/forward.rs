@@ -25,8 +25,8 @@ use crate::model::config::{Activation, Config};
 use crate::model::matrix::Matrix;
 use crate::model::weights::{Head, Layer, Model, WeightStore};
 
-/// Most tokens of a sub-batch: enough for full speed, and a bound on the workspace. Rows are never split, so a longer
-/// row is a sub-batch of its own.
+/// Maximum number of tokens per sub-batch: enough for full speed, and a bound on the workspace. Rows are never split,
+/// so a longer row is a sub-batch of its own.
 const SUB_BATCH_TOKENS: usize = 1024;
 
 /// A model with packed weights.

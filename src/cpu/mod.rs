@@ -8,10 +8,11 @@
 //!    [`Forward::forward`](crate::backend::Forward::forward), behind which an engine hides its instruction set and its
 //!    type of weight.
 //! 2. `Pass::layer` in [`forward`] is the architecture: the order of the [`Product`](ops::linear::Product)s.
-//! 3. `Product::run` in [`ops::linear`] cuts rows and panels of weights into tasks, which [`parallel::team`] deals out
-//!    to [`parallel::threads`]. A task applies the bias and the rest of the epilogue to its sums.
-//! 4. [`multiply`](gemm::block::multiply) takes one panel through L1, a block of the depth at a time, past all
-//!    rows of the task, a tile of them at a time.
+//! 3. `Product::multiply_and_save` in [`ops::linear`] cuts rows and panels of weights into tasks, which
+//!    [`parallel::team`] deals out to [`parallel::threads`]. A task applies the bias and the rest of the epilogue to
+//!    its sums.
+//! 4. [`multiply_panel`](gemm::block::multiply_panel) takes one panel through L1, a block of the depth at a time, past
+//!    all rows of the task, a tile of them at a time.
 //! 5. [`Isa::tile_f32`](simd::Isa::tile_f32) and its siblings check the bounds of a tile once; the code below them
 //!    uses pointers.
 //! 6. `multiply` in `gemm/microkernel.rs` is the loop of a tile, which keeps its sums in registers, and `TileRow::add`

@@ -18,14 +18,14 @@ use crate::error::{DeviceError, Result};
 use crate::input::batch::TokenBatch;
 use crate::model::config::Config;
 
-/// Most tokens of a sub-batch, unless a single sequence may be longer. At dim 768, even the narrowest GEMM
+/// Maximum number of tokens per sub-batch, unless a single sequence may be longer. At dim 768, even the narrowest GEMM
 /// then has 192 tiles of 128x128 for the 132 multiprocessors of an H100.
 const MAX_TOKENS: usize = 4096;
 
-/// Most sequences of a sub-batch.
+/// Maximum number of sequences per sub-batch.
 pub const MAX_SEQUENCES: usize = 1024;
 
-/// Returns the most tokens of a sub-batch of a model.
+/// Returns the maximum number of tokens per sub-batch of a model.
 pub fn max_tokens(config: &Config) -> usize {
     MAX_TOKENS.max(rounded_tokens(config.max_position_embeddings))
 }
@@ -68,9 +68,9 @@ impl<F: Format> ExecutionContext<F> {
     ) -> Result<()> {
         let enqueued = self.enqueue(batch, rows, logits.len());
         // Also after an error, since copies may be in flight.
-        let completed = self.stream.synchronize().map_err(failed("compute"));
+        let completed = self.stream.synchronize().map_err(failed("run the forward pass"));
         enqueued.and(completed)?;
-        let values = self.logits.as_slice().map_err(failed("return the logits"))?;
+        let values = self.logits.as_slice().map_err(failed("copy the logits from the GPU"))?;
         for (logit, &bits) in logits.iter_mut().zip(values) {
             *logit = f32::from_bits(bits);
         }
@@ -91,15 +91,15 @@ impl<F: Format> ExecutionContext<F> {
             unsafe { capture(stream, &loaded.kernels, |capture| pass.record(capture)) }
         })?;
         graph.launch().map_err(failed("start the forward pass"))?;
-        let staging = staging.as_mut_slice().map_err(failed("return the logits"))?;
+        let staging = staging.as_mut_slice().map_err(failed("copy the logits from the GPU"))?;
         let staging = staging.get_mut(..logits).ok_or_else(|| DeviceError::Cuda {
-            operation: "return the logits",
+            operation: "copy the logits from the GPU",
             reason: format!("{logits} logits exceed a sub-batch"),
         })?;
         // SAFETY: the staging memory belongs to this struct; `forward` reads it after it has waited for the stream,
         // and `drop` waits before it releases it.
         let copied = unsafe { activations.logits.copy_to(stream, staging) };
-        copied.map_err(failed("return the logits"))
+        copied.map_err(failed("copy the logits from the GPU"))
     }
 }
 

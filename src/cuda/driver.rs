@@ -31,7 +31,7 @@ pub fn open(ordinal: usize) -> Result<Arc<CudaContext>> {
             DeviceError::CudaCapability { ordinal, name, found, needed: MIN_CAPABILITY }.into()
         );
     }
-    let context = CudaContext::new(ordinal).map_err(failed("open"))?;
+    let context = CudaContext::new(ordinal).map_err(failed("open the GPU"))?;
     // Events between streams would break captures.
     // SAFETY: streams share only the weights, and `engine::load` waits until they are on the device before
     // another stream reads them, so no stream has to wait for another.
@@ -63,7 +63,7 @@ fn count() -> Result<usize> {
         Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)) => return Ok(0),
         Err(error) => return Err(missing(&reason(error))),
     }
-    let count = result::device::get_count().map_err(failed("be counted"))?;
+    let count = result::device::get_count().map_err(failed("count the GPUs"))?;
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
@@ -85,10 +85,10 @@ fn device(ordinal: usize) -> Result<CudaDevice> {
             memory_bytes: unsafe { result::device::total_mem(device) }?,
         })
     };
-    read().map_err(failed("report its properties"))
+    read().map_err(failed("read the properties of a GPU"))
 }
 
-/// Converts the driver's error when the GPU failed to do `operation`.
+/// Converts the driver's error from `operation`, a phrase such as `open the GPU`.
 pub fn failed(operation: &'static str) -> impl Fn(DriverError) -> Error {
     move |error| DeviceError::Cuda { operation, reason: reason(error) }.into()
 }

@@ -19,8 +19,8 @@ use crate::model::checkpoint::Checkpoint;
 use crate::model::config::Config;
 use crate::precision::Precision;
 
-/// Most calls that compute at the same time. Further callers wait, since every context needs memory of its
-/// own.
+/// Maximum number of calls that compute at the same time. Further callers wait, since every context needs memory
+/// of its own.
 const MAX_CONTEXTS: usize = 4;
 
 /// Loads a model onto a GPU.
@@ -48,7 +48,7 @@ fn load_as<F: Format>(
     let stream = context.new_stream().map_err(failed("create a stream"))?;
     let model = weights::load::<F>(&stream, config, checkpoint)?;
     // Execution contexts read the weights on their own streams.
-    stream.synchronize().map_err(failed("receive weights"))?;
+    stream.synchronize().map_err(failed("copy the weights to the GPU"))?;
     let loaded = Arc::new(LoadedModel { model, kernels });
     // Allocated now, so that a lack of memory is reported here.
     let first = ExecutionContext::new(&context, Arc::clone(&loaded))?;
@@ -90,7 +90,7 @@ struct Pool<F: Format> {
     idle: Vec<ExecutionContext<F>>,
     /// Number of contexts, idle or in use.
     created: usize,
-    /// Most contexts to create.
+    /// Maximum number of contexts.
     limit: usize,
 }
 

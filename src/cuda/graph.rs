@@ -47,7 +47,7 @@ pub unsafe fn capture<'m>(
     kernels: &'m Kernels,
     record: impl FnOnce(&Capture<'m>) -> Result<()>,
 ) -> Result<CudaGraph> {
-    // Other threads may allocate memory meanwhile.
+    // Other threads may allocate memory in the meantime.
     let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
     stream.begin_capture(mode).map_err(failed("begin a capture"))?;
     let recorded = record(&Capture { stream, kernels, memory: PhantomData });

@@ -81,7 +81,7 @@ impl Input {
         // No more than the number of tokens, which `check` limits.
         let ends = rows.map(|row| (batch.row(row).end - tokens.start) as u32);
 
-        let staging = self.staging.as_mut_slice().map_err(failed("receive the input"))?;
+        let staging = self.staging.as_mut_slice().map_err(failed("copy the input to the GPU"))?;
         let (to_ids, rest) = staging.split_at_mut(shape.tokens);
         let (to_positions, rest) = rest.split_at_mut(shape.tokens);
         fill(to_ids, ids.iter().copied(), 0);
@@ -90,7 +90,7 @@ impl Input {
         let len = 2 * shape.tokens + shape.sequences;
         // SAFETY: the staging memory belongs to `self`, which stays as it is until the copy is done (caller).
         let copied = unsafe { self.values.copy_from(stream, &staging[..len]) };
-        copied.map_err(failed("receive the input"))?;
+        copied.map_err(failed("copy the input to the GPU"))?;
         Ok(shape)
     }
 
@@ -109,7 +109,7 @@ impl Input {
             "{shape:?} with ids below {vocab_size} and positions below {position_limit} was \
              expected to fit {tokens} tokens in {sequences} sequences"
         );
-        Err(DeviceError::Cuda { operation: "receive the input", reason }.into())
+        Err(DeviceError::Cuda { operation: "copy the input to the GPU", reason }.into())
     }
 
     /// Returns the input on the device.

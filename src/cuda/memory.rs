@@ -77,7 +77,9 @@ impl<T: Element> DeviceBuffer<T> {
         let mut buffer = Self::new(stream, values.len())?;
         // SAFETY: the stream is waited for below, while `values` is borrowed.
         let copied = unsafe { buffer.copy_from(stream, values) };
-        copied.and_then(|()| stream.synchronize()).map_err(failed("receive weights"))?;
+        copied
+            .and_then(|()| stream.synchronize())
+            .map_err(failed("copy the weights to the GPU"))?;
         Ok(buffer)
     }
 

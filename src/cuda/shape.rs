@@ -22,8 +22,8 @@ impl Shape {
     /// Rounds the shape up, so that batches of similar size share a graph.
     ///
     /// Token counts are rounded to multiples of 16 up to 128 tokens, and to eighths of the next power of
-    /// two above. This adds less than a quarter. For an added sequence, which has no tokens, attention
-    /// returns at once, and the last layer and the head compute one row.
+    /// two above. This adds fewer than 16 tokens or less than a quarter. For an added sequence, which has no
+    /// tokens, attention returns at once, and the last layer and the head compute one row.
     pub fn rounded(self) -> Self {
         Self {
             tokens: rounded_tokens(self.tokens),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// Error of loading or writing the weights of a model.
+/// Errors from loading or writing the weights of a model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Error of `config.json` or another JSON file of a model.
+/// Errors in `config.json` or another JSON file of a model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {

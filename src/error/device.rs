@@ -2,7 +2,7 @@
 
 use crate::precision::Precision;
 
-/// Error of the processor, the threads or the GPU that runs a model.
+/// Errors from the processor, the threads or the GPU that runs a model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
@@ -24,9 +24,9 @@ pub enum DeviceError {
         reason: String,
     },
 
-    /// A name is not the name of a device.
+    /// A string could not be parsed as a device.
     #[error(
-        "there is no device `{requested}`; the names are cpu, cuda, cuda:N for the Nth GPU, auto"
+        "unknown device `{requested}`; expected one of cpu, cuda, cuda:N (N starts at 0), auto"
     )]
     UnknownDevice {
         /// Name as given.
@@ -45,7 +45,10 @@ pub enum DeviceError {
     },
 
     /// There is no GPU with this number.
-    #[error("there is no GPU {ordinal}: the NVIDIA driver shows {count}, counted from 0")]
+    #[error(
+        "no GPU {ordinal}: the driver reports {count} GPU{}, numbered from 0",
+        if *count == 1 { "" } else { "s" }
+    )]
     NoCudaDevice {
         /// Requested number.
         ordinal: usize,
@@ -96,12 +99,12 @@ pub enum DeviceError {
         requested: Precision,
     },
 
-    /// The NVIDIA driver failed.
-    #[error("the GPU failed to {operation}: {reason}")]
+    /// A CUDA operation failed, or a check before it did.
+    #[error("CUDA error: failed to {operation}: {reason}")]
     Cuda {
-        /// Operation that failed.
+        /// Operation that failed, such as `open the GPU`.
         operation: &'static str,
-        /// Error reported by the driver.
+        /// Error reported by the driver, or the result of the check.
         reason: String,
     },
 }

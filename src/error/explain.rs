@@ -3,12 +3,12 @@
 use crate::device::Device;
 use crate::precision::Precision;
 
-/// Error of explaining a prediction.
+/// Errors from explaining a prediction.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExplainError {
     /// The model has no backward pass, which explanations need.
-    #[error("explanations need a model in f32 or f16 on the cpu, found {found} on {device}")]
+    #[error("explanations need a model in f32 or f16 on the CPU, found {found} on {device}")]
     NoBackwardPass {
         /// Precision of the model.
         found: Precision,
@@ -33,7 +33,7 @@ pub enum ExplainError {
     },
 
     /// The probability of a regression was to be explained.
-    #[error("a regression has no probability, its value is the logit")]
+    #[error("a regression model has no probability; explain its logit")]
     NoProbability,
 
     /// Integrated gradients or a perturbation were requested with 0 steps.
@@ -65,9 +65,9 @@ pub enum ExplainError {
         found: usize,
     },
 
-    /// An explanation is of a model with other labels.
+    /// An explanation was made for a model with other labels.
     #[error(
-        "the explanation is of a model with the labels {}, found a model with the labels {}",
+        "this explanation was made for a model with labels {}; this model's labels are {}",
         expected.join(", "), found.join(", ")
     )]
     OtherModel {

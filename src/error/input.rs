@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Error of tokenizing a text, or of a batch that the model cannot take.
+/// Errors from tokenizing a text, or from a batch that the model cannot take.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {

@@ -18,7 +18,7 @@ pub use self::explain::ExplainError;
 pub use self::input::InputError;
 use crate::names::ParseNameError;
 
-/// Error of loading, converting or running a model.
+/// Errors from loading, converting or running a model.
 ///
 /// `Display` leaves out the text of the [`source`](std::error::Error::source), so that reporters that print the whole
 /// chain print each cause once.
@@ -32,7 +32,7 @@ pub enum Error {
         operation: &'static str,
         /// File or folder.
         path: PathBuf,
-        /// Error of the operating system.
+        /// Error reported by the operating system.
         source: io::Error,
     },
 
@@ -57,7 +57,7 @@ pub enum Error {
     #[error(transparent)]
     Explain(#[from] ExplainError),
 
-    /// A string is not the name of any value of an option.
+    /// A string could not be parsed as an option value.
     #[error(transparent)]
     Name(#[from] ParseNameError),
 }

@@ -13,25 +13,29 @@ const STEPS: usize = 10;
 /// Percentages of the words over which comprehensiveness and sufficiency are averaged.
 const PERCENTS: [usize; 5] = [1, 5, 10, 20, 50];
 
-/// Measures of how well relevances identify the words that a prediction depends on, of type `T`.
+/// Measures of how well relevances identify the words that a prediction depends on. Each has the type `T`: a number, or
+/// for example an estimate with an interval.
 ///
-/// "Removed" words are replaced by a [`Replacement`].
+/// "Removed" words are replaced by a [`Replacement`]. The ranges given are those of a classification model, whose
+/// scores are probabilities; a regression's scores have no bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Faithfulness<T = f64> {
     /// Area under the target's score while words are added to a text without words, the most relevant first: the area
-    /// under the activation curve (Ali et al. 2022, arXiv 2202.07304). Higher is better.
+    /// under the activation curve (Ali et al. 2022, arXiv 2202.07304). From 0 to 1; higher is better.
     pub auac: T,
-    /// Area under the target's score while words are removed, the most relevant first. Lower is better.
+    /// Area under the target's score while words are removed, the most relevant first. From 0 to 1; lower is better.
     pub most_relevant_first: T,
     /// Area under the squared distance of the logits from those of the whole text while words are removed, those with
-    /// the relevance nearest to zero first (Ali et al. 2022). Lower is better.
+    /// the relevance nearest to zero first (Ali et al. 2022). Despite the name, the squared differences are summed over
+    /// the labels, not averaged. At least 0; lower is better.
     pub au_mse: T,
     /// Decrease of the target's score if the most relevant words are removed, averaged over 1, 5, 10, 20 and 50 % of
-    /// the words (DeYoung et al. 2020, arXiv 1911.03429). Higher is better.
+    /// the words (DeYoung et al. 2020, arXiv 1911.03429). From −1 to 1; higher is better.
     pub comprehensiveness: T,
-    /// Decrease of the target's score if all other words are removed, averaged in the same way. Lower is better.
+    /// Decrease of the target's score if all other words are removed, averaged in the same way. From −1 to 1; lower is
+    /// better.
     pub sufficiency: T,
 }
 
@@ -90,7 +94,7 @@ impl Classifier {
     /// Variants of the text that several rankings share are computed once, and all variants run as one packed batch.
     ///
     /// # Errors
-    /// Fails like [`perturb`](Self::perturb).
+    /// [`InputError::EmptyBatch`] if there are no rankings; otherwise fails like [`perturb`](Self::perturb).
     pub fn faithfulness_of_each<R: AsRef<[f32]>>(
         &self,
         explanation: &Explanation,

@@ -15,7 +15,7 @@ use crate::attribution::Shares;
 pub struct Ledger {
     /// Biases of linear layers and layer normalizations.
     pub bias: f64,
-    /// Activation function of the feed-forward networks.
+    /// Activation function of the feed-forward networks: GELU or, despite the field's name, ReLU.
     pub gelu: f64,
     /// Softmax of attention.
     pub softmax: f64,

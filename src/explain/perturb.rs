@@ -50,8 +50,9 @@ impl Order {
         }
     }
 
-    /// Returns the words' indices in this order. Among words with equal relevances, the earlier one counts as more
-    /// relevant.
+    /// Returns the words' indices in this order. Ties are in text order, except that
+    /// [`LeastRelevantFirst`](Self::LeastRelevantFirst) is the exact reverse of
+    /// [`MostRelevantFirst`](Self::MostRelevantFirst).
     pub fn of(self, relevances: &[f32]) -> Vec<usize> {
         let mut words: Vec<usize> = (0..relevances.len()).collect();
         match self {
@@ -285,7 +286,9 @@ impl Classifier {
     /// # Errors
     /// [`ExplainError::NoSteps`] for 0 steps; [`ExplainError::RelevanceCount`] if there is not one value per word;
     /// [`ExplainError::NoToken`] if the replacement is not in the vocabulary; [`ExplainError::OtherModel`] if the
-    /// explanation is of a model with other labels; on a GPU also [`Error::Device`](crate::Error::Device).
+    /// explanation is of a model with other labels; [`InputError::TokenId`](crate::InputError::TokenId) or
+    /// [`InputError::TooManyTokens`](crate::InputError::TooManyTokens) if that model has a larger vocabulary or accepts
+    /// longer texts than this one; on a GPU also [`Error::Device`](crate::Error::Device).
     pub fn perturb(&self, explanation: &Explanation, options: &PerturbOptions) -> Result<Curve> {
         let &PerturbOptions { order: ordered_by, replacement, steps, ref relevances } = options;
         if steps == 0 {

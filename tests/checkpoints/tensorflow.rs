@@ -12,7 +12,7 @@ use crate::{cases, config, copy_companions, logits, tensorflow_model, twin, weig
 use test_support::counting::peak;
 use test_support::{Dice, TOLERANCE, largest_error, list, numbers};
 
-/// Most bytes that a hostile file of 100 kB may make the loader allocate.
+/// Maximum number of bytes that a hostile file of 100 kB may make the loader allocate.
 const MOST_MEMORY: usize = 64 << 20;
 
 const WORDS: &str = "distilbert.embeddings.word_embeddings.weight";

@@ -163,6 +163,6 @@ fn failures_on_the_stand_in_fail_the_test() {
         let panic = catch_unwind(run).expect_err("it fails");
         panic.downcast_ref::<String>().expect("a text").clone()
     };
-    assert!(fail("failures_on_the_stand_in_fail_the_test").contains("in its own words"));
+    assert!(fail("driver::failures_on_the_stand_in_fail_the_test").contains("in its own words"));
     assert!(fail("no_test_at_all").contains("is not the caller's name"));
 }

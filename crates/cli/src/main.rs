@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match run(cli.command) {
         Ok(status) => status,
-        // Output that nobody reads any more is not an error.
+        // Output that nobody reads anymore is not an error.
         Err(failure) if failure.is_closed_output() => ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => exit_with_usage(Cli::command(), &name, message),
         Err(failure) => {

@@ -61,8 +61,8 @@ impl Agreement {
     /// same set of labels; the order may differ.
     ///
     /// # Errors
-    /// [`Error::NotClassification`] for a regression model; [`Error::ProblemTypeMismatch`] or [`Error::LabelMismatch`] if
-    /// the two models' predictions can't be compared.
+    /// [`Error::NotClassification`] for a regression model; [`Error::ProblemTypeMismatch`] or [`Error::LabelMismatch`]
+    /// if the two models' predictions can't be compared.
     pub fn new(
         (labels, problem_type): (&[String], ProblemType),
         (other_labels, other_type): (&[String], ProblemType),
@@ -99,11 +99,11 @@ impl Agreement {
         }
     }
 
-    /// Adds a row that both models have classified, with its true label ids in the first model's label order if they are
-    /// known.
+    /// Adds a row that both models have classified, with its true label ids in the first model's label order if they
+    /// are known.
     ///
     /// # Panics
-    /// Panics if a prediction doesn't have the labels of its model.
+    /// Panics if `second` has too few scores; other mismatches with the models' labels aren't detected.
     pub fn push(
         &mut self,
         first: &Prediction,
@@ -174,8 +174,8 @@ impl Agreement {
         self.labeled
     }
 
-    /// Returns each model's accuracy, the fraction of labeled rows for which it predicts exactly the true labels; `None` if
-    /// there are no labeled rows.
+    /// Returns each model's accuracy, the fraction of labeled rows for which it predicts exactly the true labels;
+    /// `None` if there are no labeled rows.
     pub fn accuracies(&self) -> Option<[f64; 2]> {
         let labeled = self.labeled as f64;
         (self.labeled > 0).then(|| self.right.map(|right| right as f64 / labeled))

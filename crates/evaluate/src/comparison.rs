@@ -85,8 +85,8 @@ impl MethodComparison {
         self.rankings().iter().enumerate().map(|(place, &ranking)| (ranking, mean(place))).collect()
     }
 
-    /// Returns the mean difference between two rankings on the same text, `of` minus `from`; `None` if either of them was
-    /// not compared.
+    /// Returns the mean difference between two rankings on the same text, `of` minus `from`; `None` if either of them
+    /// was not compared.
     ///
     /// Pairing removes the variation between texts, so the interval is narrower than those of the two means suggest.
     pub fn difference(&self, of: Ranking, from: Ranking) -> Option<Faithfulness<Estimate>> {
@@ -133,8 +133,8 @@ impl MethodComparison {
 /// # Errors
 /// [`Error::NoMethods`], [`Error::NoRandomOrders`] and [`Error::NoResamples`] for invalid options;
 /// [`Error::NoRankedText`] if no text has two or more words; otherwise [`Error::Model`], for the same reasons as
-/// [`explain`](Classifier::explain) and [`faithfulness`](Classifier::faithfulness). The row of an error is the index of the
-/// text.
+/// [`explain`](Classifier::explain) and [`faithfulness`](Classifier::faithfulness). If a text cannot be explained
+/// because it is too long, the error's row is the index of the text; the rows of other errors are not.
 pub fn compare_methods<T: AsRef<str>>(
     classifier: &Classifier,
     texts: impl IntoIterator<Item = T>,
@@ -179,8 +179,8 @@ pub fn compare_methods<T: AsRef<str>>(
     Ok(comparison)
 }
 
-/// Explains a text with each method among the rankings, and at least once. A text with fewer than two words is explained
-/// only once.
+/// Explains a text with each method among the rankings, and at least once. A text with fewer than two words is
+/// explained only once.
 fn explain(
     classifier: &Classifier,
     text: &str,

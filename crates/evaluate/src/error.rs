@@ -1,6 +1,6 @@
 //! [`Error`], the error type of the crate.
 
-/// Error of an evaluation or a comparison.
+/// Errors from an evaluation or a comparison.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -95,7 +95,7 @@ pub enum Error {
 
     /// A true label is not a label of the model.
     #[error(
-        "row {row} has the label id {found}, but the model has {labels} labels, counted from 0"
+        "row {row} has the label id {found}, but the model has {labels} labels, numbered from 0"
     )]
     LabelId {
         /// [Number](crate::Row::number) of the row.

@@ -39,13 +39,13 @@ pub struct ConfusedPair {
     pub rows: usize,
 }
 
-/// Accuracy on texts of a range of lengths.
+/// Row and mistake counts for a range of text lengths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Length {
-    /// Smallest number of tokens.
+    /// Smallest number of tokens, inclusive.
     pub from: usize,
-    /// Largest number of tokens.
+    /// Largest number of tokens, inclusive.
     pub to: usize,
     /// Number of rows.
     pub rows: usize,

@@ -8,11 +8,11 @@
 /// let error = "median".parse::<Average>().unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "there is no average `median`; the names are micro, macro, weighted, samples",
+///     "unknown average `median`; expected one of micro, macro, weighted, samples",
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("there is no {option} `{found}`; the names are {}", .expected.join(", "))]
+#[error("unknown {option} `{found}`; expected one of {}", .expected.join(", "))]
 pub struct ParseNameError {
     option: &'static str,
     found: String,

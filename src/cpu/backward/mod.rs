@@ -42,8 +42,8 @@ use crate::error::Result;
 use crate::input::batch::TokenBatch;
 use crate::model::config::Config;
 
-/// Most tokens of a sub-batch. More would not be faster, and these save 85 MB of activations at DistilBERT-base's
-/// size. A panel of integrated gradients is never split and may have up to four times as many.
+/// Maximum number of tokens per sub-batch. More would not be faster, and these save 85 MB of activations at
+/// DistilBERT-base's size. A panel of integrated gradients is never split and may have up to four times as many.
 const SUB_BATCH_TOKENS: usize = 512;
 
 /// An engine that also has a backward pass.

@@ -9,8 +9,8 @@
 use std::array;
 use std::ops::Range;
 
-/// Most nodes of a panel. All of a panel's sequences pass through the layers together, and its polynomial's degree
-/// grows with the nodes.
+/// Maximum number of nodes per panel. All of a panel's sequences pass through the layers together, and its polynomial's
+/// degree grows with the nodes.
 const PANEL_NODES: usize = 4;
 
 /// Parts into which a panel is divided to find sign changes: a unit may switch at most once in each.

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-/// Most steps over which floats are summed before the sums are added to the total.
+/// Maximum number of steps over which floats are summed before the sums are added to the total.
 ///
 /// A panel's part of 256 steps (16 KiB on AVX2) stays in L1 while the rows pass by, and shorter
 /// chains round less: at the 6×768 size the largest error of a logit falls from 1.7e-5 to 0.8e-5.

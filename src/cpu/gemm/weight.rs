@@ -22,7 +22,7 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
     /// Inputs whose products are summed on their own before they join the total. A panel's part of this depth stays
     /// in L1 while the rows pass by.
     const DEPTH_BLOCK: usize;
-    /// Most inputs that a layer may have.
+    /// Maximum number of inputs per layer.
     const MAX_INPUTS: usize;
 
     /// Data that turns a column's sum into a value.

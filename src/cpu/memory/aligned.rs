@@ -63,8 +63,8 @@ impl<T: Plain> AlignedVec<T> {
         Self { lines, len, numbers: PhantomData }
     }
 
-    /// Makes room for `len` values and keeps the old ones; new ones are zero. Shrinking keeps the memory, so that a
-    /// buffer sized once is never allocated again.
+    /// Makes room for `len` values and keeps the old ones. Values never exposed before are zero; others keep stale
+    /// contents. Shrinking keeps the memory, so that a buffer sized once is never allocated again.
     pub fn resize(&mut self, len: usize) {
         let lines = len.div_ceil(LINE / size_of::<T>());
         if lines > self.lines.len() {

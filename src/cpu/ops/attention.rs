@@ -141,7 +141,7 @@ impl Kernel for Head<'_> {
             let queries = (&query.values[first_row * query.stride + columns.start..], query.stride);
             for (panel, keys) in keys.chunks_exact(I::PANEL * head_size).enumerate() {
                 if let Some(saved) = &self.saved {
-                    // Prefetches the memory for the panel's probabilities meanwhile.
+                    // Prefetches the memory for the panel's probabilities in the meantime.
                     let columns = first_row - query_rows.start;
                     for key in panel * I::PANEL..len.min((panel + 1) * I::PANEL) {
                         let to = &saved.exponentials[key * score_stride + columns..][..rows];

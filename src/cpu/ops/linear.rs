@@ -15,10 +15,10 @@ use crate::cpu::parallel::tiles::{ColumnBlocks, RowBlocks, Tile, Tiles};
 use crate::cpu::simd::{Isa, Kernel, MAX_LANES, prefetch};
 use crate::model::weights::Linear;
 
-/// Multiply-accumulates that make a task worth handing to a thread: some 5 µs.
+/// Multiply-accumulates that make a task worth handing to a thread: about 5 µs.
 const TASK_WORK: usize = 256 * 1024;
 
-/// Most rows that are multiplied by a panel before the next panel's turn. The part of their inputs that is in use
+/// Maximum number of rows per panel before the next panel's turn. The part of their inputs that is in use
 /// (192 rows by 256 values, 192 KiB) should stay in L2 while the weights pass.
 const BLOCK_ROWS: usize = 192;
 

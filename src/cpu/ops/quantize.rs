@@ -12,11 +12,11 @@ use crate::error::Result;
 use crate::model::matrix::RowReader;
 use crate::quantization::{LARGEST_WEIGHT, inverse, read_row, step};
 
-/// Values of one task: some microseconds.
+/// Number of values per task: a few microseconds of work.
 const TASK_VALUES: usize = 32 * 1024;
 
-/// Most inputs whose products sum without overflow in 32 bits. The largest sum is that of inputs 255 away from their
-/// zero point and weights at the end of their range, with either sign.
+/// Maximum number of inputs whose products sum without overflow in 32 bits. The largest sum is that of inputs 255 away
+/// from their zero point and weights at the end of their range, with either sign.
 const MAX_INPUTS: usize = i32::MAX as usize / (u8::MAX as usize * LARGEST_WEIGHT as usize);
 
 /// Tokens' vectors in 8 bits, from which [`Isa::INT8_OFFSET`] has been subtracted: value `i` of a row, as instructions

@@ -11,9 +11,9 @@ use crate::error::{DeviceError, Result};
 pub enum InstructionSet {
     /// Plain Rust and the `matrixmultiply` crate: runs everywhere.
     Portable,
-    /// x86-64 with AVX2 and FMA.
+    /// x86-64 with AVX2, FMA and F16C.
     Avx2,
-    /// x86-64 with AVX2, FMA and AVX-VNNI for 8-bit products.
+    /// x86-64 with AVX2, FMA, F16C and, for 8-bit products, AVX-VNNI.
     AvxVnni,
     /// x86-64 with AVX-512F and BW.
     Avx512,
@@ -127,7 +127,7 @@ impl FromStr for InstructionSet {
         Self::ALL.iter().copied().find(|set| set.name() == name).ok_or_else(|| {
             DeviceError::InstructionSet {
                 requested: name.to_owned(),
-                reason: format!("there is no such set; the names are {}", list(Self::ALL)),
+                reason: format!("unknown name; expected one of {}", list(Self::ALL)),
             }
         })
     }

@@ -1,6 +1,6 @@
 //! Instruction sets: the operations that each supplies, and the choice among them.
 //!
-//! An instruction set is a proof token: a value of [`Avx2`] can only come from its `detect`, so a
+//! An instruction set is a proof token: a value of `Avx2` can only come from its `detect`, so a
 //! function that takes one may use its instructions. Operations are written once, as a [`Kernel`]
 //! over the vector operations of [`Isa`], and [`Isa::dispatch`] compiles them with the set's instructions
 //! switched on. Code above the kernels holds a [`SelectedIsa`], which chooses once per task. A new set is one file
@@ -32,7 +32,7 @@ pub(crate) use self::prefetch::prefetch;
 pub(crate) use self::selected::{SelectedIsa, TileShape};
 use super::gemm::tile::{Ahead, TileOutput, TileRows};
 
-/// Most lanes of a vector, on any instruction set.
+/// Maximum number of lanes per vector, on any instruction set.
 pub(crate) const MAX_LANES: usize = 16;
 
 /// Rows and columns that [`Isa::transpose_square`] transposes.
@@ -49,7 +49,8 @@ pub(crate) trait Kernel {
 
 /// Operations that an instruction set supplies: those on vectors of `f32`, and the tile of a matrix product.
 ///
-/// Every method is exact IEEE arithmetic in a fixed order: results depend on the operands alone.
+/// Every method is IEEE arithmetic in a fixed order, so that results depend on the set and the operands alone. Between
+/// sets, [`mul_add`](Self::mul_add) may round differently, and sums may be taken in another order.
 ///
 /// # Safety
 /// A value of the type exists only on machines that have the set's instructions.

@@ -1,9 +1,11 @@
-//! Methods of an [`Isa`](super::Isa) that are the same for every width of register.
+//! Methods of an [`Isa`](super::Isa) that are the same for every register width.
 
-/// Implements methods of [`Isa`](super::Isa) that are the same for every width of register. A vector is an array of
-/// registers, numbered by `parts`. The set's file has `LANES`, the `WIDTH` of a register, how many `PARTS`
-/// of it make a vector, `PANEL` and the trait `Columns`, its token has an
-/// [`IntegerUnit`](super::integers::IntegerUnit) `U`, and proves the intrinsics that it names here.
+/// Implements the methods of [`Isa`](super::Isa) that are the same for every register width.
+///
+/// A vector is an array of registers, and `parts` lists their indices. The set's file defines `LANES`, the `WIDTH` of a
+/// register, the number `PARTS` of registers per vector, `PANEL` and the trait `Columns`. Its token is generic over an
+/// [`IntegerUnit`](super::integers::IntegerUnit) `U`, and proves that the machine has the intrinsics passed to the
+/// macro.
 macro_rules! vector_methods {
     (
         parts: $($part:literal)*,

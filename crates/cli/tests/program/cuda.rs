@@ -44,7 +44,7 @@ fn missing_gpu_is_a_one_line_error() {
     assert!(!output.status.success());
     assert!(output.stdout.is_empty());
     assert_eq!(message.lines().count(), 1, "{message}");
-    assert!(message.starts_with("error: there is no GPU 0"), "{message}");
+    assert!(message.starts_with("error: no GPU 0"), "{message}");
     let output = run(&["classify", "--device", "auto", "hi"], &[("STAND_IN_DEVICES", "0")]);
     assert!(output.status.success());
 }

@@ -242,8 +242,9 @@ unsafe impl<W: Columns> TileRow for Floats<W> {
             // SAFETY: guaranteed by the caller.
             unsafe {
                 let output = output.add(vector * WIDTH);
-                let held = if accumulate { _mm256_loadu_ps(output) } else { _mm256_setzero_ps() };
-                _mm256_storeu_ps(output, _mm256_add_ps(held, sum));
+                let previous =
+                    if accumulate { _mm256_loadu_ps(output) } else { _mm256_setzero_ps() };
+                _mm256_storeu_ps(output, _mm256_add_ps(previous, sum));
             }
         }
     }
@@ -320,9 +321,9 @@ unsafe impl<D: Dot> TileRow for Integers<D> {
             // SAFETY: guaranteed by the caller.
             unsafe {
                 let output = output.add(vector * WIDTH).cast();
-                let held =
+                let previous =
                     if accumulate { _mm256_loadu_si256(output) } else { _mm256_setzero_si256() };
-                _mm256_storeu_si256(output, _mm256_add_epi32(held, sum));
+                _mm256_storeu_si256(output, _mm256_add_epi32(previous, sum));
             }
         }
     }

@@ -222,8 +222,9 @@ unsafe impl<W: Columns> TileRow for Floats<W> {
             // SAFETY: guaranteed by the caller.
             unsafe {
                 let output = output.add(vector * WIDTH);
-                let held = if accumulate { _mm512_loadu_ps(output) } else { _mm512_setzero_ps() };
-                _mm512_storeu_ps(output, _mm512_add_ps(held, sum));
+                let previous =
+                    if accumulate { _mm512_loadu_ps(output) } else { _mm512_setzero_ps() };
+                _mm512_storeu_ps(output, _mm512_add_ps(previous, sum));
             }
         }
     }
@@ -287,9 +288,9 @@ unsafe impl<const VNNI: bool> TileRow for Integers<VNNI> {
             // SAFETY: guaranteed by the caller.
             unsafe {
                 let output = output.add(vector * WIDTH).cast();
-                let held =
+                let previous =
                     if accumulate { _mm512_loadu_si512(output) } else { _mm512_setzero_si512() };
-                _mm512_storeu_si512(output, _mm512_add_epi32(held, sum));
+                _mm512_storeu_si512(output, _mm512_add_epi32(previous, sum));
             }
         }
     }

@@ -48,7 +48,7 @@ pub(super) unsafe fn transpose_square(
     }
 }
 
-/// Returns the sum of eight lanes. Every set adds in this order, so that sums have the same bits on all.
+/// Returns the sum of eight lanes. Every set with 16 lanes ends in this order, so that their sums have the same bits.
 ///
 /// # Safety
 /// The machine has AVX.

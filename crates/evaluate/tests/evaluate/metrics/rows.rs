@@ -130,7 +130,7 @@ fn rejects_invalid_options_and_rows() {
         };
         assert_eq!(
             refused(&mut evaluation, &[3], &good),
-            "row 17 has the label id 3, but the model has 3 labels, counted from 0"
+            "row 17 has the label id 3, but the model has 3 labels, numbered from 0"
         );
         assert_eq!(
             refused(&mut evaluation, &[0], &good[..2]),

@@ -335,7 +335,10 @@ fn errors_are_one_line() {
     for (options, said) in [
         (&["--target", "joy", TEXT][..], "`joy`; the labels are anger, disgust, fear, happiness"),
         (&["--target", "fear", "--against", "joy", TEXT], "`joy`"),
-        (&["--target", "fear", "--against", "fear", TEXT], "`fear` against itself"),
+        (
+            &["--target", "fear", "--against", "fear", TEXT],
+            "`fear` cannot be explained against itself",
+        ),
         (&["--precision", "int8", TEXT], "found int8"),
         (&["--html", inside, TEXT], inside),
         (&["--svg", file, TEXT], file),

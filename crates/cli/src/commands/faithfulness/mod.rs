@@ -83,7 +83,7 @@ pub struct Arguments {
         value_name = "METHOD,...",
         value_parser = named::<Ranking>(),
         value_delimiter = ',',
-        default_values_t = Ranking::all(),
+        default_values = Ranking::all().into_iter().map(Ranking::name),
         hide_default_value = true
     )]
     methods: Vec<Ranking>,

@@ -152,7 +152,7 @@ fn errors_are_one_line() {
         (b"one two\t1\n", &["--text-column", "2"], &["line 1", "--no-header"]),
         (b"one two\nthr\xeee four\n", &["--no-header"], &["line 2", "UTF-8"]),
         (b"", &[], &["no texts"]),
-        (b"no\nyes\n", &["--no-header"], &["2 texts", "two words"]),
+        (b"no\nyes\n", &["--no-header"], &["2 texts", "two or more words"]),
         (b"we won\n", &["--no-header", "--precision", "int8"], &["int8"]),
     ];
     for (content, options, parts) in cases {

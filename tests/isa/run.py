@@ -29,7 +29,7 @@ from failure import Failure
 HERE = pathlib.Path(__file__).resolve().parent
 FOLDER = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", build.ROOT / "target")).absolute() / "isa"
 AT_A_TIME = 2
-SECONDS = 150
+SECONDS = 600
 
 
 @dataclasses.dataclass(frozen=True)

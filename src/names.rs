@@ -19,11 +19,9 @@ pub struct ParseNameError {
 }
 
 impl ParseNameError {
-    pub(crate) fn new(
-        option: &'static str,
-        found: &str,
-        expected: &'static [&'static str],
-    ) -> Self {
+    /// Creates the error for an option of a crate that builds on this one: the option in words, the string that was
+    /// parsed, and the valid names.
+    pub fn new(option: &'static str, found: &str, expected: &'static [&'static str]) -> Self {
         Self { option, found: found.to_owned(), expected }
     }
 

@@ -1,6 +1,6 @@
 //! [`ComparisonOptions`].
 
-use distilbert::explain::{Method, Objective, Replacement};
+use distilbert::explain::{Objective, Replacement};
 
 use crate::ranking::Ranking;
 
@@ -33,15 +33,8 @@ pub struct ComparisonOptions {
 
 impl Default for ComparisonOptions {
     fn default() -> Self {
-        let methods = [
-            Method::Lrp,
-            Method::GradientXInput,
-            Method::AttnLrp,
-            Method::IntegratedGradients { steps: 50 },
-        ];
-        let baselines = [Ranking::Rollout, Ranking::Random];
         Self {
-            rankings: methods.map(Ranking::Method).into_iter().chain(baselines).collect(),
+            rankings: Ranking::ALL.to_vec(),
             objective: Objective::default(),
             replacement: Replacement::default(),
             random_orders: 10,
@@ -52,8 +45,7 @@ impl Default for ComparisonOptions {
 }
 
 impl ComparisonOptions {
-    /// Sets the rankings to compare; by default every [`Method`], with 50 steps for integrated gradients, then
-    /// [`Ranking::Rollout`] and [`Ranking::Random`].
+    /// Sets the rankings to compare; by default [`Ranking::ALL`].
     pub fn rankings(mut self, rankings: impl IntoIterator<Item = Ranking>) -> Self {
         self.rankings = rankings.into_iter().collect();
         self

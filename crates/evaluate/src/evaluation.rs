@@ -14,7 +14,7 @@ const MOST_BINS: usize = 1000;
 /// ```
 /// use distilbert_evaluate::EvaluationOptions;
 ///
-/// let options = EvaluationOptions::default().bins(10).mistakes(50).resamples(10_000).seed(7);
+/// let options = EvaluationOptions::default().bins(10).top_k(5).mistakes(50).resamples(10_000).seed(7);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(
@@ -25,6 +25,7 @@ const MOST_BINS: usize = 1000;
 #[must_use]
 pub struct EvaluationOptions {
     pub(crate) bins: usize,
+    pub(crate) top_k: usize,
     mistakes: usize,
     pub(crate) resamples: usize,
     pub(crate) seed: u64,
@@ -32,7 +33,7 @@ pub struct EvaluationOptions {
 
 impl Default for EvaluationOptions {
     fn default() -> Self {
-        Self { bins: 15, mistakes: 20, resamples: 2000, seed: 0 }
+        Self { bins: 15, top_k: 3, mistakes: 20, resamples: 2000, seed: 0 }
     }
 }
 
@@ -40,6 +41,12 @@ impl EvaluationOptions {
     /// Sets the number of [calibration](Report::calibration) bins, 1 to 1000; 15 by default.
     pub fn bins(mut self, bins: usize) -> Self {
         self.bins = bins;
+        self
+    }
+
+    /// Sets the largest `k` of the [top-k accuracies](Report::top_k) to report; 3 by default.
+    pub fn top_k(mut self, k: usize) -> Self {
+        self.top_k = k;
         self
     }
 

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use distilbert::ParseNameError;
 use distilbert::explain::Method;
-
-use crate::name::ParseNameError;
 
 /// Method that ranks the words of a text by importance.
 ///
@@ -18,7 +17,7 @@ use crate::name::ParseNameError;
 /// let ranking: Ranking = "integrated-gradients:20".parse()?;
 /// assert_eq!(ranking, Ranking::Method(Method::IntegratedGradients { steps: 20 }));
 /// assert_eq!("rollout".parse(), Ok(Ranking::Rollout));
-/// # Ok::<(), distilbert_evaluate::ParseNameError>(())
+/// # Ok::<(), distilbert::ParseNameError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -33,11 +32,11 @@ pub enum Ranking {
 }
 
 impl Ranking {
-    /// Every ranking, with every [`Method::ALL`].
+    /// Every ranking, in the order in which they are compared by default.
     pub const ALL: &'static [Self] = &[
         Self::Method(Method::Lrp),
-        Self::Method(Method::AttnLrp),
         Self::Method(Method::GradientXInput),
+        Self::Method(Method::AttnLrp),
         Self::Method(Method::IntegratedGradients { steps: Method::DEFAULT_STEPS }),
         Self::Rollout,
         Self::Random,
@@ -82,10 +81,17 @@ impl FromStr for Ranking {
         match name {
             "rollout" => Ok(Self::Rollout),
             "random" => Ok(Self::Random),
-            _ => name.parse().map(Self::Method).map_err(|error: distilbert::ParseNameError| {
-                let mut names = error.expected().to_vec();
-                names.extend(["rollout", "random"]);
-                ParseNameError::new("ranking", name, names)
+            _ => name.parse().map(Self::Method).map_err(|_: ParseNameError| {
+                const NAMES: [&str; Ranking::ALL.len()] = {
+                    let mut names = [""; Ranking::ALL.len()];
+                    let mut index = 0;
+                    while index < names.len() {
+                        names[index] = Ranking::ALL[index].name();
+                        index += 1;
+                    }
+                    names
+                };
+                ParseNameError::new("ranking", name, &NAMES)
             }),
         }
     }
@@ -107,7 +113,8 @@ mod tests {
 
     #[test]
     fn all_contains_every_method() {
-        let methods = Ranking::ALL.iter().filter_map(|ranking| ranking.method());
-        assert!(methods.eq(Method::ALL.iter().copied()));
+        let methods: Vec<_> = Ranking::ALL.iter().filter_map(|ranking| ranking.method()).collect();
+        assert_eq!(methods.len(), Method::ALL.len());
+        assert!(Method::ALL.iter().all(|method| methods.contains(method)));
     }
 }

@@ -156,6 +156,13 @@ impl Report {
         (!self.is_multi_label()).then(|| hits() as f64 / self.rows as f64)
     }
 
+    /// Returns the [top-k accuracies](Self::top_k_accuracy) for `k` from 1 to [`EvaluationOptions::top_k`], or to the number of
+    /// labels if there are fewer. A multi-label model has none.
+    pub fn top_k(&self) -> impl Iterator<Item = (usize, f64)> {
+        let largest = self.options.top_k.min(self.classes.len());
+        (1..=largest).filter_map(|k| Some((k, self.top_k_accuracy(k)?)))
+    }
+
     /// Returns the mean negative natural logarithm of the true label's probability; for a multi-label model, the mean of the
     /// labels' log losses. Probabilities are clipped to 2⁻⁵² from 0 and 1, as in `sklearn.metrics.log_loss`.
     pub fn log_loss(&self) -> f64 {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::name::ParseNameError;
+use distilbert::ParseNameError;
 
 /// Precision, recall and F1. A quotient with the denominator 0 is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -46,6 +46,16 @@ impl Scores {
 }
 
 /// Way of averaging scores, named as in scikit-learn.
+///
+/// ```
+/// use distilbert_evaluate::Average;
+///
+/// let error = "median".parse::<Average>().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "unknown average `median`; expected one of micro, macro, weighted, samples",
+/// );
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Average {
     /// Over all decisions at once; for a single-label model, the accuracy.
@@ -83,9 +93,14 @@ impl FromStr for Average {
     type Err = ParseNameError;
 
     fn from_str(name: &str) -> Result<Self, ParseNameError> {
+        const NAMES: [&str; 4] = [
+            Average::Micro.name(),
+            Average::Macro.name(),
+            Average::Weighted.name(),
+            Average::Samples.name(),
+        ];
         let average = Self::ALL.iter().copied().find(|average| average.name() == name);
-        let names = || Self::ALL.iter().map(|average| average.name()).collect();
-        average.ok_or_else(|| ParseNameError::new("average", name, names()))
+        average.ok_or_else(|| ParseNameError::new("average", name, &NAMES))
     }
 }
 

@@ -111,7 +111,6 @@ impl Serialize for Report {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let classes = self.classes();
         let averages = Average::ALL.iter().filter_map(|&key| Some((key, self.average(key)?)));
-        let top_k = (1..=classes.len()).filter_map(|k| Some((k, self.top_k_accuracy(k)?)));
         let pairs = self.confused_pairs().iter();
         let mistakes = self.mistakes().iter();
         let mut map = serializer.serialize_map(Some(14))?;
@@ -126,7 +125,7 @@ impl Serialize for Report {
         map.serialize_entry("averages", &Entries(averages.collect()))?;
         map.serialize_entry("zero_division", &ZeroDivision::new(self))?;
         map.serialize_entry("confusion", self.confusion())?;
-        map.serialize_entry("top_k", &Entries(top_k.collect()))?;
+        map.serialize_entry("top_k", &Entries(self.top_k().collect()))?;
         map.serialize_entry("log_loss", &self.log_loss())?;
         map.serialize_entry("calibration", self.calibration())?;
         let named: Vec<_> = pairs.map(|pair| NamedPair::new(pair, classes)).collect();

@@ -93,8 +93,7 @@ impl Named for Replacement {
 
 impl Named for Ranking {
     fn all() -> Vec<Self> {
-        let methods = Method::ALL.iter().copied().map(Self::Method);
-        methods.chain([Self::Rollout, Self::Random]).collect()
+        Self::ALL.to_vec()
     }
 
     fn possible_value(self) -> PossibleValue {

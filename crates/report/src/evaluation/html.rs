@@ -145,9 +145,9 @@ fn zero_divisions(html: &mut Markup, page: &Page<'_>) {
 
 fn figures(html: &mut Markup, page: &Page<'_>) {
     let report = page.report;
-    let top = (2..=page.top.min(report.classes().len())).filter_map(|k| {
-        Some((format!("top-{k} accuracy"), page.figure(report.top_k_accuracy(k)?)))
-    });
+    // The top-1 accuracy is the accuracy.
+    let top = report.top_k().skip(1);
+    let top = top.map(|(k, accuracy)| (format!("top-{k} accuracy"), page.figure(accuracy)));
     let others = [
         ("log loss".to_owned(), page.figure(report.log_loss())),
         (

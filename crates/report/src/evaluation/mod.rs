@@ -33,25 +33,18 @@ use distilbert_evaluate::Report;
 pub struct Page<'a> {
     report: &'a Report,
     digits: usize,
-    top: usize,
     settings: Vec<(String, String)>,
 }
 
 impl<'a> Page<'a> {
     /// Creates the page of a report.
     pub fn new(report: &'a Report) -> Self {
-        Self { report, digits: 2, top: 3, settings: Vec::new() }
+        Self { report, digits: 2, settings: Vec::new() }
     }
 
     /// Sets the number of decimals in the table of scores; 2 by default. Other numbers have at least three.
     pub fn digits(mut self, digits: usize) -> Self {
         self.digits = digits;
-        self
-    }
-
-    /// Sets the largest `k` for which top-k accuracy is shown; 3 by default. A multi-label model has none.
-    pub fn top(mut self, top: usize) -> Self {
-        self.top = top;
         self
     }
 

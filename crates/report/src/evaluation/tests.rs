@@ -22,7 +22,8 @@ fn names(count: usize) -> Vec<String> {
 /// predicted.
 fn report(labels: &[String], kind: ProblemType, rows: usize) -> Report {
     let mut evaluation =
-        Evaluation::new(labels, kind, &EvaluationOptions::default().resamples(20)).unwrap();
+        Evaluation::new(labels, kind, &EvaluationOptions::default().resamples(20).top_k(9))
+            .unwrap();
     let mut random = SplitMix64::new(7);
     let last = labels.len() - 1;
     for number in 0..rows {
@@ -195,7 +196,7 @@ fn reliability_diagram_shows_every_bin() {
 #[test]
 fn tables_match_the_report() {
     let report = report(&names(4), SINGLE, 400);
-    let page = Page::new(&report).digits(5).top(9).setting("model", "a model");
+    let page = Page::new(&report).digits(5).setting("model", "a model");
     let page = page.html();
     let document = parse(&page);
     let rows = |node: Node<'_, '_>| {

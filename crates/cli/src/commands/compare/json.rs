@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use distilbert::{Classifier, Device, Precision};
+use distilbert_evaluate::Agreement;
 use serde::Serialize;
 
 use super::{Comparison, Difference};
@@ -11,14 +12,9 @@ use super::{Comparison, Difference};
 #[derive(Serialize)]
 pub(super) struct View<'a> {
     models: [Model<'a>; 2],
-    rows: usize,
     failed_rows: u64,
-    label_agreement: f64,
-    same_label: usize,
-    largest_logit_difference: f32,
-    mean_logit_difference: f64,
-    labelled_rows: usize,
-    accuracies: Option<[f64; 2]>,
+    #[serde(flatten)]
+    agreement: &'a Agreement,
     differences: Vec<DifferenceView<'a>>,
 }
 
@@ -41,17 +37,10 @@ struct DifferenceView<'a> {
 
 impl Comparison {
     pub(super) fn json(&self) -> View<'_> {
-        let agreement = &self.agreement;
         View {
             models: self.models.each_ref().map(Model::from),
-            rows: agreement.rows(),
             failed_rows: self.failed,
-            label_agreement: agreement.label_agreement(),
-            same_label: agreement.same(),
-            largest_logit_difference: agreement.largest_logit_difference(),
-            mean_logit_difference: agreement.mean_logit_difference(),
-            labelled_rows: agreement.labeled_rows(),
-            accuracies: agreement.accuracies(),
+            agreement: &self.agreement,
             differences: self.differences.iter().map(|row| self.difference(row)).collect(),
         }
     }

@@ -98,6 +98,7 @@ impl Arguments {
     fn options(&self) -> EvaluationOptions {
         EvaluationOptions::default()
             .bins(self.bins.into())
+            .top_k(self.top.into())
             .mistakes(self.mistakes.into())
             .resamples(self.resamples as usize)
             .seed(self.seed)
@@ -130,7 +131,6 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         classifier: &classifier,
         report: &run.evaluation.report()?,
         counts: &run.counts,
-        top: arguments.top.into(),
         digits: arguments.digits.into(),
     };
     if let Some(path) = &arguments.report {
@@ -162,8 +162,6 @@ struct Results<'a> {
     classifier: &'a Classifier,
     report: &'a Report,
     counts: &'a Counts,
-    /// Largest k of the top-k accuracies.
-    top: usize,
     /// Number of decimal places.
     digits: usize,
 }
@@ -211,7 +209,7 @@ impl Results<'_> {
     }
 
     fn page(&self) -> String {
-        let page = Page::new(self.report).digits(self.digits).top(self.top);
+        let page = Page::new(self.report).digits(self.digits);
         let settings = self.settings().into_iter();
         settings.fold(page, |page, (name, value)| page.setting(name, value)).html()
     }

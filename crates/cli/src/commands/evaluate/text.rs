@@ -68,10 +68,9 @@ impl Results<'_> {
         let accuracy = if report.is_multi_label() { "subset accuracy" } else { "accuracy" };
         line(text, accuracy, &estimate(report.accuracy()));
         line(text, "macro-F1", &estimate(report.macro_f1()));
-        for k in 2..=self.top.min(report.classes().len()) {
-            if let Some(share) = report.top_k_accuracy(k) {
-                line(text, &format!("top-{k} accuracy"), &format!("{share:.digits$}"));
-            }
+        // The top-1 accuracy is the accuracy.
+        for (k, share) in report.top_k().skip(1) {
+            line(text, &format!("top-{k} accuracy"), &format!("{share:.digits$}"));
         }
         line(text, "log loss", &format!("{:.digits$}", report.log_loss()));
         let calibration = report.calibration();

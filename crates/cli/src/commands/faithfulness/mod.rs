@@ -15,7 +15,7 @@ use distilbert_evaluate::{
 
 use crate::args::explanation::ExplanationOptions;
 use crate::args::model::ModelOptions;
-use crate::args::named::{Named, named};
+use crate::args::named::named;
 use crate::failure::Failure;
 use crate::render::{self, progress, terminal};
 use crate::table::{Table, TableOptions};
@@ -83,7 +83,7 @@ pub struct Arguments {
         value_name = "METHOD,...",
         value_parser = named::<Ranking>(),
         value_delimiter = ',',
-        default_values = Ranking::all().into_iter().map(Ranking::name),
+        default_values = Ranking::ALL.iter().map(|ranking| ranking.name()),
         hide_default_value = true
     )]
     methods: Vec<Ranking>,

@@ -12,7 +12,7 @@ use super::memory::DeviceBuffer;
 use crate::error::Result;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::config::Config;
-use crate::model::matrix::{Matrix, RowReader};
+use crate::model::matrix::Matrix;
 use crate::model::weights::{Embeddings, Head, Layer, LayerNorm, Linear, Model, WeightStore};
 use crate::quantization::{LARGEST_EMBEDDING, LARGEST_WEIGHT};
 
@@ -61,17 +61,22 @@ impl<F: Format> WeightStore for Convert<F> {
     }
 }
 
+/// Rows that a task reads in sequence, so that a block of the file is not read by two tasks.
+const TASK_ROWS: usize = 256;
+
 /// Converts all rows of a matrix in parallel. If several rows have bad weights, the error names the first.
 fn convert<F: Format>(matrix: &Matrix<'_>, max: i8) -> Result<HostMatrix<F>> {
     let inputs = matrix.inputs;
     let mut values = vec![F::Weight::default(); matrix.outputs * inputs];
-    let scratch = || (matrix.reader(0..matrix.outputs), vec![0.0; inputs]);
-    let read = |scratch: &mut (RowReader<'_>, Vec<f32>), (row, to): (usize, &mut [F::Weight])| {
-        F::read_row(&mut scratch.0, row, max, &mut scratch.1, to)
+    let convert_rows = |(task, to): (usize, &mut [F::Weight])| {
+        let rows = task * TASK_ROWS..task * TASK_ROWS + to.len() / inputs;
+        let (mut reader, mut floats) = (matrix.reader(rows.clone()), vec![0.0; inputs]);
+        let rows = rows.zip(to.chunks_exact_mut(inputs));
+        rows.map(|(row, to)| F::read_row(&mut reader, row, max, &mut floats, to)).collect()
     };
-    let rows = values.par_chunks_mut(inputs).enumerate();
-    let rows: Vec<_> = rows.map_init(scratch, read).collect();
-    let rows = rows.into_iter().collect::<Result<_>>()?;
+    let tasks = values.par_chunks_mut(TASK_ROWS * inputs).enumerate();
+    let rows: Vec<Result<Vec<F::RowData>>> = tasks.map(convert_rows).collect();
+    let rows = rows.into_iter().collect::<Result<Vec<_>>>()?.concat();
     Ok(HostMatrix { values, rows, inputs })
 }
 

@@ -33,7 +33,7 @@ impl Named for Precision {
             Self::F32 => "32 bits",
             Self::F16 => "16 bits: half the memory",
             Self::Int8 => {
-                "8 bits: a quarter of the memory, and fastest; activations are quantized too"
+                "8 bits: a quarter of the memory, usually fastest; activations are quantized too"
             }
             _ => "",
         };

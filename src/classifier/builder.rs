@@ -17,6 +17,7 @@ use crate::input::tokenizer::Tokenizer;
 use crate::input::truncation::Truncation;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::config::Config;
+use crate::model::files::ModelFiles;
 use crate::precision::Precision;
 
 /// Settings of a [`Classifier`], from [`Classifier::builder`].
@@ -148,10 +149,11 @@ impl ClassifierBuilder {
             return Err(CheckpointError::NoModel { path: self.folder }.into());
         }
         let set = InstructionSet::choose(self.instruction_set)?;
-        let config = Config::from_file(self.folder.join("config.json"))?;
+        let files = ModelFiles::Folder(self.folder.clone());
+        let config = Config::from_files(&files)?;
         let checkpoint = Checkpoint::open(&self.folder)?;
         #[cfg(feature = "text")]
-        let tokenizer = Tokenizer::from_folder(&self.folder)?;
+        let tokenizer = Tokenizer::from_files(&files)?;
         let loaded = match self.device {
             Device::Cpu => self.load_on_cpu(config, &checkpoint, set)?,
             Device::Cuda(ordinal) => self.load_on_gpu(config, &checkpoint, ordinal)?,

@@ -1,10 +1,12 @@
 //! Parsing and validation of `config.json`.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::files::{ModelFiles, read_json_object};
 use crate::error::{ConfigError, Error, Result};
 use crate::names::impl_names;
 
@@ -87,6 +89,13 @@ impl Config {
         Ok(Self::from_json(&read_json_object(path)?)?)
     }
 
+    /// Reads `config.json` of a model.
+    pub(crate) fn from_files(files: &ModelFiles) -> Result<Self> {
+        let json = files.read_json("config.json")?;
+        let missing = || Error::reading(&files.path("config.json"))(io::ErrorKind::NotFound.into());
+        Ok(Self::from_json(&json.ok_or_else(missing)?)?)
+    }
+
     fn from_json(json: &Map<String, Value>) -> Result<Self, ConfigError> {
         if let Some(found) = json.get("model_type")
             && found != "distilbert"
@@ -130,14 +139,6 @@ impl Config {
             ProblemType::SingleLabelClassification
         })
     }
-}
-
-/// Reads a JSON file whose top level is an object.
-pub(crate) fn read_json_object(path: &Path) -> Result<Map<String, Value>> {
-    let text = std::fs::read(path).map_err(Error::reading(path))?;
-    serde_json::from_slice(&text).map_err(|error| {
-        ConfigError::Json { path: path.to_owned(), reason: error.to_string() }.into()
-    })
 }
 
 fn mismatch(field: &'static str, expected: &str, found: &Value) -> ConfigError {

@@ -2,5 +2,6 @@
 
 pub(crate) mod checkpoint;
 pub(crate) mod config;
+pub(crate) mod files;
 pub(crate) mod matrix;
 pub(crate) mod weights;

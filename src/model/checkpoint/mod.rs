@@ -20,7 +20,7 @@ pub(crate) use self::source::Source;
 pub(crate) use self::weight_file::Dtype;
 use self::weight_file::{StoredTensor, WeightFile};
 use crate::error::{CheckpointError, ConfigError, Result};
-use crate::model::config::read_json_object;
+use crate::model::files::read_json_object;
 use crate::model::matrix::{Data, Matrix, Values};
 
 pub(crate) const WEIGHTS: &str = "model.safetensors";

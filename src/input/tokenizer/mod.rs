@@ -1,17 +1,12 @@
 //! [`Tokenizer`]: text to token ids with character offsets, built on the `tokenizers` crate.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+mod files;
 
-use serde_json::{Map, Value};
-use tokenizers::models::wordpiece::WordPiece;
-use tokenizers::normalizers::BertNormalizer;
-use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-use tokenizers::processors::bert::BertProcessing;
-use tokenizers::{AddedToken, Model as _};
+use std::fmt;
+use std::path::Path;
 
 use crate::error::{InputError, Result};
-use crate::model::config::read_json_object;
+use crate::model::files::ModelFiles;
 
 /// Tokens of a text, without special tokens; all fields have one element per token.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -71,31 +66,7 @@ impl Tokenizer {
     /// [`InputError::Tokenizer`] if neither file exists or one is damaged; [`Error::Io`](crate::Error::Io)
     /// and [`ConfigError::Json`](crate::ConfigError::Json) for `tokenizer_config.json`.
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref();
-        let json = folder.join("tokenizer.json");
-        let vocabulary = folder.join("vocab.txt");
-        if json.exists() {
-            let inner =
-                tokenizers::Tokenizer::from_file(&json).map_err(|error| failure(&json, error))?;
-            Ok(Self::new(inner, json)?)
-        } else if vocabulary.exists() {
-            let inner = from_vocabulary(&vocabulary, &folder.join("tokenizer_config.json"))?;
-            Ok(Self::new(inner, vocabulary)?)
-        } else {
-            Err(failure(folder, "expected tokenizer.json or vocab.txt, found neither").into())
-        }
-    }
-
-    fn new(mut inner: tokenizers::Tokenizer, path: PathBuf) -> Result<Self, InputError> {
-        inner.with_truncation(None).map_err(|error| failure(&path, error))?;
-        inner.with_padding(None);
-        let special = inner.encode_fast("", true).map_err(|error| failure(&path, error))?;
-        match special.get_ids() {
-            [first, after @ ..] => Ok(Self { before: vec![*first], after: after.to_vec(), inner }),
-            [] => {
-                Err(failure(&path, "it adds no [CLS] token, which the classification head reads"))
-            }
-        }
+        Self::from_files(&ModelFiles::Folder(folder.as_ref().to_owned()))
     }
 
     /// Splits a text into tokens, without special tokens and without truncation.
@@ -167,57 +138,4 @@ fn word_ids(found: &[Option<u32>]) -> Vec<u32> {
         count
     };
     found.iter().map(next).collect()
-}
-
-fn failure(path: &Path, reason: impl ToString) -> InputError {
-    InputError::Tokenizer { path: path.to_owned(), reason: reason.to_string() }
-}
-
-/// Builds the equivalent of `DistilBertTokenizerFast` from a vocabulary and its optional settings.
-fn from_vocabulary(vocabulary: &Path, config: &Path) -> Result<tokenizers::Tokenizer> {
-    let config = if config.exists() { read_json_object(config)? } else { Map::new() };
-    let file =
-        vocabulary.to_str().ok_or_else(|| failure(vocabulary, "its path is not valid UTF-8"))?;
-    let special = |name: &str, default: &str| special_token(&config, name, default);
-    let unknown = special("unk_token", "[UNK]");
-    let model = WordPiece::from_file(file)
-        .unk_token(unknown.clone())
-        .build()
-        .map_err(|error| failure(vocabulary, error))?;
-    let id_of = |token: String| {
-        let id = model.token_to_id(&token);
-        id.map(|id| (token.clone(), id))
-            .ok_or_else(|| failure(vocabulary, format!("it lacks the token {token}")))
-    };
-    let separator = id_of(special("sep_token", "[SEP]"))?;
-    let classifier = id_of(special("cls_token", "[CLS]"))?;
-    let known = [unknown, special("pad_token", "[PAD]"), special("mask_token", "[MASK]")]
-        .into_iter()
-        .filter(|token| model.token_to_id(token).is_some())
-        .chain([separator.0.clone(), classifier.0.clone()])
-        .map(|token| AddedToken::from(token, true))
-        .collect::<Vec<_>>();
-    let flag =
-        |name: &str, default: bool| config.get(name).and_then(Value::as_bool).unwrap_or(default);
-    let normalizer = BertNormalizer::new(
-        true,
-        flag("tokenize_chinese_chars", true),
-        config.get("strip_accents").and_then(Value::as_bool),
-        flag("do_lower_case", true),
-    );
-    let mut tokenizer = tokenizers::Tokenizer::new(model);
-    tokenizer.with_normalizer(Some(normalizer)).map_err(|error| failure(vocabulary, error))?;
-    tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
-    tokenizer.with_post_processor(Some(BertProcessing::new(separator, classifier)));
-    tokenizer.add_special_tokens(known).map_err(|error| failure(vocabulary, error))?;
-    Ok(tokenizer)
-}
-
-/// Returns the text of a special token, given as a string or as an object with `content`.
-fn special_token(config: &Map<String, Value>, name: &str, default: &str) -> String {
-    let value = config.get(name);
-    value
-        .and_then(|value| value.as_str().or_else(|| value.get("content")?.as_str()))
-        .unwrap_or(default)
-        .to_owned()
 }

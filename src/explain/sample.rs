@@ -34,37 +34,7 @@ impl Sample {
     /// Creates an explanation in which each word is one token.
     pub fn new(text: &str) -> Self {
         let count = text.split_whitespace().count();
-        let relevances = random(3, count);
-        let special = |text: &str, relevance| Token {
-            id: 0,
-            text: text.to_owned(),
-            start: 0,
-            end: 0,
-            bytes: 0..0,
-            relevance,
-        };
-        let mut tokens = vec![special("[CLS]", 0.25)];
-        let mut words: Vec<Word> = Vec::new();
-        for (word, relevance) in text.split_whitespace().zip(relevances) {
-            let after = words.last().map_or(0, |word| word.bytes.end);
-            let start = after + text[after..].find(word).unwrap();
-            let bytes = start..start + word.len();
-            let characters = |end: usize| text[..end].chars().count();
-            let (start, end) = (characters(bytes.start), characters(bytes.end));
-            let text = word.to_owned();
-            let at = tokens.len();
-            let bytes_of_token = bytes.clone();
-            tokens.push(Token {
-                id: 1,
-                text: text.clone(),
-                start,
-                end,
-                bytes: bytes_of_token,
-                relevance,
-            });
-            words.push(Word { text, start, end, bytes, tokens: at..at + 1, relevance });
-        }
-        tokens.push(special("[SEP]", -0.125));
+        let (tokens, words) = tokens_and_words(text);
         let size = tokens.len() * tokens.len() * LAYERS * HEADS;
         let weights = random(5, size).iter().map(|weight| weight.abs()).collect();
         let explanation = Explanation {
@@ -137,6 +107,42 @@ impl Sample {
             token.text = text.to_owned();
         }
     }
+}
+
+/// Returns a token for each word of a text, between special tokens, and the words.
+fn tokens_and_words(text: &str) -> (Vec<Token>, Vec<Word>) {
+    let relevances = random(3, text.split_whitespace().count());
+    let special = |text: &str, relevance| Token {
+        id: 0,
+        text: text.to_owned(),
+        start: 0,
+        end: 0,
+        bytes: 0..0,
+        relevance,
+    };
+    let mut tokens = vec![special("[CLS]", 0.25)];
+    let mut words: Vec<Word> = Vec::new();
+    for (word, relevance) in text.split_whitespace().zip(relevances) {
+        let after = words.last().map_or(0, |word| word.bytes.end);
+        let start = after + text[after..].find(word).unwrap();
+        let bytes = start..start + word.len();
+        let characters = |end: usize| text[..end].chars().count();
+        let (start, end) = (characters(bytes.start), characters(bytes.end));
+        let text = word.to_owned();
+        let at = tokens.len();
+        let bytes_of_token = bytes.clone();
+        tokens.push(Token {
+            id: 1,
+            text: text.clone(),
+            start,
+            end,
+            bytes: bytes_of_token,
+            relevance,
+        });
+        words.push(Word { text, start, end, bytes, tokens: at..at + 1, relevance });
+    }
+    tokens.push(special("[SEP]", -0.125));
+    (tokens, words)
 }
 
 /// Returns `len` values in [−1, 1), determined by the seed.

@@ -4,7 +4,6 @@ use super::attention::AttentionBackwardScratch;
 use super::spread::Spread;
 use crate::attribution::{AttentionRule, Shares};
 use crate::cpu::executor::Executor;
-use crate::cpu::gemm::rows::Rows;
 use crate::cpu::ops::attention::Attention;
 use crate::cpu::ops::softmax::exponentials;
 use crate::cpu::parallel::disjoint::{Chunks, HeadRuns};
@@ -78,14 +77,13 @@ impl Kernel for Head<'_> {
         let is_constant = rule == AttentionRule::HoldWeights;
         let factor = if rule == AttentionRule::Share { 0.5 } else { 1.0 };
         let scale = 1.0 / (head_size as f32).sqrt();
-        let own = |rows: Rows<'_>, row: usize| {
-            let start = row * rows.stride + column;
-            start..start + head_size
-        };
+        let own = column..column + head_size;
+        let keys = tokens.clone().map(|token| key.columns(token, own.clone()));
+        let values = tokens.map(|token| value.columns(token, own.clone()));
         let [query_bias, key_bias, value_bias] =
             [0, 1, 2].map(|part| &bias[part * dim + column..][..head_size]);
         let context = &context_gradient[sequence * dim + column..][..head_size];
-        let query_row = &query.values[own(query, sequence)];
+        let query_row = query.columns(sequence, own.clone());
         let Self { query: to_query, .. } = self;
         let (key_vector, key_amounts) = self.key;
         let (value_vector, value_amounts) = self.value;
@@ -93,8 +91,8 @@ impl Kernel for Head<'_> {
         let to_value = &mut value_vector[column..][..head_size];
 
         let weights = self.scratch.row(I::PANEL, len);
-        for (score, token) in weights.iter_mut().zip(tokens.clone()) {
-            *score = dot(isa, query_row, &key.values[own(key, token)]);
+        for (score, key) in weights.iter_mut().zip(keys.clone()) {
+            *score = dot(isa, query_row, key);
         }
         let share = exponentials(isa, weights, len, scale);
         let weights = &mut weights[..len];
@@ -113,23 +111,16 @@ impl Kernel for Head<'_> {
 
         // The probabilities' gradients, then the scores'.
         let mut sum = 0.0;
-        for ((gradient, &weight), token) in
-            key_amounts.iter_mut().zip(&*weights).zip(tokens.clone())
-        {
-            *gradient = factor * dot(isa, context, &value.values[own(value, token)]);
+        for ((gradient, &weight), value) in key_amounts.iter_mut().zip(&*weights).zip(values) {
+            *gradient = factor * dot(isa, context, value);
             sum += weight * *gradient;
         }
         to_query.fill(0.0);
         let mut total = 0.0;
-        for ((amount, &weight), token) in key_amounts.iter_mut().zip(&*weights).zip(tokens.clone())
-        {
+        for ((amount, &weight), key) in key_amounts.iter_mut().zip(&*weights).zip(keys) {
             *amount = weight * (*amount - sum) * factor * scale;
             total += *amount;
-            let (key, by) = (&key.values[own(key, token)], isa.splat(*amount));
-            for at in starts(isa, head_size) {
-                let to = isa.mul_add(load_at(isa, key, at), by, load_at(isa, to_query, at));
-                store_at(isa, to, to_query, at);
-            }
+            add_scaled(isa, to_query, key, *amount);
         }
         to_key.copy_from_slice(query_row);
         let scores = f64::from(dot(isa, query_row, to_query)) / f64::from(factor);
@@ -142,5 +133,15 @@ impl Kernel for Head<'_> {
             shares.attention = -sum - scores;
         }
         shares
+    }
+}
+
+/// Adds `factor` times `values` to `sums`.
+#[inline(always)]
+fn add_scaled<I: Isa>(isa: I, sums: &mut [f32], values: &[f32], factor: f32) {
+    let factor = isa.splat(factor);
+    for at in starts(isa, values.len()) {
+        let sum = isa.mul_add(load_at(isa, values, at), factor, load_at(isa, sums, at));
+        store_at(isa, sum, sums, at);
     }
 }

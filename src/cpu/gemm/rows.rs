@@ -8,6 +8,16 @@ pub(crate) struct Rows<'a, T = f32> {
     pub count: usize,
 }
 
+impl<'a, T> Rows<'a, T> {
+    /// Returns a range of columns of a row.
+    #[cfg(feature = "explain")]
+    #[inline(always)]
+    pub fn columns(&self, row: usize, columns: std::ops::Range<usize>) -> &'a [T] {
+        let start = row * self.stride;
+        &self.values[start + columns.start..start + columns.end]
+    }
+}
+
 /// Returns the rows that begin in `values`, `stride` values apart.
 pub(crate) fn rows(values: &[f32], stride: usize) -> Rows<'_> {
     Rows { values, stride, count: values.len().div_ceil(stride) }

@@ -46,6 +46,17 @@ impl Case<'_> {
         ]
     }
 
+    /// Applies the epilogue to a sum that includes the bias.
+    fn activated(&self, sum: f64, previous: f64) -> f64 {
+        match self.epilogue {
+            Epilogue::Bias => sum,
+            Epilogue::BiasGelu => sum * 0.5 * (1.0 + libm::erf(sum / 2f64.sqrt())),
+            Epilogue::BiasRelu => sum.max(0.0),
+            Epilogue::BiasResidual => sum + previous,
+            Epilogue::BiasTimes => sum * previous,
+        }
+    }
+
     /// Compares with a naive float64 loop and returns the output.
     fn with_weights<W: Weight>(
         self,
@@ -96,14 +107,7 @@ impl Case<'_> {
                     f64::from(input[row * inputs + k]) * f64::from(weights[column * inputs + k])
                 })
                 .sum();
-            let sum = product + f64::from(bias[column]);
-            let expected = match self.epilogue {
-                Epilogue::Bias => sum,
-                Epilogue::BiasGelu => sum * 0.5 * (1.0 + libm::erf(sum / 2f64.sqrt())),
-                Epilogue::BiasRelu => sum.max(0.0),
-                Epilogue::BiasResidual => sum + previous,
-                Epilogue::BiasTimes => sum * previous,
-            };
+            let expected = self.activated(product + f64::from(bias[column]), previous);
             assert_close(found, expected, 2e-6 * (1.0 + (inputs as f64).sqrt()));
         }
         output

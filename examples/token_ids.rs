@@ -1,4 +1,4 @@
-//! Computes logits from token ids and an attention mask, for callers with a tokenizer of their own.
+//! Computes logits from token ids and an attention mask, for callers with their own tokenizer.
 //!
 //! Works without the feature `text`:
 //!
@@ -10,7 +10,7 @@ use distilbert::{Classifier, TokenBatch};
 
 fn main() -> Result<(), distilbert::Error> {
     let classifier = Classifier::builder("models/emotion").build()?;
-    // Two rows of four tokens, as a tokenizer pads them: "great" and "terrible!".
+    // Two rows of four tokens, padded as a tokenizer would: "great" and "terrible!".
     let input_ids = [101, 2307, 102, 0, 101, 6659, 999, 102];
     let attention_mask = [1, 1, 1, 0, 1, 1, 1, 1];
     let batch = TokenBatch::from_padded(&input_ids, &attention_mask, 4)?;

@@ -10,7 +10,7 @@ use super::named::{Named, named, value};
 /// Explained number, and the cost of integrated gradients.
 #[derive(Args)]
 pub struct ExplanationOptions {
-    /// Steps of integrated gradients [default: 50]
+    /// Number of steps for integrated gradients [default: 50]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     steps: Option<u16>,
 
@@ -66,7 +66,7 @@ impl Named for Objective {
 
     fn possible_value(self) -> PossibleValue {
         let help = match self {
-            Self::Logit => "logit of the label; the value of a regression",
+            Self::Logit => "the label's logit, or the value for a regression",
             Self::Probability => "probability of the label",
             _ => "",
         };

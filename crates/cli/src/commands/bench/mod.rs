@@ -30,7 +30,7 @@ const BATCH_TOKENS: usize = 32;
 
 /// Measure latency, throughput, load time and memory on this machine
 ///
-/// The texts are English, and tokenization is included in the times. With the default settings, the benchmark takes
+/// The texts are in English, and times include tokenization. With the default settings, the benchmark takes
 /// about a minute. Other load on the machine skews the results.
 #[derive(Args)]
 #[command(after_help = "Examples:

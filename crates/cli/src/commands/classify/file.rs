@@ -32,7 +32,7 @@ pub struct FileOptions {
     #[arg(long, requires = "output", conflicts_with = "overwrite")]
     resume: bool,
 
-    /// Replace an existing output
+    /// Replace an existing output file
     #[arg(long, requires = "output")]
     overwrite: bool,
 

@@ -21,9 +21,9 @@ use crate::texts::answer_rows;
 
 /// Compare two models, or two precisions of one model, on a data set
 ///
-/// Prints the share of rows with the same label, the differences of the logits, the accuracy of both models if the table
-/// has labels, and the rows on which they differ. Without --with-model and --with-precision, the model is compared with
-/// itself in int8.
+/// Prints the share of rows with the same label, the differences of the logits, the accuracy of both models if the
+/// table has labels, and the rows on which they differ. If neither --with-model nor --with-precision is given, the
+/// model is compared with itself in int8.
 #[derive(Args)]
 #[command(after_help = "Examples:
   distilbert compare reviews.csv

@@ -25,7 +25,7 @@ use crate::table::{Table, TableOptions};
 ///
 /// Prints scikit-learn's classification report, 95% bootstrap intervals, top-k accuracy, log loss and the expected
 /// calibration error, then the most confused labels, the mistakes by text length, and the most confident mistakes.
-/// Labels are names or numbers. In a table with several labels per row, they are separated by commas, or in a JSON list.
+/// Labels are names or numbers. If a row has several labels, separate them with commas or use a JSON list.
 #[derive(Args)]
 #[command(after_help = "Examples:
   distilbert evaluate reviews.csv --text-column review --label-column emotion --map joy=happiness

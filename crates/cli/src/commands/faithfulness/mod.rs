@@ -54,9 +54,9 @@ const MEASURES: [Measure; 5] = [
 ///   MoRF      area under the score curve as words are removed, most relevant first; lower is better
 ///   AU-MSE    area under the squared change of the logits as words are removed, smallest
 ///             absolute relevance first; lower is better
-///   compreh.  comprehensiveness: decrease of the score without the most relevant words;
+///   compreh.  comprehensiveness: decrease in the score when the most relevant words are removed;
 ///             higher is better
-///   suffic.   sufficiency: decrease of the score with only the most relevant words; lower is
+///   suffic.   sufficiency: decrease in the score when only the most relevant words are kept; lower is
 ///             better
 #[derive(Args)]
 #[command(
@@ -88,7 +88,7 @@ pub struct Arguments {
     )]
     methods: Vec<Ranking>,
 
-    /// Also print the difference of each method from this one on the same texts
+    /// Also print how each method differs from this one on the same texts
     #[arg(long, value_name = "METHOD", value_parser = named::<Ranking>())]
     against: Option<Ranking>,
 

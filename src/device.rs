@@ -19,8 +19,8 @@ pub enum Device {
     /// The first GPU if it can run the model in the requested precision, and the processor otherwise.
     ///
     /// Without a requested precision, the GPU computes in [`F16`](crate::Precision::F16) and the processor in
-    /// [`F32`](crate::Precision::F32), or both in [`Int8`](crate::Precision::Int8) if the checkpoint is in int8. Only
-    /// a [`DeviceError`] makes the processor take over: a weight too large for `F16` is an error.
+    /// [`F32`](crate::Precision::F32), or both in [`Int8`](crate::Precision::Int8) if the checkpoint is stored as int8.
+    /// Only a [`DeviceError`] makes the processor take over: a weight too large for `F16` is an error.
     Auto,
 }
 
@@ -51,7 +51,7 @@ impl FromStr for Device {
     }
 }
 
-/// NVIDIA GPU of this machine.
+/// An NVIDIA GPU in this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CudaDevice {

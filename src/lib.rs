@@ -21,8 +21,7 @@
 //! # Overview
 //!
 //! - [`Classifier::builder`] loads a model folder in the layout of Hugging Face Transformers. [`Precision`],
-//!   [`Device`], [`InstructionSet`] and the number of threads can be set; the defaults suit the machine and the
-//!   checkpoint.
+//!   [`Device`], [`InstructionSet`] and the number of threads can be set; the defaults depend on the machine and the checkpoint.
 //! - [`Classifier::classify`] and [`Classifier::classify_batch`] turn texts into [`Prediction`]s. Texts longer than the
 //!   model's limit are truncated, rejected or split into windows; see [`Truncation`].
 //! - [`Classifier::logits`] and [`Classifier::classify_tokens`] take a [`TokenBatch`] of token ids.

@@ -25,7 +25,7 @@ impl ParseNameError {
         Self { option, found: found.to_owned(), expected }
     }
 
-    /// Returns the option that was parsed, in words, such as `problem type`.
+    /// Returns the option's name in words, such as `problem type`.
     pub fn option(&self) -> &'static str {
         self.option
     }
@@ -55,7 +55,7 @@ impl std::error::Error for ParseNameError {}
 macro_rules! impl_names {
     ($type:ident, $option:literal, { $($(#[$attribute:meta])* $variant:ident => $name:literal),+ $(,)? }) => {
         impl $type {
-            /// Every value, in the order of declaration.
+            /// Every value, in declaration order.
             pub const ALL: &'static [Self] = &[$($(#[$attribute])* Self::$variant),+];
 
             /// Returns the name that `Display` writes and `FromStr` parses.

@@ -4,7 +4,7 @@ use crate::names::impl_names;
 
 /// Number format of a model's weights and of its matrix products.
 ///
-/// Softmax, layer normalization and their sums are computed in `f32` in every precision.
+/// Softmax and layer normalization, including the sums within them, are computed in `f32` in every precision.
 ///
 /// ```
 /// use distilbert::Precision;
@@ -18,7 +18,7 @@ pub enum Precision {
     /// 32-bit weights and arithmetic.
     #[default]
     F32,
-    /// 16-bit weights in the linear layers, at half the memory of [`F32`](Self::F32).
+    /// 16-bit weights in the linear layers, using half the memory of [`F32`](Self::F32).
     ///
     /// On the CPU, weights are widened as they are read and the arithmetic is `f32`; a checkpoint stored as F16 gives
     /// the same bits as with [`F32`](Self::F32). On a GPU, embeddings and activations between layers are 16-bit too,

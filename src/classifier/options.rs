@@ -2,7 +2,7 @@
 
 use crate::input::truncation::Truncation;
 
-/// Options of one call of [`Classifier::classify_with`](crate::Classifier::classify_with). By default, the settings of
+/// Options for one call of [`Classifier::classify_with`](crate::Classifier::classify_with). By default, the settings of
 /// the classifier apply.
 ///
 /// ```

@@ -29,7 +29,7 @@ pub enum ConfigError {
     /// The number of labels does not match the classification head.
     #[error("config.json names {labels} labels, but `classifier.weight` has {rows} rows")]
     LabelCount {
-        /// Number of labels by `id2label` or `num_labels`.
+        /// Number of labels according to `id2label` or `num_labels`.
         labels: usize,
         /// Number of rows of `classifier.weight`.
         rows: usize,

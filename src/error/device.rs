@@ -88,7 +88,7 @@ pub enum DeviceError {
         field: &'static str,
         /// Description of supported values.
         expected: &'static str,
-        /// Value of the model.
+        /// The model's value.
         found: usize,
     },
 
@@ -99,7 +99,7 @@ pub enum DeviceError {
         requested: Precision,
     },
 
-    /// A CUDA operation failed, or a check before it did.
+    /// A CUDA operation, or the check that precedes it, failed.
     #[error("CUDA error: failed to {operation}: {reason}")]
     Cuda {
         /// Operation that failed, such as `open the GPU`.

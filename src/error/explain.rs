@@ -25,14 +25,14 @@ pub enum ExplainError {
         labels: Vec<String>,
     },
 
-    /// A label was to be explained against itself.
+    /// The target label and the label to contrast it with are the same.
     #[error("label `{label}` cannot be explained against itself")]
     SameLabel {
         /// Label that was given twice.
         label: String,
     },
 
-    /// The probability of a regression was to be explained.
+    /// A probability was requested from a regression model.
     #[error("a regression model has no probability; explain its logit")]
     NoProbability,
 
@@ -65,7 +65,7 @@ pub enum ExplainError {
         found: usize,
     },
 
-    /// An explanation was made for a model with other labels.
+    /// An explanation was made for a model with different labels.
     #[error(
         "this explanation was made for a model with labels {}; this model's labels are {}",
         expected.join(", "), found.join(", ")

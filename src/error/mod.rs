@@ -1,4 +1,4 @@
-//! [`Error`], split by area. Every variant names the thing at fault, what was expected and what was found.
+//! [`Error`], with one nested type per area. Variants name the thing at fault, what was expected and what was found.
 
 mod checkpoint;
 mod config;

@@ -6,7 +6,7 @@ use crate::error::{ExplainError, Result};
 
 /// Attention probabilities (softmax outputs) of one text in every layer and head.
 ///
-/// With the feature `serde`, they serialize as an object with `layers`, `heads`, `tokens` and `weights`, the latter
+/// With the feature `serde`, they serialize as an object with `layers`, `heads`, `tokens` and `weights`; `weights` is
 /// row-major `[layers, heads, tokens, tokens]`.
 #[derive(Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]

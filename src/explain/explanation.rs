@@ -106,12 +106,12 @@ impl Explanation {
         self.prediction.logits()[self.goal.label]
     }
 
-    /// Returns the target's score: its probability, or the value of a regression.
+    /// Returns the target's score: its probability, or the value of a regression model.
     pub fn score(&self) -> f32 {
         self.prediction.scores()[self.goal.label]
     }
 
-    /// Returns the target's probability; `None` for a regression.
+    /// Returns the target's probability; `None` for a regression model.
     pub fn probability(&self) -> Option<f32> {
         self.goal.has_probability().then(|| self.score())
     }
@@ -154,7 +154,7 @@ impl Explanation {
         self.attention.as_ref()
     }
 
-    /// Sums one value per token, such as [`rollout`](AttentionWeights::rollout), to one value per word.
+    /// Sums one value per token, such as [`rollout`](AttentionWeights::rollout), into one value per word.
     ///
     /// # Errors
     /// [`ExplainError::TokenValueCount`] if there is not one value per [token](Self::tokens).

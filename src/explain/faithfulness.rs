@@ -13,11 +13,11 @@ const STEPS: usize = 10;
 /// Percentages of the words over which comprehensiveness and sufficiency are averaged.
 const PERCENTS: [usize; 5] = [1, 5, 10, 20, 50];
 
-/// Measures of how well relevances identify the words that a prediction depends on. Each has the type `T`: a number, or
-/// for example an estimate with an interval.
+/// Measures of how well relevances identify the words that a prediction depends on. Each has the type `T`: a number or,
+/// for example, an estimate with an interval.
 ///
-/// "Removed" words are replaced by a [`Replacement`]. The ranges given are those of a classification model, whose
-/// scores are probabilities; a regression's scores have no bounds.
+/// "Removed" words are replaced by a [`Replacement`]. The ranges given apply to classification models, whose
+/// scores are probabilities; a regression model's scores have no bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -40,7 +40,7 @@ pub struct Faithfulness<T = f64> {
 }
 
 impl<T> Faithfulness<T> {
-    /// Builds each measure from its accessor.
+    /// Calls `make` with the accessor of each measure and collects the results.
     pub fn by_measure(mut make: impl FnMut(fn(&Faithfulness) -> f64) -> T) -> Self {
         Self {
             auac: make(|found| found.auac),

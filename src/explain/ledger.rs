@@ -5,7 +5,7 @@ use crate::attribution::Shares;
 /// Relevance absorbed by each kind of operation. Together with the tokens' relevances it adds up to the explained
 /// number, except for rounding.
 ///
-/// A linear layer passes all relevance on to its inputs, except its bias's share. A nonlinear operation may absorb
+/// A linear layer passes all relevance on to its inputs, except the bias's share. A nonlinear operation may absorb
 /// relevance or add some: [`Method::Lrp`](super::Method::Lrp) treats the nonlinear factors as constants, so that only
 /// biases absorb relevance; with gradient times input, operations
 /// also absorb the part of their output that is not proportional to the input.
@@ -21,7 +21,7 @@ pub struct Ledger {
     pub softmax: f64,
     /// Layer normalization, whose output does not depend on the scale of its input.
     pub layer_norm: f64,
-    /// Matrix products of attention, whose gradient times input counts relevance once for each factor.
+    /// Matrix products of attention, for which gradient times input counts the relevance once per factor.
     pub attention: f64,
     /// Step from the logits to the probability, if a probability is explained.
     pub probability: f64,

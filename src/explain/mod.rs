@@ -1,9 +1,9 @@
 //! Explanations of predictions: the contribution of each word, and measures of their faithfulness.
 //!
-//! [`Classifier::explain`] distributes a number, by default the predicted label's logit, over the tokens of a text by
-//! a backward pass through the model. Relevances are read at the output of the embedding layer normalization and
-//! summed to words. A [`Ledger`] records what the tokens do not account for, so that relevances and ledger add up to
-//! the explained number.
+//! [`Classifier::explain`] distributes a number, by default the predicted label's logit, over the tokens of a text
+//! using a backward pass through the model. Relevances are read at the output of the embedding layer normalization and
+//! summed over the tokens of each word. A [`Ledger`] records what the tokens do not account for, so that relevances and
+//! ledger add up to the explained number.
 //!
 //! ```
 //! # #[cfg(feature = "text")] {

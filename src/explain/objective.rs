@@ -41,10 +41,10 @@ impl Target {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Objective {
-    /// Logit, or difference of two logits; the value itself of a regression.
+    /// Logit, or difference of two logits; for a regression model, the value itself.
     #[default]
     Logit,
-    /// Probability, or difference of two probabilities; not available for a regression.
+    /// Probability, or difference of two probabilities; not available for a regression model.
     Probability,
 }
 

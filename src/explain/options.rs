@@ -5,7 +5,7 @@ use super::objective::{Objective, Target};
 #[cfg(feature = "text")]
 use crate::input::truncation::Truncation;
 
-/// Options of [`Classifier::explain`](crate::Classifier::explain).
+/// Options for [`Classifier::explain`](crate::Classifier::explain).
 ///
 /// ```
 /// use distilbert::explain::{ExplainOptions, Method, Objective, Target};
@@ -49,7 +49,7 @@ impl ExplainOptions {
     }
 
     /// Also returns the attention probabilities if `true`, `layers · heads · tokens²` numbers per text; by default
-    /// `false`. They take another forward pass.
+    /// `false`. Computing them takes another forward pass.
     pub fn attention(mut self, attention: bool) -> Self {
         self.attention = attention;
         self

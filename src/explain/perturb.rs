@@ -106,7 +106,7 @@ impl FromStr for Order {
 
 impl_serde_as_string!(Order);
 
-/// Options of [`Classifier::perturb`].
+/// Options for [`Classifier::perturb`].
 ///
 /// ```
 /// use distilbert::explain::{Order, PerturbOptions, Replacement};
@@ -213,8 +213,8 @@ impl Curve {
         &self.points
     }
 
-    /// Computes the area under the score over the fraction of removed words by the trapezoidal rule, which is the mean
-    /// score.
+    /// Computes the area under the curve of score against fraction of words removed, using the trapezoidal rule. It
+    /// equals the mean score.
     pub fn area_under(&self) -> f64 {
         match self.points.as_slice() {
             [only] => f64::from(only.score),
@@ -222,7 +222,7 @@ impl Curve {
         }
     }
 
-    /// Computes the area between the score of the whole text and the curve, which is the mean decrease of the score.
+    /// Computes the area between the score of the whole text and the curve, which is the mean decrease in the score.
     pub fn area_over(&self) -> f64 {
         f64::from(self.points[0].score) - self.area_under()
     }

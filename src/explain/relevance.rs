@@ -67,7 +67,7 @@ impl Classifier {
 
     /// Explains the predictions of rows of token ids, for callers that have their own tokenizer.
     ///
-    /// The first and the last token of a row are taken for special tokens; each of the others is a word, written as
+    /// The first and the last token of a row are assumed to be special tokens; each of the others is a word, written as
     /// its id.
     ///
     /// ```

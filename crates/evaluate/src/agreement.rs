@@ -57,7 +57,7 @@ pub struct Pair {
 }
 
 impl Agreement {
-    /// Creates an empty comparison of two models, each given by its labels and problem type. The models must share the
+    /// Creates an empty comparison of two models, each given by its labels and problem type. The models must have the
     /// same set of labels; the order may differ.
     ///
     /// # Errors

@@ -39,7 +39,7 @@ impl MethodComparison {
         self.options.random_orders
     }
 
-    /// Returns the replacement of removed words.
+    /// Returns the replacement for removed words.
     pub fn replacement(&self) -> Replacement {
         self.options.replacement
     }
@@ -54,7 +54,7 @@ impl MethodComparison {
         self.options.resamples
     }
 
-    /// Returns the number of texts that were measured, without those that were skipped.
+    /// Returns the number of texts that were measured, not counting those that were skipped.
     pub fn texts(&self) -> usize {
         self.found.len()
     }

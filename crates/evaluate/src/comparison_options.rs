@@ -1,10 +1,10 @@
-//! [`ComparisonOptions`].
+//! [`ComparisonOptions`]: the options for `compare_methods`.
 
 use distilbert::explain::{Objective, Replacement};
 
 use crate::ranking::Ranking;
 
-/// Options of [`compare_methods`](crate::compare_methods).
+/// Options for [`compare_methods`](crate::compare_methods).
 ///
 /// ```
 /// use distilbert::explain::{Method, Replacement};
@@ -58,7 +58,7 @@ impl ComparisonOptions {
         self
     }
 
-    /// Sets the replacement of removed words; by default [`Replacement::Pad`].
+    /// Sets the replacement for removed words; by default [`Replacement::Pad`].
     pub fn replacement(mut self, replacement: Replacement) -> Self {
         self.replacement = replacement;
         self

@@ -51,7 +51,9 @@ pub enum Error {
     },
 
     /// The model is a regression model, which has no labels to evaluate.
-    #[error("a regression has no labels to evaluate: expected a single-label or multi-label model")]
+    #[error(
+        "a regression model has no labels to evaluate: expected a single-label or multi-label model"
+    )]
     NotClassification,
 
     /// The model has no labels.

@@ -9,7 +9,7 @@ use distilbert::{Prediction, ProblemType};
 
 const MOST_BINS: usize = 1000;
 
-/// Options of an [`Evaluation`].
+/// Options for an [`Evaluation`].
 ///
 /// ```
 /// use distilbert_evaluate::EvaluationOptions;

@@ -1,10 +1,10 @@
 //! Evaluation of [`distilbert`] classifiers: metrics on labeled rows, comparisons of two models, and comparisons of
 //! explanation methods.
 //!
-//! An [`Evaluation`] accumulates labeled rows with a model's scores. Its [`Report`] contains the table of scikit-learn's
-//! `classification_report`, the confusion matrix, top-k accuracy, log loss, calibration, bootstrap intervals, and the
-//! mistakes to start an error analysis from. An [`Agreement`] compares the predictions of two models, and
-//! [`compare_methods`] the faithfulness of explanation methods.
+//! An [`Evaluation`] accumulates labeled rows with a model's scores. Its [`Report`] contains the table of
+//! scikit-learn's `classification_report`, the confusion matrix, top-k accuracy, log loss, calibration, bootstrap
+//! intervals, and the mistakes to begin an error analysis with. An [`Agreement`] compares the predictions of two
+//! models, and [`compare_methods`] the faithfulness of explanation methods.
 //!
 //! ```
 //! use distilbert::ProblemType;

@@ -9,8 +9,8 @@ use crate::scores::{Average, Scores};
 
 /// Classification metrics of a model on labeled rows, defined as in scikit-learn.
 ///
-/// `Display` prints the table of `sklearn.metrics.classification_report`, with two decimals or the precision of the format,
-/// such as `{report:.4}`.
+/// `Display` prints the table of `sklearn.metrics.classification_report`, with two decimals or the precision of the
+/// format, such as `{report:.4}`.
 #[derive(Clone, Debug)]
 pub struct Report {
     options: EvaluationOptions,
@@ -53,7 +53,8 @@ pub struct Class {
 pub enum Confusion {
     /// Matrix of a single-label model: true labels by predicted labels, both in label order.
     Labels(Vec<Vec<usize>>),
-    /// Matrix of each label of a multi-label model: not true and true, each by not predicted and predicted.
+    /// Matrix of each label of a multi-label model: `[[true negatives, false positives], [false negatives, true
+    /// positives]]`.
     EachLabel(Vec<[[usize; 2]; 2]>),
 }
 
@@ -149,22 +150,23 @@ impl Report {
         &self.confusion
     }
 
-    /// Returns the fraction of rows whose true label is among the `k` most probable ones; `None` for a multi-label model. Ties
-    /// go to the higher label id, as in scikit-learn.
+    /// Returns the fraction of rows whose true label is among the `k` most probable ones; `None` for a multi-label
+    /// model. Ties go to the higher label id, as in scikit-learn.
     pub fn top_k_accuracy(&self, k: usize) -> Option<f64> {
         let hits = || self.ranks.iter().take(k).sum::<usize>();
         (!self.is_multi_label()).then(|| hits() as f64 / self.rows as f64)
     }
 
-    /// Returns the [top-k accuracies](Self::top_k_accuracy) for `k` from 1 to [`EvaluationOptions::top_k`], or to the number of
-    /// labels if there are fewer. A multi-label model has none.
+    /// Returns the [top-k accuracies](Self::top_k_accuracy) for `k` from 1 to [`EvaluationOptions::top_k`], or to the
+    /// number of labels if there are fewer. A multi-label model has none.
     pub fn top_k(&self) -> impl Iterator<Item = (usize, f64)> {
         let largest = self.options.top_k.min(self.classes.len());
         (1..=largest).filter_map(|k| Some((k, self.top_k_accuracy(k)?)))
     }
 
-    /// Returns the mean negative natural logarithm of the true label's probability; for a multi-label model, the mean of the
-    /// labels' log losses. Probabilities are clipped to 2⁻⁵² from 0 and 1, as in `sklearn.metrics.log_loss`.
+    /// Returns the mean negative natural logarithm of the true label's probability; for a multi-label model, the mean
+    /// of the labels' log losses. Probabilities are clipped to the range 2⁻⁵² to 1 − 2⁻⁵², as in
+    /// `sklearn.metrics.log_loss`.
     pub fn log_loss(&self) -> f64 {
         self.log_loss
     }
@@ -179,7 +181,8 @@ impl Report {
         &self.pairs
     }
 
-    /// Returns the number of rows and mistakes by text length, in ascending order: up to 8 tokens, 9 to 16, and so on.
+    /// Returns the number of rows and mistakes by text length, in ascending order: up to 8 tokens, 9 to 16, 17 to 32,
+    /// and so on.
     pub fn lengths(&self) -> &[Length] {
         &self.lengths
     }

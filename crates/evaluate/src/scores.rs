@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use distilbert::ParseNameError;
 
-/// Precision, recall and F1. A quotient with the denominator 0 is 0.
+/// Precision, recall and F1. A ratio whose denominator is 0 counts as 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -58,7 +58,7 @@ impl Scores {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Average {
-    /// Over all decisions at once; for a single-label model, the accuracy.
+    /// Computed over all decisions at once; for a single-label model, the accuracy.
     Micro,
     /// Mean over the labels, including those that are true of no row.
     Macro,

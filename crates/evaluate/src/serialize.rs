@@ -60,7 +60,7 @@ impl Serialize for Agreement {
         map.serialize_entry("same_label", &self.same())?;
         map.serialize_entry("largest_logit_difference", &self.largest_logit_difference())?;
         map.serialize_entry("mean_logit_difference", &self.mean_logit_difference())?;
-        map.serialize_entry("labelled_rows", &self.labeled_rows())?;
+        map.serialize_entry("labeled_rows", &self.labeled_rows())?;
         map.serialize_entry("accuracies", &self.accuracies())?;
         map.end()
     }
@@ -301,7 +301,7 @@ mod tests {
             "same_label": 1,
             "largest_logit_difference": 0.5,
             "mean_logit_difference": 0.25,
-            "labelled_rows": 1,
+            "labeled_rows": 1,
             "accuracies": [1.0, 1.0],
         });
         assert_eq!(serde_json::to_value(agreement).unwrap(), expected);

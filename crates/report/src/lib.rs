@@ -1,6 +1,6 @@
 //! HTML reports with SVG pictures of [`distilbert`]'s explanations and [`distilbert_evaluate`]'s evaluations.
 //!
-//! Reports are self-contained files without scripts; all text is escaped, whatever texts and labels contain.
+//! Reports are self-contained files without scripts; all text is escaped, whatever the texts and labels contain.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -1,5 +1,6 @@
-//! The microkernel: the loop of a tile that keeps the sums of its rows in registers. All sets use it except AMX and
-//! i8mm.
+//! The microkernel: the loop of a tile that keeps the sums of its rows in registers. The arithmetic
+//! of a step is `TileRow`, which each set's file in `cpu/simd` implements. The portable set, AMX and i8mm have loops of
+//! their own.
 
 use std::arch::asm;
 

@@ -1,4 +1,5 @@
-//! Threads, and the disjoint access of their tasks to shared buffers.
+//! The thread team: `threads` chooses where a call's threads come from, `crew` owns threads that sleep between calls,
+//! `team` shares out the tasks of one call, and `disjoint` and `tiles` split the buffers that tasks write.
 
 mod crew;
 pub(super) mod disjoint;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::error::{DeviceError, Result};
 
-/// Instruction sets that the engine can compute with.
+/// An instruction set that the CPU engine can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum InstructionSet {
@@ -21,11 +21,11 @@ pub enum InstructionSet {
     Avx512Vnni,
     /// x86-64 with AVX-512F, BW, VNNI and AMX for 8-bit products, on Linux.
     Avx512Amx,
-    /// aarch64, all of which has NEON.
+    /// aarch64, which always has NEON.
     Neon,
     /// aarch64 with dot products of bytes.
     Dotprod,
-    /// aarch64 with products of matrices of bytes.
+    /// aarch64 with 8-bit matrix products (FEAT_I8MM).
     I8mm,
 }
 
@@ -46,7 +46,7 @@ impl InstructionSet {
     /// Environment variable that forces a set, by its [`name`](Self::name).
     pub const ENVIRONMENT: &str = "DISTILBERT_ISA";
 
-    /// Returns the sets that this machine has, the best last.
+    /// Returns the sets that this machine supports, best last.
     pub fn detected() -> Vec<Self> {
         Self::ALL.iter().copied().filter(|set| set.is_detected()).collect()
     }
@@ -55,7 +55,7 @@ impl InstructionSet {
         self.detect().is_some()
     }
 
-    /// Returns the set's name, as `DISTILBERT_ISA` takes it.
+    /// Returns the set's name, as used in `DISTILBERT_ISA`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
@@ -73,7 +73,7 @@ impl InstructionSet {
     /// Returns the requested set, else the one that `DISTILBERT_ISA` names, else the best that the machine has.
     ///
     /// # Errors
-    /// [`DeviceError::InstructionSet`] for an unknown name or one that this machine lacks.
+    /// [`DeviceError::InstructionSet`] for an unknown name or a set that this machine lacks.
     pub fn choose(requested: Option<Self>) -> Result<Self> {
         let requested = match (requested, std::env::var_os(Self::ENVIRONMENT)) {
             (Some(set), _) => set,
@@ -94,7 +94,7 @@ impl InstructionSet {
             Self::AvxVnni => "x86-64 with AVX2, FMA, F16C and AVX-VNNI",
             Self::Avx512 => "x86-64 with AVX-512F and BW",
             Self::Avx512Vnni => "x86-64 with AVX-512F, BW and VNNI",
-            Self::Avx512Amx => "x86-64 with AVX-512F, BW and VNNI, AMX, and Linux",
+            Self::Avx512Amx => "x86-64 with AVX-512F, BW, VNNI and AMX, on Linux",
             Self::Neon => "aarch64",
             Self::Dotprod => "aarch64 with dot products (FEAT_DotProd)",
             Self::I8mm => "aarch64 with products of 8-bit matrices (FEAT_I8MM)",

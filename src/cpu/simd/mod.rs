@@ -3,8 +3,9 @@
 //! An instruction set is a proof token: a value of `Avx2` can only come from its `detect`, so a
 //! function that takes one may use its instructions. Operations are written once, as a [`Kernel`]
 //! over the vector operations of [`Isa`], and [`Isa::dispatch`] compiles them with the set's instructions
-//! switched on. Code above the kernels holds a [`SelectedIsa`], which chooses once per task. A new set is one file
-//! here and one line in the list in `selected.rs`.
+//! switched on. Code above the kernels holds a [`SelectedIsa`], which chooses once per task. A new set is a
+//! file in `x86_64/` or `aarch64/`, a variant in `instruction_set.rs` and a line in `selected.rs`; CONTRIBUTING.md lists
+//! the rest.
 //!
 //! A set that differs from an existing one only in how it multiplies bytes is an `IntegerUnit` of that set. The
 //! properties of a tile that packing depends on (its columns, the inputs of a step, the offset of inputs) are

@@ -1,4 +1,5 @@
-//! Parameters of `kernels/attention.cu`.
+//! Parameters, checks and launch size of `kernels/attention.cu`, which `ForwardPass::attention` in `cuda/forward.rs`
+//! launches.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Subcommands, one file or folder each.
+//! Subcommands, one file or folder each, which declares its options (`Arguments`) and runs them.
 
 pub mod bench;
 pub mod classify;

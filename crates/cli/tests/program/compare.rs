@@ -76,7 +76,7 @@ fn compares_precisions_row_by_row() {
     let found_mean = found["mean_logit_difference"].as_f64().unwrap();
     assert!((found_mean - mean).abs() < 1e-12, "{found_mean} {mean}");
     // Only three labels differ from the first model's predictions.
-    assert_eq!(found["labelled_rows"], texts.len());
+    assert_eq!(found["labeled_rows"], texts.len());
     assert_eq!(found["accuracies"][0], json!((texts.len() - 3) as f64 / texts.len() as f64));
     let rows = found["differences"].as_array().unwrap();
     assert_eq!(rows.len(), differing.len());
@@ -134,7 +134,7 @@ fn labels_are_optional() {
     assert_eq!((&found["rows"], &found["accuracies"]), (&json!(2), &Value::Null));
     let file = folder.path().join("data.tsv");
     fs::write(&file, "We won!\nI hate it\n").unwrap();
-    assert_eq!(compared(&file, &["--no-header"])["labelled_rows"], 0);
+    assert_eq!(compared(&file, &["--no-header"])["labeled_rows"], 0);
     let file = folder.path().join("plain.csv");
     fs::write(&file, "id,text\n1,We won!\n2\n").unwrap();
     let output = compare(&file, &[]);
@@ -175,7 +175,7 @@ fn reads_parquet() {
         writer.close().unwrap();
         let found = compared(&file, &[]);
         assert_eq!(found["rows"], texts.len());
-        assert_eq!(found["labelled_rows"], if with_label { texts.len() } else { 0 });
+        assert_eq!(found["labeled_rows"], if with_label { texts.len() } else { 0 });
         if with_label {
             assert_eq!(found["accuracies"][0], 1.0);
         }

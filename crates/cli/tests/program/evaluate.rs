@@ -291,7 +291,7 @@ fn reports_unusable_rows() {
         let output = with("a,\"0,1\"\nb,\nc,sadness\n", &["--skip-multi", flag, "--json"]);
         let json = objects(succeeded(&output)).pop().unwrap();
         assert_eq!(json["rows"], 2);
-        assert_eq!(json["skipped"], json!({ "multi": 1, "unlabelled": 1 }));
+        assert_eq!(json["skipped"], json!({ "multi": 1, "unlabeled": 1 }));
     }
 
     // Invalid rows and overlong texts do not affect other rows.
@@ -329,7 +329,7 @@ fn usage_errors_exit_with_2() {
         (vec![name, "--report", missing.to_str().unwrap()], "cannot write "),
         (vec![empty.to_str().unwrap()], "there is nothing to evaluate"),
         (vec![missing.to_str().unwrap(), "--format", "csv"], "cannot read "),
-        (vec![name, "--model", path(&regression)], "a regression has no labels to evaluate"),
+        (vec![name, "--model", path(&regression)], "a regression model has no labels to evaluate"),
     ] {
         let output = run(&[&["evaluate"], &arguments[..]].concat());
         let line = failed_with_one_line(&output, 2);

@@ -11,7 +11,7 @@ use distilbert_evaluate::Report;
 /// HTML report of an evaluation: one self-contained file with SVG pictures. It contains no scripts and loads nothing,
 /// whatever the labels and texts contain.
 ///
-/// The page shows the table of scores, the confusion matrix (of the most frequent 40 labels), the reliability diagram,
+/// The page shows the table of scores, the confusion matrix (of the 40 most frequent labels), the reliability diagram,
 /// confused pairs, mistakes by text length, and the most confident mistakes with their texts.
 ///
 /// ```

@@ -12,11 +12,11 @@ use self::attention::Maps;
 use self::bars::Bars;
 use distilbert::explain::{Curve, Explanation, Method, Objective, Token, Word};
 
-/// HTML report of an explanation: one self-contained file with SVG pictures, or the pictures alone. It contains no scripts
-/// and loads nothing, whatever the text contains.
+/// HTML report of an explanation: one self-contained file with SVG pictures, or the pictures alone. It contains no
+/// scripts and loads nothing, whatever the text contains.
 ///
-/// The page shows the text shaded by relevance, a bar for each word (for the 25 most relevant words of a longer text), the
-/// ledger, and the settings. It also shows [curves](Self::curve) if there are any, and the weights of
+/// The page shows the text shaded by relevance, a bar for each word (for the 25 most relevant words of a longer text),
+/// the ledger, and the settings. It also shows [curves](Self::curve) if there are any, and the weights of
 /// [attention](distilbert::explain::ExplainOptions::attention) by layer and head if the explanation has them.
 ///
 /// ```
@@ -56,9 +56,9 @@ impl<'a> Page<'a> {
         page
     }
 
-    /// Adds a curve of the target's probability while words are removed. Large losses are highlighted on a curve in
-    /// [`Order::MostRelevantFirst`](distilbert::explain::Order::MostRelevantFirst). Curves of a regression model, which has no
-    /// probability, are not drawn.
+    /// Adds a curve of the target's probability while words are removed. Large losses are highlighted on a curve whose
+    /// order is [`Order::MostRelevantFirst`](distilbert::explain::Order::MostRelevantFirst). Curves of a regression
+    /// model, which has no probability, are not drawn.
     pub fn curve(mut self, curve: &'a Curve) -> Self {
         self.curves.push(curve);
         self

@@ -28,7 +28,7 @@ pub(super) struct View<'a> {
 #[derive(Serialize)]
 struct Skipped {
     multi: u64,
-    unlabelled: u64,
+    unlabeled: u64,
 }
 
 impl<'a> Results<'a> {
@@ -42,7 +42,7 @@ impl<'a> Results<'a> {
             precision: info.precision,
             problem_type: classifier.problem_type(),
             labels: classifier.labels(),
-            skipped: Skipped { multi, unlabelled: unlabeled },
+            skipped: Skipped { multi, unlabeled },
             failed,
             truncated,
             report,

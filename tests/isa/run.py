@@ -94,9 +94,9 @@ SUITES = (
         (
             "cpu::ops::attention::tests::ragged_batches_of_every_head_size_match_float64",
             "cpu::backward::spread::tests::rows_of_every_width_match_float64",
-            "cpu::backward::tests::activations_match_central_differences",
-            "cpu::backward::tests::attention_matches_central_differences",
-            "cpu::backward::tests::layer_norm_matches_central_differences",
+            "cpu::backward::tests::activation::activations_match_central_differences",
+            "cpu::backward::tests::attention::attention_matches_central_differences",
+            "cpu::backward::tests::layer_norm::layer_norm_matches_central_differences",
             "cpu::simd::tests::squares_are_transposed_whatever_the_distance_of_rows",
             "cpu::ops::layer_norm::tests::rows_of_every_width_match_float64",
             "cpu::ops::math::tests::erf_is_within_4e_7",

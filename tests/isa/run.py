@@ -3,6 +3,7 @@
 
     python3 tests/isa/run.py                        all suites on all CPUs
     python3 tests/isa/run.py --processor haswell cortex-a53 --suite products
+    python3 tests/isa/run.py --skip-native          leaves out exhaustive suites that `cargo test` runs on this machine
     python3 tests/isa/run.py --update-pins          rewrites debian.sha256
 
 x86-64 runs on Bochs, aarch64 on QEMU. Both are installed into the build folder, as is a compiler for aarch64. Requires
@@ -42,6 +43,8 @@ class Processor:
     model: str
     set: str
     kinds: int
+    # True if an earlier CPU has the same set, so that only tests of the CPU itself are worth running.
+    repeats: bool = False
 
 
 PROCESSORS = (
@@ -50,7 +53,7 @@ PROCESSORS = (
     Processor("skylake-x", "x86_64", "26", "avx512", 56),
     Processor("ice-lake", "x86_64", "28", "avx512vnni", 57),
     # Bochs doesn't support AMX.
-    Processor("sapphire-rapids", "x86_64", "30", "avx512vnni", 58),
+    Processor("sapphire-rapids", "x86_64", "30", "avx512vnni", 58, repeats=True),
     Processor("arrow-lake", "x86_64", "31", "avxvnni", 34),
     Processor("cortex-a53", "aarch64", "cortex-a53", "neon", 31),
     Processor("cortex-a76", "aarch64", "cortex-a76", "dotprod", 32),
@@ -67,6 +70,8 @@ class Suite:
     tests: tuple[str, ...]
     # CPUs to run on, if all would take too long.
     processors: tuple[str, ...] | None = None
+    # True if the tests cover kernels over many sizes, which depends on the instruction set and not on the CPU.
+    exhaustive: bool = False
 
 
 SUITES = (
@@ -87,6 +92,7 @@ SUITES = (
             "cpu::gemm::block::tests::products_of_every_size_match_float64",
             "cpu::gemm::block::tests::tiles_of_any_number_of_rows_match_float64",
         ),
+        exhaustive=True,
     ),
     Suite(
         "kernels",
@@ -104,6 +110,7 @@ SUITES = (
             "cpu::ops::quantize::tests::every_value_is_within_half_a_step_and_the_same_on_every_set",
             "cpu::ops::softmax::tests::rows_of_every_length_match_float64",
         ),
+        exhaustive=True,
     ),
     Suite(
         "parity",
@@ -112,12 +119,14 @@ SUITES = (
             "parity::f16_checkpoint_is_bit_identical_in_f16_and_f32",
             "parity::generated_configurations_match_float64",
         ),
+        exhaustive=True,
     ),
     Suite("goldens", "isa", ("goldens::small_models_match_avx2_bit_for_bit",)),
     Suite(
         "invariance",
         "library",
         ("invariance::odd_sizes_are_bit_identical_in_any_batch_and_on_any_threads",),
+        exhaustive=True,
     ),
     # Loading the bundled model takes half a minute in Bochs.
     Suite("text", "isa", ("text::bundled_model_classifies_a_text",), ("sandy-bridge",)),
@@ -128,6 +137,24 @@ SUITES = (
         ("cortex-a53", "cortex-a76", "max"),
     ),
 )
+
+
+# Features in /proc/cpuinfo that each instruction set needs.
+FEATURES = {
+    "portable": set(),
+    "avx2": {"avx2", "fma", "f16c"},
+    "avxvnni": {"avx2", "fma", "f16c", "avx_vnni"},
+    "avx512": {"avx512f", "avx512bw"},
+    "avx512vnni": {"avx512f", "avx512bw", "avx512_vnni"},
+}
+
+
+def native_sets() -> set[str]:
+    """Returns the instruction sets that this machine supports."""
+    text = pathlib.Path("/proc/cpuinfo").read_text()
+    line = re.search(r"^flags\s*:(.*)$", text, flags=re.MULTILINE)
+    found = set(line[1].split()) if line else set()
+    return {name for name, features in FEATURES.items() if features <= found}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,10 +233,14 @@ class Emulation:
 
 
 def wanted(arguments: argparse.Namespace) -> Iterator[tuple[Processor, Suite]]:
+    native = native_sets() if arguments.skip_native else set()
+    if native:
+        print(f"exhaustive suites are left out for {', '.join(sorted(native))}, which this machine supports", flush=True)
     for processor in PROCESSORS:
         for suite in SUITES:
             named = processor.name in arguments.processor and suite.name in arguments.suite
-            if named and (suite.processors is None or processor.name in suite.processors):
+            redundant = suite.exhaustive and (processor.repeats or processor.set in native)
+            if named and not redundant and (suite.processors is None or processor.name in suite.processors):
                 yield processor, suite
 
 
@@ -220,6 +251,8 @@ def parse_arguments() -> argparse.Namespace:
     suites = [suite.name for suite in SUITES]
     parser.add_argument("--processor", nargs="+", choices=processors, default=processors, metavar="NAME")
     parser.add_argument("--suite", nargs="+", choices=suites, default=suites, metavar="NAME")
+    skip = "leave out exhaustive suites for instruction sets that this machine supports"
+    parser.add_argument("--skip-native", action="store_true", help=skip)
     update = "write the current Debian versions to debian.sha256 without running tests"
     parser.add_argument("--update-pins", action="store_true", help=update)
     return parser.parse_args()

@@ -27,7 +27,7 @@ pub enum Failure {
     Evaluation(#[from] distilbert_evaluate::Error),
 
     #[error("--html and --svg take exactly one text, found {found}")]
-    NotOneText { found: usize },
+    NotOneText { found: &'static str },
 
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
@@ -78,7 +78,18 @@ pub enum Failure {
     OtherFormat { path: PathBuf },
 
     #[error("{} is both --input and --output", path.display())]
-    OutputIsInput { path: PathBuf },
+    SameInputAndOutput { path: PathBuf },
+
+    /// The output would overwrite a file that the command reads, under the same or another name.
+    #[error(
+        "{} is the same file as {}, which is read: choose another output",
+        output_name(output),
+        table_name(input)
+    )]
+    OutputIsInput { output: PathBuf, input: PathBuf },
+
+    #[error("{} is not a regular file", path.display())]
+    NotRegular { path: PathBuf },
 
     #[error("cannot read standard input")]
     Input(#[source] io::Error),
@@ -154,6 +165,14 @@ fn evaluation_hint(error: &distilbert_evaluate::Error) -> &'static str {
 fn table_name(path: &Path) -> String {
     if path.as_os_str() == STANDARD {
         return "standard input".to_owned();
+    }
+    path.display().to_string()
+}
+
+/// Returns the name of an output for messages.
+fn output_name(path: &Path) -> String {
+    if path.as_os_str() == STANDARD {
+        return "standard output".to_owned();
     }
     path.display().to_string()
 }

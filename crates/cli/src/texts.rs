@@ -44,7 +44,7 @@ pub fn process_all(task: impl Task, given: &[String]) -> Result<ExitCode, Failur
     let progress = if is_counted { progress::counter() } else { ProgressBar::hidden() };
     let mut run = Run::new(task, "line", progress);
     let mut batches = LineBatches::new(input);
-    while let Some(lines) = batches.next_batch().map_err(Failure::Input)? {
+    while let Some(lines) = batches.next_batch()? {
         run.batch(&lines.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
     }
     run.progress.finish();
@@ -56,23 +56,30 @@ pub fn process_all(task: impl Task, given: &[String]) -> Result<ExitCode, Failur
 /// # Errors
 /// [`Failure::NotOneText`] if there is not exactly one.
 pub fn process_one(task: impl Task, given: &[String]) -> Result<ExitCode, Failure> {
-    let mut lines = Vec::new();
-    let (unit, texts) = if given.is_empty() {
+    let mut line = Vec::new();
+    let (unit, found) = if given.is_empty() {
         let input = std::io::stdin().lock();
         if input.is_terminal() {
             print_input_note();
         }
         let mut batches = LineBatches::new(input);
-        while let Some(batch) = batches.next_batch().map_err(Failure::Input)? {
-            lines.extend(batch);
+        let mut found = 0;
+        // Not all of an input that never ends.
+        while found < 2
+            && let Some(batch) = batches.next_batch()?
+        {
+            found += batch.len();
+            line = batch.into_iter().next().unwrap_or_default();
         }
-        ("line", lines.iter().map(Vec::as_slice).collect())
+        ("line", found)
     } else {
-        ("text", bytes(given))
+        line = given[0].clone().into_bytes();
+        ("text", given.len())
     };
-    match texts.len() {
-        1 => process(task, unit, &texts),
-        found => Err(Failure::NotOneText { found }),
+    match found {
+        0 => Err(Failure::NotOneText { found: "none" }),
+        1 => process(task, unit, &[&line]),
+        _ => Err(Failure::NotOneText { found: "more" }),
     }
 }
 

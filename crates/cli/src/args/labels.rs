@@ -1,15 +1,18 @@
 //! Labels of a table, mapped to the labels of the model.
 
+use std::cell::Cell;
 use std::collections::HashMap;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use distilbert::{Error, ExplainError};
 
 use crate::failure::Failure;
-use crate::table::Cell;
+use crate::table;
 use crate::table::column::{Column, ColumnSpec};
+use crate::table::input::MAX_ROW;
 
 /// Column and names of the labels.
 #[derive(Args)]
@@ -58,6 +61,7 @@ impl LabelOptions {
             ids.entry(label.clone()).or_insert(id);
         }
         let mut mapped = HashMap::new();
+        let has_numbers = labels.iter().any(|label| is_number(label));
         for (old, new) in &self.mappings {
             let Some(&id) = ids.get(new) else {
                 let (requested, labels) = (new.clone(), labels.to_vec());
@@ -65,33 +69,70 @@ impl LabelOptions {
             };
             mapped.insert(old.clone(), id);
         }
-        ids.extend(mapped);
         let numbered = match &self.label_names {
             Some(path) => read_names(path)?,
             None => labels.to_vec(),
         };
-        Ok(LabelMapping { all: labels.join(", "), ids, numbered, file: self.label_names.clone() })
+        Ok(LabelMapping {
+            all: labels.join(", "),
+            ids,
+            mapped,
+            numbered,
+            file: self.label_names.clone(),
+            numbers_are_names: has_numbers && self.label_names.is_none(),
+            reading: Cell::new(None),
+        })
+    }
+
+    /// Returns the file that names numeric labels, if any.
+    pub fn names_file(&self) -> Option<&Path> {
+        self.label_names.as_deref()
     }
 }
 
 /// Reads one name per line.
 fn read_names(path: &Path) -> Result<Vec<String>, Failure> {
-    let text =
-        fs::read_to_string(path).map_err(|source| Failure::Read { path: path.into(), source })?;
+    let failure = |source| Failure::Read { path: path.into(), source };
+    let mut text = String::new();
+    let file = File::open(path).map_err(failure)?;
+    let read = file.take(MAX_ROW as u64 + 1).read_to_string(&mut text).map_err(failure)?;
+    if read > MAX_ROW {
+        return Err(failure(io::Error::new(io::ErrorKind::FileTooLarge, "the file is too large")));
+    }
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     Ok(text.lines().map(|line| line.trim().to_owned()).collect())
 }
 
+/// Returns `true` if a name is a number.
+fn is_number(name: &str) -> bool {
+    name.parse::<f64>().is_ok_and(f64::is_finite)
+}
+
 /// Mapping from the labels of a table to label ids of the model.
+///
+/// The labels of a column are all names or all numbers: a number never counts as a name in one row and as an id in another.
 pub struct LabelMapping {
     /// Labels of the model, for messages.
     all: String,
-    /// Ids by the model's names and by the names mapped to them.
+    /// Ids by the model's names.
     ids: HashMap<String, usize>,
+    /// Ids by the names that were mapped to them.
+    mapped: HashMap<String, usize>,
     /// Names of numeric labels.
     numbered: Vec<String>,
     /// File that names numeric labels.
     file: Option<PathBuf>,
+    /// `true` if numbers are names, because some of the model's names are numbers.
+    numbers_are_names: bool,
+    /// Reading of the labels found so far.
+    reading: Cell<Option<Reading>>,
+}
+
+/// Reading of a column of labels.
+#[derive(Clone, Copy, PartialEq)]
+enum Reading {
+    Names,
+    Numbers,
 }
 
 impl LabelMapping {
@@ -100,33 +141,58 @@ impl LabelMapping {
         let cell = cell.trim();
         match self.find(cell) {
             // A name may contain a comma.
-            Some(id) => Ok(vec![id]),
+            Some(found) => Ok(vec![self.check(cell, found)?]),
             None if cell.is_empty() => Ok(Vec::new()),
             None => cell.split(',').map(|label| self.id(label)).collect(),
         }
     }
 
     /// Returns the ids of the labels in a cell; `None` if the cell is empty.
-    pub fn ids_of_cell(&self, cell: &Cell<'_>) -> Result<Option<Vec<usize>>, String> {
+    pub fn ids_of_cell(&self, cell: &table::Cell<'_>) -> Result<Option<Vec<usize>>, String> {
         match cell {
-            Cell::Missing => Ok(None),
-            Cell::List(labels) => {
+            table::Cell::Missing => Ok(None),
+            table::Cell::List(labels) => {
                 labels.iter().map(|label| self.id(label)).collect::<Result<_, _>>().map(Some)
             }
-            Cell::Text(label) => self.ids_of_text(label).map(Some),
+            table::Cell::Text(label) => self.ids_of_text(label).map(Some),
         }
     }
 
     /// Returns the id of one label.
     pub fn id(&self, label: &str) -> Result<usize, String> {
         let label = label.trim();
-        self.find(label).ok_or_else(|| self.unknown(label))
+        let found = self.find(label).ok_or_else(|| self.unknown(label))?;
+        self.check(label, found)
     }
 
-    /// Looks up a label by name, then by number.
-    fn find(&self, label: &str) -> Option<usize> {
-        let by_number = || self.ids.get(self.numbered.get(label.parse::<usize>().ok()?)?);
-        self.ids.get(label).or_else(by_number).copied()
+    /// Looks up a label, and returns its id and how it was read; mapped labels may be mixed with others.
+    fn find(&self, label: &str) -> Option<(usize, Option<Reading>)> {
+        if let Some(&id) = self.mapped.get(label) {
+            return Some((id, None));
+        }
+        if !self.numbers_are_names && let Ok(number) = label.parse::<usize>() {
+            let name = self.numbered.get(number)?;
+            let id = self.mapped.get(name).or_else(|| self.ids.get(name))?;
+            return Some((*id, Some(Reading::Numbers)));
+        }
+        self.ids.get(label).map(|&id| (id, Some(Reading::Names)))
+    }
+
+    /// Checks that a label is read like those before it.
+    fn check(&self, label: &str, found: (usize, Option<Reading>)) -> Result<usize, String> {
+        let (id, reading) = found;
+        match (self.reading.get(), reading) {
+            (Some(Reading::Names), Some(Reading::Numbers)) => Err(format!(
+                "the label `{label}` is a number, but the labels before it are names: map it with --map '{label}=…'"
+            )),
+            (Some(Reading::Numbers), Some(Reading::Names)) => Err(format!(
+                "the label `{label}` is a name, but the labels before it are numbers: map it with --map '{label}=…'"
+            )),
+            (_, reading) => {
+                self.reading.set(reading.or(self.reading.get()));
+                Ok(id)
+            }
+        }
     }
 
     /// Returns the message for an unknown label.
@@ -137,18 +203,26 @@ impl LabelMapping {
             (Some(name), Some(_)) => (name.as_str(), format!(" (number {label})")),
             _ => (label, String::new()),
         };
+        let all = &self.all;
+        if self.numbers_are_names && is_number(label) {
+            return format!(
+                "there is no label `{label}`; the labels are {all}, so that numbers are names and not ids: pass \
+                 --label-names to name ids, or map it with --map '{label}=…'"
+            );
+        }
         format!(
-            "there is no label `{label}`{number}; the labels are {}: map it with --map '{label}=…'",
-            self.all
+            "there is no label `{label}`{number}; the labels are {all}: map it with --map '{label}=…'"
         )
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
-    fn labels(mappings: &[&str], names: Option<&str>) -> LabelMapping {
+    fn mapping_to(labels: &[&str], mappings: &[&str], names: Option<&str>) -> LabelMapping {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("labels.txt");
         let label_names = names.map(|names| {
@@ -157,36 +231,77 @@ mod tests {
         });
         let mappings = mappings.iter().map(|text| mapping(text).unwrap()).collect();
         let options = LabelOptions { label_column: None, mappings, label_names };
-        options.mapping(&["sad", "happy, or so", "1"].map(str::to_owned)).unwrap()
+        let labels: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
+        options.mapping(&labels).unwrap()
+    }
+
+    /// Reads each cell as the only one of a column.
+    fn check(labels: impl Fn() -> LabelMapping, cells: &[(&str, &[usize])]) {
+        for (cell, ids) in cells {
+            assert_eq!(labels().ids_of_text(cell).unwrap(), *ids, "{cell}");
+        }
     }
 
     #[test]
-    fn names_take_precedence_over_numbers() {
-        let labels = labels(&["joy=happy, or so", "2=sad"], None);
-        for (cell, ids) in [
-            ("sad", &[0][..]),
-            (" sad ", &[0]),
-            ("joy", &[1]),
-            ("happy, or so", &[1]),
-            ("1", &[2]),
-            ("2", &[0]),
-            ("0", &[0]),
-            ("sad,joy", &[0, 1]),
-            ("0, 1", &[0, 2]),
-            ("", &[]),
-        ] {
-            assert_eq!(labels.ids_of_text(cell).unwrap(), ids, "{cell}");
+    fn reads_names_and_numbers() {
+        let labels = || mapping_to(&["sad", "happy, or so"], &["joy=happy, or so", "2=sad"], None);
+        check(
+            labels,
+            &[
+                ("sad", &[0]),
+                (" sad ", &[0]),
+                ("joy", &[1]),
+                ("happy, or so", &[1]),
+                ("1", &[1]),
+                ("2", &[0]),
+                ("0", &[0]),
+                ("sad,joy", &[0, 1]),
+                ("0, 1", &[0, 1]),
+                ("joy,0,2", &[1, 0, 0]),
+                ("", &[]),
+            ],
+        );
+        for cell in ["Sad", "3", "sad,", "-1", "1.0", "sad;joy", "sad,0"] {
+            assert!(labels().ids_of_text(cell).is_err(), "{cell}");
         }
-        for cell in ["Sad", "3", "sad,", "-1", "sad;joy"] {
-            assert!(labels.ids_of_text(cell).is_err(), "{cell}");
+    }
+
+    #[test]
+    fn numbers_are_names_if_the_model_has_such_names() {
+        let stars = ["1", "2", "3"];
+        check(|| mapping_to(&stars, &[], None), &[("1", &[0]), ("3", &[2]), ("2,1", &[1, 0])]);
+        check(|| mapping_to(&stars, &["0=1"], None), &[("0", &[0]), ("1", &[0])]);
+        let message = mapping_to(&stars, &[], None).ids_of_text("0").unwrap_err();
+        assert!(message.starts_with("there is no label `0`; the labels are 1, 2, 3, so that"), "{message}");
+        // A file states that numbers are ids.
+        check(|| mapping_to(&stars, &[], Some("1\n2\n3")), &[("0", &[0]), ("2", &[2])]);
+        assert!(mapping_to(&stars, &[], Some("1\n2\n3")).ids_of_text("3").is_err());
+        for labels in [["-1", "0", "1"], ["1.0", "2.0", "x"], ["a", "b", "7"]] {
+            assert!(mapping_to(&labels, &[], None).ids_of_text("2").is_err(), "{labels:?}");
         }
+    }
+
+    #[test]
+    fn column_has_names_or_numbers() {
+        let labels = mapping_to(&["sad", "happy"], &["joy=happy"], None);
+        assert_eq!(labels.ids_of_text("joy").unwrap(), [1]);
+        assert_eq!(labels.ids_of_text("sad").unwrap(), [0]);
+        let message = labels.ids_of_text("1").unwrap_err();
+        assert!(message.starts_with("the label `1` is a number, but"), "{message}");
+        let labels = mapping_to(&["sad", "happy"], &[], None);
+        assert_eq!(labels.ids_of_text("1").unwrap(), [1]);
+        let message = labels.ids_of_text("sad").unwrap_err();
+        assert!(message.starts_with("the label `sad` is a name, but"), "{message}");
+        assert_eq!(labels.ids_of_text("0").unwrap(), [0]);
     }
 
     #[test]
     fn label_file_names_numeric_labels() {
-        let labels = labels(&["joy=happy, or so"], Some("\u{feff}joy\r\nanger\r\nsad\r\n"));
+        let names = Some("\u{feff}joy\r\nanger\r\nsad\r\n");
+        let labels = mapping_to(&["sad", "happy, or so", "1"], &["joy=happy, or so"], names);
         assert_eq!(labels.ids_of_text("2,0").unwrap(), [0, 1]);
-        assert_eq!(labels.ids_of_text("1").unwrap(), [2], "the model has a label named 1");
+        let message = labels.ids_of_text("1").unwrap_err();
+        assert!(message.starts_with("there is no label `anger` (number 1); "), "{message}");
         assert_eq!(
             labels.ids_of_text("7").unwrap_err(),
             "there is no label `7`; the labels are sad, happy, or so, 1: map it with --map '7=…'"
@@ -195,7 +310,7 @@ mod tests {
 
     #[test]
     fn unknown_numeric_label_is_reported_by_name() {
-        let labels = labels(&[], Some("joy\nanger\n"));
+        let labels = mapping_to(&["sad", "happy, or so", "1"], &[], Some("joy\nanger\n"));
         let message = labels.ids_of_text("0").unwrap_err();
         assert!(message.starts_with("there is no label `joy` (number 0); "), "{message}");
         assert!(message.ends_with("--map 'joy=…'"), "{message}");

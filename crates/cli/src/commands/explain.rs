@@ -15,6 +15,7 @@ use crate::args::explanation::ExplanationOptions;
 use crate::args::model::ModelOptions;
 use crate::args::named::named;
 use crate::failure::Failure;
+use crate::files::{self, Source};
 use crate::render::explanation::{Answer, Report};
 use crate::texts::{self, Task};
 
@@ -121,8 +122,16 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let draws = arguments.draws();
     let classifier = arguments.model.builder()?.build()?;
     let report = if arguments.json { Report::json() } else { Report::table() };
+    let mut sources = Source::of_folder(&classifier.info().folder);
+    if arguments.texts.is_empty() {
+        files::check_standard_output(&Source::standard_input())?;
+        sources.push(Source::standard_input());
+    }
     let (html, svg) = (arguments.html, arguments.svg);
-    let task = Explaining { classifier, options, perturbations, report, html, svg };
+    if let Some(html) = &html {
+        files::check_output(html, &sources)?;
+    }
+    let task = Explaining { classifier, options, perturbations, report, html, svg, sources };
     if draws {
         texts::process_one(task, &arguments.texts)
     } else {
@@ -137,6 +146,8 @@ struct Explaining {
     report: Report,
     html: Option<PathBuf>,
     svg: Option<PathBuf>,
+    /// Files that are read, and must not be overwritten.
+    sources: Vec<Source>,
 }
 
 impl Task for Explaining {
@@ -159,13 +170,19 @@ impl Task for Explaining {
         let page = page
             .setting("model", info.folder.display().to_string())
             .setting("precision", info.precision.to_string());
+        let pictures = if self.svg.is_some() { page.pictures() } else { Vec::new() };
+        if let Some(folder) = &self.svg {
+            for (name, _) in &pictures {
+                files::check_output(&folder.join(name), &self.sources)?;
+            }
+        }
         if let Some(file) = &self.html {
             write_file(file, &page.html())?;
         }
         if let Some(folder) = &self.svg {
             fs::create_dir_all(folder)
                 .map_err(|source| Failure::Write { path: folder.clone(), source })?;
-            for (name, picture) in page.pictures() {
+            for (name, picture) in pictures {
                 write_file(&folder.join(name), &picture)?;
             }
         }

@@ -55,6 +55,9 @@ pub enum Place {
     Index(usize),
     /// Key of an object.
     Key(String),
+    /// Index among the requested columns of a Parquet file, and the column's name.
+    #[cfg(feature = "parquet")]
+    Cell { index: usize, name: String },
     /// The table lacks the column.
     Absent,
 }
@@ -64,6 +67,8 @@ impl fmt::Display for Place {
         match self {
             Self::Index(index) => write!(f, "column {}", index + 1),
             Self::Key(key) => write!(f, "`{key}`"),
+            #[cfg(feature = "parquet")]
+            Self::Cell { name, .. } => write!(f, "`{name}`"),
             Self::Absent => write!(f, "column"),
         }
     }

@@ -10,12 +10,17 @@ use crate::failure::Failure;
 const BUFFER: usize = 128 << 10;
 
 /// Maximum length of a row. A longer one is a mistake in the file, such as a quote that is not closed.
-const MAX_ROW: usize = 64 << 20;
+pub const MAX_ROW: usize = 64 << 20;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Path that stands for standard input or output.
 pub const STANDARD: &str = "-";
+
+/// Returns the message for a row that exceeds [`MAX_ROW`].
+pub fn overlong() -> String {
+    format!("the row exceeds {} MB", MAX_ROW >> 20)
+}
 
 /// Input of a table.
 pub struct Input {
@@ -76,8 +81,7 @@ impl Input {
     /// Returns the buffered bytes, after filling an empty buffer; none at the end.
     pub fn fill(&mut self) -> Result<&[u8], Failure> {
         if self.position - self.row.1 > MAX_ROW as u64 {
-            let reason = format!("the row exceeds {} MB", MAX_ROW >> 20);
-            return Err(self.invalid_row(reason));
+            return Err(self.invalid_row(overlong()));
         }
         if self.reader.buffer().is_empty() {
             self.refills += 1;

@@ -5,6 +5,7 @@ pub mod delimited;
 pub mod input;
 pub mod json_lines;
 pub mod lines;
+mod object;
 #[cfg(feature = "parquet")]
 pub mod parquet;
 mod row;
@@ -19,7 +20,8 @@ use self::delimited::{Record, Syntax};
 use self::input::Input;
 #[cfg(feature = "parquet")]
 use self::input::STANDARD;
-pub use self::row::{Cell, Content, Object, Row};
+pub use self::object::Object;
+pub use self::row::{Cell, Content, Row};
 use crate::failure::Failure;
 
 /// File format of a table.
@@ -206,6 +208,9 @@ impl Table {
                 self.first = Some(first);
                 return Ok(());
             }
+            #[cfg(feature = "parquet")]
+            // A Parquet file names its columns itself.
+            Content::Cells(_) => return Ok(()),
             Content::Fields(record) => match has_header {
                 Some(false) => None,
                 Some(true) => Some(column::names(record).map_err(failure)?),
@@ -265,8 +270,7 @@ impl Table {
             }
             #[cfg(feature = "parquet")]
             Reader::Parquet(reader) => {
-                let values = reader.next_object(&self.path)?;
-                values.map(|values| Content::Object(Object::from_values(values)))
+                reader.next_cells(&self.path)?.map(Content::Cells)
             }
         };
         let Some(content) = content else { return Ok(None) };

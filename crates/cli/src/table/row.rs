@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
 use super::column::{Place, not_utf8};
 use super::delimited::Record;
+use super::object::Object;
 
 /// Row of a table.
 pub struct Row {
@@ -22,53 +23,13 @@ pub struct Row {
 pub enum Content {
     Fields(Record),
     Object(Object),
-}
-
-/// Object of a JSON Lines or Parquet file.
-pub struct Object {
-    /// Line as read; empty in a Parquet file.
-    pub line: Vec<u8>,
-    parsed: Result<Map<String, Value>, String>,
-}
-
-impl Object {
-    /// Parses a line.
-    pub fn from_line(line: Vec<u8>) -> Self {
-        let parsed = match str::from_utf8(&line) {
-            Err(error) => Err(format!("not valid UTF-8 at byte {}", error.valid_up_to() + 1)),
-            Ok(text) => match serde_json::from_str(text) {
-                Ok(Value::Object(object)) => Ok(object),
-                Ok(_) => Err("not a JSON object".to_owned()),
-                Err(error) => Err(format!("not valid JSON at column {}", error.column())),
-            },
-        };
-        Self { line, parsed }
-    }
-
-    /// Wraps the values of a Parquet row.
+    /// Cells of the requested columns of a Parquet file, or the reason why one has no value.
     #[cfg(feature = "parquet")]
-    pub fn from_values(values: Map<String, Value>) -> Self {
-        Self { line: Vec::new(), parsed: Ok(values) }
-    }
-
-    /// Returns `true` if the object has the key.
-    pub fn has(&self, key: &str) -> bool {
-        self.parsed.as_ref().is_ok_and(|object| object.contains_key(key))
-    }
-
-    /// Returns `true` if the line is a JSON object.
-    pub fn is_valid(&self) -> bool {
-        self.parsed.is_ok()
-    }
-
-    /// Returns `true` if the object has no keys.
-    pub fn is_empty(&self) -> bool {
-        self.parsed.as_ref().is_ok_and(Map::is_empty)
-    }
+    Cells(Vec<Result<Cell<'static>, String>>),
 }
 
 /// Value of a cell.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Cell<'a> {
     Text(Cow<'a, str>),
     List(Vec<Cow<'a, str>>),
@@ -81,11 +42,11 @@ impl Row {
     pub fn record(&self) -> Option<&Record> {
         match &self.content {
             Content::Fields(record) => Some(record),
-            Content::Object(_) => None,
+            _ => None,
         }
     }
 
-    /// Returns the value of a cell, with numbers as text.
+    /// Returns the value of a cell. Numbers are texts, as they are written.
     ///
     /// # Errors
     /// Returns the reason why the cell or its row is invalid.
@@ -103,10 +64,12 @@ impl Row {
                 let text = str::from_utf8(field).map_err(|error| not_utf8(place, error))?;
                 Ok(Cell::Text(text.into()))
             }
-            (Content::Object(object), Place::Key(key)) => {
-                let object = object.parsed.as_ref().map_err(Clone::clone)?;
-                cell(object.get(key), place)
-            }
+            (Content::Object(object), Place::Key(key)) => cell(object.get(key)?, place),
+            #[cfg(feature = "parquet")]
+            (Content::Cells(cells), Place::Cell { index, .. }) => match &cells[*index] {
+                Ok(cell) => Ok(cell.clone()),
+                Err(reason) => Err(format!("{place} {reason}")),
+            },
             // A table of fields has indices, a table of objects has keys.
             _ => Err(format!("there is no {place}")),
         }
@@ -125,23 +88,34 @@ impl Row {
     }
 }
 
-fn cell<'a>(value: Option<&'a Value>, place: &Place) -> Result<Cell<'a>, String> {
-    match value {
-        None | Some(Value::Null) => Ok(Cell::Missing),
-        Some(Value::Array(items)) => {
-            let items = items.iter().map(|item| scalar(item, place));
+/// Returns the value of a JSON cell.
+fn cell<'a>(value: Option<&'a RawValue>, place: &Place) -> Result<Cell<'a>, String> {
+    match value.map(RawValue::get) {
+        None | Some("null") => Ok(Cell::Missing),
+        Some(list) if list.starts_with('[') => {
+            let items: Vec<&RawValue> =
+                serde_json::from_str(list).map_err(|error| invalid(place, &error))?;
+            let items = items.into_iter().map(|item| scalar(item.get(), place));
             Ok(Cell::List(items.collect::<Result<_, _>>()?))
         }
         Some(value) => Ok(Cell::Text(scalar(value, place)?)),
     }
 }
 
-fn scalar<'a>(value: &'a Value, place: &Place) -> Result<Cow<'a, str>, String> {
-    match value {
-        Value::String(text) => Ok(text.into()),
-        Value::Number(number) => Ok(number.to_string().into()),
-        Value::Bool(truth) => Ok(truth.to_string().into()),
-        Value::Null => Err(format!("{place} contains null")),
-        Value::Array(_) | Value::Object(_) => Err(format!("{place} contains a nested value")),
+/// Returns a string's text, or a number or truth value as it is written.
+fn scalar<'a>(value: &'a str, place: &Place) -> Result<Cow<'a, str>, String> {
+    match value.as_bytes().first() {
+        Some(b'"') => {
+            let text = serde_json::from_str::<String>(value);
+            text.map(Cow::Owned).map_err(|error| invalid(place, &error))
+        }
+        Some(b'[' | b'{') => Err(format!("{place} contains a nested value")),
+        _ if value == "null" => Err(format!("{place} contains null")),
+        _ => Ok(value.into()),
     }
+}
+
+/// Returns the message for a value that cannot be decoded, such as half of a surrogate pair.
+fn invalid(place: &Place, error: &serde_json::Error) -> String {
+    format!("{place} is not valid JSON at character {}", error.column())
 }

@@ -1,7 +1,7 @@
 //! Classification of the rows of a table, in constant memory.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IsTerminal, Seek, SeekFrom, Write};
+use std::io::{self, IsTerminal, Seek, SeekFrom, Stdout, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,6 +12,7 @@ use super::answers::Answers;
 use super::resume;
 use super::rows::{AddedColumns, RowWriter};
 use crate::failure::Failure;
+use crate::files::{self, Source};
 use crate::render::progress::RowProgress;
 use crate::table::input::STANDARD;
 use crate::table::{Format, Row, Table, TableOptions};
@@ -82,7 +83,8 @@ impl<'a> FileJob<'a> {
     /// Checks the output.
     ///
     /// # Errors
-    /// [`Failure::OtherFormat`] or [`Failure::OutputIsInput`].
+    /// [`Failure::OtherFormat`]; [`Failure::SameInputAndOutput`] or [`Failure::OutputIsInput`] if the output is the input,
+    /// under any name.
     pub fn new(
         input: &'a Path,
         options: &'a FileOptions,
@@ -90,8 +92,9 @@ impl<'a> FileJob<'a> {
     ) -> Result<Self, Failure> {
         let output = options.output.as_deref().filter(|path| path.as_os_str() != STANDARD);
         let job = Self { input, output, options, table };
-        if let Some(output) = output {
-            job.check_output(output)?;
+        match output {
+            Some(output) => job.check_output(output)?,
+            None => files::check_standard_output(&Source::new(input))?,
         }
         Ok(job)
     }
@@ -106,13 +109,16 @@ impl<'a> FileJob<'a> {
         if let (Ok(input), Ok(canonical)) = (fs::canonicalize(self.input), fs::canonicalize(output))
             && input == canonical
         {
-            return Err(Failure::OutputIsInput { path: output.into() });
+            return Err(Failure::SameInputAndOutput { path: output.into() });
         }
-        Ok(())
+        files::check_output(output, &[Source::new(self.input)])
     }
 
     /// Classifies every row.
     pub fn run(&self, classifier: &Classifier) -> Result<ExitCode, Failure> {
+        if let Some(output) = self.output {
+            files::check_output(output, &Source::of_folder(&classifier.info().folder))?;
+        }
         let columns = AddedColumns::new(classifier, &self.options.prefix, self.options.scores);
         let answers = Answers::new(classifier, self.options.strict);
         if self.table.format(self.input)? == Format::Parquet {
@@ -122,12 +128,12 @@ impl<'a> FileJob<'a> {
         let failure = |reason| Failure::Line { path: self.input.into(), line: 1, reason };
         let writer = RowWriter::new(&table, columns).map_err(failure)?;
         let mut run = Run { answers, table, writer };
-        let mut out: Box<dyn Write> = match self.output {
-            Some(output) => Box::new(run.open(output, self.options)?),
+        let mut out = match self.output {
+            Some(path) => Out::File { path, file: run.open(path, self.options)? },
             None => {
-                let mut out = io::stdout();
-                out.write_all(&run.header()).map_err(Failure::Output)?;
-                Box::new(out)
+                let mut out = Out::Standard(io::stdout());
+                out.write(&run.header())?;
+                out
             }
         };
         // A bar would mix with typed rows, and with results on the same terminal.
@@ -154,6 +160,26 @@ impl<'a> FileJob<'a> {
     #[cfg(not(feature = "parquet"))]
     fn run_parquet(&self, _: Answers<'_>, _: AddedColumns) -> Result<ExitCode, Failure> {
         Err(Failure::NoParquet { path: self.input.into() })
+    }
+}
+
+/// Output of a CSV, TSV or JSON Lines table.
+enum Out<'a> {
+    File { path: &'a Path, file: File },
+    Standard(Stdout),
+}
+
+impl Out<'_> {
+    /// Writes complete rows.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        match self {
+            Self::File { path, file } => file
+                .write_all(bytes)
+                .map_err(|source| Failure::Write { path: (*path).into(), source }),
+            Self::Standard(out) => {
+                out.write_all(bytes).and_then(|()| out.flush()).map_err(Failure::Output)
+            }
+        }
     }
 }
 
@@ -211,12 +237,12 @@ impl Run<'_> {
         Ok(found.end)
     }
 
-    fn run(mut self, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    fn run(mut self, out: &mut Out<'_>) -> Result<ExitCode, Failure> {
         let mut rows = Vec::new();
         let mut bytes = Vec::new();
         while self.table.read_chunk(&mut rows)? {
             self.classify(&rows, &mut bytes)?;
-            out.write_all(&bytes).and_then(|()| out.flush()).map_err(Failure::Output)?;
+            out.write(&bytes)?;
             self.answers.progress.advance(rows.len(), self.table.position());
             bytes.clear();
         }

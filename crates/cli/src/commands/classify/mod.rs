@@ -15,6 +15,7 @@ use distilbert::{Classifier, Error, Prediction};
 use self::file::{FileJob, FileOptions};
 use crate::args::model::ClassifierOptions;
 use crate::failure::Failure;
+use crate::files::{self, Source};
 use crate::render::prediction::Report;
 use crate::table::TableOptions;
 use crate::texts::{self, Task};
@@ -62,6 +63,9 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let classifier = builder.build()?;
     if let Some(input) = &arguments.file.input {
         return FileJob::new(input, &arguments.file, &arguments.table)?.run(&classifier);
+    }
+    if arguments.texts.is_empty() {
+        files::check_standard_output(&Source::standard_input())?;
     }
     let top = arguments.top.map(usize::from);
     let report = if arguments.json { Report::json(top) } else { Report::table(&classifier, top) };

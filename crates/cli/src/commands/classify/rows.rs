@@ -107,6 +107,8 @@ impl RowWriter {
             (Content::Object(object), _) => self.write_object(object, prediction, out),
             // Tables with fields have a syntax.
             (Content::Fields(_), None) => {}
+            #[cfg(feature = "parquet")]
+            (Content::Cells(_), _) => {}
         }
     }
 

@@ -5,6 +5,7 @@ mod run;
 mod text;
 
 use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -17,6 +18,7 @@ use self::run::{Counts, Run};
 use crate::args::labels::LabelOptions;
 use crate::args::model::ClassifierOptions;
 use crate::failure::Failure;
+use crate::files::{self, Source};
 use crate::render::progress::RowProgress;
 use crate::render::{self, terminal};
 use crate::table::{Table, TableOptions};
@@ -123,6 +125,10 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         counts: Counts::default(),
     };
     if let Some(path) = &arguments.report {
+        let mut sources = Source::of_folder(&classifier.info().folder);
+        sources.push(Source::new(&arguments.data));
+        sources.extend(arguments.labels.names_file().map(Source::new));
+        files::check_output(path, &sources)?;
         check_writable(path)?;
     }
     run.run()?;
@@ -149,6 +155,10 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 fn check_writable(path: &Path) -> Result<(), Failure> {
     let failure = |source| Failure::Write { path: path.to_owned(), source };
     let is_new = !path.try_exists().map_err(failure)?;
+    if !is_new && !fs::metadata(path).map_err(failure)?.is_file() {
+        // A pipe would be closed before the page is written; a folder fails in either case.
+        return if path.is_dir() { Err(failure(ErrorKind::IsADirectory.into())) } else { Ok(()) };
+    }
     OpenOptions::new().create(true).append(true).open(path).map_err(failure)?;
     if is_new {
         fs::remove_file(path).map_err(failure)?;

@@ -1,0 +1,198 @@
+//! Parquet files.
+
+mod cells;
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use arrow_array::RecordBatch;
+use arrow_schema::DataType;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder,
+};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
+
+pub use self::cells::{Items, Texts};
+use super::column::{ColumnSpec, Place};
+use super::row::Cell;
+use crate::failure::Failure;
+use crate::files;
+
+/// Number of rows decoded together.
+const BATCH_ROWS: usize = 1024;
+
+/// Open Parquet file.
+///
+/// Values are read by the file's own types. The Arrow types that some writers store beside them are ignored, so that a
+/// category is read as its values.
+pub struct ParquetFile {
+    pub file: File,
+    about: ArrowReaderMetadata,
+}
+
+impl ParquetFile {
+    /// Opens a file and reads its schema.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        let file = files::open_regular(path)?;
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let about = ArrowReaderMetadata::load(&file, options);
+        Ok(Self { about: about.map_err(|error| failure(path, error))?, file })
+    }
+
+    /// Returns the file's own description of its columns and row groups.
+    pub fn metadata(&self) -> &ParquetMetaData {
+        self.about.metadata()
+    }
+
+    /// Returns the names of the columns.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.about.schema().fields().iter().map(|field| field.name().as_str())
+    }
+
+    /// Returns the name of a column.
+    pub fn name(&self, column: usize) -> &str {
+        self.about.schema().field(column).name()
+    }
+
+    /// Returns the type of a column.
+    pub fn data_type(&self, column: usize) -> &DataType {
+        self.about.schema().field(column).data_type()
+    }
+
+    /// Returns the number of rows.
+    pub fn rows(&self) -> u64 {
+        u64::try_from(self.metadata().file_metadata().num_rows()).unwrap_or(0)
+    }
+
+    /// Returns the index of a column; `None` if it is optional and missing.
+    pub fn find(&self, path: &Path, spec: &ColumnSpec<'_>) -> Result<Option<usize>, Failure> {
+        let names: Vec<String> = self.names().map(str::to_owned).collect();
+        match spec.in_header(&names).map_err(|reason| failure(path, reason))? {
+            Place::Index(index) => Ok(Some(index)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Reads some columns, in the order of the file, of the rows after the first `skip`.
+    pub fn batches(
+        &self,
+        path: &Path,
+        columns: &[usize],
+        skip: u64,
+    ) -> Result<ParquetRecordBatchReader, Failure> {
+        let file = self.file.try_clone();
+        let file = file.map_err(|source| Failure::Read { path: path.into(), source })?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.about.clone());
+        let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+        let builder = builder.with_batch_size(BATCH_ROWS).with_projection(mask).with_offset(skip);
+        builder.build().map_err(|error| failure(path, error))
+    }
+}
+
+/// Returns the error that a Parquet file cannot be read or written.
+pub fn failure(path: &Path, error: impl ToString) -> Failure {
+    Failure::Parquet { path: path.into(), reason: error.to_string() }
+}
+
+/// Returns the error that a Parquet file cannot be written, with the cause if it is the file system's.
+pub fn write_failure(path: &Path, error: ParquetError) -> Failure {
+    match error {
+        ParquetError::External(cause) => match cause.downcast::<io::Error>() {
+            Ok(source) => Failure::Write { path: path.into(), source: *source },
+            Err(cause) => failure(path, cause),
+        },
+        other => failure(path, other),
+    }
+}
+
+/// Reader of some columns, row by row.
+pub struct Reader {
+    batches: ParquetRecordBatchReader,
+    /// Index in a batch of each requested column.
+    columns: Vec<usize>,
+    /// Cells of the requested columns.
+    items: Vec<Items>,
+    /// Number of rows in the batch.
+    len: usize,
+    /// Next row of the batch.
+    row: usize,
+    /// Number of batches read.
+    batches_read: u64,
+    /// Number of rows of the file.
+    rows: u64,
+}
+
+impl Reader {
+    /// Opens a file and finds its columns.
+    pub fn open(path: &Path, specs: &[ColumnSpec<'_>]) -> Result<(Self, Vec<Place>), Failure> {
+        let file = ParquetFile::open(path)?;
+        let columns = specs.iter().map(|spec| file.find(path, spec));
+        let columns = columns.collect::<Result<Vec<_>, _>>()?;
+        let mut read: Vec<usize> = columns.iter().copied().flatten().collect();
+        read.sort_unstable();
+        read.dedup();
+        let (mut places, mut indices) = (Vec::new(), Vec::new());
+        for column in columns {
+            let Some(column) = column else {
+                places.push(Place::Absent);
+                continue;
+            };
+            let name = file.name(column).to_owned();
+            let place = Place::Cell { index: indices.len(), name };
+            Items::check(file.data_type(column), &place).map_err(|error| failure(path, error))?;
+            places.push(place);
+            indices.extend(read.binary_search(&column));
+        }
+        let batches = file.batches(path, &read, 0)?;
+        let rows = file.rows();
+        let reader = Self {
+            batches,
+            columns: indices,
+            items: Vec::new(),
+            len: 0,
+            row: 0,
+            batches_read: 0,
+            rows,
+        };
+        Ok((reader, places))
+    }
+
+    /// Reads the cells of the next row; `None` at the end.
+    pub fn next_cells(
+        &mut self,
+        path: &Path,
+    ) -> Result<Option<Vec<Result<Cell<'static>, String>>>, Failure> {
+        while self.row == self.len {
+            let Some(batch) = self.batches.next() else { return Ok(None) };
+            self.start(&batch.map_err(|error| failure(path, error))?)
+                .map_err(|error| failure(path, error))?;
+        }
+        let row = self.row;
+        self.row += 1;
+        Ok(Some(self.items.iter().map(|items| items.cell(row)).collect()))
+    }
+
+    /// Starts with the rows of a batch.
+    fn start(&mut self, batch: &RecordBatch) -> Result<(), String> {
+        let items = self.columns.iter().map(|&column| Items::new(batch.column(column)));
+        self.items = items.collect::<Result<_, _>>()?;
+        (self.len, self.row) = (batch.num_rows(), 0);
+        self.batches_read += 1;
+        Ok(())
+    }
+
+    /// Returns the number of batches consumed completely.
+    pub fn buffers(&self) -> u64 {
+        self.batches_read - u64::from(self.row < self.len)
+    }
+
+    /// Returns the number of rows of the file.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+}

@@ -46,7 +46,13 @@ impl Folder<'_> {
         checkpoint.check_unchanged()?;
         for name in companions {
             let file = PartialFile::new(to.join(name));
-            file.write(|partial| fs::copy(from.join(name), partial).map(drop))?;
+            let from = from.join(name);
+            if !fs::metadata(&from).map_err(Error::reading(&from))?.is_file() {
+                // Reading a named pipe would wait for a writer.
+                let error = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
+                return Err(Error::reading(&from)(error));
+            }
+            file.write(|partial| fs::copy(&from, partial).map(drop))?;
             file.rename()?;
         }
         let config = PartialFile::new(to.join(CONFIG));
@@ -88,8 +94,15 @@ impl PartialFile {
         Self { partial: partial.into(), path }
     }
 
-    /// Calls `write` with the temporary path.
+    /// Calls `write` with the temporary path, after removing what has this name: a link to another file would be followed,
+    /// and a named pipe would wait for a reader.
     fn write(&self, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
+        match fs::remove_file(&self.partial) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::writing(&self.partial)(error));
+            }
+            _ => {}
+        }
         write(&self.partial).map_err(Error::writing(&self.path))
     }
 

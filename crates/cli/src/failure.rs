@@ -81,11 +81,7 @@ pub enum Failure {
     SameInputAndOutput { path: PathBuf },
 
     /// The output would overwrite a file that the command reads, under the same or another name.
-    #[error(
-        "{} is the same file as {}, which is read: choose another output",
-        output_name(output),
-        table_name(input)
-    )]
+    #[error("{}: choose another output", same_file(output, input))]
     OutputIsInput { output: PathBuf, input: PathBuf },
 
     #[error("{} is not a regular file", path.display())]
@@ -169,12 +165,14 @@ fn table_name(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Returns the name of an output for messages.
-fn output_name(path: &Path) -> String {
-    if path.as_os_str() == STANDARD {
-        return "standard output".to_owned();
+/// Returns the message that an output is an input.
+fn same_file(output: &Path, input: &Path) -> String {
+    let input_name = table_name(input);
+    match output.as_os_str() == STANDARD {
+        true => format!("standard output is the same file as {input_name}, which is read"),
+        false if output == input => format!("{input_name} is read by this command"),
+        false => format!("{} is the same file as {input_name}, which is read", output.display()),
     }
-    path.display().to_string()
 }
 
 fn list(folders: &[PathBuf]) -> String {

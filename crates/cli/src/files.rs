@@ -45,9 +45,7 @@ pub fn check_output(output: &Path, sources: &[Source]) -> Result<(), Failure> {
     let found = of_path(output);
     let is_same = |source: &&Source| found.is_some() && source.identity == found;
     match sources.iter().find(is_same) {
-        Some(source) => {
-            Err(Failure::OutputIsInput { output: output.into(), input: source.path() })
-        }
+        Some(source) => Err(Failure::OutputIsInput { output: output.into(), input: source.path() }),
         None => Ok(()),
     }
 }

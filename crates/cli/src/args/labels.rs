@@ -170,7 +170,9 @@ impl LabelMapping {
         if let Some(&id) = self.mapped.get(label) {
             return Some((id, None));
         }
-        if !self.numbers_are_names && let Ok(number) = label.parse::<usize>() {
+        if !self.numbers_are_names
+            && let Ok(number) = label.parse::<usize>()
+        {
             let name = self.numbered.get(number)?;
             let id = self.mapped.get(name).or_else(|| self.ids.get(name))?;
             return Some((*id, Some(Reading::Numbers)));
@@ -272,7 +274,10 @@ mod tests {
         check(|| mapping_to(&stars, &[], None), &[("1", &[0]), ("3", &[2]), ("2,1", &[1, 0])]);
         check(|| mapping_to(&stars, &["0=1"], None), &[("0", &[0]), ("1", &[0])]);
         let message = mapping_to(&stars, &[], None).ids_of_text("0").unwrap_err();
-        assert!(message.starts_with("there is no label `0`; the labels are 1, 2, 3, so that"), "{message}");
+        assert!(
+            message.starts_with("there is no label `0`; the labels are 1, 2, 3, so that"),
+            "{message}"
+        );
         // A file states that numbers are ids.
         check(|| mapping_to(&stars, &[], Some("1\n2\n3")), &[("0", &[0]), ("2", &[2])]);
         assert!(mapping_to(&stars, &[], Some("1\n2\n3")).ids_of_text("3").is_err());

@@ -10,6 +10,9 @@ use csv_core::{ReadRecordResult, ReaderBuilder, Terminator, WriteResult, WriterB
 use super::input::Input;
 use crate::failure::Failure;
 
+/// Maximum number of fields of a row: each takes memory, even an empty one.
+const MAX_FIELDS: usize = 1 << 20;
+
 /// Fields of a row, as bytes that may be invalid UTF-8.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record {
@@ -94,6 +97,9 @@ impl Reader {
                 self.input.start_row();
                 let mut line = Vec::new();
                 let is_row = self.input.read_line(&mut line)?;
+                if line.iter().filter(|&&byte| byte == b'\t').count() >= MAX_FIELDS {
+                    return Err(self.too_many_fields());
+                }
                 Ok(is_row.then(|| Record::from_tsv(line)))
             }
         }
@@ -122,6 +128,9 @@ impl Reader {
                 }
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull => self.bytes.resize(self.bytes.len() * 2, 0),
+                ReadRecordResult::OutputEndsFull if fields >= MAX_FIELDS => {
+                    return Err(self.too_many_fields());
+                }
                 ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
                 ReadRecordResult::Record => {
                     let (bytes, ends) = (self.bytes[..len].into(), self.ends[..fields].into());
@@ -130,6 +139,10 @@ impl Reader {
                 ReadRecordResult::End => return Ok(None),
             }
         }
+    }
+
+    fn too_many_fields(&self) -> Failure {
+        self.input.invalid_row(format!("the row exceeds {MAX_FIELDS} columns"))
     }
 
     fn skip_empty_lines(&mut self) -> Result<(), Failure> {
@@ -262,6 +275,16 @@ mod tests {
         assert_eq!(rows(overlong.as_str(), CSV).unwrap_err(), message);
         let overlong = format!("a\tb\n{}", "x".repeat(LIMIT + 1));
         assert_eq!(rows(overlong, Syntax::Tsv).unwrap_err(), message);
+    }
+
+    #[test]
+    fn limits_number_of_fields() {
+        for (delimiter, syntax) in [(",", CSV), ("\t", Syntax::Tsv)] {
+            let row = |fields: usize| rows(delimiter.repeat(fields - 1), syntax);
+            assert_eq!(row(MAX_FIELDS).unwrap()[0].1.len(), MAX_FIELDS);
+            let message = "data, line 1: the row exceeds 1048576 columns";
+            assert_eq!(row(2 * MAX_FIELDS).unwrap_err(), message);
+        }
     }
 
     /// Row length above the limit by several buffers.

@@ -269,9 +269,7 @@ impl Table {
                 reader.next_line()?.map(|line| Content::Object(Object::from_line(line)))
             }
             #[cfg(feature = "parquet")]
-            Reader::Parquet(reader) => {
-                reader.next_cells(&self.path)?.map(Content::Cells)
-            }
+            Reader::Parquet(reader) => reader.next_cells(&self.path)?.map(Content::Cells),
         };
         let Some(content) = content else { return Ok(None) };
         self.rows += 1;

@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn values_are_as_written() {
-        let line = r#"{"a": 12345678901234567890123 ,"b":-0,"c":1E+400,"d":"\ud800","a\u0062":1.50}"#;
+        let line =
+            r#"{"a": 12345678901234567890123 ,"b":-0,"c":1E+400,"d":"\ud800","a\u0062":1.50}"#;
         for (key, written) in [
             ("a", "12345678901234567890123"),
             ("b", "-0"),
@@ -159,7 +160,10 @@ mod tests {
             assert_eq!(value(line, "a"), Err("not a JSON object".to_owned()));
         }
         for line in ["{\"a\":1", "{\"a\":1} x", "{\"a\":01}", "{a:1}", "{\"a\":1,}"] {
-            assert!(value(line, "a").unwrap_err().starts_with("not valid JSON at column"), "{line}");
+            assert!(
+                value(line, "a").unwrap_err().starts_with("not valid JSON at column"),
+                "{line}"
+            );
         }
         assert!(Object::from_line(b"{}".to_vec()).is_empty());
         assert!(!Object::from_line(b"{\"\":1}".to_vec()).is_empty());

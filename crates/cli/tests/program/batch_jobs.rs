@@ -1,8 +1,11 @@
 //! `distilbert classify --input`.
 
 #[cfg(feature = "parquet")]
+mod columns;
+#[cfg(feature = "parquet")]
 mod parquet;
 mod resume;
+mod values;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! `distilbert evaluate`.
 
 mod check;
+mod labels;
 
 use std::fs;
 use std::path::{Path, PathBuf};

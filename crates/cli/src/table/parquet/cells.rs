@@ -26,7 +26,10 @@ impl Texts {
     pub fn check(data_type: &DataType, place: &Place) -> Result<(), String> {
         use DataType as D;
         match data_type {
-            D::List(_) | D::LargeList(_) | D::FixedSizeList(..) | D::ListView(_)
+            D::List(_)
+            | D::LargeList(_)
+            | D::FixedSizeList(..)
+            | D::ListView(_)
             | D::LargeListView(_) => Err(format!("{place} is a list, not a text")),
             _ if is_scalar(data_type) => Ok(()),
             other => Err(format!("{place} has the type {other}, not text or numbers")),

@@ -13,6 +13,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
@@ -22,8 +23,11 @@ use super::row::Cell;
 use crate::failure::Failure;
 use crate::files;
 
-/// Number of rows decoded together.
-const BATCH_ROWS: usize = 1024;
+/// Maximum number of rows decoded together.
+const BATCH_ROWS: u64 = 1024;
+
+/// Bytes of a column that are decoded together, to limit memory.
+const BATCH_BYTES: u64 = 16 << 20;
 
 /// Open Parquet file.
 ///
@@ -77,6 +81,45 @@ impl ParquetFile {
         }
     }
 
+    /// Checks that this program can decompress a column.
+    ///
+    /// # Errors
+    /// Returns the reason if it can't.
+    pub fn check_compression(&self, column: usize) -> Result<(), String> {
+        let mask = ProjectionMask::roots(self.about.parquet_schema(), [column]);
+        for group in self.metadata().row_groups() {
+            let mut chunks = group.columns().iter().enumerate();
+            let unknown = chunks.find(|(leaf, chunk)| {
+                let codec = chunk.compression();
+                mask.leaf_included(*leaf)
+                    && matches!(codec, Compression::LZO | Compression::BROTLI(_))
+            });
+            if let Some((_, chunk)) = unknown {
+                let (name, codec) = (self.name(column), chunk.compression());
+                return Err(format!("`{name}` is compressed with {codec}, which can't be read"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the number of rows to decode together: fewer if they are long.
+    fn batch_rows(&self, columns: &ProjectionMask) -> usize {
+        let mut rows = BATCH_ROWS;
+        for group in self.metadata().row_groups() {
+            let chunks = group.columns().iter().enumerate();
+            let sizes =
+                chunks.filter(|(leaf, _)| columns.leaf_included(*leaf)).map(|(_, chunk)| {
+                    // The size before the values were encoded, if the file states it.
+                    let plain = chunk.unencoded_byte_array_data_bytes().unwrap_or(0);
+                    u64::try_from(chunk.uncompressed_size().max(plain)).unwrap_or(0)
+                });
+            let largest = sizes.max().unwrap_or(0);
+            let average = largest / u64::try_from(group.num_rows()).unwrap_or(1).max(1);
+            rows = rows.min(BATCH_BYTES / average.max(1));
+        }
+        usize::try_from(rows.max(1)).unwrap_or(1)
+    }
+
     /// Reads some columns, in the order of the file, of the rows after the first `skip`.
     pub fn batches(
         &self,
@@ -89,7 +132,8 @@ impl ParquetFile {
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.about.clone());
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let builder = builder.with_batch_size(BATCH_ROWS).with_projection(mask).with_offset(skip);
+        let rows = self.batch_rows(&mask);
+        let builder = builder.with_batch_size(rows).with_projection(mask).with_offset(skip);
         builder.build().map_err(|error| failure(path, error))
     }
 }
@@ -144,7 +188,9 @@ impl Reader {
             };
             let name = file.name(column).to_owned();
             let place = Place::Cell { index: indices.len(), name };
-            Items::check(file.data_type(column), &place).map_err(|error| failure(path, error))?;
+            Items::check(file.data_type(column), &place)
+                .and_then(|()| file.check_compression(column))
+                .map_err(|reason| failure(path, reason))?;
             places.push(place);
             indices.extend(read.binary_search(&column));
         }

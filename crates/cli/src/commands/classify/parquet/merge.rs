@@ -14,7 +14,9 @@ use parquet::data_type::{ByteArray, ByteArrayType, FloatType};
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
-use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::file::writer::{
+    SerializedColumnWriter, SerializedFileWriter, SerializedRowGroupWriter,
+};
 use parquet::schema::types::{Type, TypePtr};
 
 use super::super::rows::AddedColumns;
@@ -48,7 +50,8 @@ impl Target {
         let mut pairs = metadata.key_value_metadata().cloned().unwrap_or_default();
         for pair in &mut pairs {
             if pair.key == ARROW_SCHEMA_META_KEY {
-                pair.value = pair.value.take().map(|schema| with_added(&schema, &names)).transpose()?;
+                pair.value =
+                    pair.value.take().map(|schema| with_added(&schema, &names)).transpose()?;
             }
         }
         let mut properties = WriterProperties::builder()
@@ -160,7 +163,8 @@ fn added_type(column: usize, name: &str) -> ParquetResult<Type> {
 
 /// Adds the columns to the Arrow schema that some writers store.
 fn with_added(encoded: &str, names: &[String]) -> Result<String, String> {
-    let invalid = |reason: &dyn std::fmt::Display| format!("invalid {ARROW_SCHEMA_META_KEY}: {reason}");
+    let invalid =
+        |reason: &dyn std::fmt::Display| format!("invalid {ARROW_SCHEMA_META_KEY}: {reason}");
     let bytes = BASE64.decode(encoded).map_err(|error| invalid(&error))?;
     let schema = arrow_ipc::convert::try_schema_from_ipc_buffer(&bytes);
     let schema = schema.map_err(|error| invalid(&error))?;

@@ -39,7 +39,9 @@ pub fn run(
     let column = file.find(input, &table.text_column())?;
     let column = column.ok_or_else(|| failure(input, "there is no text column"))?;
     let place = Place::Cell { index: 0, name: file.name(column).to_owned() };
-    Texts::check(file.data_type(column), &place).map_err(|reason| failure(input, reason))?;
+    Texts::check(file.data_type(column), &place)
+        .and_then(|()| file.check_compression(column))
+        .map_err(|reason| failure(input, reason))?;
     if let Some(reason) = added.conflict(file.names()) {
         return Err(failure(input, reason));
     }
@@ -91,7 +93,8 @@ impl Run<'_, '_> {
         let (mut part, mut predictions, mut bytes) = (part, Vec::new(), 0);
         for batch in file.batches(self.input, &[self.column], self.rows)? {
             let batch = batch.map_err(|error| failure(self.input, error))?;
-            let texts = Texts::new(batch.column(0)).map_err(|reason| failure(self.input, reason))?;
+            let texts =
+                Texts::new(batch.column(0)).map_err(|reason| failure(self.input, reason))?;
             let texts: Vec<_> = (0..texts.len()).map(|row| self.text(&texts, row)).collect();
             bytes += texts.iter().flatten().map(|text| text.len()).sum::<usize>();
             predictions.extend(self.classify(&texts)?);
@@ -138,7 +141,12 @@ impl Run<'_, '_> {
     }
 
     /// Checks that the last row of a part is what this run would write.
-    fn check_last(&self, parts: &Parts<'_>, part: usize, file: &ParquetFile) -> Result<(), Failure> {
+    fn check_last(
+        &self,
+        parts: &Parts<'_>,
+        part: usize,
+        file: &ParquetFile,
+    ) -> Result<(), Failure> {
         let batch = file.batches(self.input, &[self.column], self.rows - 1)?.next().transpose();
         let batch = batch.map_err(|error| failure(self.input, error))?;
         let batch = batch.ok_or_else(|| failure(self.input, "the rows end early"))?;

@@ -218,7 +218,9 @@ pub fn create(partial: &Path) -> Result<File, Failure> {
 fn schema(added: &AddedColumns) -> Schema {
     let types = [DataType::Utf8].into_iter().chain(std::iter::repeat(DataType::Float32));
     let columns = added.names().into_iter().zip(types);
-    Schema::new(columns.map(|(name, data_type)| Field::new(name, data_type, true)).collect::<Vec<_>>())
+    Schema::new(
+        columns.map(|(name, data_type)| Field::new(name, data_type, true)).collect::<Vec<_>>(),
+    )
 }
 
 /// Returns a hash of a file's size and footer, which lists the sizes and offsets of all columns.

@@ -37,6 +37,8 @@
 //! - `explain` (default): the module [`explain`] and the backward pass that it needs.
 //! - `cuda`: [`Device::Cuda`], which computes on an NVIDIA GPU. Building needs no CUDA toolkit, and running
 //!   needs only the NVIDIA driver.
+//! - `hub`: [`Classifier::from_pretrained`](crate::Classifier::from_pretrained) loads a model of the Hugging Face hub by
+//!   its name; see the module `hub`.
 //! - `tensorflow`: weights can also be read from `tf_model.h5`.
 //! - `serde`: predictions, explanations and options implement `Serialize`; options also implement `Deserialize`.
 
@@ -55,6 +57,8 @@ mod device;
 mod error;
 #[cfg(feature = "explain")]
 pub mod explain;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod input;
 mod model;
 mod names;
@@ -77,6 +81,8 @@ pub use self::cpu::simd::InstructionSet;
 pub use self::device::{CudaDevice, Device};
 #[cfg(feature = "explain")]
 pub use self::error::ExplainError;
+#[cfg(feature = "hub")]
+pub use self::error::HubError;
 pub use self::error::{CheckpointError, ConfigError, DeviceError, Error, InputError, Result};
 pub use self::input::batch::TokenBatch;
 #[cfg(feature = "text")]

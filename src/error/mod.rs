@@ -5,6 +5,8 @@ mod config;
 mod device;
 #[cfg(feature = "explain")]
 mod explain;
+#[cfg(feature = "hub")]
+mod hub;
 mod input;
 
 use std::io;
@@ -15,6 +17,8 @@ pub use self::config::ConfigError;
 pub use self::device::DeviceError;
 #[cfg(feature = "explain")]
 pub use self::explain::ExplainError;
+#[cfg(feature = "hub")]
+pub use self::hub::HubError;
 pub use self::input::InputError;
 use crate::names::ParseNameError;
 
@@ -56,6 +60,11 @@ pub enum Error {
     #[cfg(feature = "explain")]
     #[error(transparent)]
     Explain(#[from] ExplainError),
+
+    /// A model cannot be fetched from the Hugging Face hub.
+    #[cfg(feature = "hub")]
+    #[error(transparent)]
+    Hub(#[from] HubError),
 
     /// A string could not be parsed as an option value.
     #[error(transparent)]

@@ -239,7 +239,7 @@ fn tensorflow_file(path: PathBuf) -> Result<WeightFile> {
 }
 
 /// Returns the distinct file names that a shard index lists.
-fn shards(index: &Path) -> Result<Vec<String>> {
+pub(crate) fn shards(index: &Path) -> Result<Vec<String>> {
     let invalid = |reason| ConfigError::Json { path: index.to_owned(), reason };
     let json = read_json_object(index)?;
     let map = json

@@ -1,0 +1,143 @@
+//! [`HubError`]: models that cannot be fetched from the Hugging Face hub.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+/// Errors from fetching a model from the Hugging Face hub or from its cache.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HubError {
+    /// A string is not the name of a repository.
+    #[error("`{id}` is not the name of a model: {reason}")]
+    InvalidId {
+        /// String given as the name.
+        id: String,
+        /// Rule that it breaks.
+        reason: &'static str,
+    },
+
+    /// A string is not the name of a revision.
+    #[error("`{revision}` is not a revision: expected a branch, a tag or a commit")]
+    InvalidRevision {
+        /// String given as the revision.
+        revision: String,
+    },
+
+    /// The address of the hub is not a URL.
+    #[error("`{endpoint}` is not the address of a hub: expected http:// or https:// and a host")]
+    InvalidEndpoint {
+        /// Address, from [`HubOptions::endpoint`](crate::hub::HubOptions::endpoint) or `HF_ENDPOINT`.
+        endpoint: String,
+    },
+
+    /// The token contains characters that no token has. The message doesn't repeat it.
+    #[error("the token for the hub contains spaces or other characters that no token has")]
+    InvalidToken,
+
+    /// The folder of the cache is unknown: neither it nor a home folder is set.
+    #[error("there is no folder for the hub's cache: set HF_HOME")]
+    NoCacheFolder,
+
+    /// The hub has no such repository, or hides it from this token.
+    #[error("{endpoint} has no model `{id}`, or the model is private")]
+    RepositoryNotFound {
+        /// Name of the repository.
+        id: String,
+        /// Address of the hub.
+        endpoint: String,
+    },
+
+    /// The repository has no such branch, tag or commit.
+    #[error("the model `{id}` has no revision `{revision}`")]
+    RevisionNotFound {
+        /// Name of the repository.
+        id: String,
+        /// Branch, tag or commit.
+        revision: String,
+    },
+
+    /// The repository lacks a file that every model needs.
+    #[error("the model `{id}` has no file {file} at revision `{revision}`")]
+    FileNotFound {
+        /// Name of the repository.
+        id: String,
+        /// Branch, tag or commit.
+        revision: String,
+        /// Missing file.
+        file: String,
+    },
+
+    /// The hub refuses the token, or requires one.
+    #[error("{endpoint} denies access to the model `{id}` (HTTP status {status})")]
+    Unauthorized {
+        /// Name of the repository.
+        id: String,
+        /// Address of the hub.
+        endpoint: String,
+        /// HTTP status: 401 or 403.
+        status: u16,
+    },
+
+    /// The model's conditions must be accepted on its page before it can be downloaded.
+    #[error(
+        "the model `{id}` is gated: its conditions must be accepted on its page, and a token given"
+    )]
+    Gated {
+        /// Name of the repository.
+        id: String,
+    },
+
+    /// The hub cannot be reached, or the connection broke.
+    #[error("cannot reach {url}")]
+    Network {
+        /// Address, without its query.
+        url: String,
+        /// Error reported by the network.
+        source: Box<dyn Error + Send + Sync>,
+    },
+
+    /// The hub answered with an unexpected status.
+    #[error("{url} answered with HTTP status {status}")]
+    Status {
+        /// Address, without its query.
+        url: String,
+        /// HTTP status.
+        status: u16,
+    },
+
+    /// An answer is not that of a hub.
+    #[error("{url} does not answer as a hub does: {reason}")]
+    Response {
+        /// Address, without its query.
+        url: String,
+        /// Part of the answer that is missing or wrong.
+        reason: String,
+    },
+
+    /// A file arrived incomplete or damaged, repeatedly.
+    #[error("the download of {file} of the model `{id}` is broken: {reason}")]
+    Transfer {
+        /// Name of the repository.
+        id: String,
+        /// File.
+        file: String,
+        /// Defect that was found.
+        reason: String,
+    },
+
+    /// A file is not in the cache, and the hub is not asked in offline mode.
+    #[error(
+        "{file} of the model `{id}` at revision `{revision}` is not in the cache {}, and the hub is not asked in offline mode",
+        cache.display()
+    )]
+    NotCached {
+        /// Name of the repository.
+        id: String,
+        /// Branch, tag or commit.
+        revision: String,
+        /// First missing file.
+        file: String,
+        /// Folder of the cache.
+        cache: PathBuf,
+    },
+}

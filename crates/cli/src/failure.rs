@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{io, iter};
 
+#[cfg(feature = "hub")]
+use distilbert::HubError;
 use distilbert::{CheckpointError, DeviceError, Error, ExplainError, InputError};
 
 use crate::table::input::STANDARD;
@@ -19,6 +21,11 @@ pub enum Failure {
 
     #[error("the bundled model was not found in {}: pass a model folder with --model", list(.searched))]
     NoBundledModel { searched: Vec<PathBuf> },
+
+    /// A name is neither that of a folder nor that of a model that can be fetched.
+    #[cfg(feature = "hub")]
+    #[error("there is no folder {}, and no model of this name can be fetched from the hub", model.display())]
+    Hub { model: PathBuf, source: Error },
 
     #[error(transparent)]
     Library(#[from] Error),
@@ -104,6 +111,8 @@ impl Failure {
     pub fn message(&self) -> String {
         let hint = match self {
             Self::Library(error) => hint(error),
+            #[cfg(feature = "hub")]
+            Self::Hub { source, .. } => hint(source),
             Self::Evaluation(error) => evaluation_hint(error),
             _ => "",
         };
@@ -120,6 +129,15 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 /// Returns the flag or build option that resolves an error of the library.
 fn hint(error: &Error) -> &'static str {
     match error {
+        #[cfg(feature = "hub")]
+        Error::Hub(error) => hub_hint(error),
+        // A relative path of at most two parts can be meant as a name.
+        #[cfg(not(feature = "hub"))]
+        Error::Checkpoint(CheckpointError::NoModel { path })
+            if path.is_relative() && path.components().count() <= 2 =>
+        {
+            "; to load a model of the Hugging Face hub by its name, build the program with --features hub"
+        }
         Error::Checkpoint(CheckpointError::Exists { .. }) => ": choose another folder",
         Error::Checkpoint(CheckpointError::Damaged { .. }) => "; copy or download it again",
         Error::Checkpoint(CheckpointError::OutOfRange { .. }) => ": pass --precision f32",
@@ -145,6 +163,23 @@ fn hint(error: &Error) -> &'static str {
         Error::Checkpoint(CheckpointError::TensorflowNotBuilt { .. }) => {
             ": build the program with --features tensorflow"
         }
+        _ => "",
+    }
+}
+
+/// Returns the flag or variable that resolves an error of the hub.
+#[cfg(feature = "hub")]
+fn hub_hint(error: &HubError) -> &'static str {
+    match error {
+        HubError::NotCached { .. } => ": unset HF_HUB_OFFLINE to download it",
+        HubError::RepositoryNotFound { .. } => "; for a private model, set HF_TOKEN",
+        HubError::Unauthorized { .. } => ": set HF_TOKEN to a token that may read it",
+        HubError::Gated { .. } => " with HF_TOKEN",
+        HubError::RevisionNotFound { .. } | HubError::InvalidRevision { .. } => {
+            ": pass another --revision"
+        }
+        HubError::InvalidToken => ": change HF_TOKEN",
+        HubError::InvalidEndpoint { .. } => ": change or unset HF_ENDPOINT",
         _ => "",
     }
 }

@@ -10,7 +10,7 @@ use super::long_texts::LongTextOptions;
 use super::model_folder::ModelFolder;
 use crate::failure::Failure;
 
-/// Model folder, device, precision and threads.
+/// Model, device, precision and threads.
 #[derive(Args)]
 pub struct ModelOptions {
     #[command(flatten)]
@@ -24,7 +24,7 @@ impl ModelOptions {
     /// Returns the builder of the requested model.
     ///
     /// # Errors
-    /// [`Failure::NoBundledModel`] if no model was requested and the bundled one is missing.
+    /// Fails like [`ModelFolder::find`].
     pub fn builder(&self) -> Result<ClassifierBuilder, Failure> {
         Ok(self.engine.apply(Classifier::builder(self.folder.find()?)))
     }
@@ -44,7 +44,7 @@ impl ClassifierOptions {
     /// Returns the folder of the requested model.
     ///
     /// # Errors
-    /// [`Failure::NoBundledModel`] if no model was requested and the bundled one is missing.
+    /// Fails like [`ModelFolder::find`].
     pub fn folder(&self) -> Result<PathBuf, Failure> {
         self.model.folder.find()
     }

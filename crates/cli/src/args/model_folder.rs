@@ -1,33 +1,83 @@
-//! Model folder: the one given with `--model`, or the bundled model.
+//! Model: the folder or name given with `--model`, or the bundled model.
 
 use std::path::{Path, PathBuf};
+#[cfg(feature = "hub")]
+use std::sync::Arc;
 
 use clap::Args;
+#[cfg(feature = "hub")]
+use distilbert::hub::HubOptions;
 
 use crate::failure::Failure;
+#[cfg(feature = "hub")]
+use crate::render::progress::DownloadBar;
 
 /// Path of the bundled model, relative to an installation or the source checkout.
 const BUNDLED: &str = "models/emotion";
 
-/// Model folder given with `--model`.
+/// Model given with `--model`.
 #[derive(Args)]
 pub struct ModelFolder {
+    /// Model folder in Hugging Face layout, or name of a model on the Hugging Face hub, such as org/name; a path that
+    /// exists wins over a name [default: the bundled emotion model]
+    #[cfg(feature = "hub")]
+    #[arg(long = "model", value_name = "MODEL")]
+    path: Option<PathBuf>,
+
     /// Model folder in Hugging Face layout [default: the bundled emotion model]
+    #[cfg(not(feature = "hub"))]
     #[arg(long = "model", value_name = "DIR")]
     path: Option<PathBuf>,
+
+    /// Branch, tag or commit of a model on the hub [default: main]
+    #[cfg(feature = "hub")]
+    #[arg(long, value_name = "REVISION", requires = "path")]
+    revision: Option<String>,
 }
 
 impl ModelFolder {
-    /// Returns the given folder, or that of the bundled model.
+    /// Returns the folder of the given model, which is downloaded if necessary, or that of the bundled model.
     ///
     /// # Errors
-    /// [`Failure::NoBundledModel`] if no folder was given and the bundled model is missing.
+    /// [`Failure::NoBundledModel`] if no model was given and the bundled one is missing; [`Failure::Hub`] if there is
+    /// neither a folder nor a model of the hub of the given name.
     pub fn find(&self) -> Result<PathBuf, Failure> {
-        match &self.path {
-            Some(folder) => Ok(folder.clone()),
-            None => first_model(bundled_candidates()),
+        let Some(path) = &self.path else { return first_model(bundled_candidates()) };
+        #[cfg(feature = "hub")]
+        if let Some(revision) = &self.revision {
+            if path.exists() {
+                return Err(Failure::Usage("--revision is for models of the hub, not for folders"));
+            }
+            return download(path, HubOptions::default().revision(revision));
         }
+        locate(path)
     }
+}
+
+/// Returns the folder of a model given by its path, or by its name on the hub.
+///
+/// # Errors
+/// [`Failure::Hub`] if there is neither.
+#[cfg(feature = "hub")]
+pub fn locate(path: &Path) -> Result<PathBuf, Failure> {
+    download(path, HubOptions::default())
+}
+
+/// Returns the folder of a model given by its path. Loading tells if it does not exist.
+#[cfg(not(feature = "hub"))]
+pub fn locate(path: &Path) -> Result<PathBuf, Failure> {
+    Ok(path.to_owned())
+}
+
+/// Downloads a model unless it exists, with a progress bar.
+#[cfg(feature = "hub")]
+fn download(path: &Path, options: HubOptions) -> Result<PathBuf, Failure> {
+    let bar = Arc::new(DownloadBar::default());
+    let shown = bar.clone();
+    let options = options.on_progress(move |progress| shown.update(progress));
+    let found = distilbert::hub::locate(path, &options);
+    bar.clear();
+    found.map_err(|source| Failure::Hub { model: path.to_owned(), source })
 }
 
 /// Returns the folders to search: beside the program, in the installation's shared data, and in the source checkout.

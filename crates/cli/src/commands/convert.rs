@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use distilbert::Precision;
 
+use crate::args::model_folder;
 use crate::args::named::named;
 use crate::failure::Failure;
 use crate::render::terminal;
@@ -21,8 +22,8 @@ use crate::render::terminal;
   distilbert convert models/emotion emotion-f16 --dtype f16
   distilbert classify --model emotion-f16 \"I can't believe we won!\"")]
 pub struct Arguments {
-    /// Model folder to read
-    #[arg(value_name = "IN_DIR")]
+    /// Model to read, like --model of the other commands
+    #[arg(value_name = "MODEL")]
     from: PathBuf,
 
     /// Folder to write to, created if missing
@@ -35,7 +36,8 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    distilbert::convert(&arguments.from, &arguments.to, arguments.dtype)?;
+    let from = model_folder::locate(&arguments.from)?;
+    distilbert::convert(from, &arguments.to, arguments.dtype)?;
     terminal::print(&format!("{}\n", arguments.to.display()))?;
     Ok(ExitCode::SUCCESS)
 }

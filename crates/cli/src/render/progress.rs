@@ -2,7 +2,11 @@
 
 use std::fmt;
 use std::io::IsTerminal;
+#[cfg(feature = "hub")]
+use std::sync::OnceLock;
 
+#[cfg(feature = "hub")]
+use distilbert::hub::DownloadProgress;
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 /// Returns a counter of texts.
@@ -20,6 +24,38 @@ pub fn bar(texts: usize) -> ProgressBar {
 pub fn measurements(count: usize) -> ProgressBar {
     let template = "{bar:30} {human_pos} of {human_len} measurements, {eta} left";
     shown(ProgressBar::new(count as u64), template)
+}
+
+/// Bar of a download, file by file. It appears with the first bytes.
+#[cfg(feature = "hub")]
+#[derive(Default)]
+pub struct DownloadBar {
+    bar: OnceLock<ProgressBar>,
+}
+
+#[cfg(feature = "hub")]
+impl DownloadBar {
+    /// Shows the progress of a file.
+    pub fn update(&self, progress: &DownloadProgress<'_>) {
+        let bar = self.bar.get_or_init(|| {
+            let template = "{msg} {bar:30} {bytes} of {total_bytes}, {eta} left";
+            shown(ProgressBar::new(0), template)
+        });
+        if bar.message() != progress.file {
+            bar.set_message(progress.file.to_owned());
+            bar.reset_eta();
+        }
+        // Without a size, the bar is full.
+        bar.set_length(progress.total.unwrap_or(progress.received));
+        bar.set_position(progress.received);
+    }
+
+    /// Removes the bar.
+    pub fn clear(&self) {
+        if let Some(bar) = self.bar.get() {
+            bar.finish_and_clear();
+        }
+    }
 }
 
 /// Bar over a table, or a counter if the table's size is unknown, with the number of rows.

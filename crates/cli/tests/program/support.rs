@@ -28,6 +28,11 @@ pub fn clear_environment(command: &mut Command) {
     for name in ["NO_COLOR", "CLICOLOR_FORCE", InstructionSet::ENVIRONMENT] {
         command.env_remove(name);
     }
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HF_") {
+            command.env_remove(name);
+        }
+    }
 }
 
 pub fn spawn(mut command: Command) -> Child {

@@ -12,6 +12,7 @@ use distilbert_evaluate::{Agreement, Pair};
 
 use crate::args::labels::{LabelMapping, LabelOptions};
 use crate::args::model::ClassifierOptions;
+use crate::args::model_folder;
 use crate::args::named::named;
 use crate::failure::Failure;
 use crate::render::progress::RowProgress;
@@ -34,8 +35,8 @@ pub struct Arguments {
     #[arg(value_name = "DATA")]
     data: PathBuf,
 
-    /// Folder of the second model [default: the first model's]
-    #[arg(long, value_name = "DIR")]
+    /// Second model, like --model [default: the first model]
+    #[arg(long, value_name = "MODEL")]
     with_model: Option<PathBuf>,
 
     /// Precision of the second model [default: the first model's, or int8 without --with-model]
@@ -69,7 +70,8 @@ impl Arguments {
     fn models(&self) -> Result<[Classifier; 2], Failure> {
         let folder = self.classifier.folder()?;
         let first = self.classifier.builder_for(&folder)?;
-        let second = self.classifier.builder_for(self.with_model.as_ref().unwrap_or(&folder))?;
+        let second = self.with_model.as_deref().map(model_folder::locate).transpose()?;
+        let second = self.classifier.builder_for(second.as_ref().unwrap_or(&folder))?;
         let second = match self.with_precision {
             Some(precision) => second.precision(precision),
             None if self.with_model.is_none() => second.precision(Precision::Int8),

@@ -21,7 +21,8 @@
 //! # Overview
 //!
 //! - [`Classifier::builder`] loads a model folder in the layout of Hugging Face Transformers. [`Precision`],
-//!   [`Device`], [`InstructionSet`] and the number of threads can be set; the defaults depend on the machine and the checkpoint.
+//!   [`Device`], [`InstructionSet`] and the number of threads can be set; the defaults depend on the machine and the
+//!   checkpoint. [`Classifier::builder_from`] loads a model from memory.
 //! - [`Classifier::classify`] and [`Classifier::classify_batch`] turn texts into [`Prediction`]s. Texts longer than the
 //!   model's limit are truncated, rejected or split into windows; see [`Truncation`].
 //! - [`Classifier::logits`] and [`Classifier::classify_tokens`] take a [`TokenBatch`] of token ids.
@@ -67,6 +68,7 @@ mod prediction;
 mod quantization;
 #[doc(hidden)]
 pub mod random;
+mod sync;
 #[cfg(test)]
 mod testing;
 
@@ -85,11 +87,13 @@ pub use self::error::ExplainError;
 pub use self::error::HubError;
 pub use self::error::{CheckpointError, ConfigError, DeviceError, Error, InputError, Result};
 pub use self::input::batch::TokenBatch;
+pub use self::input::cut::{Cut, TruncationSide};
 #[cfg(feature = "text")]
 pub use self::input::tokenizer::{Encoding, Tokenizer};
 #[cfg(feature = "text")]
 pub use self::input::truncation::Truncation;
 pub use self::model::config::{Activation, Config, ProblemType};
+pub use self::model::files::ModelBytes;
 pub use self::names::ParseNameError;
 pub use self::precision::Precision;
-pub use self::prediction::Prediction;
+pub use self::prediction::{Prediction, unique_labels};

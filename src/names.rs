@@ -138,7 +138,7 @@ mod tests {
             let name = value.to_string();
             assert_eq!(name.parse::<T>().unwrap(), value);
             let kebab_case =
-                |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_:".contains(c);
+                |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_:,".contains(c);
             assert!(name.chars().all(kebab_case), "{name}");
         }
         assert!("nonsense".parse::<T>().is_err());
@@ -157,19 +157,28 @@ mod tests {
         assert_round_trip(Order::ALL);
         assert_round_trip(&[Order::Random { seed: u64::MAX }]);
         assert_round_trip(Truncation::ALL);
-        assert_round_trip(&[Truncation::Windows { stride: 1 }]);
+        let windows = |stride, max_windows| Truncation::Windows { stride, max_windows };
+        assert_round_trip(&[windows(1, None), windows(1, Some(9))]);
     }
 
     #[test]
     fn parameters_default_when_left_out() {
         assert_eq!("integrated-gradients".parse(), Ok(Method::IntegratedGradients { steps: 50 }));
         assert_eq!("random".parse(), Ok(Order::Random { seed: 0 }));
-        assert_eq!("windows".parse(), Ok(Truncation::Windows { stride: 64 }));
+        assert_eq!("windows".parse(), Ok(Truncation::Windows { stride: 64, max_windows: None }));
     }
 
     #[test]
     fn rejects_malformed_parameters() {
-        for name in ["windows:", "windows:x", "windows:-1", "windows:1:2", "right:1"] {
+        for name in [
+            "windows:",
+            "windows:x",
+            "windows:-1",
+            "windows:1:2",
+            "windows:1,",
+            "windows:1,x",
+            "right:1",
+        ] {
             let error = name.parse::<Truncation>().unwrap_err();
             assert_eq!(error.found(), name);
         }

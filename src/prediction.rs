@@ -1,14 +1,18 @@
 //! [`Prediction`]: the labels, logits and scores of one text.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::input::cut::Cut;
 use crate::model::config::ProblemType;
 
 /// Labels, logits and scores of one text.
 ///
 /// A score is a probability, or the value itself if the model is a regression. With the feature `serde`, a prediction
-/// serializes as an object with the fields `label`, `score`, `scores` (an object from label to score), `logits`,
-/// `tokens` and `dropped_tokens`.
+/// serializes as an object with the fields `label`, `score`, `scores` (an object from [unique label](unique_labels) to
+/// score), `logits`, `tokens`, `dropped_tokens` (`null` if they were not counted) and `truncated_at` (`null` if the text
+/// was not cut).
 ///
 /// ```
 /// # #[cfg(feature = "text")] {
@@ -28,7 +32,7 @@ pub struct Prediction {
     logits: Vec<f32>,
     scores: Vec<f32>,
     tokens: usize,
-    dropped_tokens: usize,
+    cut: Option<Cut>,
 }
 
 impl Prediction {
@@ -41,10 +45,10 @@ impl Prediction {
         labels: Arc<[String]>,
         logits: Vec<f32>,
         problem_type: ProblemType,
-        dropped_tokens: usize,
+        cut: Option<Cut>,
     ) -> Self {
         let scores = scores(&logits, problem_type);
-        Self { labels, logits, scores, tokens: 0, dropped_tokens }
+        Self { labels, logits, scores, tokens: 0, cut }
     }
 
     /// Sets the token count.
@@ -70,7 +74,7 @@ impl Prediction {
             logits: mean(Self::logits),
             scores: mean(Self::scores),
             tokens: 0,
-            dropped_tokens: 0,
+            cut: parts[0].cut,
         }
     }
 
@@ -143,19 +147,34 @@ impl Prediction {
         ranking
     }
 
-    /// Returns the number of tokens of the text, special tokens and dropped tokens included.
+    /// Returns the number of tokens of the text that the model read, special tokens included. Tokens that several
+    /// windows share count once.
     pub fn tokens(&self) -> usize {
         self.tokens
     }
 
-    /// Returns the number of tokens that were cut off at the end of the text and that the model did not see.
-    pub fn dropped_tokens(&self) -> usize {
-        self.dropped_tokens
+    /// Returns `true` if a part of the text was not read because the text exceeded the model's limit.
+    pub fn truncated(&self) -> bool {
+        self.cut.is_some()
     }
 
-    /// Returns `true` if tokens were [dropped](Self::dropped_tokens) because the text exceeded the model's limit.
-    pub fn truncated(&self) -> bool {
-        self.dropped_tokens > 0
+    /// Returns the side and place of the cut if the text was [truncated](Self::truncated).
+    pub fn cut(&self) -> Option<Cut> {
+        self.cut
+    }
+
+    /// Returns the character (Unicode scalar value) at which the text was [truncated](Self::truncated): the first one
+    /// that was not read, or with [`TruncationSide::Left`](crate::TruncationSide::Left) the first one that was.
+    pub fn truncated_at(&self) -> Option<usize> {
+        self.cut.map(|cut| cut.at)
+    }
+
+    /// Returns the number of tokens of the text that the model did not read; `None` if they were not counted.
+    ///
+    /// They are counted for texts of up to 16 KiB. For longer texts, counting may cost more than the prediction, and
+    /// has to be requested.
+    pub fn dropped_tokens(&self) -> Option<usize> {
+        self.cut.map_or(Some(0), |cut| cut.dropped_tokens)
     }
 
     /// Returns all labels and scores, best first; equal scores stay in label order.
@@ -165,6 +184,32 @@ impl Prediction {
         ranking.sort_by(|a, b| b.1.total_cmp(&a.1));
         ranking
     }
+}
+
+/// Returns the labels with the index of their output where several outputs have the same label, such as `other [2]`:
+/// names by which a table or an object can list all scores of a model.
+///
+/// ```
+/// let labels = ["other", "good", "other"].map(str::to_owned);
+/// assert_eq!(distilbert::unique_labels(&labels), ["other [0]", "good", "other [2]"]);
+/// ```
+pub fn unique_labels(labels: &[String]) -> Vec<Cow<'_, str>> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for label in labels {
+        *counts.entry(label).or_default() += 1;
+    }
+    let name = |(index, label): (usize, &'_ String)| {
+        let mut name = format!("{label} [{index}]");
+        while counts.contains_key(name.as_str()) {
+            name.push_str(&format!(" [{index}]"));
+        }
+        name
+    };
+    let unique = |(index, label)| match counts[String::as_str(label)] {
+        1 => Cow::Borrowed(String::as_str(label)),
+        _ => Cow::Owned(name((index, label))),
+    };
+    labels.iter().enumerate().map(unique).collect()
 }
 
 /// Returns the index of the first of the highest scores.
@@ -199,7 +244,7 @@ fn scores(logits: &[f32], problem_type: ProblemType) -> Vec<f32> {
 mod serialize {
     use serde::ser::{Serialize, Serializer};
 
-    use super::Prediction;
+    use super::{Prediction, unique_labels};
 
     #[derive(serde::Serialize)]
     #[serde(rename = "Prediction")]
@@ -209,7 +254,8 @@ mod serialize {
         scores: Scores<'a>,
         logits: &'a [f32],
         tokens: usize,
-        dropped_tokens: usize,
+        dropped_tokens: Option<usize>,
+        truncated_at: Option<usize>,
     }
 
     /// Serializes as an object from label to score, in label order.
@@ -217,7 +263,8 @@ mod serialize {
 
     impl Serialize for Scores<'_> {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.collect_map(self.0.labels().iter().zip(self.0.scores()))
+            let names = unique_labels(self.0.labels());
+            serializer.collect_map(names.iter().zip(self.0.scores()))
         }
     }
 
@@ -230,6 +277,7 @@ mod serialize {
                 logits: self.logits(),
                 tokens: self.tokens(),
                 dropped_tokens: self.dropped_tokens(),
+                truncated_at: self.truncated_at(),
             };
             view.serialize(serializer)
         }
@@ -242,7 +290,7 @@ mod tests {
 
     fn prediction(logits: &[f32], problem_type: ProblemType) -> Prediction {
         let labels = (0..logits.len()).map(|id| format!("LABEL_{id}")).collect();
-        Prediction::new(labels, logits.to_vec(), problem_type, 0)
+        Prediction::new(labels, logits.to_vec(), problem_type, None)
     }
 
     #[test]
@@ -290,13 +338,26 @@ mod tests {
 
     #[test]
     #[cfg(feature = "serde")]
+    fn labels_of_one_name_keep_their_scores() {
+        let labels: Vec<String> = ["a", "b", "a", "a [0]"].map(str::to_owned).into();
+        let logits = vec![1.0, 2.0, 3.0, 0.0];
+        let found = Prediction::new(labels.into(), logits, ProblemType::Regression, None);
+        let json = serde_json::to_value(&found).unwrap();
+        assert_eq!(json["label"], "a");
+        let expected = [("a [0] [0]", 1.0), ("b", 2.0), ("a [2]", 3.0), ("a [0]", 0.0)];
+        assert_eq!(json["scores"].as_object().unwrap().len(), 4);
+        assert!(expected.iter().all(|(name, score)| json["scores"][name] == *score), "{json}");
+    }
+
+    #[test]
+    #[cfg(feature = "serde")]
     fn serializes_scores_by_label() {
         let text = serde_json::to_string(&prediction(&[-0.2, 0.7], ProblemType::Regression));
         assert_eq!(
             text.unwrap(),
             concat!(
                 r#"{"label":"LABEL_1","score":0.7,"scores":{"LABEL_0":-0.2,"LABEL_1":0.7},"#,
-                r#""logits":[-0.2,0.7],"tokens":0,"dropped_tokens":0}"#
+                r#""logits":[-0.2,0.7],"tokens":0,"dropped_tokens":0,"truncated_at":null}"#
             )
         );
     }

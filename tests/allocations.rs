@@ -1,5 +1,8 @@
 //! A warm call makes no allocations. This is the only test of its process because the counter covers every thread.
 
+use std::sync::Barrier;
+use std::thread;
+
 use distilbert::{Classifier, Precision, TokenBatch};
 use test_support::counting::{Counting, allocations};
 use test_support::{Dice, bundled_model};
@@ -22,6 +25,35 @@ fn batches() -> Vec<TokenBatch> {
         .collect()
 }
 
+/// Returns the number of allocations while more callers than one want a classifier whose calls take turns.
+fn allocations_of_concurrent_callers(classifier: &Classifier, batches: &[TokenBatch]) -> usize {
+    const CALLERS: usize = 16;
+    let (ready, done) = (Barrier::new(CALLERS + 1), Barrier::new(CALLERS + 1));
+    thread::scope(|scope| {
+        for _ in 0..CALLERS {
+            scope.spawn(|| {
+                let mut logits = Vec::with_capacity(1000);
+                ready.wait();
+                ready.wait();
+                for batch in batches {
+                    classifier.logits_into(batch, &mut logits).unwrap();
+                }
+                done.wait();
+                // Nobody ends before the allocations are counted.
+                ready.wait();
+            });
+        }
+        // The callers have what they need, but they have not started.
+        ready.wait();
+        let before = allocations();
+        ready.wait();
+        done.wait();
+        let count = allocations() - before;
+        ready.wait();
+        count
+    })
+}
+
 #[test]
 fn warm_calls_make_no_allocations() {
     let batches = batches();
@@ -40,6 +72,10 @@ fn warm_calls_make_no_allocations() {
             assert!(warm > cold, "the allocator does not count");
             batches.iter().cycle().take(1000).for_each(&mut call);
             assert_eq!(allocations() - warm, 0, "{precision}, {threads} threads");
+            if threads > 1 {
+                let count = allocations_of_concurrent_callers(&classifier, &batches[..8]);
+                assert_eq!(count, 0, "{precision}: callers that wait hold scratch");
+            }
         }
     }
 }

@@ -1,6 +1,5 @@
 //! [`ClassifierBuilder`]: settings of a classifier, and loading.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::ThreadPool;
@@ -36,7 +35,7 @@ use crate::precision::Precision;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ClassifierBuilder {
-    folder: PathBuf,
+    files: ModelFiles,
     device: Device,
     precision: Option<Precision>,
     threads: Option<usize>,
@@ -47,9 +46,9 @@ pub struct ClassifierBuilder {
 }
 
 impl ClassifierBuilder {
-    pub(super) fn new(folder: &Path) -> Self {
+    pub(super) fn new(files: ModelFiles) -> Self {
         Self {
-            folder: folder.to_owned(),
+            files,
             device: Device::default(),
             precision: None,
             threads: None,
@@ -100,8 +99,8 @@ impl ClassifierBuilder {
     /// Shares the work of each call among the threads of an existing pool instead of threads of the classifier's own;
     /// [`threads`](Self::threads) then has no effect.
     ///
-    /// The caller's thread waits for the pool, unless it belongs to it. A pool of one thread is not used: calls then
-    /// compute on their callers' threads.
+    /// The caller's thread waits for the pool, unless it belongs to it or to another pool: then it leads the call itself,
+    /// and takes no other jobs meanwhile. A pool of one thread is not used: calls then compute on their callers' threads.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -124,7 +123,7 @@ impl ClassifierBuilder {
         self
     }
 
-    /// Sets the handling of texts longer than the model's limit; by default [`Truncation::Right`].
+    /// Sets the handling of texts longer than the model's limit; by default [`Truncation::Auto`].
     ///
     /// [`ClassifyOptions::truncation`](crate::ClassifyOptions::truncation) overrides it for one call.
     #[cfg(feature = "text")]
@@ -138,22 +137,27 @@ impl ClassifierBuilder {
     /// # Errors
     /// - [`Error::Io`] if a file cannot be read or there is no weight file
     /// - [`Error::Config`] if `config.json` is invalid or contradicts the weights, or if `tokenizer_config.json` or
-    ///   `model.safetensors.index.json` is invalid
+    ///   the index of shards is invalid
     /// - [`Error::Checkpoint`] if the folder does not exist, or its weights are incomplete, damaged, in an unsupported
     ///   format, or out of the precision's range
     /// - [`InputError::Tokenizer`](crate::InputError::Tokenizer) if the tokenizer's files are missing or damaged
     /// - [`Error::Device`] if the CPU lacks the instruction set, threads cannot be started, or the GPU cannot run the
     ///   model
     pub fn build(self) -> Result<Classifier> {
-        if !self.folder.is_dir() {
-            return Err(CheckpointError::NoModel { path: self.folder }.into());
+        let files = &self.files;
+        if let ModelFiles::Folder(path) = files
+            && !path.is_dir()
+        {
+            return Err(CheckpointError::NoModel { path: path.clone() }.into());
         }
         let set = InstructionSet::choose(self.instruction_set)?;
-        let files = ModelFiles::Folder(self.folder.clone());
-        let config = Config::from_files(&files)?;
-        let checkpoint = Checkpoint::open(&self.folder)?;
+        let config = Config::from_files(files)?;
+        let checkpoint = Checkpoint::open(files)?;
         #[cfg(feature = "text")]
-        let tokenizer = Tokenizer::from_files(&files)?;
+        let tokenizer = match files.is_without_tokenizer() {
+            true => None,
+            false => Some(Tokenizer::from_files(files)?),
+        };
         let loaded = match self.device {
             Device::Cpu => self.load_on_cpu(config, &checkpoint, set)?,
             Device::Cuda(ordinal) => self.load_on_gpu(config, &checkpoint, ordinal)?,
@@ -166,7 +170,7 @@ impl ClassifierBuilder {
         };
         let Loaded { engine, device, precision, threads } = loaded;
         let info = ModelInfo {
-            folder: self.folder,
+            folder: files.folder(),
             dtypes: checkpoint.dtypes(),
             parameters: checkpoint.parameters(),
             checkpoint_bytes: checkpoint.bytes(),

@@ -12,7 +12,7 @@ use crate::precision::Precision;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ModelInfo {
-    /// Model folder.
+    /// Model folder; empty for a model from memory.
     #[cfg_attr(feature = "serde", serde(serialize_with = "lossy"))]
     pub folder: PathBuf,
     /// Number formats in which the checkpoint stores its weights, such as `F16`.

@@ -6,6 +6,8 @@ mod info;
 mod options;
 
 use std::fmt;
+#[cfg(feature = "text")]
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,12 +20,18 @@ use crate::backend::Forward;
 use crate::error::InputError;
 use crate::error::Result;
 use crate::input::batch::TokenBatch;
+use crate::input::cut::Cut;
 #[cfg(feature = "text")]
 use crate::input::tokenizer::Tokenizer;
 #[cfg(feature = "text")]
-use crate::input::truncation::{FittedText, Truncation};
+use crate::input::truncation::{FittedText, Fitting, Truncation};
 use crate::model::config::{Config, ProblemType};
+use crate::model::files::{ModelBytes, ModelFiles};
 use crate::prediction::Prediction;
+
+/// Number of tokens, after which a batch of texts is computed before further rows are prepared.
+#[cfg(feature = "text")]
+const MAX_TOKENS: usize = 1 << 16;
 
 /// A DistilBERT sequence classifier, loaded and ready.
 ///
@@ -45,7 +53,7 @@ pub struct Classifier {
     labels: Arc<[String]>,
     info: ModelInfo,
     #[cfg(feature = "text")]
-    tokenizer: Tokenizer,
+    tokenizer: Option<Tokenizer>,
     #[cfg(feature = "text")]
     truncation: Truncation,
 }
@@ -62,10 +70,30 @@ impl fmt::Debug for Classifier {
 
 impl Classifier {
     /// Starts building a classifier from a model folder in the layout of Hugging Face Transformers: `config.json`;
-    /// `model.safetensors`, or the shards that `model.safetensors.index.json` lists, or (with the feature `tensorflow`)
-    /// `tf_model.h5`; and `tokenizer.json` or `vocab.txt`.
+    /// `model.safetensors`, or else `pytorch_model.bin`, whole or as the shards that an index lists, or else (with the
+    /// feature `tensorflow`) `tf_model.h5`; and `tokenizer.json` or `vocab.txt`.
     pub fn builder(folder: impl AsRef<Path>) -> ClassifierBuilder {
-        ClassifierBuilder::new(folder.as_ref())
+        ClassifierBuilder::new(ModelFiles::Folder(folder.as_ref().to_owned()))
+    }
+
+    /// Starts building a classifier from files in memory, such as those that `include_bytes!` embeds in a program.
+    ///
+    /// ```
+    /// # #[cfg(feature = "text")] {
+    /// use distilbert::{Classifier, ModelBytes};
+    ///
+    /// let read = |name: &str| std::fs::read(format!("models/emotion/{name}"));
+    /// let files = ModelBytes::new()
+    ///     .file("config.json", read("config.json")?)
+    ///     .file("model.safetensors", read("model.safetensors")?)
+    ///     .file("tokenizer.json", read("tokenizer.json")?);
+    /// let classifier = Classifier::builder_from(files).build()?;
+    /// assert_eq!(classifier.classify("I can't believe we won!")?.label(), "happiness");
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder_from(files: ModelBytes) -> ClassifierBuilder {
+        ClassifierBuilder::new(ModelFiles::Memory(files))
     }
 
     /// Computes the logits of each row, row-major `[rows, labels]`.
@@ -141,7 +169,7 @@ impl Classifier {
         let logits = self.logits(batch)?;
         let rows = logits.chunks_exact(self.labels.len()).enumerate();
         let prediction = |(row, logits): (usize, &[f32])| {
-            self.prediction(logits.to_vec(), 0).with_tokens(batch.row(row).len())
+            self.prediction(logits.to_vec(), None).with_tokens(batch.row(row).len())
         };
         Ok(rows.map(prediction).collect())
     }
@@ -163,7 +191,8 @@ impl Classifier {
     /// let classifier = Classifier::builder("models/emotion").build()?;
     /// let book = "We won! ".repeat(1000);
     /// assert!(classifier.classify(&book)?.truncated());
-    /// let windows = ClassifyOptions::default().truncation(Truncation::Windows { stride: 64 });
+    /// let windows = Truncation::Windows { stride: 64, max_windows: None };
+    /// let windows = ClassifyOptions::default().truncation(windows);
     /// assert!(!classifier.classify_with(&book, &windows)?.truncated());
     /// # Ok::<(), distilbert::Error>(())
     /// ```
@@ -190,9 +219,10 @@ impl Classifier {
     ///
     /// # Errors
     /// - [`InputError::EmptyBatch`] if there are no texts
+    /// - [`InputError::NoTokenizer`] if the model was loaded without a tokenizer
     /// - [`InputError::Encode`] if the tokenizer fails
-    /// - [`InputError::TooManyTokens`] for the first text that is too long, with [`Truncation::Error`]; with any
-    ///   truncation if the special tokens alone exceed the limit
+    /// - [`InputError::TooManyTokens`] or [`InputError::TextTooLong`] for the first text that is too long, with
+    ///   [`Truncation::Error`]; with any truncation if the special tokens alone exceed the limit
     /// - [`InputError::Stride`] for a stride that leaves no room to advance, with [`Truncation::Windows`]
     /// - [`InputError::TokenId`] if the tokenizer returns an id outside the model's vocabulary
     /// - [`Error::Device`](crate::Error::Device) if a GPU fails
@@ -211,44 +241,133 @@ impl Classifier {
         texts: &[T],
         options: &ClassifyOptions,
     ) -> Result<Vec<Prediction>> {
-        let fit = |(row, text): (usize, &T)| {
-            let ids = self.tokenizer.ids(text.as_ref())?;
-            self.fit(row, &ids, options.truncation)
+        let texts = self.fit_each(texts, options).collect::<Result<Vec<_>, InputError>>()?;
+        if texts.is_empty() {
+            return Err(InputError::EmptyBatch.into());
+        }
+        self.predict(texts.iter())
+    }
+
+    /// Classifies many texts at once, each with its own result, so that a text that fails does not affect the others;
+    /// results are in the order of the texts.
+    ///
+    /// ```
+    /// use distilbert::{Classifier, ClassifyOptions, Truncation};
+    ///
+    /// let classifier = Classifier::builder("models/emotion").build()?;
+    /// let strict = ClassifyOptions::default().truncation(Truncation::Error);
+    /// let book = "We won! ".repeat(1000);
+    /// let results = classifier.classify_each(&["I miss you.", &book, "What a shock!"], &strict)?;
+    /// let labels: Vec<_> = results.iter().flatten().map(|found| found.label()).collect();
+    /// assert_eq!(labels, ["sadness", "surprise"]);
+    /// assert!(results[1].is_err());
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A text's result is [`InputError::Encode`], [`InputError::TooManyTokens`], [`InputError::TextTooLong`] or
+    /// [`InputError::TokenId`], with the text's index as the row. The call itself fails with an error that does not
+    /// depend on a text: [`InputError::Stride`], or [`Error::Device`](crate::Error::Device) if a GPU fails.
+    #[cfg(feature = "text")]
+    pub fn classify_each<T: AsRef<str>>(
+        &self,
+        texts: &[T],
+        options: &ClassifyOptions,
+    ) -> Result<Vec<Result<Prediction, InputError>>> {
+        let mut fitted = Vec::with_capacity(texts.len());
+        for text in self.fit_each(texts, options) {
+            match text {
+                Err(error @ (InputError::Stride { .. } | InputError::NoTokenizer)) => {
+                    return Err(error.into());
+                }
+                text => fitted.push(text),
+            }
+        }
+        let mut predictions = self.predict(fitted.iter().flatten())?.into_iter();
+        let result = |text: Result<FittedText, InputError>| match text {
+            Ok(_) => predictions.next().map(Ok),
+            Err(error) => Some(Err(error)),
         };
-        let texts = texts.iter().enumerate().map(fit).collect::<Result<Vec<_>, InputError>>()?;
-        let rows: Vec<&[u32]> =
-            texts.iter().flat_map(|text| &text.rows).map(Vec::as_slice).collect();
-        let logits = self.logits(&TokenBatch::from_rows(&rows)?)?;
+        Ok(fitted.into_iter().filter_map(result).collect())
+    }
+
+    #[cfg(feature = "text")]
+    fn fit_each<T: AsRef<str>>(
+        &self,
+        texts: &[T],
+        options: &ClassifyOptions,
+    ) -> impl Iterator<Item = Result<FittedText, InputError>> {
+        let &ClassifyOptions { truncation, count_dropped_tokens } = options;
+        texts.iter().enumerate().map(move |(row, text)| {
+            let fitting = self.fitting(row, truncation);
+            self.fit(text.as_ref(), Fitting { counts_dropped: count_dropped_tokens, ..fitting })
+        })
+    }
+
+    /// Computes the predictions of fitted texts.
+    #[cfg(feature = "text")]
+    fn predict<'t>(&self, texts: impl Iterator<Item = &'t FittedText>) -> Result<Vec<Prediction>> {
+        let texts: Vec<&FittedText> = texts.collect();
+        let tokenizer = self.tokenizer()?;
+        let mut rows = texts.iter().flat_map(|text| text.rows(tokenizer)).peekable();
+        let mut logits = Vec::new();
+        while rows.peek().is_some() {
+            let (mut batch, mut tokens) = (Vec::new(), 0);
+            while let Some(row) = rows.next_if(|_| tokens < MAX_TOKENS) {
+                tokens += row.len();
+                batch.push(row);
+            }
+            logits.extend(self.logits(&TokenBatch::from_rows(&batch)?)?);
+        }
         let mut logits = logits.chunks_exact(self.labels.len());
-        let predictions = texts.iter().map(|text| {
+        let prediction = |text: &FittedText| {
             let windows: Vec<Prediction> = logits
                 .by_ref()
-                .take(text.rows.len())
-                .map(|logits| self.prediction(logits.to_vec(), text.dropped_tokens))
+                .take(text.windows.len())
+                .map(|logits| self.prediction(logits.to_vec(), text.cut))
                 .collect();
             let prediction = match <[Prediction; 1]>::try_from(windows) {
                 Ok([whole]) => whole,
-                Err(windows) => Prediction::average(&windows, &text.text_tokens),
+                Err(windows) => {
+                    let lengths: Vec<usize> = text.windows.iter().map(Range::len).collect();
+                    Prediction::average(&windows, &lengths)
+                }
             };
-            prediction.with_tokens(text.tokens)
-        });
-        Ok(predictions.collect())
+            prediction.with_tokens(text.kept.ids.len() + tokenizer.special_tokens())
+        };
+        Ok(texts.into_iter().map(prediction).collect())
     }
 
-    /// Fits a text's ids to the model; without a truncation, the classifier's own applies.
+    /// Tokenizes a text and fits it to the model.
     #[cfg(feature = "text")]
-    pub(crate) fn fit(
-        &self,
-        row: usize,
-        ids: &[u32],
-        truncation: Option<Truncation>,
-    ) -> Result<FittedText, InputError> {
-        let limit = self.config().max_position_embeddings;
-        self.tokenizer.fit(row, ids, limit, truncation.unwrap_or(self.truncation))
+    pub(crate) fn fit(&self, text: &str, fitting: Fitting) -> Result<FittedText, InputError> {
+        let fitted = self.tokenizer()?.fit(text, fitting)?;
+        let (row, vocab_size) = (fitting.row, self.config().vocab_size);
+        match fitted.kept.ids.iter().find(|&&id| id as usize >= vocab_size) {
+            Some(&id) => Err(InputError::TokenId { row, id, vocab_size }),
+            None => Ok(fitted),
+        }
     }
 
-    pub(crate) fn prediction(&self, logits: Vec<f32>, dropped_tokens: usize) -> Prediction {
-        Prediction::new(self.labels.clone(), logits, self.problem_type(), dropped_tokens)
+    /// Returns the limits for a text; without a truncation, the classifier's own applies.
+    #[cfg(feature = "text")]
+    pub(crate) fn fitting(&self, row: usize, truncation: Option<Truncation>) -> Fitting {
+        let (limit, truncation) = (self.max_tokens(), truncation.unwrap_or(self.truncation));
+        Fitting { row, limit, truncation, counts_dropped: false, places: false }
+    }
+
+    /// Returns the number of tokens of a text that the model reads at once, special tokens included: the smaller one of
+    /// [`max_position_embeddings`](Config::max_position_embeddings) and the tokenizer's
+    /// [`model_max_length`](Tokenizer::model_max_length).
+    #[cfg(feature = "text")]
+    pub fn max_tokens(&self) -> usize {
+        let positions = self.config().max_position_embeddings;
+        let length = self.tokenizer.as_ref().and_then(Tokenizer::model_max_length);
+        length.map_or(positions, |length| length.min(positions))
+    }
+
+    pub(crate) fn prediction(&self, logits: Vec<f32>, cut: Option<Cut>) -> Prediction {
+        Prediction::new(self.labels.clone(), logits, self.problem_type(), cut)
     }
 
     #[cfg(feature = "explain")]
@@ -277,9 +396,12 @@ impl Classifier {
     }
 
     /// Returns the model's tokenizer.
+    ///
+    /// # Errors
+    /// [`InputError::NoTokenizer`] if the model was loaded [from memory](Self::builder_from) without a tokenizer.
     #[cfg(feature = "text")]
-    pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+    pub fn tokenizer(&self) -> Result<&Tokenizer, InputError> {
+        self.tokenizer.as_ref().ok_or(InputError::NoTokenizer)
     }
 }
 

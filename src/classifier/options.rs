@@ -8,7 +8,7 @@ use crate::input::truncation::Truncation;
 /// ```
 /// use distilbert::{ClassifyOptions, Truncation};
 ///
-/// let options = ClassifyOptions::default().truncation(Truncation::Windows { stride: 64 });
+/// let options = ClassifyOptions::default().truncation(Truncation::Left);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -16,6 +16,7 @@ use crate::input::truncation::Truncation;
 #[must_use]
 pub struct ClassifyOptions {
     pub(super) truncation: Option<Truncation>,
+    pub(super) count_dropped_tokens: bool,
 }
 
 impl ClassifyOptions {
@@ -23,6 +24,13 @@ impl ClassifyOptions {
     /// [`ClassifierBuilder::truncation`](crate::ClassifierBuilder::truncation).
     pub fn truncation(mut self, truncation: Truncation) -> Self {
         self.truncation = Some(truncation);
+        self
+    }
+
+    /// Counts the dropped tokens of every truncated text if `true`; by default `false`, which leaves out the texts above
+    /// 16 KiB. Counting takes time and memory in proportion to the text.
+    pub fn count_dropped_tokens(mut self, count: bool) -> Self {
+        self.count_dropped_tokens = count;
         self
     }
 }

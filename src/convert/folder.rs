@@ -10,12 +10,18 @@ use safetensors::{Dtype, View};
 
 use crate::error::{CheckpointError, Error, Result};
 use crate::model::checkpoint::{Checkpoint, Region, WEIGHTS};
+use crate::model::files::read_regular;
 
 pub(super) const CONFIG: &str = "config.json";
 
-/// Optional files of a folder, copied if they exist.
-const COMPANIONS: [&str; 4] =
-    ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"];
+/// Files of the tokenizer, copied if they exist.
+const COMPANIONS: [&str; 5] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+];
 
 /// Contents of a folder to write.
 pub(super) struct Folder<'a> {
@@ -46,13 +52,8 @@ impl Folder<'_> {
         checkpoint.check_unchanged()?;
         for name in companions {
             let file = PartialFile::new(to.join(name));
-            let from = from.join(name);
-            if !fs::metadata(&from).map_err(Error::reading(&from))?.is_file() {
-                // Reading a named pipe would wait for a writer.
-                let error = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
-                return Err(Error::reading(&from)(error));
-            }
-            file.write(|partial| fs::copy(&from, partial).map(drop))?;
+            let content = read_regular(&from.join(name))?;
+            file.write(|partial| fs::write(partial, content))?;
             file.rename()?;
         }
         let config = PartialFile::new(to.join(CONFIG));

@@ -15,7 +15,7 @@ use self::int8::int8_tensors;
 use crate::error::{CheckpointError, Error, Result};
 use crate::model::checkpoint::{Checkpoint, Dtype};
 use crate::model::config::Config;
-use crate::model::files::read_json_object;
+use crate::model::files::{ModelFiles, read_json_object};
 use crate::model::matrix::Matrix;
 use crate::model::weights::{Model, WeightStore};
 use crate::precision::Precision;
@@ -52,7 +52,7 @@ pub fn convert(
     if !from.is_dir() {
         return Err(CheckpointError::NoModel { path: from.to_owned() }.into());
     }
-    let checkpoint = Checkpoint::open(from)?;
+    let checkpoint = Checkpoint::open(&ModelFiles::Folder(from.to_owned()))?;
     let config = from.join(CONFIG);
     let model = Model::load(Config::from_file(&config)?, &checkpoint, &Validation)?;
     let stored = checkpoint.is_int8().then_some(Precision::Int8);

@@ -79,7 +79,8 @@ impl<W: Weight> Engine<W> {
             let executor = RefCell::new(Executor { isa, leader });
             Model::load(config, checkpoint, &Packing { executor, weight: PhantomData })
         })?;
-        Ok(Self { isa, model, threads, workspaces: Pool::default() })
+        let workspaces = Pool::new(threads.concurrent_calls());
+        Ok(Self { isa, model, threads, workspaces })
     }
 }
 
@@ -103,20 +104,20 @@ impl<W: Weight> Forward for Engine<W> {
     }
 
     fn forward(&self, batch: &TokenBatch, logits: &mut [f32]) -> Result<()> {
-        let mut workspace = self.workspaces.take();
-        workspace.set_threads(self.threads.count());
         self.threads.run(|leader| {
-            let executor = Executor { isa: self.isa, leader };
-            let mut pass = Pass { model: &self.model, executor };
-            for batch in batch.sub_batches(SUB_BATCH_TOKENS) {
-                let outputs = self.model.head.outputs;
-                let logits = &mut logits[batch.rows.start * outputs..batch.rows.end * outputs];
-                pass.embed(&batch, &mut workspace);
-                pass.layers(&mut workspace, &mut Discard);
-                pass.head(&mut workspace, logits, None);
-            }
+            self.workspaces.with(|workspace| {
+                workspace.set_threads(self.threads.count());
+                let executor = Executor { isa: self.isa, leader };
+                let mut pass = Pass { model: &self.model, executor };
+                for batch in batch.sub_batches(SUB_BATCH_TOKENS) {
+                    let outputs = self.model.head.outputs;
+                    let logits = &mut logits[batch.rows.start * outputs..batch.rows.end * outputs];
+                    pass.embed(&batch, workspace);
+                    pass.layers(workspace, &mut Discard);
+                    pass.head(workspace, logits, None);
+                }
+            });
         });
-        self.workspaces.give_back(workspace);
         Ok(())
     }
 }
@@ -312,6 +313,7 @@ mod tests {
             pad_token_id: 0,
             id2label: Vec::new(),
             problem_type: None,
+            architecture: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The engine: a model on one GPU, and a pool of execution contexts for its callers.
 
 use std::mem;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cudarc::driver::CudaContext;
 
@@ -18,6 +18,7 @@ use crate::input::batch::TokenBatch;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::config::Config;
 use crate::precision::Precision;
+use crate::sync::{PerProcess, Turn, Turns};
 
 /// Maximum number of calls that compute at the same time. Further callers wait, since every context needs memory
 /// of its own.
@@ -52,8 +53,14 @@ fn load_as<F: Format>(
     let loaded = Arc::new(LoadedModel { model, kernels });
     // Allocated now, so that a lack of memory is reported here.
     let first = ExecutionContext::new(&context, Arc::clone(&loaded))?;
-    let pool = Pool { idle: vec![first], created: 1, limit: MAX_CONTEXTS };
-    Ok(Box::new(Engine { pool: Mutex::new(pool), released: Condvar::new(), loaded, context }))
+    let lanes = Lanes {
+        turns: Turns::new(MAX_CONTEXTS),
+        pool: Mutex::new(Pool { idle: vec![first], created: 1 }),
+        loaded: Arc::clone(&loaded),
+        context,
+    };
+    let config = loaded.model.config.clone();
+    Ok(Box::new(Engine { config, lanes: PerProcess::new(lanes) }))
 }
 
 /// Checks that there are kernels for a model's sizes.
@@ -79,30 +86,21 @@ pub struct LoadedModel<F: Format> {
 }
 
 struct Engine<F: Format> {
-    pool: Mutex<Pool<F>>,
-    /// Notified when a context becomes idle or is dropped.
-    released: Condvar,
-    loaded: Arc<LoadedModel<F>>,
-    context: Arc<CudaContext>,
-}
-
-struct Pool<F: Format> {
-    idle: Vec<ExecutionContext<F>>,
-    /// Number of contexts, idle or in use.
-    created: usize,
-    /// Maximum number of contexts.
-    limit: usize,
+    config: Config,
+    /// A GPU's memory and streams belong to the process that made them.
+    lanes: PerProcess<Lanes<F>>,
 }
 
 impl<F: Format> Forward for Engine<F> {
     fn config(&self) -> &Config {
-        &self.loaded.model.config
+        &self.config
     }
 
     fn forward(&self, batch: &TokenBatch, logits: &mut [f32]) -> Result<()> {
-        let mut lease = self.acquire()?;
-        let labels = self.loaded.model.head.outputs;
-        for rows in batch.parts(max_tokens(self.config()), MAX_SEQUENCES) {
+        let lanes = self.lanes.get().ok_or_else(forked)?;
+        let mut lease = lanes.acquire()?;
+        let labels = lanes.loaded.model.head.outputs;
+        for rows in batch.parts(max_tokens(&self.config), MAX_SEQUENCES) {
             let logits = &mut logits[rows.start * labels..rows.end * labels];
             lease.context.forward(batch, rows, logits)?;
         }
@@ -111,63 +109,89 @@ impl<F: Format> Forward for Engine<F> {
     }
 }
 
+/// Returns the error of a call in a forked child.
+fn forked() -> Error {
+    let reason = "this process was forked from the one that loaded the model, and the driver does not support \
+                  that; load the model after forking";
+    DeviceError::Cuda { operation: "use the GPU", reason: reason.to_owned() }.into()
+}
+
+/// Execution contexts, and the turns of the calls that use them.
+struct Lanes<F: Format> {
+    /// One for each context that there may be. All waiting is for these, and each is passed on however its call ends.
+    turns: Turns,
+    pool: Mutex<Pool<F>>,
+    loaded: Arc<LoadedModel<F>>,
+    context: Arc<CudaContext>,
+}
+
+struct Pool<F: Format> {
+    idle: Vec<ExecutionContext<F>>,
+    /// Number of contexts, idle or in use.
+    created: usize,
+}
+
 /// Context in use by a call. If it is dropped without being released, after an error or a panic, it is not
 /// used again, since its stream may be unusable.
+///
+/// The fields are dropped in this order, so that the next caller finds the memory of this context free.
 struct Lease<'e, F: Format> {
     context: ExecutionContext<F>,
     slot: Slot<'e, F>,
+    turn: Turn<'e>,
 }
 
 impl<F: Format> Lease<'_, F> {
     /// Returns the context to the pool.
     fn release(self) {
-        let Self { context, slot } = self;
-        slot.engine.pool().idle.push(context);
-        slot.engine.released.notify_one();
+        let Self { context, slot, turn } = self;
+        slot.lanes.pool().idle.push(context);
         mem::forget(slot);
+        drop(turn);
     }
 }
 
-/// Right to one of the pool's contexts; makes room for another one when it is dropped.
+/// Place of a context among those that were created; free again when it is dropped.
 struct Slot<'e, F: Format> {
-    engine: &'e Engine<F>,
+    lanes: &'e Lanes<F>,
 }
 
 impl<F: Format> Drop for Slot<'_, F> {
     fn drop(&mut self) {
-        self.engine.pool().created -= 1;
-        self.engine.released.notify_one();
+        // What failed while the context was dropped is this call's error, not the next caller's.
+        let _ = self.lanes.context.check_err();
+        self.lanes.pool().created -= 1;
     }
 }
 
-impl<F: Format> Engine<F> {
-    /// Takes an idle context, creates one, or waits for the next one to be released.
+impl<F: Format> Lanes<F> {
+    /// Waits for a turn, and takes an idle context or creates one.
     fn acquire(&self) -> Result<Lease<'_, F>> {
-        let mut pool = self.pool();
         loop {
+            let turn = self.turns.take();
+            let mut pool = self.pool();
+            let slot = Slot { lanes: self };
             if let Some(context) = pool.idle.pop() {
-                return Ok(Lease { context, slot: Slot { engine: self } });
-            }
-            if pool.created >= pool.limit {
-                pool = self.released.wait(pool).unwrap_or_else(PoisonError::into_inner);
-                continue;
+                return Ok(Lease { context, slot, turn });
             }
             pool.created += 1;
             drop(pool);
-            let slot = Slot { engine: self };
-            match ExecutionContext::new(&self.context, Arc::clone(&self.loaded)) {
-                Ok(context) => return Ok(Lease { context, slot }),
-                Err(error) => {
-                    drop(slot);
-                    pool = self.pool();
-                    // If memory is short, callers share the contexts that there are.
-                    if pool.created == 0
-                        || !matches!(error, Error::Device(DeviceError::CudaMemory { .. }))
-                    {
-                        return Err(error);
+            let error = match ExecutionContext::new(&self.context, Arc::clone(&self.loaded)) {
+                Ok(context) => return Ok(Lease { context, slot, turn }),
+                Err(error) => error,
+            };
+            drop(slot);
+            // If memory is short, callers share the contexts that there are. This turn is retired only while another
+            // call has a context and thus a turn, so one always remains.
+            let pool = self.pool();
+            let in_use = pool.created - pool.idle.len();
+            match error {
+                Error::Device(DeviceError::CudaMemory { .. }) if pool.created > 0 => {
+                    if in_use > 0 && pool.idle.is_empty() {
+                        turn.retire();
                     }
-                    pool.limit = pool.created;
                 }
+                error => return Err(error),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! [`CheckpointError`]: weights that cannot be loaded or written.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Errors from loading or writing the weights of a model.
 #[derive(Debug, thiserror::Error)]
@@ -48,14 +48,35 @@ pub enum CheckpointError {
         path: PathBuf,
     },
 
-    /// The weights are pickled, as older versions of Transformers wrote them. Unpickling can run arbitrary code.
+    /// A pickle asks for something that weights do not need. Nothing in it was run.
     #[error(
-        "{} is a pickle, which is not supported because unpickling can run arbitrary code; to write model.safetensors beside it, run: {}",
-        path.display(), conversion(path)
+        "{} asks for {found}, which the weights of a model do not need; nothing in the file was run",
+        path.display()
     )]
     Pickle {
         /// Weight file.
         path: PathBuf,
+        /// Function, class or instruction that was found, such as `` `os.system` ``.
+        found: String,
+    },
+
+    /// The folder holds an adapter (PEFT), which is not a model without its base.
+    #[error(
+        "{} belongs to an adapter{}, expected a whole model: merge the adapter into its base model with merge_and_unload() of the Python package peft, and save the result",
+        path.display(), base.as_ref().map(|base| format!(" for {base}")).unwrap_or_default()
+    )]
+    Adapter {
+        /// The adapter's configuration.
+        path: PathBuf,
+        /// Base model that the adapter names.
+        base: Option<String>,
+    },
+
+    /// The checkpoint holds a model of another family or with another head.
+    #[error("expected a DistilBertForSequenceClassification, found {found}")]
+    OtherModel {
+        /// Class or description of the model.
+        found: String,
     },
 
     /// A tensor required by the configuration is missing from the checkpoint.
@@ -110,12 +131,4 @@ pub enum CheckpointError {
         /// Value of the element.
         found: f32,
     },
-}
-
-/// Returns the command that converts a pickle to safetensors.
-fn conversion(pickle: &Path) -> String {
-    let folder = pickle.parent().unwrap_or(pickle).display();
-    format!(
-        "python3 -c \"import transformers as t; t.AutoModelForSequenceClassification.from_pretrained('{folder}').save_pretrained('{folder}', safe_serialization=True)\""
-    )
 }

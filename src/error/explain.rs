@@ -40,6 +40,15 @@ pub enum ExplainError {
     #[error("at least 1 step is needed, found 0")]
     NoSteps,
 
+    /// Integrated gradients were requested with more steps than [`Method::MAX_STEPS`](crate::explain::Method::MAX_STEPS).
+    #[error("integrated gradients take at most {limit} steps, found {found}")]
+    TooManySteps {
+        /// Requested number of steps.
+        found: usize,
+        /// Maximum number of steps.
+        limit: usize,
+    },
+
     /// The token of a [`Replacement`](crate::explain::Replacement) is not in the vocabulary.
     #[error("the vocabulary lacks the token {token}")]
     NoToken {
@@ -78,13 +87,16 @@ pub enum ExplainError {
     },
 
     /// A text to explain would be split into several windows.
-    #[error("text {row} has {tokens} tokens, but only a single window of {limit} can be explained")]
+    #[error(
+        "text {row} has {}, but only a single window of {limit} can be explained",
+        tokens.map_or_else(|| "too many tokens".to_owned(), |tokens| format!("{tokens} tokens"))
+    )]
     ManyWindows {
         /// Index of the text.
         row: usize,
-        /// Number of tokens, special tokens included.
-        tokens: usize,
-        /// `max_position_embeddings` of the model.
+        /// Number of tokens, special tokens included; `None` for a text so long that they were not all counted.
+        tokens: Option<usize>,
+        /// `max_position_embeddings` of the model, or `model_max_length` of its tokenizer.
         limit: usize,
     },
 

@@ -15,6 +15,12 @@ pub enum InputError {
         reason: String,
     },
 
+    /// A text was given to a model that was loaded from memory without a tokenizer.
+    #[error(
+        "the model was loaded without a tokenizer: pass token ids, or add tokenizer.json or vocab.txt to its files"
+    )]
+    NoTokenizer,
+
     /// The tokenizer failed on a text.
     #[error("cannot tokenize the text: {0}")]
     Encode(String),
@@ -88,7 +94,16 @@ pub enum InputError {
         row: usize,
         /// Number of tokens, special and masked tokens included.
         tokens: usize,
-        /// `max_position_embeddings` of the model.
+        /// `max_position_embeddings` of the model, or `model_max_length` of its tokenizer.
+        limit: usize,
+    },
+
+    /// A text is so long that its tokens were not all counted.
+    #[error("row {row} has more than {limit} tokens, but the model takes at most {limit}")]
+    TextTooLong {
+        /// Index of the text.
+        row: usize,
+        /// `max_position_embeddings` of the model, or `model_max_length` of its tokenizer.
         limit: usize,
     },
 

@@ -54,7 +54,7 @@ pub struct Word {
 ///
 /// With the feature `serde`, an explanation serializes as an object with the fields `text`, `label`, `method` (its
 /// [`name`](Method::name)), `steps` (for integrated gradients), `target`, `against`, `objective`, `logit`, `score`,
-/// `value`, `tokens`, `words`, `ledger`, `unexplained`, `dropped_tokens` and, if requested, `attention`.
+/// `value`, `tokens`, `words`, `ledger`, `unexplained`, `dropped_tokens`, `truncated_at` and, if requested, `attention`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
     pub(super) text: String,
@@ -191,7 +191,8 @@ mod serialize {
         words: &'a [Word],
         ledger: &'a Ledger,
         unexplained: f64,
-        dropped_tokens: usize,
+        dropped_tokens: Option<usize>,
+        truncated_at: Option<usize>,
         #[serde(skip_serializing_if = "Option::is_none")]
         attention: Option<&'a AttentionWeights>,
     }
@@ -218,6 +219,7 @@ mod serialize {
                 ledger: self.ledger(),
                 unexplained: self.unexplained(),
                 dropped_tokens: self.prediction().dropped_tokens(),
+                truncated_at: self.prediction().truncated_at(),
                 attention: self.attention(),
             };
             view.serialize(serializer)

@@ -42,8 +42,8 @@ pub enum Method {
     /// a unit of the head's ReLU switches are located and corrected for; those of ReLU in the feed-forward networks are
     /// not.
     IntegratedGradients {
-        /// Number of points on the path, at least 1. 50 is common; with 100, all but 1e-4 of the logit was explained
-        /// for each of a hundred texts by the emotion model in this crate's repository.
+        /// Number of points on the path, from 1 to [`Method::MAX_STEPS`]. 50 is common; with 100, all but 1e-4 of the
+        /// logit was explained for each of a hundred texts by the emotion model in this crate's repository.
         steps: usize,
     },
 }
@@ -51,6 +51,10 @@ pub enum Method {
 impl Method {
     /// Number of steps of [`IntegratedGradients`](Self::IntegratedGradients) if the name gives none.
     pub const DEFAULT_STEPS: usize = 50;
+
+    /// Maximum number of steps of [`IntegratedGradients`](Self::IntegratedGradients). A hundred suffice for most texts;
+    /// long before ten thousand, what is left unexplained is rounding.
+    pub const MAX_STEPS: usize = 10_000;
 
     /// Every method, integrated gradients with the default number of steps.
     pub const ALL: &'static [Self] = &[
@@ -74,6 +78,9 @@ impl Method {
     pub(super) fn check(self) -> Result<(), ExplainError> {
         match self {
             Self::IntegratedGradients { steps: 0 } => Err(ExplainError::NoSteps),
+            Self::IntegratedGradients { steps } if steps > Self::MAX_STEPS => {
+                Err(ExplainError::TooManySteps { found: steps, limit: Self::MAX_STEPS })
+            }
             _ => Ok(()),
         }
     }

@@ -182,8 +182,12 @@ mod tests {
             for objective in [Objective::Logit, Objective::Probability] {
                 for target in [Target::Predicted, Target::label("b"), Target::against("a", "d")] {
                     let goal = Goal::new(&target, objective, &labels, problem_type).unwrap();
-                    let prediction =
-                        Prediction::new(labels.as_slice().into(), logits.to_vec(), problem_type, 0);
+                    let prediction = Prediction::new(
+                        labels.as_slice().into(),
+                        logits.to_vec(),
+                        problem_type,
+                        None,
+                    );
                     let goal = goal.of(&prediction);
                     let mut gradient = [0.0; 4];
                     goal.gradient(&logits, &mut gradient);

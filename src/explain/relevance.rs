@@ -37,7 +37,8 @@ impl Classifier {
     /// # Errors
     /// [`ExplainError::NoBackwardPass`] for an int8 model or a model on a GPU; [`ExplainError::UnknownLabel`] and
     /// [`ExplainError::SameLabel`] for the target; [`ExplainError::NoProbability`] for the objective;
-    /// [`ExplainError::NoSteps`] for the method; [`ExplainError::ManyWindows`] for a text that
+    /// [`ExplainError::NoSteps`] and [`ExplainError::TooManySteps`] for the method;
+    /// [`ExplainError::ManyWindows`] for a text that
     /// [`Truncation::Windows`](crate::Truncation::Windows) would split; otherwise the errors of
     /// [`classify`](Self::classify).
     #[cfg(feature = "text")]
@@ -84,7 +85,8 @@ impl Classifier {
     ///
     /// # Errors
     /// [`ExplainError::NoBackwardPass`], [`ExplainError::UnknownLabel`], [`ExplainError::SameLabel`],
-    /// [`ExplainError::NoProbability`] and [`ExplainError::NoSteps`] as for a text; otherwise the errors of
+    /// [`ExplainError::NoProbability`], [`ExplainError::NoSteps`] and [`ExplainError::TooManySteps`] as for a text;
+    /// otherwise the errors of
     /// [`logits`](Self::logits).
     pub fn explain_tokens(
         &self,
@@ -125,10 +127,8 @@ impl Classifier {
         let explanation = |(index, (mut row, logits)): (usize, (Row, &[f32]))| {
             let tokens = batch.row(index);
             row.set_relevances(&relevance[tokens.clone()]);
-            let Row { text, tokens: row_tokens, words, dropped_tokens } = row;
-            let prediction = self
-                .prediction(logits.to_vec(), dropped_tokens)
-                .with_tokens(tokens.len() + dropped_tokens);
+            let Row { text, tokens: row_tokens, words, cut } = row;
+            let prediction = self.prediction(logits.to_vec(), cut).with_tokens(tokens.len());
             let goal = goal.of(&prediction);
             let mut ledger = Ledger::new(shares[index]);
             match baselines.get(index * labels..(index + 1) * labels) {
@@ -159,7 +159,7 @@ impl Classifier {
         method: Method,
     ) -> Attribution {
         let gradient = |_: usize, logits: &[f32], gradient: &mut [f32]| {
-            goal.of(&self.prediction(logits.to_vec(), 0)).gradient(logits, gradient);
+            goal.of(&self.prediction(logits.to_vec(), None)).gradient(logits, gradient);
         };
         engine.attribute(batch, method.rules(), &gradient)
     }
@@ -185,7 +185,7 @@ impl Classifier {
         let logits = self.logits(batch)?;
         let baselines = self.logits(&baseline)?;
         let rows = logits.chunks_exact(self.labels().len());
-        let goals: Vec<_> = rows.map(|row| goal.of(&self.prediction(row.to_vec(), 0))).collect();
+        let goals: Vec<_> = rows.map(|row| goal.of(&self.prediction(row.to_vec(), None))).collect();
         let gradient = |row: usize, logits: &[f32], gradient: &mut [f32]| {
             goals[row].gradient(logits, gradient);
         };

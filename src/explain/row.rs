@@ -1,5 +1,8 @@
 //! [`Row`]: the tokens and words of a row before the backward pass.
 
+#[cfg(feature = "text")]
+use std::ops::Range;
+
 use super::explanation::{Token, Word};
 #[cfg(feature = "text")]
 use super::words::{Characters, words};
@@ -7,10 +10,9 @@ use super::words::{Characters, words};
 use crate::classifier::Classifier;
 #[cfg(feature = "text")]
 use crate::error::{ExplainError, Result};
+use crate::input::cut::Cut;
 #[cfg(feature = "text")]
-use crate::input::tokenizer::Encoding;
-#[cfg(feature = "text")]
-use crate::input::truncation::Truncation;
+use crate::input::truncation::{Fitting, Truncation};
 
 /// Tokens and words of a row, with zero relevances until they are set.
 #[derive(Clone, Default)]
@@ -18,7 +20,7 @@ pub(super) struct Row {
     pub text: String,
     pub tokens: Vec<Token>,
     pub words: Vec<Word>,
-    pub dropped_tokens: usize,
+    pub cut: Option<Cut>,
 }
 
 impl Row {
@@ -75,32 +77,37 @@ impl Classifier {
         text: &str,
         truncation: Option<Truncation>,
     ) -> Result<Row> {
-        let tokenizer = self.tokenizer();
-        let encoding = tokenizer.encode(text)?;
-        let fitted = self.fit(index, &encoding.ids, truncation)?;
-        let [ids] = fitted.rows.as_slice() else {
-            let limit = self.config().max_position_embeddings;
-            return Err(
-                ExplainError::ManyWindows { row: index, tokens: fitted.tokens, limit }.into()
-            );
+        let tokenizer = self.tokenizer()?;
+        let fitting = self.fitting(index, truncation);
+        let truncation = match fitting.truncation {
+            // One more window is enough to see that there are several.
+            Truncation::Windows { stride, .. } => {
+                Truncation::Windows { stride, max_windows: Some(2) }
+            }
+            other => other,
         };
-        let before = tokenizer.special_tokens_before();
-        let text_tokens = before..before + fitted.text_tokens[0];
+        let fitted = self.fit(text, Fitting { truncation, places: true, ..fitting })?;
+        if fitted.windows.len() > 1 {
+            let (tokens, limit) = (fitted.total, fitting.limit);
+            return Err(ExplainError::ManyWindows { row: index, tokens, limit }.into());
+        }
+        let (before, kept) = (tokenizer.special_tokens_before(), &fitted.kept);
         let characters = Characters::new(text);
-        let token = |(position, &id): (usize, &u32)| {
-            let Encoding { tokens, offsets, .. } = &encoding;
-            let (text, (start, end)) = if text_tokens.contains(&position) {
-                (tokens[position - before].clone(), offsets[position - before])
-            } else {
-                (tokenizer.spelling(id), (0, 0))
+        let token = |(position, id): (usize, u32)| {
+            let place = position.checked_sub(before).filter(|&place| place < kept.ids.len());
+            let (text, bytes) = match place {
+                Some(place) => (kept.tokens[place].clone(), kept.bytes[place].clone()),
+                None => (tokenizer.spelling(id), 0..0),
             };
-            Token { id, text, start, end, bytes: characters.bytes(start..end), relevance: 0.0 }
+            let Range { start, end } = characters.of(&bytes);
+            Token { id, text, start, end, bytes, relevance: 0.0 }
         };
+        let ids = tokenizer.with_special_tokens(&kept.ids);
         Ok(Row {
             text: text.to_owned(),
-            tokens: ids.iter().enumerate().map(token).collect(),
-            words: words(&encoding, &characters, text_tokens.len(), before),
-            dropped_tokens: fitted.dropped_tokens,
+            tokens: ids.into_iter().enumerate().map(token).collect(),
+            words: words(kept, &characters, before),
+            cut: fitted.cut,
         })
     }
 }

@@ -159,7 +159,7 @@ fn labels() -> [String; 2] {
 
 /// Returns the prediction of a model with two labels.
 pub fn prediction(logits: [f32; 2]) -> Prediction {
-    Prediction::new(labels().into(), logits.to_vec(), SINGLE, 0)
+    Prediction::new(labels().into(), logits.to_vec(), SINGLE, None)
 }
 
 /// Returns a curve with one point per replaced word.

@@ -40,7 +40,7 @@ impl Replacement {
     fn id(self, classifier: &Classifier) -> Result<Option<u32>, ExplainError> {
         #[cfg(feature = "text")]
         let named = |token: &str| {
-            let id = classifier.tokenizer().id(token);
+            let id = classifier.tokenizer().ok().and_then(|tokenizer| tokenizer.id(token));
             id.map(Some).ok_or_else(|| ExplainError::NoToken { token: token.to_owned() })
         };
         match self {

@@ -57,7 +57,8 @@ pub use self::options::{DownloadProgress, HubOptions};
 use self::repository::Repository;
 use crate::classifier::{Classifier, ClassifierBuilder};
 use crate::error::{CheckpointError, HubError, Result};
-use crate::model::checkpoint::shards;
+use crate::model::checkpoint::shard_names;
+use crate::model::files::ModelFiles;
 
 impl Classifier {
     /// Starts building a classifier from a model of the Hugging Face hub, such as `org/name`. If there is a folder of
@@ -153,7 +154,8 @@ pub fn snapshot_download(id: &str, options: &HubOptions) -> Result<PathBuf> {
     download.fetch(choice.weights)?;
     let folder = cache.snapshot(commit);
     if choice.is_sharded() {
-        shards(&folder.join(choice.weights))?.iter().try_for_each(|file| download.fetch(file))?;
+        let names = shard_names(&ModelFiles::Folder(folder.clone()), choice.weights)?;
+        names.iter().try_for_each(|file| download.fetch(file))?;
     }
     // Only now: until all files are there, the previous commit serves offline use.
     cache.set_commit(&repository, commit)?;
@@ -178,7 +180,7 @@ fn cached(cache: &Cache, repository: &Repository, settings: &Settings) -> Result
     let exists = |file: &str| !folder.as_os_str().is_empty() && folder.join(file).exists();
     let choice = Choice::new(exists).map_err(missing)?;
     if choice.is_sharded() {
-        let shards = shards(&folder.join(choice.weights))?;
+        let shards = shard_names(&ModelFiles::Folder(folder.clone()), choice.weights)?;
         if let Some(shard) = shards.iter().find(|shard| !exists(shard)) {
             return Err(missing(shard).into());
         }

@@ -1,37 +1,52 @@
-//! [`Truncation`]: fitting texts to the model's position table.
+//! [`Truncation`]: fitting texts to the model's limit.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
-use super::tokenizer::Tokenizer;
+use super::cut::{Cut, TruncationSide};
+use super::tokenizer::{Excerpt, Tokenizer};
 use crate::error::{InputError, Result};
 use crate::names::{ParseNameError, impl_serde_as_string, split_parameter};
 
-/// Handling of a text that has more tokens than the model's `max_position_embeddings`.
+/// Handling of a text that has more tokens than [`Classifier::max_tokens`](crate::Classifier::max_tokens).
 ///
-/// `Display` and `FromStr` use the names `right`, `error` and `windows:STRIDE`; `windows` alone has a stride of
-/// [`DEFAULT_STRIDE`](Self::DEFAULT_STRIDE).
+/// A text is cut while it is tokenized, so that a long text costs what its kept tokens cost. A prediction says
+/// [where](crate::Prediction::cut) its text was cut.
+///
+/// `Display` and `FromStr` use the names `auto`, `right`, `left`, `error` and `windows:STRIDE` or
+/// `windows:STRIDE,MAX`; `windows` alone has a stride of [`DEFAULT_STRIDE`](Self::DEFAULT_STRIDE) and no maximum.
 ///
 /// ```
 /// use distilbert::Truncation;
 ///
-/// assert_eq!("windows:32".parse(), Ok(Truncation::Windows { stride: 32 }));
+/// let windows = Truncation::Windows { stride: 32, max_windows: None };
+/// assert_eq!("windows:32".parse(), Ok(windows));
+/// let windows = Truncation::Windows { stride: 32, max_windows: Some(8) };
+/// assert_eq!("windows:32,8".parse(), Ok(windows));
 /// assert_eq!(Truncation::Right.to_string(), "right");
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Truncation {
-    /// Drops tokens at the end, like `truncation=True` in Hugging Face Transformers.
-    /// [`Prediction::dropped_tokens`](crate::Prediction::dropped_tokens) counts them.
+    /// Drops tokens at the checkpoint's [`truncation_side`](Tokenizer::truncation_side), like `truncation=True` in
+    /// Hugging Face Transformers.
     #[default]
+    Auto,
+    /// Drops tokens at the end.
     Right,
-    /// Rejects the text with [`InputError::TooManyTokens`].
+    /// Drops tokens at the beginning.
+    Left,
+    /// Rejects the text with [`InputError::TooManyTokens`] or [`InputError::TextTooLong`].
     Error,
     /// Classifies overlapping windows and averages their logits and scores, weighted by the number of text tokens in
     /// each window.
     Windows {
         /// Number of tokens that a window shares with the one before, called `stride` in Hugging Face Transformers.
         stride: usize,
+        /// Maximum number of windows, after which the text is cut; 0 counts as 1. Without it, the time that a text
+        /// takes grows with its length.
+        max_windows: Option<usize>,
     },
 }
 
@@ -39,14 +54,21 @@ impl Truncation {
     /// Stride of [`Windows`](Self::Windows) if the name gives none.
     pub const DEFAULT_STRIDE: usize = 64;
 
-    /// Every kind of truncation, windows with the default stride.
-    pub const ALL: &'static [Self] =
-        &[Self::Right, Self::Error, Self::Windows { stride: Self::DEFAULT_STRIDE }];
+    /// Every kind of truncation, windows with the default stride and without a maximum.
+    pub const ALL: &'static [Self] = &[
+        Self::Auto,
+        Self::Right,
+        Self::Left,
+        Self::Error,
+        Self::Windows { stride: Self::DEFAULT_STRIDE, max_windows: None },
+    ];
 
-    /// Returns the name without the stride: `right`, `error` or `windows`.
+    /// Returns the name without parameters: `auto`, `right`, `left`, `error` or `windows`.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Auto => "auto",
             Self::Right => "right",
+            Self::Left => "left",
             Self::Error => "error",
             Self::Windows { .. } => "windows",
         }
@@ -56,7 +78,10 @@ impl Truncation {
 impl fmt::Display for Truncation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Windows { stride } => write!(formatter, "windows:{stride}"),
+            Self::Windows { stride, max_windows: None } => write!(formatter, "windows:{stride}"),
+            Self::Windows { stride, max_windows: Some(max) } => {
+                write!(formatter, "windows:{stride},{max}")
+            }
             _ => formatter.pad(self.name()),
         }
     }
@@ -67,65 +92,140 @@ impl FromStr for Truncation {
 
     fn from_str(text: &str) -> Result<Self, ParseNameError> {
         let value = match split_parameter(text) {
+            ("auto", None) => Some(Self::Auto),
             ("right", None) => Some(Self::Right),
+            ("left", None) => Some(Self::Left),
             ("error", None) => Some(Self::Error),
-            ("windows", None) => Some(Self::Windows { stride: Self::DEFAULT_STRIDE }),
-            ("windows", Some(stride)) => stride.parse().ok().map(|stride| Self::Windows { stride }),
+            ("windows", None) => {
+                Some(Self::Windows { stride: Self::DEFAULT_STRIDE, max_windows: None })
+            }
+            ("windows", Some(parameters)) => parse_windows(parameters),
             _ => None,
         };
-        let names = &["right", "error", "windows", "windows:STRIDE"];
+        let names =
+            &["auto", "right", "left", "error", "windows", "windows:STRIDE", "windows:STRIDE,MAX"];
         value.ok_or_else(|| ParseNameError::new("truncation", text, names))
     }
 }
 
+/// Parses `STRIDE` or `STRIDE,MAX`.
+fn parse_windows(parameters: &str) -> Option<Truncation> {
+    let (stride, max_windows) = match parameters.split_once(',') {
+        None => (parameters, None),
+        Some((stride, max)) => (stride, Some(max.parse().ok()?)),
+    };
+    Some(Truncation::Windows { stride: stride.parse().ok()?, max_windows })
+}
+
 impl_serde_as_string!(Truncation);
 
-/// Token rows of one text, fitted to the model.
+/// Limits for one text.
+#[derive(Clone, Copy)]
+pub(crate) struct Fitting {
+    /// Index of the text in errors.
+    pub row: usize,
+    /// Number of tokens that the model takes, special tokens included.
+    pub limit: usize,
+    pub truncation: Truncation,
+    /// `true` if dropped tokens are counted even if that costs more than the prediction.
+    pub counts_dropped: bool,
+    /// `true` if the places of the tokens in the text are needed.
+    #[cfg_attr(not(feature = "explain"), allow(dead_code, reason = "for explanations"))]
+    pub places: bool,
+}
+
+/// Tokens of one text, fitted to the model.
 pub(crate) struct FittedText {
-    /// Ids with special tokens: one row, or one per window.
-    pub rows: Vec<Vec<u32>>,
-    /// Number of text tokens in each row.
-    pub text_tokens: Vec<usize>,
-    /// Number of tokens of the whole text, special tokens included.
-    pub tokens: usize,
-    /// Number of tokens cut off at the end.
-    pub dropped_tokens: usize,
+    /// Tokens that the model reads, without special tokens; only the ids if the places are not needed.
+    pub kept: Excerpt,
+    /// Ranges of the tokens: the only row, or the windows.
+    pub windows: Vec<Range<usize>>,
+    pub cut: Option<Cut>,
+    /// Number of tokens of the whole text, special tokens included; `None` if they were not counted.
+    #[cfg_attr(not(feature = "explain"), allow(dead_code, reason = "for explanations"))]
+    pub total: Option<usize>,
+}
+
+impl FittedText {
+    /// Returns the rows of token ids, with special tokens.
+    pub fn rows(&self, tokenizer: &Tokenizer) -> impl Iterator<Item = Vec<u32>> {
+        let windows = self.windows.iter();
+        windows.map(|window| tokenizer.with_special_tokens(&self.kept.ids[window.clone()]))
+    }
 }
 
 impl Tokenizer {
-    /// Fits a text's ids to a model that takes `limit` tokens; `row` is the text's index in errors.
-    pub(crate) fn fit(
-        &self,
-        row: usize,
-        ids: &[u32],
-        limit: usize,
-        truncation: Truncation,
-    ) -> Result<FittedText, InputError> {
-        let tokens = ids.len() + self.special_tokens();
-        let too_many = || InputError::TooManyTokens { row, tokens, limit };
+    /// Tokenizes a text and fits it to a model.
+    pub(crate) fn fit(&self, text: &str, fitting: Fitting) -> Result<FittedText, InputError> {
+        let Fitting { row, limit, truncation, .. } = fitting;
+        let special = self.special_tokens();
         // If the special tokens alone exceed the limit, no truncation helps.
-        let room = limit.checked_sub(self.special_tokens()).ok_or_else(too_many)?;
-        let windows: Vec<&[u32]> = match truncation {
-            Truncation::Windows { stride } if stride >= room => {
+        let Some(room) = limit.checked_sub(special) else {
+            let tokens = self.excerpt(text, TruncationSide::Right, 1)?.ids.len() + special;
+            return Err(InputError::TooManyTokens { row, tokens, limit });
+        };
+        let (step, most) = match truncation {
+            Truncation::Windows { stride, .. } if stride >= room => {
                 return Err(InputError::Stride { stride, limit: room });
             }
-            Truncation::Windows { stride } => {
-                let step = room - stride;
-                let count = ids.len().saturating_sub(room).div_ceil(step) + 1;
-                (0..count).map(|i| &ids[i * step..ids.len().min(i * step + room)]).collect()
+            Truncation::Windows { stride, max_windows } => {
+                let more = max_windows.map_or(usize::MAX, |max| max.max(1) - 1);
+                (room - stride, more.saturating_mul(room - stride).saturating_add(room))
             }
-            Truncation::Error if ids.len() > room => return Err(too_many()),
-            Truncation::Right | Truncation::Error => vec![&ids[..ids.len().min(room)]],
+            _ => (1, room),
         };
-        let dropped_tokens = match truncation {
-            Truncation::Windows { .. } => 0,
-            Truncation::Right | Truncation::Error => ids.len() - windows[0].len(),
+        let mut kept = self.tokens_for(text, fitting, most)?;
+        let total = kept.is_whole.then(|| kept.ids.len() + special);
+        let mut cut = None;
+        if kept.ids.len() > most {
+            if truncation == Truncation::Error {
+                return Err(match total {
+                    Some(tokens) => InputError::TooManyTokens { row, tokens, limit },
+                    None => InputError::TextTooLong { row, limit },
+                });
+            }
+            cut = Some(self.cut(text, &mut kept, self.side(truncation), most));
+        }
+        let len = kept.ids.len();
+        let count = len.saturating_sub(room).div_ceil(step) + 1;
+        let windows =
+            (0..count).map(|index| index * step..len.min((index * step).saturating_add(room)));
+        Ok(FittedText { windows: windows.collect(), kept, cut, total })
+    }
+
+    fn side(&self, truncation: Truncation) -> TruncationSide {
+        match truncation {
+            Truncation::Auto => self.truncation_side(),
+            Truncation::Left => TruncationSide::Left,
+            Truncation::Right | Truncation::Error | Truncation::Windows { .. } => {
+                TruncationSide::Right
+            }
+        }
+    }
+
+    /// Returns the tokens of a text, or more than `most` of them.
+    fn tokens_for(&self, text: &str, fitting: Fitting, most: usize) -> Result<Excerpt, InputError> {
+        if !fitting.places
+            && let Some(ids) = self.ids_of_short(text, most)?
+        {
+            return Ok(Excerpt { ids, is_whole: true, ..Excerpt::default() });
+        }
+        if fitting.counts_dropped {
+            return self.whole(text);
+        }
+        self.excerpt(text, self.side(fitting.truncation), most.saturating_add(1))
+    }
+
+    /// Drops all but `most` tokens.
+    fn cut(&self, text: &str, tokens: &mut Excerpt, side: TruncationSide, most: usize) -> Cut {
+        let len = tokens.ids.len();
+        let dropped_tokens = tokens.is_whole.then_some(len - most);
+        let (kept, first) = match side {
+            TruncationSide::Right => (0..most, most),
+            TruncationSide::Left => (len - most..len, len - most),
         };
-        Ok(FittedText {
-            rows: windows.iter().map(|ids| self.with_special_tokens(ids)).collect(),
-            text_tokens: windows.iter().map(|ids| ids.len()).collect(),
-            tokens,
-            dropped_tokens,
-        })
+        let at = tokens.bytes.get(first).map_or(text.len(), |bytes| bytes.start);
+        tokens.keep(kept);
+        Cut::new(side, text[..at].chars().count(), dropped_tokens)
     }
 }

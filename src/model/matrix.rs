@@ -296,6 +296,7 @@ fn widen<H: Copy + Default>(
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::Arc;
 
     use super::*;
     use crate::model::checkpoint::Source;
@@ -306,7 +307,7 @@ mod tests {
     /// Returns the same values stored as `F32`, `F16`, `BF16` and `I8`, exactly in each.
     fn sources() -> [Source; 4] {
         let values = || (0..ROWS * INPUTS).map(|index| (index * 7 % 255) as f32 - 127.0);
-        let source = |bytes| Source::from_bytes(Path::new("weights"), bytes);
+        let source = |bytes: Vec<u8>| Source::from_bytes(Path::new("weights"), Arc::new(bytes));
         [
             source(values().flat_map(f32::to_le_bytes).collect()),
             source(values().flat_map(|value| f16::from_f32(value).to_le_bytes()).collect()),
@@ -385,7 +386,7 @@ mod tests {
             }
             other => panic!("{other}"),
         }
-        let source = Source::from_bytes(Path::new("weights"), vec![0; 10]);
+        let source = Source::from_bytes(Path::new("weights"), Arc::new(vec![0; 10]));
         let region = Region { source: &source, offset: 0, len: 12 };
         let values = Values { name: "short".to_owned(), data: Data::F32(region) };
         let matrix = Matrix::stack(1, 3, vec![values]);

@@ -2,6 +2,7 @@
 
 pub(crate) mod checkpoint;
 pub(crate) mod config;
+mod family;
 pub(crate) mod files;
 pub(crate) mod matrix;
 pub(crate) mod weights;

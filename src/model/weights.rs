@@ -6,10 +6,14 @@
 use crate::error::{CheckpointError, ConfigError, Result};
 use crate::model::checkpoint::Checkpoint;
 use crate::model::config::{Config, generic_labels};
+use crate::model::family;
 use crate::model::matrix::{Data, Matrix, Values};
 
 /// Epsilon of DistilBERT's layer norms, for which `config.json` has no field.
 const LAYER_NORM_EPS: f32 = 1e-12;
+
+/// Size that a position table may have in addition to twice that of the weight files, in bytes.
+const MOST_POSITION_BYTES: usize = 16 << 20;
 
 /// Storage of weights in a backend's own form.
 pub(crate) trait WeightStore {
@@ -100,7 +104,9 @@ impl<M, T> Model<M, T> {
         store: &impl WeightStore<Matrix = M, Table = T>,
     ) -> Result<Self> {
         let loader = Loader { checkpoint, store };
+        family::check(&config, checkpoint)?;
         let outputs = head_outputs(checkpoint, &config)?;
+        config.check_outputs(outputs)?;
         if config.id2label.is_empty() {
             config.id2label = generic_labels(outputs);
         }
@@ -151,7 +157,8 @@ impl<S: WeightStore> Loader<'_, S> {
         // In Hugging Face Transformers the table is a weight too; the formula only replaces a missing one.
         let position =
             if config.sinusoidal_pos_embds && !self.checkpoint.has_encoder_tensor(POSITIONS) {
-                let table = sinusoidal_positions(positions, dim)?;
+                check_positions(config, self.checkpoint)?;
+                let table = sinusoidal_positions(positions, dim);
                 Values { name: POSITIONS.to_owned(), data: Data::Computed(table) }
             } else {
                 self.checkpoint.encoder_matrix(POSITIONS, positions, dim)?
@@ -227,14 +234,8 @@ impl<S: WeightStore> Loader<'_, S> {
 
 /// Computes Hugging Face's `create_sinusoidal_embeddings`: column `j` of row `p` is the sine (even `j`) or
 /// the cosine (odd `j`) of `p / 10000^(2·⌊j/2⌋/dim)`, in `f64`, rounded once.
-fn sinusoidal_positions(positions: usize, dim: usize) -> Result<Vec<f32>> {
-    let mut table = Vec::new();
-    let len = positions.saturating_mul(dim);
-    table.try_reserve_exact(len).map_err(|_| ConfigError::Field {
-        field: "max_position_embeddings",
-        expected: "a number of positions that fit in memory".to_owned(),
-        found: positions.to_string(),
-    })?;
+fn sinusoidal_positions(positions: usize, dim: usize) -> Vec<f32> {
+    let mut table = Vec::with_capacity(positions * dim);
     for position in 0..positions {
         for column in 0..dim {
             let exponent = (2 * (column / 2)) as f64 / dim as f64;
@@ -243,5 +244,20 @@ fn sinusoidal_positions(positions: usize, dim: usize) -> Result<Vec<f32>> {
             table.push(value as f32);
         }
     }
-    Ok(table)
+    table
+}
+
+/// Checks that a position table that the checkpoint leaves out is not much larger than the checkpoint, so that a small
+/// folder cannot ask for any amount of memory.
+fn check_positions(config: &Config, checkpoint: &Checkpoint) -> Result<(), ConfigError> {
+    let row = config.dim.saturating_mul(size_of::<f32>());
+    let limit = checkpoint.bytes().saturating_mul(2).saturating_add(MOST_POSITION_BYTES) / row;
+    if config.max_position_embeddings <= limit {
+        return Ok(());
+    }
+    Err(ConfigError::Field {
+        field: "max_position_embeddings",
+        expected: format!("at most {limit}, as the weight files hold no position table"),
+        found: config.max_position_embeddings.to_string(),
+    })
 }

@@ -2,6 +2,10 @@
 
 #[cfg(unix)]
 mod changing;
+mod memory;
+mod pickle;
+#[cfg(unix)]
+mod pipes;
 #[cfg(feature = "tensorflow")]
 mod tensorflow;
 
@@ -324,25 +328,6 @@ fn incomplete_files_never_get_their_names() {
         "{error}"
     );
     assert!(!to.join("model.safetensors").exists());
-}
-
-#[test]
-fn rejects_pickle_with_a_command_that_converts_it() {
-    for file in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
-        let folder = TempDir::new().unwrap();
-        GeneratedModel::small().write_config(folder.path());
-        std::fs::write(folder.path().join(file), b"PK\x03\x04").unwrap();
-        let error = Classifier::builder(folder.path()).build().err().unwrap();
-        let message = error.to_string();
-        assert!(
-            matches!(&error, Error::Checkpoint(CheckpointError::Pickle { path }) if path.ends_with(file)),
-            "{message}"
-        );
-        assert!(!message.contains('\n') && message.contains("save_pretrained"), "{message}");
-        // Safetensors beside it take precedence.
-        GeneratedModel::small().write(folder.path());
-        assert!(Classifier::builder(folder.path()).build().is_ok());
-    }
 }
 
 #[cfg(not(feature = "tensorflow"))]

@@ -357,9 +357,9 @@ mod text {
             Err(Error::Input(InputError::TooManyTokens { row: 0, tokens: 513, limit: 512 }))
         );
         assert!(classify(Truncation::Error, &"word ".repeat(510)).is_ok());
-        assert_eq!(classify(Truncation::Right, &long).unwrap().dropped_tokens(), 1);
-        assert!(classify(Truncation::Windows { stride: 509 }, &long).is_ok());
-        let stride = classify(Truncation::Windows { stride: 510 }, "short");
+        assert_eq!(classify(Truncation::Right, &long).unwrap().dropped_tokens(), Some(1));
+        assert!(classify(Truncation::Windows { stride: 509, max_windows: None }, &long).is_ok());
+        let stride = classify(Truncation::Windows { stride: 510, max_windows: None }, "short");
         assert_matches!(stride, Err(Error::Input(InputError::Stride { stride: 510, limit: 510 })));
     }
 

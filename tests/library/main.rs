@@ -6,6 +6,12 @@ mod bundled_model;
 mod explain;
 mod int8;
 mod invariance;
+mod lifetimes;
+#[cfg(feature = "text")]
+mod long_texts;
 mod parity;
 #[cfg(feature = "explain")]
 mod perturb;
+#[cfg(feature = "text")]
+mod tokenizer_files;
+mod variants;

@@ -67,7 +67,7 @@ fn bundled_model_matches_float64_from_text_to_logits() {
         for ((case, prediction), of_ids) in cases.iter().zip(predictions).zip(of_ids) {
             assert_eq!(prediction.logits(), of_ids.logits(), "{}: other ids", case["text"]);
             assert_eq!(
-                prediction.dropped_tokens() as u64,
+                prediction.dropped_tokens().unwrap() as u64,
                 case["dropped_tokens"].as_u64().unwrap()
             );
             let error = largest_error(prediction.logits(), &numbers(&case["logits"]));
@@ -201,19 +201,21 @@ mod tokens {
 
     #[test]
     fn windows_are_averaged_by_token_count() {
-        let builder =
-            Classifier::builder(bundled_model()).truncation(Truncation::Windows { stride: 100 });
+        let windows = Truncation::Windows { stride: 100, max_windows: None };
+        let builder = Classifier::builder(bundled_model()).truncation(windows);
         let classifier = builder.build().unwrap();
         let text = "I was so happy at first. ".repeat(100) + &"Then it made me sad. ".repeat(60);
-        let ids = classifier.tokenizer().encode(&text).unwrap().ids;
+        let ids = classifier.tokenizer().unwrap().encode(&text).unwrap().ids;
         let windows: Vec<&[u32]> =
             [0, 410, 820].iter().map(|&start| &ids[start..ids.len().min(start + 510)]).collect();
         assert_eq!(ids.len().div_ceil(410), 3, "the text should need three windows");
-        let rows: Vec<Vec<u32>> =
-            windows.iter().map(|ids| classifier.tokenizer().with_special_tokens(ids)).collect();
+        let rows: Vec<Vec<u32>> = windows
+            .iter()
+            .map(|ids| classifier.tokenizer().unwrap().with_special_tokens(ids))
+            .collect();
         let parts = classifier.classify_tokens(&TokenBatch::from_rows(&rows).unwrap()).unwrap();
         let whole = classifier.classify(&text).unwrap();
-        assert_eq!(whole.dropped_tokens(), 0);
+        assert_eq!(whole.dropped_tokens(), Some(0));
         for label in 0..whole.scores().len() {
             let weighted =
                 parts.iter().zip(&windows).map(|(p, ids)| p.scores()[label] * ids.len() as f32);

@@ -120,7 +120,7 @@ fn deletion_removes_words_from_the_text() {
                 rest.replace_range(explanation.words()[word].bytes.clone(), " ");
             }
             // The remaining words must be tokenized as before.
-            let ids = classifier.tokenizer().encode(&rest).unwrap().ids;
+            let ids = classifier.tokenizer().unwrap().encode(&rest).unwrap().ids;
             let kept = explanation.words().iter().enumerate();
             let kept = kept.filter(|(word, _)| !gone.contains(word));
             let tokens =

@@ -234,6 +234,9 @@ pub enum Rejection {
     #[error("{tokens} tokens, but the model takes at most {limit}")]
     TooLong { tokens: usize, limit: usize },
 
+    #[error("more than {limit} tokens, but the model takes at most {limit}")]
+    MuchTooLong { limit: usize },
+
     #[error(transparent)]
     Library(Error),
 }
@@ -244,6 +247,7 @@ impl From<Error> for Rejection {
             Error::Input(InputError::TooManyTokens { tokens, limit, .. }) => {
                 Self::TooLong { tokens, limit }
             }
+            Error::Input(InputError::TextTooLong { limit, .. }) => Self::MuchTooLong { limit },
             other => Self::Library(other),
         }
     }

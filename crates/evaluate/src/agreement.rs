@@ -1,6 +1,6 @@
 //! [`Agreement`]: compares the predictions of two models, or of one model at two precisions.
 
-use distilbert::{Prediction, ProblemType};
+use distilbert::{Prediction, ProblemType, unique_labels};
 
 use crate::decisions::argmax;
 use crate::error::{Error, Result};
@@ -74,10 +74,9 @@ impl Agreement {
             let (expected, found) = (problem_type.as_str(), other_type.as_str());
             return Err(Error::ProblemTypeMismatch { expected, found });
         }
-        let order: Option<Vec<usize>> = labels
-            .iter()
-            .map(|label| other_labels.iter().position(|other| other == label))
-            .collect();
+        let (names, other_names) = (unique_labels(labels), unique_labels(other_labels));
+        let order: Option<Vec<usize>> =
+            names.iter().map(|label| other_names.iter().position(|other| other == label)).collect();
         let mut seen = order.clone().unwrap_or_default();
         seen.sort_unstable();
         match order {
@@ -194,7 +193,7 @@ mod tests {
     }
 
     fn prediction(names: &[&str], logits: &[f32], problem_type: ProblemType) -> Prediction {
-        Prediction::new(labels(names).into(), logits.to_vec(), problem_type, 0)
+        Prediction::new(labels(names).into(), logits.to_vec(), problem_type, None)
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use distilbert::random::SplitMix64;
 
+use crate::error::{Error, Result};
+
 /// Statistic of a data set with its 95 % confidence interval: the percentile interval of the bootstrap (Efron 1979), which
 /// resamples the data set with replacement.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +25,21 @@ pub(crate) struct Bootstrap {
     pub resamples: usize,
     /// Seed; estimates with the same seed and the same number of items use the same draws.
     pub seed: u64,
+}
+
+/// Maximum number of resamples: their statistics are kept, and more of them change no digit that is reported.
+const MOST_RESAMPLES: usize = 1_000_000;
+
+/// Checks a number of resamples.
+///
+/// # Errors
+/// [`Error::NoResamples`] or [`Error::TooMany`].
+pub(crate) fn check_resamples(resamples: usize) -> Result<()> {
+    match resamples {
+        0 => Err(Error::NoResamples),
+        1..=MOST_RESAMPLES => Ok(()),
+        found => Err(Error::TooMany { what: "resamples", found, limit: MOST_RESAMPLES }),
+    }
 }
 
 impl Bootstrap {

@@ -6,10 +6,13 @@ use distilbert::explain::{
 use distilbert::random::SplitMix64;
 use distilbert::{Classifier, ExplainError, InputError};
 
-use crate::bootstrap::{Bootstrap, Estimate};
+use crate::bootstrap::{Bootstrap, Estimate, check_resamples};
 use crate::comparison_options::ComparisonOptions;
 use crate::error::{Error, Result};
 use crate::ranking::Ranking;
+
+/// Maximum number of random orders of a text, whose relevances are kept and computed together.
+const MOST_ORDERS: usize = 10_000;
 
 /// Faithfulness of explanation methods over many texts.
 #[derive(Clone, Debug, PartialEq)]
@@ -131,7 +134,7 @@ impl MethodComparison {
 /// ```
 ///
 /// # Errors
-/// [`Error::NoMethods`], [`Error::NoRandomOrders`] and [`Error::NoResamples`] for invalid options;
+/// [`Error::NoMethods`], [`Error::NoRandomOrders`], [`Error::NoResamples`] and [`Error::TooMany`] for invalid options;
 /// [`Error::NoRankedText`] if no text has two or more words; otherwise [`Error::Model`], for the same reasons as
 /// [`explain`](Classifier::explain) and [`faithfulness`](Classifier::faithfulness). If a text cannot be explained
 /// because it is too long, the error's row is the index of the text; the rows of other errors are not.
@@ -140,14 +143,16 @@ pub fn compare_methods<T: AsRef<str>>(
     texts: impl IntoIterator<Item = T>,
     options: &ComparisonOptions,
 ) -> Result<MethodComparison> {
-    if options.resamples == 0 {
-        return Err(Error::NoResamples);
-    }
+    check_resamples(options.resamples)?;
     if options.rankings.is_empty() {
         return Err(Error::NoMethods);
     }
     if options.random_orders == 0 {
         return Err(Error::NoRandomOrders);
+    }
+    if options.random_orders > MOST_ORDERS {
+        let found = options.random_orders;
+        return Err(Error::TooMany { what: "random orders", found, limit: MOST_ORDERS });
     }
     let mut random = SplitMix64::new(options.seed);
     let mut comparison = MethodComparison {
@@ -206,7 +211,9 @@ fn explain(
 
 /// Sets the row of an error to the index of the text, which was explained on its own.
 fn in_row(mut error: distilbert::Error, place: usize) -> distilbert::Error {
-    if let distilbert::Error::Input(InputError::TooManyTokens { row, .. })
+    if let distilbert::Error::Input(
+        InputError::TooManyTokens { row, .. } | InputError::TextTooLong { row, .. },
+    )
     | distilbert::Error::Explain(ExplainError::ManyWindows { row, .. }) = &mut error
     {
         *row = place;

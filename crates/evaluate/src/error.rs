@@ -27,6 +27,17 @@ pub enum Error {
     #[error("expected at least 1 resample, found 0")]
     NoResamples,
 
+    /// The number of bootstrap resamples or of random orders is too large.
+    #[error("expected at most {limit} {what}, found {found}")]
+    TooMany {
+        /// `resamples` or `random orders`.
+        what: &'static str,
+        /// Number given.
+        found: usize,
+        /// Maximum number.
+        limit: usize,
+    },
+
     /// Two models to compare have different labels.
     #[error(
         "can't compare models with different labels: expected {}, found {}",

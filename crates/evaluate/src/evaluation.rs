@@ -1,11 +1,13 @@
 //! [`Evaluation`]: accumulates labeled rows.
 
+use crate::bootstrap::check_resamples;
 use crate::calibration::Calibration;
 use crate::decisions::{Decisions, argmax};
 use crate::error::{Error, Result};
 use crate::mistakes::Mistakes;
 use crate::report::Report;
-use distilbert::{Prediction, ProblemType};
+use distilbert::{Prediction, ProblemType, unique_labels};
+use std::borrow::Cow;
 
 const MOST_BINS: usize = 1000;
 
@@ -56,7 +58,7 @@ impl EvaluationOptions {
         self
     }
 
-    /// Sets the number of bootstrap resamples for the confidence intervals; 2000 by default.
+    /// Sets the number of bootstrap resamples for the confidence intervals, 1 to 1,000,000; 2000 by default.
     pub fn resamples(mut self, resamples: usize) -> Self {
         self.resamples = resamples;
         self
@@ -127,11 +129,11 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Creates an empty evaluation of a model with these labels.
+    /// Creates an empty evaluation of a model with these labels, which reports name by [`unique_labels`].
     ///
     /// # Errors
     /// [`Error::NoLabels`] if `labels` is empty; [`Error::NotClassification`] for a regression model; [`Error::BinCount`] and
-    /// [`Error::NoResamples`] for invalid options.
+    /// [`Error::NoResamples`] and [`Error::TooMany`] for invalid options.
     pub fn new(
         labels: &[String],
         problem_type: ProblemType,
@@ -146,13 +148,11 @@ impl Evaluation {
         if !(1..=MOST_BINS).contains(&options.bins) {
             return Err(Error::BinCount { found: options.bins, limit: MOST_BINS });
         }
-        if options.resamples == 0 {
-            return Err(Error::NoResamples);
-        }
+        check_resamples(options.resamples)?;
         let is_multi_label = problem_type == ProblemType::MultiLabelClassification;
         Ok(Self {
             options: options.clone(),
-            labels: labels.to_vec(),
+            labels: unique_labels(labels).into_iter().map(Cow::into_owned).collect(),
             is_multi_label,
             decisions: Decisions::default(),
             calibration: Calibration::new(options.bins),

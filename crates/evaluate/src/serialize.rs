@@ -293,7 +293,7 @@ mod tests {
         let kind = ProblemType::SingleLabelClassification;
         let mut agreement = Agreement::new((&labels, kind), (&labels, kind)).unwrap();
         let prediction =
-            |logits: [f32; 2]| Prediction::new(labels.to_vec().into(), logits.to_vec(), kind, 0);
+            |logits: [f32; 2]| Prediction::new(labels.to_vec().into(), logits.to_vec(), kind, None);
         agreement.push(&prediction([1.0, 0.0]), &prediction([1.5, 0.0]), Some(&[0]));
         let expected = json!({
             "rows": 1,

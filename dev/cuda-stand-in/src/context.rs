@@ -43,6 +43,11 @@ impl Context {
         self.failure.map_or(Ok(()), Err)
     }
 
+    /// Makes every later call fail.
+    pub fn fail(&mut self, error: Error) {
+        self.failure.get_or_insert(error);
+    }
+
     /// Queues an operation, or adds it to the stream's capture.
     pub fn issue(&mut self, stream: Handle, operation: Operation) -> Result<()> {
         let stream = self.streams.get(stream)?;
@@ -74,7 +79,7 @@ impl Context {
         }
         let result = self.resources.run(operation);
         if let Err(error) = result {
-            self.failure.get_or_insert(error);
+            self.fail(error);
         }
         result
     }
@@ -114,14 +119,14 @@ impl Context {
         errors.last().map_or(Ok(()), Err)
     }
 
-    /// Queues a copy. Pinned memory is read when the copy runs, other memory immediately.
+    /// Queues a copy, which reads the memory when it runs.
     pub fn copy_to_device(&mut self, to: u64, from: HostRange, stream: Handle) -> Result<()> {
         let from = if self.resources.pinned.contains(from)? {
             HostSource::Pinned(from)
         } else {
             // In a graph, the memory could have changed by the time of the copy.
             self.refuse_in_capture(stream)?;
-            HostSource::Staged(from.read().into())
+            HostSource::Pageable(from, from.read().into())
         };
         self.issue(stream, Operation::CopyToDevice { to, from })
     }
@@ -135,7 +140,7 @@ impl Context {
         log::line(format_args!("copy_to_host {}", to.len));
         let bytes = self.resources.memory.bytes.read(from, to.len).map_err(Error::from);
         if let Err(error) = bytes {
-            self.failure.get_or_insert(error);
+            self.fail(error);
         }
         to.write(&bytes?);
         Ok(())

@@ -58,6 +58,13 @@ pub fn in_context<T>(call: impl FnOnce(&mut Context) -> Result<T>) -> Result<T> 
     call(context)
 }
 
+/// Makes every later call in the current context of this thread fail.
+pub fn fail_current(error: Error) {
+    if let Some(context) = lock().contexts.get_mut(&CURRENT.get()) {
+        context.fail(error);
+    }
+}
+
 pub fn current() -> Handle {
     CURRENT.get()
 }

@@ -20,7 +20,7 @@ pub struct HostRange {
 impl HostRange {
     /// # Safety
     /// The bytes must be valid for reads or writes, whichever the copy does, and not be accessed otherwise until the call
-    /// returns. Pinned bytes must stay valid until the copy has run.
+    /// returns. The source of a copy, and pinned bytes, must stay valid until the copy has run.
     pub unsafe fn new(address: usize, len: usize) -> Self {
         Self { address, len }
     }

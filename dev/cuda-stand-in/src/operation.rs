@@ -42,12 +42,12 @@ pub enum Operation {
     Graph(Arc<[Operation]>),
 }
 
+/// Memory that is read when the copy runs.
 #[derive(Clone)]
 pub enum HostSource {
-    /// Pinned memory, read when the copy runs.
     Pinned(HostRange),
-    /// Bytes of other memory, read when the copy was queued.
-    Staged(Arc<[u8]>),
+    /// Other memory, and its bytes when the copy was queued, which must still be there.
+    Pageable(HostRange, Arc<[u8]>),
 }
 
 /// Kernel launch. The arguments are copied, so later changes of the host's variables have no effect.
@@ -80,7 +80,13 @@ impl Resources {
             Operation::CopyToDevice { to, from } => {
                 let bytes: Arc<[u8]> = match from {
                     HostSource::Pinned(range) => self.pinned.read(*range)?.into(),
-                    HostSource::Staged(bytes) => bytes.clone(),
+                    HostSource::Pageable(range, queued) => {
+                        if range.read()[..] != queued[..] {
+                            let reason = "pageable memory changed before its copy had run";
+                            return Err(Error::IllegalAddress.because(reason));
+                        }
+                        queued.clone()
+                    }
                 };
                 note(format_args!("copy_to_device {}", bytes.len()));
                 self.memory.bytes.write(*to, &bytes)?;

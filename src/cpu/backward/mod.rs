@@ -21,8 +21,6 @@ mod sums;
 mod tests;
 mod transposed;
 
-use std::sync::OnceLock;
-
 use self::attention::AttentionBackwardScratch;
 use self::pass::{AttentionMemory, BackwardPass, Directions};
 use self::saved::SavedActivations;
@@ -41,6 +39,7 @@ use crate::cpu::workspace::Workspace;
 use crate::error::Result;
 use crate::input::batch::TokenBatch;
 use crate::model::config::Config;
+use crate::sync::{OnceBox, PerProcess, Turns};
 
 /// Maximum number of tokens per sub-batch. More would not be faster, and these save 85 MB of activations at
 /// DistilBERT-base's size. A panel of integrated gradients is never split and may have up to four times as many.
@@ -50,7 +49,9 @@ const SUB_BATCH_TOKENS: usize = 512;
 pub(super) struct Differentiable<W: Weight> {
     engine: Engine<W>,
     /// Made by the first explanation.
-    transposed: OnceLock<Transposed<W>>,
+    transposed: OnceBox<Transposed<W>>,
+    /// The turn to make it.
+    making: PerProcess<Turns>,
     memory: Pool<Memory<W>>,
 }
 
@@ -73,30 +74,38 @@ struct Memory<W: Weight> {
 
 impl<W: FloatWeight> Differentiable<W> {
     pub fn new(engine: Engine<W>) -> Self {
-        Self { engine, transposed: OnceLock::new(), memory: Pool::default() }
+        let making = PerProcess::new(Turns::new(1));
+        let memory = Pool::new(engine.threads.concurrent_calls());
+        Self { engine, transposed: OnceBox::new(), making, memory }
     }
 
     /// Calls `work` on the engine's threads with working memory.
     fn with_memory<R: Send>(&self, work: impl FnOnce(Leader<'_>, &mut Memory<W>) -> R + Send) -> R {
-        let mut memory = self.memory.take();
-        let threads = self.engine.threads.count();
-        memory.workspace.set_threads(threads);
-        memory.attention.threads.resize_with(threads, AttentionBackwardScratch::default);
-        let result = self.engine.threads.run(|leader| work(leader, &mut memory));
-        self.memory.give_back(memory);
-        result
+        let threads = &self.engine.threads;
+        threads.run(|leader| {
+            self.memory.with(|memory| {
+                memory.workspace.set_threads(threads.count());
+                let scratch = &mut memory.attention.threads;
+                scratch.resize_with(threads.count(), AttentionBackwardScratch::default);
+                work(leader, memory)
+            })
+        })
     }
 
     fn transposed(&self) -> &Transposed<W> {
         if let Some(transposed) = self.transposed.get() {
             return transposed;
         }
-        // Concurrent calls may each make one, of which one stays. Waiting for each other as well as for threads could
-        // deadlock.
+        // As large as the weights themselves, so concurrent calls wait for one instead of each making its own. No
+        // call waits for this turn while it holds threads.
+        let _turn = self.making.get_or_make(|| Turns::new(1)).take();
+        if let Some(transposed) = self.transposed.get() {
+            return transposed;
+        }
         let Engine { isa, model, threads, .. } = &self.engine;
-        let transposed =
-            threads.run(|leader| Transposed::new(&mut Executor { isa: *isa, leader }, model));
-        self.transposed.get_or_init(|| transposed)
+        let transposed = threads
+            .run_without_pool(|leader| Transposed::new(&mut Executor { isa: *isa, leader }, model));
+        self.transposed.get_or_set(transposed)
     }
 
     fn pass<'a>(&'a self, leader: Leader<'a>) -> Pass<'a, W> {

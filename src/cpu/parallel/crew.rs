@@ -6,15 +6,16 @@ use std::sync::PoisonError;
 
 use super::sync::{Arc, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, back_off, thread};
 use super::team::{Leader, Seat, Team};
+use crate::sync::Turns;
 
-/// Helpers for one call at a time, led by the caller's own thread. Concurrent calls wait for their turn, asleep,
-/// so that no more threads compute than were asked for.
+/// Helpers for one call at a time, led by the caller's own thread. Concurrent calls wait for their turn, asleep and in
+/// the order in which they came, so that no more threads compute than were asked for.
 ///
 /// A call posts its team and starts at once: it neither waits for helpers to wake up nor allocates.
 pub(super) struct Crew {
     shared: Arc<Shared>,
     helpers: Vec<thread::JoinHandle<()>>,
-    turn: Mutex<()>,
+    turns: Turns,
 }
 
 struct Shared {
@@ -53,7 +54,7 @@ impl Crew {
             helping: AtomicUsize::new(0),
         });
         // Dropped on an error, which ends the threads that have been started.
-        let mut crew = Self { shared, helpers: Vec::new(), turn: Mutex::new(()) };
+        let mut crew = Self { shared, helpers: Vec::new(), turns: Turns::new(1) };
         for worker in 1..=helpers {
             let shared = crew.shared.clone();
             let name = format!("distilbert-{worker}");
@@ -63,14 +64,10 @@ impl Crew {
         Ok(crew)
     }
 
-    pub fn helpers(&self) -> usize {
-        self.helpers.len()
-    }
-
     /// Runs `lead` on this thread while helpers join its team.
     pub fn run<R>(&self, lead: impl FnOnce(Leader<'_>) -> R) -> R {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut team = Team::new(self.helpers() + 1);
+        let _turn = self.turns.take();
+        let mut team = Team::new(self.helpers.len() + 1);
         let (leader, seats) = team.split();
         let team = seats.into_team();
         // Made before the offer, so that no unwinding leaves an offer behind.

@@ -5,6 +5,7 @@ mod crew;
 pub(super) mod disjoint;
 #[cfg(all(test, loom))]
 mod models;
+mod shared_pool;
 mod sync;
 pub(super) mod team;
 pub(super) mod threads;

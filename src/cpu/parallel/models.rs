@@ -1,4 +1,4 @@
-//! Models of the team's protocol. Loom runs them through every interleaving, and every outcome of the memory model,
+//! Models of the team's protocol and of turns. Loom runs them through every interleaving, and every outcome of the memory model,
 //! that two preemptions allow.
 //!
 //! ```text
@@ -14,6 +14,7 @@ use super::crew::Crew;
 use super::disjoint::Tasks;
 use super::sync::{Arc, thread};
 use super::team::{Leader, Seat, Team};
+use crate::sync::Turns;
 
 /// Checks every execution with at most two preemptions.
 fn model(execution: impl Fn() + Sync + Send + 'static) {
@@ -145,4 +146,52 @@ fn a_panic_reaches_the_leader_and_the_next_stage_runs() {
             });
         });
     }
+}
+
+/// Two threads and this one take turns, one at a time.
+fn take_turns(turns: Turns) {
+    let shared = Arc::new((turns, Cells::new(1)));
+    let call = |(turns, cells): &(Turns, Cells)| {
+        let _turn = turns.take();
+        cells.add(0);
+    };
+    let threads: Vec<_> = (0..2)
+        .map(|_| {
+            let shared = shared.clone();
+            thread::spawn(move || call(&shared))
+        })
+        .collect();
+    call(&shared);
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(shared.1.value(0), 3);
+}
+
+#[test]
+fn turns_exclude_each_other_and_reach_every_caller() {
+    model(|| take_turns(Turns::new(1)));
+}
+
+#[test]
+fn turns_reach_every_caller_after_one_has_retired() {
+    model(|| {
+        let turns = Turns::new(2);
+        turns.take().retire();
+        take_turns(turns);
+    });
+}
+
+#[test]
+fn a_turn_retires_while_others_wait() {
+    model(|| {
+        let turns = Arc::new(Turns::new(2));
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let turns = turns.clone();
+                thread::spawn(move || drop(turns.take()))
+            })
+            .collect();
+        turns.take().retire();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        drop(turns.take());
+    });
 }

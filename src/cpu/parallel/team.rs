@@ -123,7 +123,7 @@ impl Team {
     /// Returns the team's only leader and the seats of all its helpers.
     pub fn split(&mut self) -> (Leader<'_>, Seats<'_>) {
         let team = &*self;
-        (Leader { team }, Seats { team, workers: 1..team.size })
+        (Leader { team }, Seats { team })
     }
 
     /// Tells the helpers that no further stage will come.
@@ -271,35 +271,13 @@ impl Leader<'_> {
     }
 }
 
-/// Seats of helpers, each of which exists once.
+/// The right to make seats for helpers, each of which exists once.
 pub(super) struct Seats<'a> {
     team: &'a Team,
-    workers: Range<usize>,
 }
 
 impl<'a> Seats<'a> {
-    pub fn len(&self) -> usize {
-        self.workers.len()
-    }
-
-    /// Splits the seats into two halves.
-    pub fn halve(self) -> (Self, Self) {
-        let Self { team, workers: Range { start, end } } = self;
-        let middle = start + (end - start) / 2;
-        (Self { team, workers: start..middle }, Self { team, workers: middle..end })
-    }
-
-    /// Returns the first seat and gives up the others.
-    pub fn into_first(self) -> Option<Seat<'a>> {
-        let Self { team, mut workers } = self;
-        workers.next().map(|worker| Seat { team, worker })
-    }
-
-    pub fn team(&self) -> &'a Team {
-        self.team
-    }
-
-    /// Returns the team, for seats that [`Seat::new`] makes in place of these.
+    /// Returns the team, for which [`Seat::new`] makes the seats.
     pub fn into_team(self) -> &'a Team {
         self.team
     }

@@ -5,102 +5,117 @@ use std::sync::Arc;
 use rayon::ThreadPool;
 
 use super::crew::Crew;
-use super::team::{Leader, Seats, Team};
+use super::shared_pool::SharedPool;
+use super::team::{Leader, Team};
 use crate::error::{DeviceError, Result};
+use crate::sync::PerProcess;
+
+/// Maximum number of threads of a call: more than any machine has, so that a mistaken number does not exhaust it.
+const MAX_THREADS: usize = 4096;
 
 /// Source of the threads of a call.
-pub(crate) struct Threads(Source);
+pub(crate) struct Threads {
+    count: usize,
+    source: Source,
+}
 
 enum Source {
     /// The caller's thread alone.
     Caller,
-    /// The caller's thread and helpers of our own.
-    Crew(Crew),
-    /// Threads of a pool that others may use as well.
-    Pool(Arc<ThreadPool>),
+    /// The caller's thread and helpers of our own; nothing if a forked child was refused the threads.
+    Crew(PerProcess<Option<Crew>>),
+    /// Threads of a pool that others may use as well. They do not exist in a forked child.
+    Pool(PerProcess<SharedPool>),
 }
 
 impl Threads {
     /// Uses the caller's thread alone.
-    pub const CALLER: Self = Self(Source::Caller);
+    pub const CALLER: Self = Self { count: 1, source: Source::Caller };
 
     /// Starts threads until there are `count` with the caller's.
     ///
     /// # Errors
-    /// [`DeviceError::Threads`] if the system refuses one.
+    /// [`DeviceError::Threads`] if the system refuses one, or if `count` is absurd.
     pub fn new(count: usize) -> Result<Self> {
         if count <= 1 {
             return Ok(Self::CALLER);
         }
-        match Crew::new(count - 1) {
-            Ok(crew) => Ok(Self(Source::Crew(crew))),
-            Err(error) => {
-                Err(DeviceError::Threads { threads: count, reason: error.to_string() }.into())
-            }
+        let refused = |reason| DeviceError::Threads { threads: count, reason };
+        if count > MAX_THREADS {
+            return Err(refused(format!("at most {MAX_THREADS} are possible")).into());
         }
+        let crew = Crew::new(count - 1).map_err(|error| refused(error.to_string()))?;
+        Ok(Self { count, source: Source::Crew(PerProcess::new(Some(crew))) })
     }
 
     /// Uses the threads of a pool.
     pub fn from_pool(pool: Arc<ThreadPool>) -> Self {
-        Self(Source::Pool(pool))
+        let count = pool.current_num_threads();
+        Self { count, source: Source::Pool(PerProcess::new(SharedPool::new(pool))) }
     }
 
     /// Returns the number of physical cores that this process may use: a second thread on a core gains nothing
     /// where the arithmetic units are busy.
     pub fn default_count() -> usize {
-        let allowed = std::thread::available_parallelism().map_or(1, |count| count.get());
-        num_cpus::get_physical().clamp(1, allowed)
+        num_cpus::get_physical().clamp(1, allowed_cores())
     }
 
     /// Returns `true` if calls have the caller's thread alone.
     pub fn is_caller(&self) -> bool {
-        matches!(self.0, Source::Caller)
+        matches!(self.source, Source::Caller)
     }
 
     pub fn count(&self) -> usize {
-        match &self.0 {
-            Source::Caller => 1,
-            Source::Crew(crew) => crew.helpers() + 1,
-            Source::Pool(pool) => pool.current_num_threads(),
+        self.count
+    }
+
+    /// Returns the number of calls that gain from computing at the same time.
+    pub fn concurrent_calls(&self) -> usize {
+        match &self.source {
+            Source::Caller => allowed_cores(),
+            Source::Crew(_) => 1,
+            Source::Pool(_) => self.count,
         }
     }
 
     /// Runs `work` on one thread, which shares tasks with the others through the leader.
+    ///
+    /// Waits until threads are free. Whatever `work` needs should be taken by `work` itself, so that it is not held
+    /// by calls that wait.
     pub fn run<R: Send>(&self, work: impl FnOnce(Leader<'_>) -> R + Send) -> R {
-        match &self.0 {
-            Source::Crew(crew) => crew.run(work),
-            Source::Pool(pool) if self.count() > 1 => pool.install(|| {
-                let mut team = Team::new(self.count());
-                let (leader, seats) = team.split();
-                let dismissal = Dismissal(seats.team());
-                let lead = || {
-                    let _dismissal = dismissal;
-                    work(leader)
-                };
-                rayon::join(lead, || help_all(seats)).0
-            }),
-            _ => work(Team::new(1).split().0),
+        match &self.source {
+            // A child makes threads of its own, or does without.
+            Source::Crew(crew) => match crew.get_or_make(|| Crew::new(self.count - 1).ok()) {
+                Some(crew) => crew.run(work),
+                None => run_alone(work),
+            },
+            Source::Pool(pool) if self.count > 1 => match pool.get() {
+                Some(pool) => pool.run(work),
+                None => run_alone(work),
+            },
+            _ => run_alone(work),
+        }
+    }
+
+    /// Runs `work` like [`run`](Self::run), but never waits for threads of a pool. A caller may thus hold a lock that
+    /// those threads wait for.
+    #[cfg(feature = "explain")]
+    pub fn run_without_pool<R: Send>(&self, work: impl FnOnce(Leader<'_>) -> R + Send) -> R {
+        match &self.source {
+            Source::Pool(_) => run_alone(work),
+            _ => self.run(work),
         }
     }
 }
 
-/// Puts a helper on each free thread of the pool.
-fn help_all(seats: Seats<'_>) {
-    if seats.len() > 1 {
-        let (left, right) = seats.halve();
-        rayon::join(|| help_all(left), || help_all(right));
-    } else if let Some(seat) = seats.into_first() {
-        seat.help();
-    }
+/// Runs `work` on this thread alone.
+fn run_alone<R>(work: impl FnOnce(Leader<'_>) -> R) -> R {
+    work(Team::new(1).split().0)
 }
 
-/// Dismisses a team when it is dropped.
-struct Dismissal<'a>(&'a Team);
-
-impl Drop for Dismissal<'_> {
-    fn drop(&mut self) {
-        self.0.dismiss();
-    }
+/// Returns the number of cores that this process may use.
+fn allowed_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |count| count.get())
 }
 
 #[cfg(all(test, not(loom)))]

@@ -1,11 +1,26 @@
 //! [`Tokenizer`]: text to token ids with character offsets, built on the `tokenizers` crate.
 
+mod abridge;
+mod boundary;
+mod excerpt;
 mod files;
+mod limits;
+mod locality;
+mod parts;
+mod settings;
+mod template;
+mod vocabulary;
 
 use std::fmt;
 use std::path::Path;
 
+use self::abridge::Abridgement;
+use self::boundary::guarded;
+pub(crate) use self::excerpt::Excerpt;
+use self::limits::Limits;
+use self::locality::Locality;
 use crate::error::{InputError, Result};
+use crate::input::cut::TruncationSide;
 use crate::model::files::ModelFiles;
 
 /// Tokens of a text, without special tokens; all fields have one element per token.
@@ -45,6 +60,11 @@ pub struct Tokenizer {
     before: Vec<u32>,
     /// Special tokens after a text: `[SEP]`.
     after: Vec<u32>,
+    limits: Limits,
+    /// `None` if texts have to be tokenized whole.
+    locality: Option<Locality>,
+    /// `None` if no part of a long text can be left out.
+    abridgement: Option<Abridgement>,
 }
 
 impl fmt::Debug for Tokenizer {
@@ -57,14 +77,22 @@ impl fmt::Debug for Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` from a folder, or else `vocab.txt` with the settings in `tokenizer_config.json`.
+    fn of_parts(inner: tokenizers::Tokenizer, before: Vec<u32>, after: Vec<u32>) -> Self {
+        let locality = Locality::of(&inner);
+        let abridgement = locality.as_ref().and_then(|locality| Abridgement::of(&inner, locality));
+        Self { inner, before, after, limits: Limits::default(), locality, abridgement }
+    }
+
+    /// Reads the tokenizer from a folder's `tokenizer.json` or `vocab.txt`, and its settings from
+    /// `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json` and `config.json`, which are combined as
+    /// Hugging Face Transformers 5 combines them.
     ///
     /// Truncation and padding settings in `tokenizer.json` are ignored: the classifier truncates to the model's limit
     /// itself and never pads.
     ///
     /// # Errors
     /// [`InputError::Tokenizer`] if neither file exists or one is damaged; [`Error::Io`](crate::Error::Io)
-    /// and [`ConfigError::Json`](crate::ConfigError::Json) for `tokenizer_config.json`.
+    /// and [`ConfigError::Json`](crate::ConfigError::Json) for the other files.
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
         Self::from_files(&ModelFiles::Folder(folder.as_ref().to_owned()))
     }
@@ -74,24 +102,14 @@ impl Tokenizer {
     /// # Errors
     /// [`InputError::Encode`] if the tokenizer fails on the text.
     pub fn encode(&self, text: &str) -> Result<Encoding> {
-        let encoding = self
-            .inner
-            .encode_char_offsets(text, false)
-            .map_err(|error| InputError::Encode(error.to_string()))?;
+        let encoding =
+            guarded(|| self.inner.encode_char_offsets(text, false)).map_err(InputError::Encode)?;
         Ok(Encoding {
             ids: encoding.get_ids().to_vec(),
             tokens: encoding.get_tokens().to_vec(),
             offsets: encoding.get_offsets().to_vec(),
             word_ids: word_ids(encoding.get_word_ids()),
         })
-    }
-
-    /// Returns the ids of a text's tokens, which is faster than [`encode`](Self::encode).
-    pub(crate) fn ids(&self, text: &str) -> Result<Vec<u32>, InputError> {
-        self.inner
-            .encode_fast(text, false)
-            .map(|encoding| encoding.get_ids().to_vec())
-            .map_err(|error| InputError::Encode(error.to_string()))
     }
 
     /// Returns the ids with `[CLS]` before and `[SEP]` after them.
@@ -120,6 +138,18 @@ impl Tokenizer {
     #[cfg(feature = "explain")]
     pub(crate) fn spelling(&self, id: u32) -> String {
         self.inner.id_to_token(id).unwrap_or_default()
+    }
+
+    /// Returns `model_max_length` of `tokenizer_config.json`, in tokens, special tokens included; `None` if it states
+    /// none, and a huge number if it states that there is no limit.
+    pub fn model_max_length(&self) -> Option<usize> {
+        self.limits.max_length
+    }
+
+    /// Returns `truncation_side` of `tokenizer_config.json`, or else that of `tokenizer.json`;
+    /// [`TruncationSide::Right`] if neither states it.
+    pub fn truncation_side(&self) -> TruncationSide {
+        self.limits.side
     }
 
     /// Returns the number of tokens in the vocabulary, added tokens included.

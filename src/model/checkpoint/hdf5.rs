@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hdf5_pure::{
-    Dataset, Datatype, DatatypeByteOrder, File, FloatingPointLayout, FormatError, Group, Layout,
+    Dataset, Datatype, DatatypeByteOrder, File, FloatingPointLayout, FormatError, Group,
+    Layout as DataLayout,
 };
 
 use super::source::Source;
-use super::weight_file::{Dtype, StoredTensor};
+use super::weight_file::{Dtype, Layout, StoredTensor};
 use crate::error::Result as LoadResult;
 
 /// Deepest nesting of groups; Transformers writes 8 levels.
@@ -136,8 +137,8 @@ fn stored(dataset: &Dataset, transposed: bool) -> Result<StoredTensor, String> {
     let damaged = |error: hdf5_pure::Error| error.to_string();
     let datatype = dataset.datatype().map_err(damaged)?;
     let (offset, len) = match dataset.layout().map_err(damaged)? {
-        Layout::Contiguous { address: Some(address), size } => (address, size),
-        Layout::Contiguous { address: None, .. } => return Err("it has no values".to_owned()),
+        DataLayout::Contiguous { address: Some(address), size } => (address, size),
+        DataLayout::Contiguous { address: None, .. } => return Err("it has no values".to_owned()),
         _ => return Err("its values are not in one run".to_owned()),
     };
     let too_large = || "it is too large".to_owned();
@@ -163,7 +164,8 @@ fn stored(dataset: &Dataset, transposed: bool) -> Result<StoredTensor, String> {
     if transposed {
         shape.reverse();
     }
-    Ok(StoredTensor { dtype: dtype(&datatype), shape, transposed, offset, len })
+    let layout = if transposed { Layout::Transposed } else { Layout::RowMajor };
+    Ok(StoredTensor { dtype: dtype(&datatype), shape, layout, offset, len })
 }
 
 fn dtype(datatype: &Datatype) -> Dtype {

@@ -1,33 +1,38 @@
 //! Weight files and their named tensors.
 //!
 //! A checkpoint is a Hugging Face folder with `model.safetensors`, with the shards that
-//! `model.safetensors.index.json` lists, or with TensorFlow's `tf_model.h5`. A tensor is read when it is requested by
-//! its PyTorch name, and its shape, type and values are checked then. Files are read with positioned reads
-//! ([`Source`](source::Source)), so that a file that changes during loading causes an error and not a fault.
+//! `model.safetensors.index.json` lists, with PyTorch's `pytorch_model.bin` or its shards, or with TensorFlow's
+//! `tf_model.h5`; or the same files in memory. A tensor is read when it is requested by its PyTorch name, and its shape,
+//! type and values are checked then. Files are read with positioned reads ([`Source`](source::Source)), so that a file
+//! that changes during loading causes an error and not a fault.
 
 #[cfg(feature = "tensorflow")]
 mod hdf5;
+mod names;
+mod pickle;
 mod safetensors;
 mod source;
+mod strided;
 mod weight_file;
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
-pub(crate) use self::source::Region;
-#[cfg(test)]
-pub(crate) use self::source::Source;
+pub(crate) use self::source::{Region, Source};
+use self::strided::gather;
 pub(crate) use self::weight_file::Dtype;
-use self::weight_file::{StoredTensor, WeightFile};
+use self::weight_file::{Layout, StoredTensor, WeightFile};
 use crate::error::{CheckpointError, ConfigError, Result};
-use crate::model::files::read_json_object;
+use crate::model::files::ModelFiles;
 use crate::model::matrix::{Data, Matrix, Values};
 
 pub(crate) const WEIGHTS: &str = "model.safetensors";
 const SHARD_INDEX: &str = "model.safetensors.index.json";
+const PICKLE: &str = "pytorch_model.bin";
+const PICKLE_INDEX: &str = "pytorch_model.bin.index.json";
+/// Configuration of a PEFT adapter.
+pub(crate) const ADAPTER: &str = "adapter_config.json";
 const TENSORFLOW_WEIGHTS: &str = "tf_model.h5";
-/// PyTorch's pickled weights, whole or in shards.
-const PICKLES: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
 
 /// Suffix that turns the name of an 8-bit matrix into the name of its scales.
 pub(crate) const SCALE_SUFFIX: &str = "_scale";
@@ -35,7 +40,7 @@ pub(crate) const SCALE_SUFFIX: &str = "_scale";
 /// Prefix of the encoder's tensors in a classification checkpoint; a bare `DistilBertModel` has none.
 pub(crate) const ENCODER_PREFIX: &str = "distilbert.";
 
-/// Named tensors of a model folder.
+/// Named tensors of a model.
 pub struct Checkpoint {
     files: Vec<WeightFile>,
     /// Index in `files` of each tensor's file.
@@ -44,34 +49,33 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// Opens `model.safetensors`, or else the shards that `model.safetensors.index.json` lists, or else
-    /// TensorFlow's `tf_model.h5`.
+    /// `pytorch_model.bin` or its shards, as Transformers does, or else TensorFlow's `tf_model.h5`.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if a file cannot be read, [`CheckpointError::Damaged`] if it is damaged,
-    /// [`ConfigError::Json`] if it is an invalid shard index; [`CheckpointError::TensorflowNotBuilt`] or
-    /// [`CheckpointError::Pickle`] if the folder has weights in another format.
-    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref();
-        let exists = |name: &str| folder.join(name).exists();
-        let files = if exists(WEIGHTS) {
-            vec![WeightFile::safetensors(&folder.join(WEIGHTS))?]
-        } else if exists(SHARD_INDEX) {
-            let names = shards(&folder.join(SHARD_INDEX))?;
-            let open = |name: &String| WeightFile::safetensors(&folder.join(name));
-            names.iter().map(open).collect::<Result<_>>()?
-        } else if exists(TENSORFLOW_WEIGHTS) {
-            vec![tensorflow_file(folder.join(TENSORFLOW_WEIGHTS))?]
-        } else if let Some(pickle) = PICKLES.into_iter().find(|name| exists(name)) {
-            return Err(CheckpointError::Pickle { path: folder.join(pickle) }.into());
-        } else {
-            vec![WeightFile::safetensors(&folder.join(WEIGHTS))?]
+    /// [`CheckpointError::Pickle`] if it is a pickle of something other than tensors, [`ConfigError::Json`] if it is
+    /// an invalid shard index; [`CheckpointError::TensorflowNotBuilt`].
+    pub(crate) fn open(files: &ModelFiles) -> Result<Self> {
+        let open = match () {
+            () if files.exists(WEIGHTS) => vec![WeightFile::safetensors(files, WEIGHTS)?],
+            () if files.exists(SHARD_INDEX) => shards(files, SHARD_INDEX, WeightFile::safetensors)?,
+            () if files.exists(PICKLE) => vec![WeightFile::pickle(files, PICKLE)?],
+            () if files.exists(PICKLE_INDEX) => shards(files, PICKLE_INDEX, WeightFile::pickle)?,
+            () if files.exists(TENSORFLOW_WEIGHTS) => vec![tensorflow_file(files)?],
+            () if files.exists(ADAPTER) => return Err(adapter(files).into()),
+            // For the error that names the usual file.
+            () => vec![WeightFile::safetensors(files, WEIGHTS)?],
         };
+        Ok(Self::of(open))
+    }
+
+    fn of(files: Vec<WeightFile>) -> Self {
         let tensors = files
             .iter()
             .enumerate()
             .flat_map(|(file, content)| content.names().map(move |name| (name.to_owned(), file)))
             .collect();
-        Ok(Self { files, tensors })
+        Self { files, tensors }
     }
 
     /// Checks that the files have not changed since they were opened.
@@ -112,6 +116,12 @@ impl Checkpoint {
     pub fn has_encoder_tensor(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
             || self.tensors.contains_key(&format!("{ENCODER_PREFIX}{name}"))
+    }
+
+    /// Returns `true` if the full name of any tensor starts with `prefix`.
+    pub(crate) fn has_prefix(&self, prefix: &str) -> bool {
+        let mut from = self.tensors.range(prefix.to_owned()..);
+        from.next().is_some_and(|(name, _)| name.starts_with(prefix))
     }
 
     /// Reads a tensor by its full name as row-major `f32`.
@@ -159,8 +169,10 @@ impl Checkpoint {
             }
         };
         let values = Values { name: name.to_owned(), data };
-        match *shape {
-            [rows, len] if stored.transposed => values.transposed(rows, len),
+        match (stored.layout, shape) {
+            (Layout::Transposed, &[rows, len]) => values.transposed(rows, len),
+            (Layout::Strided(strides), &[rows, len]) => gather(values, [rows, len], strides),
+            (Layout::Strided(strides), &[len]) => gather(values, [1, len], strides),
             _ => Ok(values),
         }
     }
@@ -195,7 +207,7 @@ impl Checkpoint {
     /// Returns the full names of all weights and biases, sorted, without scales and buffers.
     pub(crate) fn weights_and_biases(&self) -> impl Iterator<Item = &str> {
         let names = self.tensors.keys().map(String::as_str);
-        names.filter(|name| name.ends_with(".weight") || name.ends_with(".bias"))
+        names.filter(|name| names::is_parameter(name))
     }
 
     /// Returns the type of the word embeddings, by far the largest tensor.
@@ -216,7 +228,7 @@ impl Checkpoint {
         dtypes
     }
 
-    /// Returns the number of weights in all tensors; scales of 8-bit matrices don't count.
+    /// Returns the number of weights in all tensors; buffers and scales of 8-bit matrices don't count.
     pub fn parameters(&self) -> usize {
         self.files.iter().map(WeightFile::parameters).fold(0, usize::saturating_add)
     }
@@ -229,19 +241,35 @@ impl Checkpoint {
 }
 
 #[cfg(feature = "tensorflow")]
-fn tensorflow_file(path: PathBuf) -> Result<WeightFile> {
-    WeightFile::hdf5(&path)
+fn tensorflow_file(files: &ModelFiles) -> Result<WeightFile> {
+    WeightFile::hdf5(files, TENSORFLOW_WEIGHTS)
 }
 
 #[cfg(not(feature = "tensorflow"))]
-fn tensorflow_file(path: PathBuf) -> Result<WeightFile> {
-    Err(CheckpointError::TensorflowNotBuilt { path }.into())
+fn tensorflow_file(files: &ModelFiles) -> Result<WeightFile> {
+    Err(CheckpointError::TensorflowNotBuilt { path: files.path(TENSORFLOW_WEIGHTS) }.into())
+}
+
+/// Opens the shards that an index lists.
+fn shards(
+    files: &ModelFiles,
+    index: &str,
+    open: impl Fn(&ModelFiles, &str) -> Result<WeightFile>,
+) -> Result<Vec<WeightFile>> {
+    shard_names(files, index)?.iter().map(|name| open(files, name)).collect()
+}
+
+/// Returns the error for a folder that holds an adapter in place of a model.
+pub(crate) fn adapter(files: &ModelFiles) -> CheckpointError {
+    let json = files.read_json(ADAPTER).ok().flatten().unwrap_or_default();
+    let base = json.get("base_model_name_or_path").and_then(|base| base.as_str());
+    CheckpointError::Adapter { path: files.path(ADAPTER), base: base.map(str::to_owned) }
 }
 
 /// Returns the distinct file names that a shard index lists.
-pub(crate) fn shards(index: &Path) -> Result<Vec<String>> {
-    let invalid = |reason| ConfigError::Json { path: index.to_owned(), reason };
-    let json = read_json_object(index)?;
+pub(crate) fn shard_names(files: &ModelFiles, index: &str) -> Result<Vec<String>> {
+    let invalid = |reason| ConfigError::Json { path: files.path(index), reason };
+    let json = files.read_json(index)?.unwrap_or_default();
     let map = json
         .get("weight_map")
         .and_then(|map| map.as_object())

@@ -6,8 +6,9 @@ use safetensors::Dtype as StoredDtype;
 use safetensors::tensor::Metadata;
 
 use super::source::Source;
-use super::weight_file::{Dtype, StoredTensor};
+use super::weight_file::{Dtype, Layout, StoredTensor};
 use crate::error::Result;
+use crate::model::files::check_json;
 
 /// Longest header that the `safetensors` crate accepts, in bytes.
 const MAX_HEADER_LEN: u64 = 100_000_000;
@@ -39,6 +40,7 @@ pub(super) fn tensors(source: &Source) -> Result<BTreeMap<String, StoredTensor>>
     let mut header =
         vec![0; usize::try_from(header_len).map_err(|error| damaged(error.to_string()))?];
     source.read("the header", prefix, &mut header)?;
+    check_json(&header).map_err(|reason| damaged(format!("its header is invalid: {reason}")))?;
     // Deserializing checks that the tensors follow one another without gaps, each as long as its shape requires.
     let metadata: Metadata = serde_json::from_slice(&header)
         .map_err(|error| damaged(format!("its header is invalid: {error}")))?;
@@ -53,7 +55,7 @@ pub(super) fn tensors(source: &Source) -> Result<BTreeMap<String, StoredTensor>>
         let tensor = StoredTensor {
             dtype: dtype(info.dtype),
             shape: info.shape.clone(),
-            transposed: false,
+            layout: Layout::RowMajor,
             offset: prefix + header_len + start as u64,
             len: end - start,
         };
@@ -75,6 +77,7 @@ fn dtype(stored: StoredDtype) -> Dtype {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::Arc;
 
     use super::*;
 
@@ -82,7 +85,7 @@ mod tests {
         let mut bytes = header_len.to_le_bytes().to_vec();
         bytes.extend_from_slice(header.as_bytes());
         bytes.resize(bytes.len() + data, 0);
-        Source::from_bytes(Path::new("model.safetensors"), bytes)
+        Source::from_bytes(Path::new("model.safetensors"), Arc::new(bytes))
     }
 
     const HEADER: &str = r#"{"a":{"dtype":"F16","shape":[2,3],"data_offsets":[4,16]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
@@ -104,7 +107,7 @@ mod tests {
         {
             assert!(tensors(&file(header_len, HEADER, data)).is_err(), "{header_len} {data}");
         }
-        assert!(tensors(&Source::from_bytes(Path::new("x"), vec![0; 7])).is_err());
+        assert!(tensors(&Source::from_bytes(Path::new("x"), Arc::new(vec![0; 7]))).is_err());
     }
 
     #[test]

@@ -4,9 +4,12 @@ use std::fmt::Display;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+#[cfg(not(any(unix, windows)))]
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::error::{CheckpointError, Error, Result};
+use crate::model::files::SharedBytes;
 
 /// Weight file, which any number of threads can read concurrently.
 ///
@@ -22,9 +25,8 @@ pub(crate) struct Source {
 enum Bytes {
     #[cfg(any(unix, windows))]
     File { file: File, modified: Option<SystemTime> },
-    /// Whole file in memory, on systems without positioned reads.
-    #[cfg(any(test, not(any(unix, windows))))]
-    Memory(Vec<u8>),
+    /// Whole file in memory: the caller's bytes, or a file on systems without positioned reads.
+    Memory(SharedBytes),
 }
 
 /// Contiguous bytes of a [`Source`].
@@ -55,13 +57,18 @@ impl Source {
             Ok(Self { path: path.to_owned(), len: metadata.len(), bytes })
         }
         #[cfg(not(any(unix, windows)))]
-        Ok(Self::from_bytes(path, fs::read(path).map_err(io_error)?))
+        Ok(Self::from_bytes(path, Arc::new(fs::read(path).map_err(io_error)?)))
     }
 
     /// Wraps bytes in memory, which errors call `path`.
-    #[cfg(any(test, not(any(unix, windows))))]
-    pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Self {
-        Self { path: path.to_owned(), len: bytes.len() as u64, bytes: Bytes::Memory(bytes) }
+    pub fn from_bytes(path: &Path, bytes: SharedBytes) -> Self {
+        let len = (*bytes).as_ref().len() as u64;
+        Self { path: path.to_owned(), len, bytes: Bytes::Memory(bytes) }
+    }
+
+    /// Returns the path that errors name.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Returns the length in bytes when the source was opened.
@@ -100,8 +107,8 @@ impl Source {
             Bytes::File { file, .. } => {
                 std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
             }
-            #[cfg(any(test, not(any(unix, windows))))]
             Bytes::Memory(bytes) => {
+                let bytes = (**bytes).as_ref();
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
                 let count = buffer.len().min(bytes.len() - start);
                 buffer[..count].copy_from_slice(&bytes[start..start + count]);
@@ -128,7 +135,6 @@ impl Source {
                 }
                 Ok(())
             }
-            #[cfg(any(test, not(any(unix, windows))))]
             Bytes::Memory(_) => Ok(()),
         }
     }
@@ -158,6 +164,7 @@ impl Region<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
@@ -174,7 +181,8 @@ mod tests {
     #[test]
     fn reads_the_same_bytes_from_file_and_memory() {
         let (_folder, path) = file();
-        for source in [Source::open(&path).unwrap(), Source::from_bytes(&path, CONTENT.to_vec())] {
+        let memory = Source::from_bytes(&path, Arc::new(CONTENT));
+        for source in [Source::open(&path).unwrap(), memory] {
             assert_eq!(source.len(), 10);
             let mut buffer = [0; 4];
             Region { source: &source, offset: 2, len: 7 }.read("x", 3, &mut buffer).unwrap();

@@ -2,12 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::source::{Region, Source};
-use super::{SCALE_SUFFIX, safetensors};
+use super::{SCALE_SUFFIX, names, pickle, safetensors};
 use crate::error::{CheckpointError, Result};
+use crate::model::files::ModelFiles;
+
+/// Maximum number of tensors that a byte of a file belongs to on average, beyond [`SMALL`] bytes.
+const MOST_SHARING: u64 = 4;
+
+/// Number of bytes that a file's tensors may always take.
+const SMALL: u64 = 16 << 20;
 
 /// Open weight file and the tensors that it stores, by their PyTorch names.
 pub(super) struct WeightFile {
@@ -21,12 +27,22 @@ pub(super) struct StoredTensor {
     pub dtype: Dtype,
     /// Shape of the tensor in PyTorch, even if it is stored transposed.
     pub shape: Vec<usize>,
-    /// `true` if the matrix is stored transposed.
-    pub transposed: bool,
+    pub layout: Layout,
     /// Offset of the little-endian values in the file, in bytes.
     pub offset: u64,
-    /// Length of the values in bytes.
+    /// Length of the values in bytes, with the gaps between them.
     pub len: usize,
+}
+
+/// Order of a tensor's values in its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    RowMajor,
+    /// Transpose of a row-major matrix.
+    Transposed,
+    /// Matrix or vector with gaps between its values: distances of neighbors in each dimension, in values. A vector
+    /// is a matrix of one row.
+    Strided([usize; 2]),
 }
 
 /// Type of stored values.
@@ -54,25 +70,32 @@ impl fmt::Display for Dtype {
 
 impl WeightFile {
     /// Opens a `.safetensors` file and checks that its header describes exactly the bytes that follow it.
-    pub fn safetensors(path: &Path) -> Result<Self> {
-        Self::open(path, |source| safetensors::tensors(source))
+    pub fn safetensors(files: &ModelFiles, name: &str) -> Result<Self> {
+        Self::open(files, name, |source| safetensors::tensors(source))
+    }
+
+    /// Opens a `.bin` file written by `torch.save`. Nothing in it is run.
+    pub fn pickle(files: &ModelFiles, name: &str) -> Result<Self> {
+        Self::open(files, name, |source| pickle::tensors(source))
     }
 
     /// Opens an HDF5 file written by Keras.
     #[cfg(feature = "tensorflow")]
-    pub fn hdf5(path: &Path) -> Result<Self> {
-        Self::open(path, super::hdf5::tensors)
+    pub fn hdf5(files: &ModelFiles, name: &str) -> Result<Self> {
+        Self::open(files, name, super::hdf5::tensors)
     }
 
     /// Opens a file whose tensors `read_tensors` locates.
     fn open(
-        path: &Path,
+        files: &ModelFiles,
+        name: &str,
         read_tensors: impl FnOnce(&Arc<Source>) -> Result<BTreeMap<String, StoredTensor>>,
     ) -> Result<Self> {
-        let source = Arc::new(Source::open(path)?);
+        let source = Arc::new(files.open(name)?);
         let located = read_tensors(&source).and_then(|tensors| {
             tensors.iter().try_for_each(|(name, tensor)| check_range(&source, name, tensor))?;
-            Ok(tensors)
+            check_sharing(&source, tensors.values())?;
+            Ok(names::with_current_names(tensors))
         });
         match located {
             Ok(tensors) => Ok(Self { source, tensors }),
@@ -86,12 +109,16 @@ impl WeightFile {
     }
 
     pub fn dtypes(&self) -> impl Iterator<Item = String> {
-        self.tensors.values().map(|tensor| tensor.dtype.to_string())
+        let weights = self
+            .tensors
+            .iter()
+            .filter(|(name, _)| names::is_parameter(name) || name.ends_with(SCALE_SUFFIX));
+        weights.map(|(_, tensor)| tensor.dtype.to_string())
     }
 
-    /// Returns the number of weights; scales of 8-bit matrices don't count.
+    /// Returns the number of weights; buffers and scales of 8-bit matrices don't count.
     pub fn parameters(&self) -> usize {
-        let weights = self.tensors.iter().filter(|(name, _)| !name.ends_with(SCALE_SUFFIX));
+        let weights = self.tensors.iter().filter(|(name, _)| names::is_parameter(name));
         let sizes = weights.map(|(_, tensor)| tensor.shape.iter().product::<usize>());
         sizes.fold(0, usize::saturating_add)
     }
@@ -148,4 +175,19 @@ fn check_range(source: &Source, name: &str, tensor: &StoredTensor) -> Result<()>
         "tensor `{name}` has {len} bytes at offset {offset}, but the file has {}",
         source.len()
     )))
+}
+
+/// Checks that tensors do not share so many bytes that a small file takes much memory. Models share tensors, such as
+/// the embeddings and the output layer of a masked language model, but few.
+fn check_sharing<'a>(
+    source: &Source,
+    tensors: impl Iterator<Item = &'a StoredTensor>,
+) -> Result<()> {
+    let total = tensors.fold(0, |total: u64, tensor| total.saturating_add(tensor.len as u64));
+    let limit = source.len().saturating_mul(MOST_SHARING).saturating_add(SMALL);
+    if total <= limit {
+        return Ok(());
+    }
+    Err(source
+        .damaged(format!("its tensors overlap: they take {total} bytes, expected at most {limit}")))
 }

@@ -9,13 +9,11 @@ fn operations_run_only_when_waited_for() {
         let stream = context.new_stream().unwrap();
         let (mut from, mut to) = (pinned(&context, 1), pinned(&context, 1));
         let mut device = room(&stream, 1);
-        let mut host = [1];
-        stream.memcpy_htod(&host, &mut device).unwrap();
-        host[0] = 2;
+        stream.memcpy_htod(&[1], &mut device).unwrap();
         stream.memcpy_dtoh(&device, &mut to).unwrap();
-        assert_eq!((to.as_slice().unwrap(), host), (&[FRESH][..], [2]));
+        assert_eq!(to.as_slice().unwrap(), [FRESH]);
         stream.synchronize().unwrap();
-        assert_eq!(to.as_slice().unwrap(), [1], "the copy must read pageable memory immediately");
+        assert_eq!(to.as_slice().unwrap(), [1]);
 
         from.as_mut_slice().unwrap()[0] = 3;
         stream.memcpy_htod(&from, &mut device).unwrap();
@@ -25,6 +23,20 @@ fn operations_run_only_when_waited_for() {
             [4],
             "the copy must read pinned memory when it runs"
         );
+    });
+}
+
+#[test]
+fn pageable_memory_must_not_change_before_its_copy() {
+    on_stand_in("driver::streams::pageable_memory_must_not_change_before_its_copy", &[], || {
+        let stream = context().new_stream().unwrap();
+        let mut device = room(&stream, 1);
+        let mut host = [1u64];
+        stream.memcpy_htod(&host, &mut device).unwrap();
+        // The compiler must not postpone the write.
+        std::hint::black_box(&mut host)[0] = 2;
+        assert_eq!(code(stream.synchronize()), CUDA_ERROR_ILLEGAL_ADDRESS);
+        assert!(log().iter().any(|line| line.contains("pageable memory changed")));
     });
 }
 

@@ -26,6 +26,14 @@ fn rejects_invalid_targets_and_models() {
         &ExplainOptions::default().method(Method::IntegratedGradients { steps: 0 }),
     );
     assert!(matches!(error, Error::Explain(ExplainError::NoSteps)), "{error}");
+    for found in [Method::MAX_STEPS + 1, 1_000_000_000_000, usize::MAX] {
+        let method = Method::IntegratedGradients { steps: found };
+        let error = refused(&classifier, &ExplainOptions::default().method(method));
+        let Error::Explain(ExplainError::TooManySteps { found: named, limit }) = error else {
+            panic!("{error}");
+        };
+        assert_eq!((named, limit), (found, Method::MAX_STEPS));
+    }
     let int8 = Classifier::builder(bundled_model()).precision(Precision::Int8).build().unwrap();
     let error = refused(&int8, &ExplainOptions::default());
     assert!(
@@ -169,12 +177,12 @@ mod text {
             matches!(error, Error::Input(InputError::TooManyTokens { limit: 512, .. })),
             "{error}"
         );
-        let windows = Truncation::Windows { stride: 50 };
+        let windows = Truncation::Windows { stride: 50, max_windows: None };
         let error = explain(windows, &text).unwrap_err();
         assert!(
             matches!(
                 error,
-                Error::Explain(ExplainError::ManyWindows { tokens: 702, limit: 512, .. })
+                Error::Explain(ExplainError::ManyWindows { tokens: Some(702), limit: 512, .. })
             ),
             "{error}"
         );

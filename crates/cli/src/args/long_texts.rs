@@ -12,12 +12,16 @@ use crate::failure::Failure;
 pub struct LongTextOptions {
     /// How to handle a text that exceeds the model's token limit
     #[arg(long, value_name = "METHOD", value_parser = named::<Truncation>(),
-        default_value_t = Truncation::Right)]
+        default_value_t = Truncation::Auto)]
     truncation: Truncation,
 
     /// Number of tokens shared by neighboring windows [default: 64]
     #[arg(long, value_name = "N")]
     stride: Option<usize>,
+
+    /// Maximum number of windows of a text, after which it is cut [default: no maximum]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_windows: Option<u32>,
 }
 
 impl Named for Truncation {
@@ -27,7 +31,9 @@ impl Named for Truncation {
 
     fn possible_value(self) -> PossibleValue {
         let help = match self {
-            Self::Right => "cut off the end, and report how many tokens were dropped",
+            Self::Auto => "cut at the side that the checkpoint states, and report it",
+            Self::Right => "cut off the end",
+            Self::Left => "cut off the beginning",
             Self::Error => "reject the text",
             Self::Windows { .. } => "classify overlapping windows and average their scores",
             _ => "",
@@ -40,12 +46,20 @@ impl LongTextOptions {
     /// Returns the requested truncation.
     ///
     /// # Errors
-    /// [`Failure::Usage`] if `--stride` is given without windows.
+    /// [`Failure::Usage`] if `--stride` or `--max-windows` is given without windows.
     pub fn truncation(&self) -> Result<Truncation, Failure> {
-        match (self.truncation, self.stride) {
-            (Truncation::Windows { .. }, Some(stride)) => Ok(Truncation::Windows { stride }),
-            (_, Some(_)) => Err(Failure::Usage("--stride requires --truncation windows")),
-            (truncation, None) => Ok(truncation),
+        match self.truncation {
+            Truncation::Windows { stride, .. } => Ok(Truncation::Windows {
+                stride: self.stride.unwrap_or(stride),
+                max_windows: self.max_windows.map(|max| max as usize),
+            }),
+            _ if self.stride.is_some() => {
+                Err(Failure::Usage("--stride requires --truncation windows"))
+            }
+            _ if self.max_windows.is_some() => {
+                Err(Failure::Usage("--max-windows requires --truncation windows"))
+            }
+            truncation => Ok(truncation),
         }
     }
 }

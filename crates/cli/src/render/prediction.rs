@@ -1,9 +1,10 @@
 //! Predictions as text or JSON.
 
+use std::borrow::Cow;
 use std::io::{BufWriter, Result, Write};
 
 use anstyle::Style;
-use distilbert::{Classifier, Prediction, ProblemType};
+use distilbert::{Classifier, Prediction, ProblemType, TruncationSide, unique_labels};
 use serde::Serialize;
 
 use super::json::{object, write_line};
@@ -77,7 +78,7 @@ impl Table {
         let label_columns = labels.map(|label| terminal::width(&label_cell(label))).max();
         Self {
             problem_type: classifier.problem_type(),
-            limit: classifier.config().max_position_embeddings,
+            limit: classifier.max_tokens(),
             top,
             columns: terminal::columns(),
             label_columns: label_columns.unwrap_or(0),
@@ -96,7 +97,7 @@ impl Table {
         for (rank, (label, score)) in prediction.top_k(self.top).into_iter().enumerate() {
             self.write_row(out, rank, label, score)?;
         }
-        write_dropped_tokens(out, prediction, self.limit)
+        write_cut(out, prediction, self.limit)
     }
 
     fn write_row(&self, out: &mut dyn Write, rank: usize, label: &str, score: f32) -> Result<()> {
@@ -128,18 +129,24 @@ fn label_cell(label: &str) -> String {
     terminal::fit(label, MAX_LABEL_COLUMNS)
 }
 
-/// Writes a note if tokens of the text were dropped.
-pub fn write_dropped_tokens(
-    out: &mut dyn Write,
-    prediction: &Prediction,
-    limit: usize,
-) -> Result<()> {
-    let tokens = match prediction.dropped_tokens() {
-        0 => return Ok(()),
-        1 => "1 token was".to_owned(),
-        count => format!("{count} tokens were"),
+/// Writes a note if a part of the text was not read.
+pub fn write_cut(out: &mut dyn Write, prediction: &Prediction, limit: usize) -> Result<()> {
+    let Some(cut) = prediction.cut() else { return Ok(()) };
+    let (end, beyond) = match cut.side {
+        TruncationSide::Right => ("last", "after"),
+        TruncationSide::Left => ("first", "before"),
     };
-    writeln!(out, "  {DIM}the last {tokens} dropped: the model takes at most {limit}{DIM:#}")
+    let note = match cut.dropped_tokens {
+        Some(1) => format!("the {end} 1 token was dropped: the model takes at most {limit}"),
+        Some(count) => {
+            format!("the {end} {count} tokens were dropped: the model takes at most {limit}")
+        }
+        None => format!(
+            "the text {beyond} character {} was not read: the model takes at most {limit} tokens",
+            cut.at
+        ),
+    };
+    writeln!(out, "  {DIM}{note}{DIM:#}")
 }
 
 /// Prediction as JSON.
@@ -152,17 +159,19 @@ struct View<'a> {
     label: &'a str,
     score: f32,
     #[serde(serialize_with = "object")]
-    scores: Vec<(&'a str, f32)>,
+    scores: Vec<(Cow<'a, str>, f32)>,
     logits: &'a [f32],
-    dropped_tokens: usize,
+    dropped_tokens: Option<usize>,
+    truncated_at: Option<usize>,
 }
 
 impl<'a> View<'a> {
     fn new(text: &'a str, prediction: &'a Prediction, top: Option<usize>) -> Self {
-        let scores = match top {
-            Some(top) => prediction.top_k(top),
-            None => scores_by_label(prediction),
-        };
+        let mut scores = scores_by_label(prediction);
+        if let Some(top) = top {
+            scores.sort_by(|a, b| b.1.total_cmp(&a.1));
+            scores.truncate(top);
+        }
         Self {
             text,
             label: prediction.label(),
@@ -170,12 +179,13 @@ impl<'a> View<'a> {
             scores,
             logits: prediction.logits(),
             dropped_tokens: prediction.dropped_tokens(),
+            truncated_at: prediction.truncated_at(),
         }
     }
 }
 
-/// Returns all labels with their scores, in label order.
-pub fn scores_by_label(prediction: &Prediction) -> Vec<(&str, f32)> {
-    let labels = prediction.labels().iter().map(String::as_str);
+/// Returns all unique labels with their scores, in label order.
+pub fn scores_by_label(prediction: &Prediction) -> Vec<(Cow<'_, str>, f32)> {
+    let labels = unique_labels(prediction.labels()).into_iter();
     labels.zip(prediction.scores().iter().copied()).collect()
 }

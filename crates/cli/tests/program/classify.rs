@@ -64,7 +64,10 @@ fn json_matches_the_library() {
     assert_eq!(objects.len(), given.len());
     for ((object, text), expected) in objects.iter().zip(given).zip(predictions) {
         let keys: Vec<&String> = object.as_object().unwrap().keys().collect();
-        assert_eq!(keys, ["text", "label", "score", "scores", "logits", "dropped_tokens"]);
+        assert_eq!(
+            keys,
+            ["text", "label", "score", "scores", "logits", "dropped_tokens", "truncated_at"]
+        );
         assert_eq!(object["text"], text);
         assert_eq!(object["label"], expected.label());
         assert_eq!(object["score"].to_string(), expected.score().to_string());
@@ -154,7 +157,7 @@ fn windows_cover_a_long_text() {
     let text = long_text(600);
     let output = run(&["classify", "--json", "--truncation", "windows", "--stride", "16", &text]);
     let object = &objects(succeeded(&output))[0];
-    let windows = distilbert::Truncation::Windows { stride: 16 };
+    let windows = distilbert::Truncation::Windows { stride: 16, max_windows: None };
     let best = InstructionSet::detected().pop().unwrap();
     let classifier = Classifier::builder(&*BUNDLED).instruction_set(best).truncation(windows);
     let classifier = classifier.build().unwrap();
@@ -317,7 +320,7 @@ fn usage_errors_exit_with_2() {
         &["classify", "--colour", "hello"],
         &["classify", "--threads", "0", "hello"],
         &["classify", "--top", "0", "hello"],
-        &["classify", "--truncation", "left", "hello"],
+        &["classify", "--truncation", "middle", "hello"],
         &["classify", "--stride", "8", "hello"],
     ] {
         let output = run(arguments);

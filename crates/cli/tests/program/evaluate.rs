@@ -45,7 +45,7 @@ fn report(
     let texts: Vec<&str> = rows.iter().map(|(text, _)| text.as_str()).collect();
     let found = classifier.classify_batch(&texts).unwrap();
     for (number, ((text, truth), found)) in (1..).zip(rows.iter().zip(found)) {
-        let tokens = classifier.tokenizer().encode(text).unwrap().ids.len() + 2;
+        let tokens = classifier.tokenizer().unwrap().encode(text).unwrap().ids.len() + 2;
         assert_eq!(found.tokens(), tokens);
         let row = Row::new(truth, found.scores()).text(text).tokens(tokens).number(number);
         evaluation.push(&row).unwrap();

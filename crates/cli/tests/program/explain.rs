@@ -84,7 +84,7 @@ fn json_matches_the_library() {
         let keys: Vec<&String> = object.as_object().unwrap().keys().collect();
         let first = ["text", "label", "method", "settings", "target", "against", "objective"];
         let then = ["logit", "score", "value", "tokens", "words", "ledger", "unexplained"];
-        assert_eq!(keys, [&first[..], &then[..], &["dropped_tokens"]].concat());
+        assert_eq!(keys, [&first[..], &then[..], &["dropped_tokens", "truncated_at"]].concat());
         assert_eq!(object["objective"], "logit");
         assert_eq!(object["settings"]["precision"], "f32");
         check_json(object, expected);

@@ -10,6 +10,8 @@ mod evaluate;
 mod explain;
 mod explain_page;
 mod faithfulness;
+#[cfg(unix)]
+mod files;
 #[cfg(feature = "hub")]
 mod hub;
 mod info;

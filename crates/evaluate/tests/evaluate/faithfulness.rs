@@ -202,6 +202,10 @@ fn rejects_invalid_options_and_texts() {
     assert!(matches!(error, Error::NoMethods), "{error}");
     let error = refused(&["We won"], options.clone().resamples(0));
     assert!(matches!(error, Error::NoResamples), "{error}");
+    let error = refused(&["We won"], options.clone().resamples(usize::MAX));
+    assert!(matches!(error, Error::TooMany { what: "resamples", .. }), "{error}");
+    let error = refused(&["We won"], options.clone().random_orders(usize::MAX));
+    assert!(matches!(error, Error::TooMany { what: "random orders", .. }), "{error}");
     let error = refused(&["We won"], options.clone().random_orders(0));
     assert!(matches!(error, Error::NoRandomOrders), "{error}");
     let no_steps = Method::IntegratedGradients { steps: 0 }.into();

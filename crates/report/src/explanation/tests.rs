@@ -3,12 +3,12 @@
 use super::Page;
 use roxmltree::Node;
 
-use distilbert::Prediction;
 use distilbert::ProblemType;
 use distilbert::explain::sample::{
     HEADS, HOSTILE, LAYERS, Sample, TARGET, curve, prediction, with_replacement,
 };
 use distilbert::explain::{Method, Objective, Order, Point, Replacement, Target};
+use distilbert::{Cut, Prediction, TruncationSide};
 use test_support::reading::{all, content, length, one, parse};
 
 fn page_of(sample: &Sample) -> Page<'_> {
@@ -110,7 +110,8 @@ fn shows_target_method_and_settings() {
     let target = Target::against(TARGET, "sadness");
     let labels = [TARGET, "sadness", "fear"].map(str::to_owned);
     let kind = ProblemType::MultiLabelClassification;
-    sample.set_prediction(Prediction::new(labels.into(), vec![0.0, 1.0, 2.0], kind, 90));
+    let cut = Cut::new(TruncationSide::Right, 12, Some(90));
+    sample.set_prediction(Prediction::new(labels.into(), vec![0.0, 1.0, 2.0], kind, Some(cut)));
     sample.set_goal(&target, Objective::Probability, kind);
     sample.set_method(Method::IntegratedGradients { steps: 7 });
     let page = html(&sample);
@@ -134,7 +135,7 @@ fn regression_has_a_value_and_no_curves() {
     let mut sample = Sample::of(2);
     let labels = ["stars".to_owned()];
     let kind = ProblemType::Regression;
-    sample.set_prediction(Prediction::new(labels.into(), vec![4.25], kind, 0));
+    sample.set_prediction(Prediction::new(labels.into(), vec![4.25], kind, None));
     sample.set_goal(&Target::default(), Objective::Logit, kind);
     let page = html(&sample);
     let document = parse(&page);

@@ -4,6 +4,8 @@ use super::Page;
 use crate::page::markup::Markup;
 use crate::page::number::{self, Signed};
 
+use distilbert::TruncationSide;
+
 pub(super) fn write(html: &mut Markup, page: &Page<'_>) {
     // The language and the direction of the text are unknown.
     html.open("p", &[("class", &"text"), ("lang", &""), ("dir", &"auto")]);
@@ -34,13 +36,19 @@ pub(super) fn write(html: &mut Markup, page: &Page<'_>) {
         written = word.bytes.end;
     }
     html.text(&text[written..]).close();
-    let dropped = page.explanation.prediction().dropped_tokens();
-    if dropped > 0 {
-        let tokens = number::count(dropped, "token");
+    if let Some(cut) = page.explanation.prediction().cut() {
+        let (end, beyond) = match cut.side {
+            TruncationSide::Right => ("last", "after"),
+            TruncationSide::Left => ("first", "before"),
+        };
+        let unread = match cut.dropped_tokens {
+            Some(count) => format!("the {end} {}", number::count(count, "token")),
+            None => format!("the text {beyond} character {}", cut.at),
+        };
         html.element(
             "p",
             &[("class", &"note soft")],
-            format_args!("Not read: the last {tokens}. The model takes {}.", page.tokens().len()),
+            format_args!("Not read: {unread}. The model takes {}.", page.tokens().len()),
         );
     }
     if largest > 0.0 {

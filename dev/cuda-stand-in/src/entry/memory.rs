@@ -84,7 +84,7 @@ unsafe fn host(address: usize, len: usize) -> Result<HostRange> {
 }
 
 /// # Safety
-/// The bytes at `from` must be readable until the call returns, and pinned bytes until the copy has run.
+/// The bytes at `from` must be readable until the copy has run.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemcpyHtoDAsync_v2(
     to: u64,
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn cuMemcpyHtoDAsync_v2(
     })
 }
 
-/// Returns once the bytes are read, before they are on the device.
+/// Returns once the bytes are on the device.
 ///
 /// # Safety
 /// The bytes at `from` must be readable until the call returns.
@@ -111,10 +111,7 @@ pub unsafe extern "C" fn cuMemcpyHtoD_v2(to: u64, from: usize, len: usize) -> u3
         in_context(|context| {
             context.refuse_in_any_capture()?;
             context.copy_to_device(to, from, handle::NULL)?;
-            if context.resources.pinned.contains(from)? {
-                context.synchronize_stream(handle::NULL)?;
-            }
-            Ok(())
+            context.synchronize_stream(handle::NULL)
         })
     })
 }

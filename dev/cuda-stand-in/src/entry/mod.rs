@@ -13,18 +13,20 @@ mod stream;
 use std::mem::MaybeUninit;
 
 use crate::error::{Error, Result};
+use crate::failure;
 
 /// Pointer through which a call returns a result.
 type Out<'a, T> = Option<&'a mut MaybeUninit<T>>;
 
 /// Runs a call and returns its error code.
-fn code(call: impl FnOnce() -> Result<()>) -> u32 {
-    call().map_or_else(|error| error as u32, |()| 0)
+fn code<F: FnOnce() -> Result<()>>(call: F) -> u32 {
+    failure::check::<F>().and_then(|()| call()).map_or_else(|error| error as u32, |()| 0)
 }
 
 /// Runs a call that has a result, writes it through a pointer, and returns the error code.
-fn give<T>(out: Out<T>, call: impl FnOnce() -> Result<T>) -> u32 {
+fn give<T, F: FnOnce() -> Result<T>>(out: Out<T>, call: F) -> u32 {
     code(|| {
+        failure::check::<F>()?;
         let out = out.ok_or(Error::InvalidValue)?;
         out.write(call()?);
         Ok(())

@@ -37,7 +37,7 @@ pub struct Throughput {
 
 /// Returns a text of `tokens` tokens, special tokens included, or a few more if the last word has several.
 pub fn text_of(classifier: &Classifier, tokens: usize) -> Result<String, Error> {
-    let tokenizer = classifier.tokenizer();
+    let tokenizer = classifier.tokenizer()?;
     let wanted = tokens.saturating_sub(tokenizer.special_tokens());
     let mut text = String::new();
     let mut found = 0;
@@ -60,9 +60,9 @@ pub fn latency(
     duration: Duration,
 ) -> Result<Latency, Error> {
     let text = text_of(classifier, tokens)?;
-    let tokenizer = classifier.tokenizer();
+    let tokenizer = classifier.tokenizer()?;
     let found = tokenizer.encode(&text)?.ids.len() + tokenizer.special_tokens();
-    let limit = classifier.config().max_position_embeddings;
+    let limit = classifier.max_tokens();
     let mut times = run(duration, || classifier.classify(&text).map(drop))?;
     times.sort();
     Ok(Latency {

@@ -121,7 +121,7 @@ impl Bench {
         let classifier = self.builder.clone().precision(precision).build()?;
         let load = start.elapsed();
         // Memory includes the buffers of a call.
-        let limit = classifier.config().max_position_embeddings;
+        let limit = classifier.max_tokens();
         let mut lengths: Vec<usize> = LENGTHS.iter().map(|&length| length.min(limit)).collect();
         lengths.dedup();
         classifier.classify(&text_of(&classifier, limit)?)?;

@@ -68,7 +68,7 @@ impl<'c> Answers<'c> {
     pub fn finish(self) -> ExitCode {
         self.progress.finish();
         if self.truncated > 0 {
-            let limit = self.classifier.config().max_position_embeddings;
+            let limit = self.classifier.max_tokens();
             let texts = match self.truncated {
                 1 => "1 text was".to_owned(),
                 count => format!("{count} texts were"),

@@ -1,6 +1,8 @@
 //! Rows of a table with predictions appended.
 
-use distilbert::{Classifier, Prediction};
+use std::borrow::Cow;
+
+use distilbert::{Classifier, Prediction, unique_labels};
 use serde::Serialize;
 
 use crate::render::json::object;
@@ -12,7 +14,7 @@ use crate::table::{Content, Object, Row, Table};
 pub struct AddedColumns {
     /// Prefix of their names.
     prefix: String,
-    /// Labels of the model.
+    /// Unique labels of the model.
     labels: Vec<String>,
     /// `true` if the score of every label is added.
     scores: bool,
@@ -20,7 +22,9 @@ pub struct AddedColumns {
 
 impl AddedColumns {
     pub fn new(classifier: &Classifier, prefix: &str, scores: bool) -> Self {
-        Self { prefix: prefix.to_owned(), labels: classifier.labels().to_vec(), scores }
+        let labels = unique_labels(classifier.labels());
+        let labels = labels.into_iter().map(Cow::into_owned).collect();
+        Self { prefix: prefix.to_owned(), labels, scores }
     }
 
     /// Prefixes a name.
@@ -172,7 +176,7 @@ impl RowWriter {
 /// Object from label to score.
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Scores<'a>(#[serde(serialize_with = "object")] Vec<(&'a str, f32)>);
+struct Scores<'a>(#[serde(serialize_with = "object")] Vec<(Cow<'a, str>, f32)>);
 
 /// Returns a value as JSON.
 fn to_json(value: &impl Serialize) -> String {

@@ -203,7 +203,7 @@ impl Results<'_> {
     /// Returns the numbers of rows evaluated, skipped, failed and truncated.
     fn rows(&self) -> String {
         let counts = self.counts;
-        let limit = self.classifier.config().max_position_embeddings;
+        let limit = self.classifier.max_tokens();
         let mut rows = self.report.rows().to_string();
         for (count, reason) in [
             (counts.multi, "with several labels skipped".to_owned()),

@@ -57,7 +57,7 @@ impl Report<'_> {
     /// Returns the numbers of texts used, skipped and truncated.
     fn texts(&self) -> String {
         let comparison = self.comparison;
-        let limit = self.classifier.config().max_position_embeddings;
+        let limit = self.classifier.max_tokens();
         let mut texts = comparison.texts().to_string();
         for (count, reason) in [
             (comparison.without_words(), "without words skipped".to_owned()),

@@ -34,7 +34,8 @@ struct View<'a> {
     words: Vec<Part<'a>>,
     ledger: &'a Ledger,
     unexplained: f64,
-    dropped_tokens: usize,
+    dropped_tokens: Option<usize>,
+    truncated_at: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     curves: Option<Curves<'a>>,
 }
@@ -98,6 +99,7 @@ impl<'a> View<'a> {
             ledger: explanation.ledger(),
             unexplained: explanation.unexplained(),
             dropped_tokens: explanation.prediction().dropped_tokens(),
+            truncated_at: explanation.prediction().truncated_at(),
             curves: Curves::new(curves),
         }
     }

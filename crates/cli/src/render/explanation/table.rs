@@ -8,7 +8,7 @@ use distilbert::{Classifier, ProblemType};
 
 use super::Answer;
 use super::lines::Lines;
-use crate::render::prediction::write_dropped_tokens;
+use crate::render::prediction::write_cut;
 use crate::render::terminal::{self, BOLD, DIM, FIRST};
 
 /// Orange and violet, which color-blind readers can tell apart, on dark and light backgrounds.
@@ -63,7 +63,7 @@ impl<'a> Table<'a> {
         self.write_ledger(out)?;
         self.write_curves(out)?;
         let limit = self.explanation.tokens().len();
-        write_dropped_tokens(out, self.explanation.prediction(), limit)
+        write_cut(out, self.explanation.prediction(), limit)
     }
 
     /// Writes the whole text, colored by relevance.

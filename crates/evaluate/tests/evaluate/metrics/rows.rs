@@ -119,6 +119,8 @@ fn rejects_invalid_options_and_rows() {
         ));
     }
     assert!(matches!(new(&labels, multi, options().resamples(0)), Error::NoResamples));
+    let too_many = new(&labels, multi, options().resamples(1_000_001));
+    assert!(matches!(too_many, Error::TooMany { found: 1_000_001, .. }), "{too_many}");
 
     for kind in [single, multi] {
         let mut evaluation = Evaluation::new(&labels, kind, &options()).unwrap();

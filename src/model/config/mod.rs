@@ -1,12 +1,15 @@
 //! Parsing and validation of `config.json`.
 
-use std::collections::BTreeMap;
+mod labels;
+
 use std::io;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
+pub(crate) use self::labels::generic_labels;
 use super::files::{ModelFiles, read_json_object};
+use super::{checkpoint, family};
 use crate::error::{ConfigError, Error, Result};
 use crate::names::impl_names;
 
@@ -77,6 +80,8 @@ pub struct Config {
     pub id2label: Vec<String>,
     /// Meaning of the head's outputs, if `config.json` states it.
     pub problem_type: Option<ProblemType>,
+    /// Class that Transformers saved, if `config.json` names one.
+    pub(crate) architecture: Option<String>,
 }
 
 impl Config {
@@ -92,6 +97,9 @@ impl Config {
     /// Reads `config.json` of a model.
     pub(crate) fn from_files(files: &ModelFiles) -> Result<Self> {
         let json = files.read_json("config.json")?;
+        if json.is_none() && files.exists(checkpoint::ADAPTER) {
+            return Err(checkpoint::adapter(files).into());
+        }
         let missing = || Error::reading(&files.path("config.json"))(io::ErrorKind::NotFound.into());
         Ok(Self::from_json(&json.ok_or_else(missing)?)?)
     }
@@ -100,21 +108,35 @@ impl Config {
         if let Some(found) = json.get("model_type")
             && found != "distilbert"
         {
-            return Err(mismatch("model_type", "\"distilbert\"", found));
+            let class = family::architecture(json).map(|class| family::describe(&class));
+            return Err(ConfigError::Field {
+                field: "model_type",
+                expected: "\"distilbert\", with a head for sequence classification".to_owned(),
+                found: match class {
+                    Some(class) => format!("{found} ({class})"),
+                    None => found.to_string(),
+                },
+            });
         }
+        let vocab_size = size(json, "vocab_size", 30522)?;
         let config = Self {
-            dim: size(json, "dim", 768)?,
-            hidden_dim: size(json, "hidden_dim", 3072)?,
-            n_layers: size(json, "n_layers", 6)?,
-            n_heads: size(json, "n_heads", 12)?,
-            vocab_size: size(json, "vocab_size", 30522)?,
+            dim: aliased(json, "hidden_size", "dim", 768)?,
+            hidden_dim: match json.contains_key("hidden_dim") {
+                true => size(json, "hidden_dim", 3072)?,
+                false => size(json, "intermediate_size", 3072)?,
+            },
+            n_layers: aliased(json, "num_hidden_layers", "n_layers", 6)?,
+            n_heads: aliased(json, "num_attention_heads", "n_heads", 12)?,
+            vocab_size,
             max_position_embeddings: size(json, "max_position_embeddings", 512)?,
             sinusoidal_pos_embds: boolean(json, "sinusoidal_pos_embds", false)?,
             activation: activation(json)?,
-            pad_token_id: pad_token_id(json)?,
-            id2label: labels(json)?,
+            pad_token_id: pad_token_id(json, vocab_size)?,
+            id2label: labels::labels(json)?,
             problem_type: problem_type(json)?,
+            architecture: family::architecture(json),
         };
+        config.check_outputs(config.id2label.len())?;
         if !config.dim.is_multiple_of(config.n_heads) {
             return Err(ConfigError::Field {
                 field: "n_heads",
@@ -130,11 +152,24 @@ impl Config {
         self.dim / self.n_heads
     }
 
-    /// Returns the stated problem type, or Hugging Face's default: regression for one output, a single label
-    /// for more.
+    /// Checks that the problem type suits the number of outputs: the softmax of a single output is always 1.
+    pub(crate) fn check_outputs(&self, outputs: usize) -> Result<(), ConfigError> {
+        if outputs == 1 && self.problem_type == Some(ProblemType::SingleLabelClassification) {
+            return Err(ConfigError::Field {
+                field: "problem_type",
+                expected: "multi_label_classification or regression for a model with one output"
+                    .to_owned(),
+                found: ProblemType::SingleLabelClassification.name().to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Returns the stated problem type, or the default of Hugging Face's pipeline: a sigmoid for one output, a softmax
+    /// for more. Training a regression with Transformers states its problem type.
     pub(crate) fn problem_type_for(&self, outputs: usize) -> ProblemType {
         self.problem_type.unwrap_or(if outputs == 1 {
-            ProblemType::Regression
+            ProblemType::MultiLabelClassification
         } else {
             ProblemType::SingleLabelClassification
         })
@@ -160,6 +195,16 @@ fn size(
         .ok_or_else(|| mismatch(field, &format!("a whole number from 1 to {LARGEST_SIZE}"), value))
 }
 
+/// Reads a size that has two names in Transformers, which lets `alias` win.
+fn aliased(
+    json: &Map<String, Value>,
+    alias: &'static str,
+    field: &'static str,
+    default: usize,
+) -> Result<usize, ConfigError> {
+    size(json, if json.contains_key(alias) { alias } else { field }, default)
+}
+
 fn boolean(
     json: &Map<String, Value>,
     field: &'static str,
@@ -183,14 +228,16 @@ fn activation(json: &Map<String, Value>) -> Result<Activation, ConfigError> {
     }
 }
 
-fn pad_token_id(json: &Map<String, Value>) -> Result<u32, ConfigError> {
-    match json.get("pad_token_id") {
-        None | Some(Value::Null) => Ok(0),
-        Some(value) => value
-            .as_u64()
-            .and_then(|id| u32::try_from(id).ok())
-            .ok_or_else(|| mismatch("pad_token_id", "a token id", value)),
-    }
+/// Reads the id of `[PAD]`. A negative id counts from the end of the vocabulary, as in PyTorch.
+fn pad_token_id(json: &Map<String, Value>, vocab_size: usize) -> Result<u32, ConfigError> {
+    let Some(value) = json.get("pad_token_id").filter(|value| !value.is_null()) else {
+        return Ok(0);
+    };
+    value
+        .as_i64()
+        .and_then(|id| if id < 0 { id.checked_add_unsigned(vocab_size as u64) } else { Some(id) })
+        .and_then(|id| u32::try_from(id).ok())
+        .ok_or_else(|| mismatch("pad_token_id", "a token id", value))
 }
 
 fn problem_type(json: &Map<String, Value>) -> Result<Option<ProblemType>, ConfigError> {
@@ -214,120 +261,5 @@ fn problem_type(json: &Map<String, Value>) -> Result<Option<ProblemType>, Config
     })
 }
 
-/// Returns the labels in the order of their ids, `LABEL_0` and so on for a bare `num_labels`, or none.
-fn labels(json: &Map<String, Value>) -> Result<Vec<String>, ConfigError> {
-    let labels = match json.get("id2label").filter(|value| !value.is_null()) {
-        Some(value) => labels_by_id(value)?,
-        None => match json.get("num_labels").filter(|value| !value.is_null()) {
-            Some(_) => generic_labels(size(json, "num_labels", 2)?),
-            None => Vec::new(),
-        },
-    };
-    if let Some(value) = json.get("num_labels").filter(|value| !value.is_null())
-        && value.as_u64() != Some(labels.len() as u64)
-    {
-        return Err(mismatch("num_labels", &format!("{} as in id2label", labels.len()), value));
-    }
-    if let Some(value) = json.get("label2id").filter(|value| !value.is_null()) {
-        check_label2id(value, &labels)?;
-    }
-    Ok(labels)
-}
-
-/// Returns Hugging Face's default names of outputs.
-pub(crate) fn generic_labels(count: usize) -> Vec<String> {
-    (0..count).map(|id| format!("LABEL_{id}")).collect()
-}
-
-fn labels_by_id(value: &Value) -> Result<Vec<String>, ConfigError> {
-    let wrong = || mismatch("id2label", "names for the ids 0, 1, 2 and so on", value);
-    let by_id: BTreeMap<usize, String> = value
-        .as_object()
-        .ok_or_else(wrong)?
-        .iter()
-        .map(|(id, label)| Some((id.parse().ok()?, label.as_str()?.to_owned())))
-        .collect::<Option<_>>()
-        .ok_or_else(wrong)?;
-    if by_id.is_empty() || !by_id.keys().copied().eq(0..by_id.len()) {
-        return Err(wrong());
-    }
-    Ok(by_id.into_values().collect())
-}
-
-/// Checks that the entries of `label2id` agree with `id2label`.
-fn check_label2id(value: &Value, labels: &[String]) -> Result<(), ConfigError> {
-    let agrees = value.as_object().is_some_and(|map| {
-        map.iter().all(|(label, id)| {
-            id.as_u64()
-                .and_then(|id| labels.get(usize::try_from(id).ok()?))
-                .is_some_and(|known| known == label)
-        })
-    });
-    if agrees || labels.is_empty() {
-        Ok(())
-    } else {
-        Err(mismatch("label2id", "the inverse of id2label", value))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(json: &str) -> Result<Config, ConfigError> {
-        Config::from_json(&serde_json::from_str(json).unwrap())
-    }
-
-    fn field_at_fault(json: &str) -> &'static str {
-        match parse(json) {
-            Err(ConfigError::Field { field, .. }) => field,
-            other => panic!("expected a field at fault, got {other:?}"),
-        }
-    }
-
-    #[test]
-    fn empty_config_has_hugging_face_defaults() {
-        let config = parse("{}").unwrap();
-        assert_eq!((config.dim, config.hidden_dim), (768, 3072));
-        assert_eq!((config.n_layers, config.n_heads), (6, 12));
-        assert_eq!(config.head_size(), 64);
-        assert!(config.id2label.is_empty());
-        assert_eq!(config.problem_type_for(1), ProblemType::Regression);
-        assert_eq!(config.problem_type_for(2), ProblemType::SingleLabelClassification);
-    }
-
-    #[test]
-    fn labels_are_in_the_order_of_their_ids() {
-        let ids: Vec<String> = (0..12).rev().map(|id| format!("\"{id}\": \"l{id}\"")).collect();
-        let config = parse(&format!("{{\"id2label\": {{{}}}}}", ids.join(","))).unwrap();
-        assert_eq!(config.id2label[2], "l2");
-        assert_eq!(config.id2label[10], "l10");
-    }
-
-    #[test]
-    fn num_labels_alone_gives_generic_labels() {
-        assert_eq!(parse(r#"{"num_labels": 2}"#).unwrap().id2label, ["LABEL_0", "LABEL_1"]);
-    }
-
-    #[test]
-    fn errors_name_the_field() {
-        for (json, field) in [
-            (r#"{"n_layers": 0}"#, "n_layers"),
-            (r#"{"dim": 100, "n_heads": 12}"#, "n_heads"),
-            (r#"{"dim": -3}"#, "dim"),
-            (r#"{"dim": 99999999999999}"#, "dim"),
-            (r#"{"dim": "wide"}"#, "dim"),
-            (r#"{"activation": "swish"}"#, "activation"),
-            (r#"{"model_type": "bert"}"#, "model_type"),
-            (r#"{"problem_type": "ranking"}"#, "problem_type"),
-            (r#"{"sinusoidal_pos_embds": 1}"#, "sinusoidal_pos_embds"),
-            (r#"{"pad_token_id": -1}"#, "pad_token_id"),
-            (r#"{"id2label": {"0": "a", "2": "b"}}"#, "id2label"),
-            (r#"{"id2label": {}}"#, "id2label"),
-            (r#"{"id2label": {"0": "a"}, "num_labels": 2}"#, "num_labels"),
-            (r#"{"id2label": {"0": "a", "1": "b"}, "label2id": {"a": 1}}"#, "label2id"),
-        ] {
-            assert_eq!(field_at_fault(json), field, "{json}");
-        }
-    }
-}
+mod tests;

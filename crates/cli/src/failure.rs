@@ -91,6 +91,7 @@ pub enum Failure {
     #[error("{}: choose another output", same_file(output, input))]
     OutputIsInput { output: PathBuf, input: PathBuf },
 
+    #[cfg(feature = "parquet")]
     #[error("{} is not a regular file", path.display())]
     NotRegular { path: PathBuf },
 

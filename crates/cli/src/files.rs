@@ -1,7 +1,8 @@
 //! Files that a command reads and writes: identity, and the checks before anything is written.
 
-use std::fs::{self, File, Metadata};
-use std::io;
+use std::fs;
+#[cfg(unix)]
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
@@ -60,23 +61,6 @@ pub fn check_standard_output(source: &Source) -> Result<(), Failure> {
         return Err(Failure::OutputIsInput { output: STANDARD.into(), input: source.path() });
     }
     Ok(())
-}
-
-/// Opens a file that is read at any position, as a pipe can't be.
-///
-/// # Errors
-/// [`Failure::Read`]; [`Failure::NotRegular`].
-pub fn open_regular(path: &Path) -> Result<File, Failure> {
-    let failure = |source| Failure::Read { path: path.into(), source };
-    // Opening a named pipe would wait for a writer.
-    let about = fs::metadata(path).map_err(failure)?;
-    if about.is_dir() {
-        return Err(failure(io::ErrorKind::IsADirectory.into()));
-    }
-    if !about.is_file() {
-        return Err(Failure::NotRegular { path: path.into() });
-    }
-    File::open(path).map_err(failure)
 }
 
 /// Identity of a file, whatever its name.

@@ -2,7 +2,7 @@
 
 mod cells;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
@@ -21,7 +21,6 @@ pub use self::cells::{Items, Texts};
 use super::column::{ColumnSpec, Place};
 use super::row::Cell;
 use crate::failure::Failure;
-use crate::files;
 
 /// Maximum number of rows decoded together.
 const BATCH_ROWS: u64 = 1024;
@@ -41,7 +40,7 @@ pub struct ParquetFile {
 impl ParquetFile {
     /// Opens a file and reads its schema.
     pub fn open(path: &Path) -> Result<Self, Failure> {
-        let file = files::open_regular(path)?;
+        let file = open_regular(path)?;
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let about = ArrowReaderMetadata::load(&file, options);
         Ok(Self { about: about.map_err(|error| failure(path, error))?, file })
@@ -136,6 +135,23 @@ impl ParquetFile {
         let builder = builder.with_batch_size(rows).with_projection(mask).with_offset(skip);
         builder.build().map_err(|error| failure(path, error))
     }
+}
+
+/// Opens a file that is read at any position, as a pipe can't be.
+///
+/// # Errors
+/// [`Failure::Read`]; [`Failure::NotRegular`].
+fn open_regular(path: &Path) -> Result<File, Failure> {
+    let failure = |source| Failure::Read { path: path.into(), source };
+    // Opening a named pipe would wait for a writer.
+    let about = fs::metadata(path).map_err(failure)?;
+    if about.is_dir() {
+        return Err(failure(io::ErrorKind::IsADirectory.into()));
+    }
+    if !about.is_file() {
+        return Err(Failure::NotRegular { path: path.into() });
+    }
+    File::open(path).map_err(failure)
 }
 
 /// Returns the error that a Parquet file cannot be read or written.

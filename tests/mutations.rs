@@ -22,9 +22,6 @@ static ALLOCATOR: Counting = Counting;
 /// Number of damaged models.
 const ROUNDS: u64 = if cfg!(debug_assertions) { 2000 } else { 200_000 };
 
-/// Panics of the `tokenizers` crate on an invalid decoder and on a template without its tokens.
-const TOKENIZERS: [&str; 2] = ["Helper: Error(", "no entry found for key"];
-
 /// Number of failures after which the test stops.
 const MOST_FAILURES: usize = 20;
 
@@ -296,9 +293,7 @@ fn damaged_models_give_an_error_or_load() {
                 let text = payload.downcast_ref::<String>().cloned();
                 let text =
                     text.or_else(|| payload.downcast_ref::<&str>().map(|text| text.to_string()));
-                let text = text.unwrap_or_default();
-                (!TOKENIZERS.iter().any(|known| text.starts_with(known)))
-                    .then(|| format!("panicked: {text}"))
+                Some(format!("panicked: {}", text.unwrap_or_default()))
             }
             Ok(_) if memory > 16 * size + (64 << 20) => {
                 Some(format!("took {memory} bytes for {size}"))

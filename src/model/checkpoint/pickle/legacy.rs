@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::machine::{Machine, Value, damaged};
+use super::machine::{Machine, damaged};
 use super::refuse::Refusal;
+use super::value::Value;
 use super::{MAX_PICKLE, located};
 use crate::model::checkpoint::source::Source;
 use crate::model::checkpoint::weight_file::StoredTensor;

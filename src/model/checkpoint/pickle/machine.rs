@@ -2,6 +2,7 @@
 
 use super::opcode::{self, Opcode};
 use super::refuse::Refusal;
+use super::value::{Global, Storage, Value};
 use super::view::View;
 
 /// Maximum number of instructions in a pickle, which bounds its time and memory. A tensor takes about 40, and a module's
@@ -13,71 +14,6 @@ const MAX_NAME: usize = 1 << 12;
 
 /// Number with which the first format of `torch.save` begins, little-endian.
 const MAGIC: [u8; 10] = [0x6C, 0xFC, 0x9C, 0x46, 0xF9, 0x20, 0x6A, 0xA8, 0x50, 0x19];
-
-/// Value on the machine's stack. Containers, storages and tensors are indices, so that values are small and copying or
-/// dropping one never recurses.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Value {
-    /// Beginning of a run of values.
-    Mark,
-    Int(i64),
-    /// Number of the first format.
-    Magic,
-    /// Text at these positions of the pickle.
-    Text(usize, usize),
-    Tuple(usize),
-    List(usize),
-    Dict(usize),
-    Global(Global),
-    Storage(usize),
-    Tensor(usize),
-    True,
-    /// Value that no tensor needs: `None`, false or a float.
-    Other,
-}
-
-/// Function or class that a state dict of tensors needs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Global {
-    OrderedDict,
-    RebuildTensor,
-    RebuildParameter,
-    /// Class of a storage, with the name and the size of its values.
-    Storage(&'static str, usize),
-}
-
-impl Global {
-    fn named(module: &str, name: &str) -> Option<Self> {
-        Some(match (module, name) {
-            ("collections", "OrderedDict") => Self::OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2") => Self::RebuildTensor,
-            ("torch._utils", "_rebuild_parameter") => Self::RebuildParameter,
-            ("torch", "FloatStorage") => Self::Storage("F32", 4),
-            ("torch", "HalfStorage") => Self::Storage("F16", 2),
-            ("torch", "BFloat16Storage") => Self::Storage("BF16", 2),
-            ("torch", "DoubleStorage") => Self::Storage("F64", 8),
-            ("torch", "LongStorage") => Self::Storage("I64", 8),
-            ("torch", "IntStorage") => Self::Storage("I32", 4),
-            ("torch", "ShortStorage") => Self::Storage("I16", 2),
-            ("torch", "CharStorage") => Self::Storage("INT8", 1),
-            ("torch", "ByteStorage") => Self::Storage("U8", 1),
-            ("torch", "BoolStorage") => Self::Storage("BOOL", 1),
-            _ => return None,
-        })
-    }
-}
-
-/// Description of a storage, which several tensors may share.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Storage<'a> {
-    /// Name of the storage within its file.
-    pub key: &'a str,
-    /// Name and size of its values.
-    pub dtype: &'static str,
-    pub size: usize,
-    /// Number of values.
-    pub len: u64,
-}
 
 /// Reader of one pickle.
 #[derive(Default)]

@@ -13,13 +13,15 @@ mod legacy;
 mod machine;
 mod opcode;
 mod refuse;
+mod value;
 mod view;
 mod zip;
 
 use std::collections::BTreeMap;
 
-use self::machine::{Machine, Storage, Value, damaged};
+use self::machine::{Machine, damaged};
 use self::refuse::Refusal;
+use self::value::{Storage, Value};
 use self::zip::Archive;
 use super::source::Source;
 use super::weight_file::StoredTensor;

@@ -1,7 +1,8 @@
 //! [`View`]: a tensor as a view of a storage.
 
-use super::machine::{Storage, Value, damaged};
+use super::machine::damaged;
 use super::refuse::Refusal;
+use super::value::{Storage, Value};
 use crate::model::checkpoint::weight_file::{Dtype, Layout, StoredTensor};
 
 /// Tensor whose values are in a storage, which other tensors may share.

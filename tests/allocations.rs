@@ -70,7 +70,8 @@ fn warm_calls_make_no_allocations() {
             batches.iter().for_each(&mut call);
             let warm = allocations();
             assert!(warm > cold, "the allocator does not count");
-            batches.iter().cycle().take(1000).for_each(&mut call);
+            // Few enough for the test to end before the harness reports it as slow, which allocates.
+            batches.iter().cycle().take(200).for_each(&mut call);
             assert_eq!(allocations() - warm, 0, "{precision}, {threads} threads");
             if threads > 1 {
                 let count = allocations_of_concurrent_callers(&classifier, &batches[..8]);

@@ -100,7 +100,7 @@ impl PartialFile {
     fn write(&self, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
         match fs::remove_file(&self.partial) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(Error::writing(&self.partial)(error));
+                return Err(Error::writing(&self.path)(error));
             }
             _ => {}
         }

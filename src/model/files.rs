@@ -120,6 +120,7 @@ impl ModelFiles {
     /// # Errors
     /// [`Error::Io`] if it cannot be read or is not a regular file, and [`ConfigError::Json`] if the values of a JSON
     /// file would take much more memory than the file.
+    #[cfg(any(feature = "text", test))]
     pub fn read(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>> {
         let bytes = self.read_unchecked(name)?;
         if let Some(bytes) = bytes.as_deref()

@@ -1,6 +1,7 @@
 //! A counting allocator, for tests of allocations.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// System allocator that counts.
@@ -8,22 +9,31 @@ pub struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    /// Bytes that this thread allocated and nobody freed, negative if it freed those of others.
+    static LIVE: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
 
-/// Returns the peak number of bytes that all threads allocated while `run` ran, beyond those allocated before. Requires
-/// [`Counting`] as the global allocator.
+/// Returns the peak number of bytes that this thread allocated while `run` ran, beyond those allocated before; tests on
+/// other threads don't count. Requires [`Counting`] as the global allocator.
 pub fn peak(run: impl FnOnce()) -> usize {
-    let before = LIVE.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
+    let before = LIVE.get();
+    PEAK.set(before);
     run();
-    PEAK.load(Ordering::Relaxed).saturating_sub(before)
+    usize::try_from(PEAK.get() - before).unwrap_or_default()
 }
 
 fn taken(size: usize) {
     ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-    let live = LIVE.fetch_add(size, Ordering::Relaxed) + size;
-    PEAK.fetch_max(live, Ordering::Relaxed);
+    // No allocation is larger than `isize::MAX`.
+    let live = LIVE.get() + size as isize;
+    LIVE.set(live);
+    PEAK.set(PEAK.get().max(live));
+}
+
+fn returned(size: usize) {
+    LIVE.set(LIVE.get() - size as isize);
 }
 
 /// Returns the number of allocations by all threads so far. Requires [`Counting`] as the global allocator.
@@ -46,14 +56,14 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        returned(layout.size());
         taken(size);
         // SAFETY: guaranteed by the caller.
         unsafe { System.realloc(at, layout, size) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        returned(layout.size());
         // SAFETY: guaranteed by the caller.
         unsafe { System.dealloc(at, layout) }
     }

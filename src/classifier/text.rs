@@ -187,7 +187,7 @@ impl Classifier {
     }
 
     /// Returns the number of tokens of a text that the model reads at once, special tokens included: the smaller one of
-    /// [`max_position_embeddings`](Config::max_position_embeddings) and the tokenizer's
+    /// [`max_position_embeddings`](crate::Config::max_position_embeddings) and the tokenizer's
     /// [`model_max_length`](Tokenizer::model_max_length).
     pub fn max_tokens(&self) -> usize {
         let positions = self.config().max_position_embeddings;

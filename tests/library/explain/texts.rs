@@ -50,6 +50,7 @@ fn rejects_invalid_targets_and_models() {
     let folder = TempDir::new().unwrap();
     let mut config = GeneratedModel::small().config;
     config["id2label"] = serde_json::json!({"0": "value"});
+    config["problem_type"] = "regression".into();
     config["pad_token_id"] = 500.into();
     GeneratedModel::new(config, 1).write(folder.path());
     let regression = Classifier::builder(folder.path()).build().unwrap();

@@ -41,6 +41,8 @@ impl Replacement {
         #[cfg(feature = "text")]
         let named = |token: &str| {
             let id = classifier.tokenizer().ok().and_then(|tokenizer| tokenizer.id(token));
+            // A token that the tokenizer adds to the vocabulary has no embedding.
+            let id = id.filter(|&id| (id as usize) < classifier.config().vocab_size);
             id.map(Some).ok_or_else(|| ExplainError::NoToken { token: token.to_owned() })
         };
         match self {

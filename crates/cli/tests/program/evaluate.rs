@@ -289,7 +289,7 @@ fn reports_unusable_rows() {
         assert_eq!(failed_with_one_line(&output, 2), format!("error: {name}, {reason}\n"));
     }
     for flag in ["--skip-unlabeled", "--skip-unlabelled"] {
-        let output = with("a,\"0,1\"\nb,\nc,sadness\n", &["--skip-multi", flag, "--json"]);
+        let output = with("a,\"anger,fear\"\nb,\nc,sadness\n", &["--skip-multi", flag, "--json"]);
         let json = objects(succeeded(&output)).pop().unwrap();
         assert_eq!(json["rows"], 2);
         assert_eq!(json["skipped"], json!({ "multi": 1, "unlabeled": 1 }));

@@ -68,7 +68,7 @@ fn output_is_not_the_input_under_another_name() {
             let arguments = ["classify", "--input", input, "--format", "csv", "--output", output];
             let mut command = folder.command(&arguments);
             command.arg("--overwrite").stdin(open());
-            folder.refused(command, "is the same file as");
+            folder.refused(command, output);
         }
     }
     for arguments in [&["classify", "--input", "in.csv"][..], &["classify"], &["explain"]] {

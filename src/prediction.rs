@@ -7,12 +7,12 @@ use std::sync::Arc;
 use crate::input::cut::Cut;
 use crate::model::config::ProblemType;
 
-/// Labels, logits and scores of one text.
+/// Prediction for one text: labels, logits and scores.
 ///
 /// A score is a probability, or the value itself if the model is a regression. With the feature `serde`, a prediction
 /// serializes as an object with the fields `label`, `score`, `scores` (an object from [unique label](unique_labels) to
-/// score), `logits`, `tokens`, `dropped_tokens` (`null` if they were not counted) and `truncated_at` (`null` if the text
-/// was not cut).
+/// score), `logits`, `tokens`, `dropped_tokens` (`null` if they were not counted) and `truncated_at` (`null` if the
+/// text was not cut).
 ///
 /// ```
 /// # #[cfg(feature = "text")] {
@@ -78,7 +78,7 @@ impl Prediction {
         }
     }
 
-    /// Returns the index of the label with the highest score; the first one if several are equal.
+    /// Returns the index of the label with the highest score; the first one in a tie.
     ///
     /// It indexes [`labels`](Self::labels), [`scores`](Self::scores) and [`logits`](Self::logits).
     pub fn index(&self) -> usize {
@@ -101,7 +101,7 @@ impl Prediction {
     }
 
     /// Returns one score per label, in label order: the softmax of the logits for a single-label model, their sigmoids
-    /// for a multi-label model, the logits themselves for a regression.
+    /// for a multi-label model, or the logits themselves for a regression model.
     ///
     /// For a text split by [`Truncation::Windows`](crate::Truncation::Windows), these are the scores of its windows,
     /// averaged; they differ from the softmax or the sigmoids of the averaged [`logits`](Self::logits).

@@ -1,4 +1,4 @@
-//! [`ClassifierBuilder`]: settings of a classifier, and loading.
+//! [`ClassifierBuilder`]: configures and loads a classifier.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::model::config::Config;
 use crate::model::files::ModelFiles;
 use crate::precision::Precision;
 
-/// Settings of a [`Classifier`], from [`Classifier::builder`].
+/// Builder for a [`Classifier`], created by [`Classifier::builder`].
 ///
 /// ```
 /// use distilbert::{Classifier, Device, Precision};
@@ -59,7 +59,7 @@ impl ClassifierBuilder {
         }
     }
 
-    /// Sets the device that computes the model; by default [`Device::Cpu`].
+    /// Sets the device that runs the model; by default [`Device::Cpu`].
     ///
     /// ```
     /// use distilbert::{Classifier, Device};
@@ -82,12 +82,12 @@ impl ClassifierBuilder {
         self
     }
 
-    /// Sets the number of threads that share the work of one call, the caller's included; by default the number of
+    /// Sets the number of threads that share the work of one call, including the caller's; by default the number of
     /// physical cores. 0 means 1.
     ///
-    /// With 1, concurrent calls compute concurrently, each on its caller's thread, which suits a service with many
+    /// With one thread, concurrent calls run in parallel, each on its caller's thread, which suits a service with many
     /// callers. With more, concurrent calls take turns, which gives each one the lowest latency. A GPU ignores this
-    /// setting and computes up to four calls concurrently.
+    /// setting and runs up to four calls concurrently.
     ///
     /// With 1 and no [`thread_pool`](Self::thread_pool), [`build`](Self::build) nevertheless uses all physical cores to
     /// load the model on the CPU.
@@ -96,11 +96,12 @@ impl ClassifierBuilder {
         self
     }
 
-    /// Shares the work of each call among the threads of an existing pool instead of threads of the classifier's own;
-    /// [`threads`](Self::threads) then has no effect.
+    /// Shares the work of each call among the threads of an existing pool instead of starting the classifier's own
+    /// threads; [`threads`](Self::threads) then has no effect.
     ///
-    /// The caller's thread waits for the pool, unless it belongs to it or to another pool: then it leads the call itself,
-    /// and takes no other jobs meanwhile. A pool of one thread is not used: calls then compute on their callers' threads.
+    /// The caller's thread waits for the pool, unless it belongs to it or to another pool: then it leads the call
+    /// itself, and takes no other jobs meanwhile. A pool of one thread is not used: calls then compute on their
+    /// callers' threads.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -123,7 +124,7 @@ impl ClassifierBuilder {
         self
     }
 
-    /// Sets the handling of texts longer than the model's limit; by default [`Truncation::Auto`].
+    /// Sets how texts longer than the model's limit are handled; by default [`Truncation::Auto`].
     ///
     /// [`ClassifyOptions::truncation`](crate::ClassifyOptions::truncation) overrides it for one call.
     #[cfg(feature = "text")]

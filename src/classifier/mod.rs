@@ -27,10 +27,10 @@ use crate::model::config::{Config, ProblemType};
 use crate::model::files::{ModelBytes, ModelFiles};
 use crate::prediction::Prediction;
 
-/// A DistilBERT sequence classifier, loaded and ready.
+/// A DistilBERT sequence classifier, loaded and ready to use.
 ///
 /// A classifier is `Send + Sync` and all its methods take `&self`, so that any number of threads can share one. Logits
-/// are bit-identical whether a text is classified alone or in a batch, on any number of threads.
+/// are bit-identical whether a text is classified alone or in a batch, and regardless of the number of threads.
 ///
 /// ```
 /// # #[cfg(feature = "text")] {
@@ -114,8 +114,8 @@ impl Classifier {
         Ok(logits)
     }
 
-    /// Computes the logits like [`logits`](Self::logits), into a vector whose contents are replaced and whose memory is
-    /// reused.
+    /// Computes logits like [`logits`](Self::logits), but writes them to an existing vector, replacing its contents and
+    /// reusing its memory.
     ///
     /// A call allocates nothing if an earlier call had at least as many tokens and rows, unless it runs on a
     /// [`thread_pool`](ClassifierBuilder::thread_pool), whose queue may allocate. On the CPU, a batch is computed in
@@ -187,12 +187,12 @@ impl Classifier {
         self.engine.config()
     }
 
-    /// Returns the meaning of the head's outputs.
+    /// Returns the problem type, which says how to interpret the head's outputs.
     pub fn problem_type(&self) -> ProblemType {
         self.config().problem_type_for(self.labels.len())
     }
 
-    /// Returns properties of the model and of the backend that computes it.
+    /// Returns properties of the model and of the backend that runs it.
     pub fn info(&self) -> &ModelInfo {
         &self.info
     }

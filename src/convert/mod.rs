@@ -21,8 +21,8 @@ use crate::model::weights::{Model, WeightStore};
 use crate::precision::Precision;
 
 /// Writes a model folder in Hugging Face's layout: `config.json`, `model.safetensors` and the tokenizer's
-/// files. `from` may be any folder that loads, so this also converts TensorFlow's `tf_model.h5` (feature
-/// `tensorflow`) and merges shards.
+/// files. `from` may be any folder that a [`Classifier`](crate::Classifier) can load, so this also converts
+/// TensorFlow's `tf_model.h5` (feature `tensorflow`) and merges shards.
 ///
 /// `dtype` is the type of the written weights: F32, F16, or Int8 in the layout of [`quantize`]. Without it, each tensor
 /// keeps its type. F32 and F16 folders load in Transformers: tensors are named as in
@@ -86,7 +86,7 @@ pub fn convert(
 /// `model.safetensors` has the original's tensors under the same names. A matrix or table
 /// `<name>.weight` of shape `[rows, columns]` has type `I8`, and `<name>.weight_scale` has its scales,
 /// type `F32` and shape `[rows]`: the value at row `r` and column `c` is
-/// `weight[r, c] · weight_scale[r]`. Matrices of linear layers use −63 to 63, embeddings −127 to 127.
+/// `weight[r, c] · weight_scale[r]`. Values range from −63 to 63 in linear layers and from −127 to 127 in embeddings.
 /// Biases and layer norms stay `F32`. The metadata has `"quantization": "int8"`. `config.json` and the
 /// tokenizer's files are copied.
 ///

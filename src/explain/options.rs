@@ -55,7 +55,7 @@ impl ExplainOptions {
         self
     }
 
-    /// Sets the handling of texts longer than the model's limit; by default as set by
+    /// Sets how texts longer than the model's limit are handled; by default as set by
     /// [`ClassifierBuilder::truncation`](crate::ClassifierBuilder::truncation).
     #[cfg(feature = "text")]
     pub fn truncation(mut self, truncation: Truncation) -> Self {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::error::{InputError, Result};
 
-/// Rows of token ids, packed end to end: padding is neither stored nor computed.
+/// Rows of token ids, packed end to end: padding is neither stored nor processed.
 ///
 /// Each token keeps its position within its row, so that a row with gaps in its attention mask gives the same result as
 /// in Hugging Face Transformers.

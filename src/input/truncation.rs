@@ -42,7 +42,7 @@ pub enum Truncation {
     /// Classifies overlapping windows and averages their logits and scores, weighted by the number of text tokens in
     /// each window.
     Windows {
-        /// Number of tokens that a window shares with the one before, called `stride` in Hugging Face Transformers.
+        /// Number of tokens that a window shares with the previous one, called `stride` in Hugging Face Transformers.
         stride: usize,
         /// Maximum number of windows, after which the text is cut; 0 counts as 1. Without it, the time that a text
         /// takes grows with its length.

@@ -9,7 +9,7 @@ use distilbert::{CheckpointError, DeviceError, Error, ExplainError, InputError};
 
 use crate::table::input::STANDARD;
 
-/// Exit status of a run that stopped early: wrong arguments or an unusable file. `clap` uses the same status;
+/// Exit status of a run that stopped early: invalid arguments or an unusable file. `clap` uses the same status;
 /// 1 means that the run finished but some texts or rows failed.
 pub const STOPPED_EARLY: u8 = 2;
 
@@ -64,7 +64,7 @@ pub enum Failure {
 
     /// The output to resume was written from other rows or with other options.
     #[error(
-        "{} was not written from this input with this model and these options ({reason}): pass --overwrite to replace it",
+        "{} was written from a different input or with a different model or options ({reason}): pass --overwrite to replace it",
         path.display()
     )]
     OtherOutput { path: PathBuf, reason: String },

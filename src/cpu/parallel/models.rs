@@ -1,5 +1,5 @@
-//! Models of the team's protocol and of turns. Loom runs them through every interleaving, and every outcome of the memory model,
-//! that two preemptions allow.
+//! Models of the team's protocol and of turns. Loom runs them through every interleaving with at most two preemptions,
+//! and every outcome of the memory model.
 //!
 //! ```text
 //! CARGO_TARGET_DIR=target/loom RUSTFLAGS="--cfg loom" \

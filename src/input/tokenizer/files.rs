@@ -1,6 +1,6 @@
 //! Files from which a tokenizer is built.
 //!
-//! Which file wins follows Hugging Face Transformers 5. For the classes of BERT, and if no class is named, only the
+//! Precedence among files follows Hugging Face Transformers 5. For the classes of BERT, and if no class is named, only the
 //! vocabulary is read from `tokenizer.json` or `vocab.txt`, and everything else is rebuilt from settings; for any other
 //! class, `tokenizer.json` is taken as it is. In both cases tokens are then added that other files name.
 

@@ -10,18 +10,7 @@ use safetensors::{Dtype, View};
 
 use crate::error::{CheckpointError, Error, Result};
 use crate::model::checkpoint::{Checkpoint, Region, WEIGHTS};
-use crate::model::files::read_regular;
-
-pub(super) const CONFIG: &str = "config.json";
-
-/// Files of the tokenizer, copied if they exist.
-const COMPANIONS: [&str; 5] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-];
+use crate::model::files::{CONFIG, TOKENIZER_FILES, read_regular};
 
 /// Contents of a folder to write.
 pub(super) struct Folder<'a> {
@@ -39,7 +28,7 @@ impl Folder<'_> {
     /// `checkpoint` changed while they were being read; [`Error::Io`].
     pub fn write(self, checkpoint: &Checkpoint, from: &Path, to: &Path) -> Result<()> {
         let companions: Vec<_> =
-            COMPANIONS.into_iter().filter(|name| from.join(name).exists()).collect();
+            TOKENIZER_FILES.into_iter().filter(|name| from.join(name).exists()).collect();
         for name in [WEIGHTS, CONFIG].iter().chain(&companions) {
             let path = to.join(name);
             if path.exists() {

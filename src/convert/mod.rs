@@ -10,12 +10,12 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use self::floats::float_tensors;
-use self::folder::{CONFIG, Folder};
+use self::folder::Folder;
 use self::int8::int8_tensors;
 use crate::error::{CheckpointError, Error, Result};
 use crate::model::checkpoint::{Checkpoint, Dtype};
 use crate::model::config::Config;
-use crate::model::files::{ModelFiles, read_json_object};
+use crate::model::files::{CONFIG, ModelFiles, read_json_object};
 use crate::model::matrix::Matrix;
 use crate::model::weights::{Model, WeightStore};
 use crate::precision::Precision;

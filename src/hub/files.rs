@@ -1,23 +1,7 @@
 //! Choice of the files that a model needs.
 
-/// Settings and tokenizer files that the engine reads where they exist.
-const OPTIONAL: [&str; 5] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
-];
-const CONFIG: &str = "config.json";
-/// Weights by preference; an index lists shards.
-const WEIGHTS: [&str; 5] = [
-    "model.safetensors",
-    "model.safetensors.index.json",
-    TENSORFLOW,
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-];
-const TENSORFLOW: &str = "tf_model.h5";
+use crate::model::checkpoint::WEIGHT_FILES;
+use crate::model::files::{CONFIG, TOKENIZER_FILES};
 
 /// Files that a model needs besides the shards that its index lists.
 #[derive(Debug, PartialEq)]
@@ -37,16 +21,11 @@ impl Choice {
         if !exists(CONFIG) {
             return Err(CONFIG);
         }
-        let weights = WEIGHTS.into_iter().filter(|name| exists(name));
-        // Without the feature, TensorFlow's weights are the last resort: loading them tells what is missing.
-        let last = |name: &&str| *name == TENSORFLOW && !cfg!(feature = "tensorflow");
-        let (last, mut first): (Vec<_>, Vec<_>) = weights.partition(last);
-        first.extend(last);
-        let weights = *first.first().ok_or(WEIGHTS[0])?;
+        let weights = WEIGHT_FILES.into_iter().find(|name| exists(name)).ok_or(WEIGHT_FILES[0])?;
         if cfg!(feature = "text") && !exists("tokenizer.json") && !exists("vocab.txt") {
             return Err("tokenizer.json");
         }
-        let optional = OPTIONAL.into_iter().filter(|name| exists(name));
+        let optional = TOKENIZER_FILES.into_iter().filter(|name| exists(name));
         Ok(Self { settings: [CONFIG].into_iter().chain(optional).collect(), weights })
     }
 
@@ -67,14 +46,12 @@ mod tests {
 
     #[test]
     fn safetensors_are_preferred() {
-        let mut files = WEIGHTS.to_vec();
+        let mut files = WEIGHT_FILES.to_vec();
         assert_eq!(weights(&files), Ok("model.safetensors"));
         files.remove(0);
         assert_eq!(weights(&files), Ok("model.safetensors.index.json"));
         files.remove(0);
-        let preferred =
-            if cfg!(feature = "tensorflow") { "tf_model.h5" } else { "pytorch_model.bin" };
-        assert_eq!(weights(&files), Ok(preferred));
+        assert_eq!(weights(&files), Ok("pytorch_model.bin"));
         assert_eq!(weights(&["tf_model.h5"]), Ok("tf_model.h5"));
         assert_eq!(weights(&[]), Err("model.safetensors"));
     }

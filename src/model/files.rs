@@ -23,6 +23,18 @@ const SMALL_JSON: usize = 24 << 20;
 /// Bytes in memory that can be shared.
 pub(crate) type SharedBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
 
+/// Configuration of a model.
+pub(crate) const CONFIG: &str = "config.json";
+
+/// Files that a tokenizer is built from, those of them that exist.
+pub(crate) const TOKENIZER_FILES: [&str; 5] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+];
+
 /// Files of a model in memory, for [`Classifier::builder_from`](crate::Classifier::builder_from).
 ///
 /// Each file has the name that it has in a model folder: `config.json`; the weights `model.safetensors`,

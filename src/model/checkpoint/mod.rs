@@ -34,6 +34,11 @@ const PICKLE_INDEX: &str = "pytorch_model.bin.index.json";
 pub(crate) const ADAPTER: &str = "adapter_config.json";
 const TENSORFLOW_WEIGHTS: &str = "tf_model.h5";
 
+/// Weights, or the index of their shards, in the order in which [`Checkpoint::open`] prefers them.
+#[cfg(feature = "hub")]
+pub(crate) const WEIGHT_FILES: [&str; 5] =
+    [WEIGHTS, SHARD_INDEX, PICKLE, PICKLE_INDEX, TENSORFLOW_WEIGHTS];
+
 /// Suffix that turns the name of an 8-bit matrix into the name of its scales.
 pub(crate) const SCALE_SUFFIX: &str = "_scale";
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 pub(crate) use self::labels::generic_labels;
-use super::files::{ModelFiles, read_json_object};
+use super::files::{CONFIG, ModelFiles, read_json_object};
 use super::{checkpoint, family};
 use crate::error::{ConfigError, Error, Result};
 use crate::names::impl_names;
@@ -96,11 +96,11 @@ impl Config {
 
     /// Reads `config.json` of a model.
     pub(crate) fn from_files(files: &ModelFiles) -> Result<Self> {
-        let json = files.read_json("config.json")?;
+        let json = files.read_json(CONFIG)?;
         if json.is_none() && files.exists(checkpoint::ADAPTER) {
             return Err(checkpoint::adapter(files).into());
         }
-        let missing = || Error::reading(&files.path("config.json"))(io::ErrorKind::NotFound.into());
+        let missing = || Error::reading(&files.path(CONFIG))(io::ErrorKind::NotFound.into());
         Ok(Self::from_json(&json.ok_or_else(missing)?)?)
     }
 

@@ -106,7 +106,7 @@ pub enum HubError {
     },
 
     /// An answer is not that of a hub.
-    #[error("{url} does not answer as a hub does: {reason}")]
+    #[error("{url} does not answer like a hub: {reason}")]
     Response {
         /// Address, without its query.
         url: String,

@@ -71,7 +71,7 @@ impl SharedPool {
         work(leader)
     }
 
-    /// Spawns visits until so many are pending. A thread that is busy with other jobs finds them when it is free.
+    /// Spawns visits until `visits` are pending. A thread that is busy with other jobs finds them when it is free.
     fn invite(&self, visits: usize) {
         let one_more = |pending| (pending < visits).then_some(pending + 1);
         let pending = &self.offers.pending;

@@ -22,7 +22,7 @@ impl Texts {
     /// Checks that a column of this type has texts.
     ///
     /// # Errors
-    /// Returns the reason if it hasn't.
+    /// Returns the reason if it doesn't.
     pub fn check(data_type: &DataType, place: &Place) -> Result<(), String> {
         use DataType as D;
         match data_type {
@@ -105,7 +105,7 @@ impl Items {
     /// Checks that a column of this type has texts or lists of texts.
     ///
     /// # Errors
-    /// Returns the reason if it hasn't.
+    /// Returns the reason if it doesn't.
     pub fn check(data_type: &DataType, place: &Place) -> Result<(), String> {
         match data_type {
             DataType::List(item) | DataType::LargeList(item) if is_scalar(item.data_type()) => {

@@ -273,7 +273,7 @@ impl ValueFormatter for Rates {
                 values.iter_mut().for_each(|value| *value = rate(*value));
                 let share = 100.0 * rate(typical) / self.0;
                 // Criterion requires a static string; there are only a few hundred.
-                format!("Gop/s, {share:.0} % of the f32 peak").leak()
+                format!("Gop/s, {share:.0}% of the f32 peak").leak()
             }
             _ => WallTime.formatter().scale_throughputs(typical, throughput, values),
         }

@@ -98,7 +98,7 @@ fn fraction_of_memory_bandwidth(classifier: &Classifier) {
         rates[rates.len() / 2]
     });
     println!(
-        "1x8 in f32 on {threads} threads reads its weights at {text:.1} GB/s, {:.0} % of the {memory:.1} GB/s \
+        "1x8 in f32 on {threads} threads reads its weights at {text:.1} GB/s, {:.0}% of the {memory:.1} GB/s \
          that memory is read at",
         100.0 * text / memory,
     );

@@ -1,7 +1,7 @@
-//! A program of one file: the bundled model is part of it and computes in int8.
+//! A single-file program: the bundled model is embedded in it and runs in int8.
 //!
-//! To embed a quarter of the bytes, run `distilbert quantize models/emotion models/emotion-int8` first and include the
-//! files of that folder.
+//! To embed only a quarter as many bytes, first run `distilbert quantize models/emotion-int8` and include the files of
+//! that folder.
 //!
 //! ```sh
 //! cargo run --release --example embedded -- "I can't believe we won!"

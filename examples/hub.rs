@@ -1,4 +1,4 @@
-//! Classifies a text with a model of the Hugging Face hub. Needs the network the first time.
+//! Classifies a text with a model from the Hugging Face Hub. Needs network access the first time.
 //!
 //! ```sh
 //! cargo run --release --features hub --example hub -- org/name "Nice."
@@ -19,6 +19,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let classifier = Classifier::from_pretrained_with(model, &options)?.build()?;
     let prediction = classifier.classify(text)?;
-    println!("{} ({:.1} %)", prediction.label(), 100.0 * prediction.score());
+    println!("{} ({:.1}%)", prediction.label(), 100.0 * prediction.score());
     Ok(())
 }

@@ -38,8 +38,8 @@
 //! - `explain` (default): the module [`explain`] and the backward pass that it needs.
 //! - `cuda`: [`Device::Cuda`], which computes on an NVIDIA GPU. Building needs no CUDA toolkit, and running
 //!   needs only the NVIDIA driver.
-//! - `hub`: [`Classifier::from_pretrained`](crate::Classifier::from_pretrained) loads a model of the Hugging Face hub by
-//!   its name; see the module `hub`.
+//! - `hub`: [`Classifier::from_pretrained`](crate::Classifier::from_pretrained) loads a model from the Hugging Face Hub
+//!   by name; see the module `hub`.
 //! - `tensorflow`: weights can also be read from `tf_model.h5`.
 //! - `serde`: predictions, explanations and options implement `Serialize`; options also implement `Deserialize`.
 

@@ -9,7 +9,7 @@ use crate::model::config::ProblemType;
 
 /// Prediction for one text: labels, logits and scores.
 ///
-/// A score is a probability, or the value itself if the model is a regression. With the feature `serde`, a prediction
+/// A score is a probability, or the value itself for a regression model. With the feature `serde`, a prediction
 /// serializes as an object with the fields `label`, `score`, `scores` (an object from [unique label](unique_labels) to
 /// score), `logits`, `tokens`, `dropped_tokens` (`null` if they were not counted) and `truncated_at` (`null` if the
 /// text was not cut).
@@ -164,7 +164,7 @@ impl Prediction {
     }
 
     /// Returns the character (Unicode scalar value) at which the text was [truncated](Self::truncated): the first one
-    /// that was not read, or with [`TruncationSide::Left`](crate::TruncationSide::Left) the first one that was.
+    /// that was not read or, with [`TruncationSide::Left`](crate::TruncationSide::Left), the first one that was read.
     pub fn truncated_at(&self) -> Option<usize> {
         self.cut.map(|cut| cut.at)
     }

@@ -99,9 +99,9 @@ impl ClassifierBuilder {
     /// Shares the work of each call among the threads of an existing pool instead of starting the classifier's own
     /// threads; [`threads`](Self::threads) then has no effect.
     ///
-    /// The caller's thread waits for the pool, unless it belongs to it or to another pool: then it leads the call
-    /// itself, and takes no other jobs meanwhile. A pool of one thread is not used: calls then compute on their
-    /// callers' threads.
+    /// The caller's thread waits for the pool, unless it is itself a thread of this pool or of another one: then it
+    /// leads the call and takes no other jobs in the meantime. A pool of one thread is not used: calls then compute on
+    /// their callers' threads.
     ///
     /// ```
     /// use std::sync::Arc;

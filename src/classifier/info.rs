@@ -6,7 +6,7 @@ use crate::InstructionSet;
 use crate::device::Device;
 use crate::precision::Precision;
 
-/// Properties of a loaded model and of the backend that computes it, from
+/// Properties of a loaded model and of the backend that runs it, from
 /// [`Classifier::info`](crate::Classifier::info).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -21,7 +21,7 @@ pub struct ModelInfo {
     pub parameters: usize,
     /// Size of the weight files in bytes.
     pub checkpoint_bytes: usize,
-    /// Device that computes the model; never [`Device::Auto`].
+    /// Device that runs the model; never [`Device::Auto`].
     pub device: Device,
     /// Instruction set used on the CPU.
     pub instruction_set: InstructionSet,

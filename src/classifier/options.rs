@@ -20,15 +20,15 @@ pub struct ClassifyOptions {
 }
 
 impl ClassifyOptions {
-    /// Sets how texts longer than the model's limit are handled; by default as set by
+    /// Sets how texts longer than the model's limit are handled; the default is the setting of
     /// [`ClassifierBuilder::truncation`](crate::ClassifierBuilder::truncation).
     pub fn truncation(mut self, truncation: Truncation) -> Self {
         self.truncation = Some(truncation);
         self
     }
 
-    /// Counts the dropped tokens of every truncated text if `true`; by default `false`, which leaves out the texts
-    /// above 16 KiB. Counting takes time and memory in proportion to the text.
+    /// Counts the dropped tokens of every truncated text if `true`; by default `false`, which leaves out texts
+    /// larger than 16 KiB. Counting takes time and memory in proportion to the text.
     pub fn count_dropped_tokens(mut self, count: bool) -> Self {
         self.count_dropped_tokens = count;
         self

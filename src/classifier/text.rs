@@ -186,7 +186,7 @@ impl Classifier {
         Fitting { row, limit, truncation, counts_dropped: false, places: false }
     }
 
-    /// Returns the number of tokens of a text that the model reads at once, special tokens included: the smaller one of
+    /// Returns the number of tokens of a text that the model reads at once, special tokens included: the smaller of
     /// [`max_position_embeddings`](crate::Config::max_position_embeddings) and the tokenizer's
     /// [`model_max_length`](Tokenizer::model_max_length).
     pub fn max_tokens(&self) -> usize {

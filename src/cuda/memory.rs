@@ -146,7 +146,8 @@ impl<'m, T: Element> DeviceSlice<'m, T> {
     /// Returns a range of the slice.
     pub fn slice(self, range: Range<usize>) -> Result<Self> {
         if range.start > range.end || range.end > self.len {
-            let reason = format!("elements {range:?} of a device buffer of {}", self.len);
+            let reason =
+                format!("elements {range:?} are outside a device buffer of {} elements", self.len);
             return Err(DeviceError::Cuda { operation: "address memory", reason }.into());
         }
         let address = self.address + (range.start * size_of::<T>()) as u64;

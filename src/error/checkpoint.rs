@@ -62,7 +62,7 @@ pub enum CheckpointError {
 
     /// The folder holds an adapter (PEFT), which is not a model without its base.
     #[error(
-        "{} belongs to an adapter{}, expected a whole model: merge the adapter into its base model with merge_and_unload() of the Python package peft, and save the result",
+        "{} belongs to an adapter{}, expected a complete model: merge the adapter into its base model with merge_and_unload() from the Python package peft, and save the result",
         path.display(), base.as_ref().map(|base| format!(" for {base}")).unwrap_or_default()
     )]
     Adapter {
@@ -119,9 +119,9 @@ pub enum CheckpointError {
         found: f32,
     },
 
-    /// A weight is out of the range of the requested precision.
+    /// A weight is outside the range of the requested precision.
     #[error(
-        "tensor `{name}` holds {found} at element {index}, which is out of the range of the requested precision"
+        "tensor `{name}` holds {found} at element {index}, which is outside the range of the requested precision"
     )]
     OutOfRange {
         /// Name of the tensor.

@@ -57,7 +57,7 @@ pub enum ExplainError {
     },
 
     /// The number of values does not match the tokens of an explanation.
-    #[error("the explanation has {expected} tokens, found {found} values")]
+    #[error("the explanation has {expected} tokens, but {found} values were given")]
     TokenValueCount {
         /// Number of tokens of the explanation.
         expected: usize,
@@ -66,7 +66,7 @@ pub enum ExplainError {
     },
 
     /// The number of relevances does not match the words of an explanation.
-    #[error("the explanation has {expected} words, found {found} relevances")]
+    #[error("the explanation has {expected} words, but {found} relevances were given")]
     RelevanceCount {
         /// Number of words of the explanation.
         expected: usize,

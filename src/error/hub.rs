@@ -1,9 +1,9 @@
-//! [`HubError`]: models that cannot be fetched from the Hugging Face hub.
+//! [`HubError`]: models that cannot be fetched from the Hugging Face Hub.
 
 use std::error::Error;
 use std::path::PathBuf;
 
-/// Errors from fetching a model from the Hugging Face hub or from its cache.
+/// Errors from fetching a model from the Hugging Face Hub or from its cache.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
@@ -23,7 +23,7 @@ pub enum HubError {
         revision: String,
     },
 
-    /// The address of the hub is not a URL.
+    /// The address of the Hub is not a URL.
     #[error("`{endpoint}` is not the address of a hub: expected http:// or https:// and a host")]
     InvalidEndpoint {
         /// Address, from [`HubOptions::endpoint`](crate::hub::HubOptions::endpoint) or `HF_ENDPOINT`.
@@ -31,19 +31,19 @@ pub enum HubError {
     },
 
     /// The token contains characters that no token has. The message doesn't repeat it.
-    #[error("the token for the hub contains spaces or other characters that no token has")]
+    #[error("the token for the Hub contains spaces or other characters that no token has")]
     InvalidToken,
 
     /// The folder of the cache is unknown: neither it nor a home folder is set.
-    #[error("there is no folder for the hub's cache: set HF_HOME")]
+    #[error("there is no folder for the Hub's cache: set HF_HOME")]
     NoCacheFolder,
 
-    /// The hub has no such repository, or hides it from this token.
+    /// The Hub has no such repository, or hides it from this token.
     #[error("{endpoint} has no model `{id}`, or the model is private")]
     RepositoryNotFound {
         /// Name of the repository.
         id: String,
-        /// Address of the hub.
+        /// Address of the Hub.
         endpoint: String,
     },
 
@@ -67,27 +67,25 @@ pub enum HubError {
         file: String,
     },
 
-    /// The hub refuses the token, or requires one.
+    /// The Hub refuses the token, or requires one.
     #[error("{endpoint} denies access to the model `{id}` (HTTP status {status})")]
     Unauthorized {
         /// Name of the repository.
         id: String,
-        /// Address of the hub.
+        /// Address of the Hub.
         endpoint: String,
         /// HTTP status: 401 or 403.
         status: u16,
     },
 
     /// The model's conditions must be accepted on its page before it can be downloaded.
-    #[error(
-        "the model `{id}` is gated: its conditions must be accepted on its page, and a token given"
-    )]
+    #[error("the model `{id}` is gated: accept its conditions on its page, and provide a token")]
     Gated {
         /// Name of the repository.
         id: String,
     },
 
-    /// The hub cannot be reached, or the connection broke.
+    /// The Hub cannot be reached, or the connection broke.
     #[error("cannot reach {url}")]
     Network {
         /// Address, without its query.
@@ -96,8 +94,8 @@ pub enum HubError {
         source: Box<dyn Error + Send + Sync>,
     },
 
-    /// The hub answered with an unexpected status.
-    #[error("{url} answered with HTTP status {status}")]
+    /// The Hub responded with an unexpected status.
+    #[error("{url} responded with HTTP status {status}")]
     Status {
         /// Address, without its query.
         url: String,
@@ -105,17 +103,17 @@ pub enum HubError {
         status: u16,
     },
 
-    /// An answer is not that of a hub.
-    #[error("{url} does not answer like a hub: {reason}")]
+    /// A response is not one that a hub would send.
+    #[error("the response of {url} is not that of a hub: {reason}")]
     Response {
         /// Address, without its query.
         url: String,
-        /// Part of the answer that is missing or wrong.
+        /// Part of the response that is missing or wrong.
         reason: String,
     },
 
     /// A file arrived incomplete or damaged, repeatedly.
-    #[error("the download of {file} of the model `{id}` is broken: {reason}")]
+    #[error("the download of {file} from the model `{id}` failed: {reason}")]
     Transfer {
         /// Name of the repository.
         id: String,
@@ -125,9 +123,9 @@ pub enum HubError {
         reason: String,
     },
 
-    /// A file is not in the cache, and the hub is not asked in offline mode.
+    /// A file is not in the cache, and the Hub is not contacted in offline mode.
     #[error(
-        "{file} of the model `{id}` at revision `{revision}` is not in the cache {}, and the hub is not asked in offline mode",
+        "{file} of the model `{id}` at revision `{revision}` is not in the cache {}, and the Hub is not contacted in offline mode",
         cache.display()
     )]
     NotCached {

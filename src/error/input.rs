@@ -1,8 +1,8 @@
-//! [`InputError`]: texts, token ids and masks that the model cannot take.
+//! [`InputError`]: texts, token ids and masks that the model cannot process.
 
 use std::path::PathBuf;
 
-/// Errors from tokenizing a text, or from a batch that the model cannot take.
+/// Errors from tokenizing a text, or from a batch that the model cannot process.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
@@ -38,7 +38,7 @@ pub enum InputError {
 
     /// Padded ids and mask differ in length or do not form whole rows.
     #[error(
-        "input_ids and attention_mask should hold the same number of rows of {len}, found {ids} and {mask} values"
+        "input_ids and attention_mask should hold the same number of rows of {len} values, found {ids} and {mask}"
     )]
     PaddedShape {
         /// Number of ids.

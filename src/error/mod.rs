@@ -48,7 +48,7 @@ pub enum Error {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
 
-    /// A text cannot be tokenized, or the model cannot take a batch.
+    /// A text cannot be tokenized, or the model cannot process a batch.
     #[error(transparent)]
     Input(#[from] InputError),
 
@@ -61,7 +61,7 @@ pub enum Error {
     #[error(transparent)]
     Explain(#[from] ExplainError),
 
-    /// A model cannot be fetched from the Hugging Face hub.
+    /// A model cannot be fetched from the Hugging Face Hub.
     #[cfg(feature = "hub")]
     #[error(transparent)]
     Hub(#[from] HubError),

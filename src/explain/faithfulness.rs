@@ -31,10 +31,10 @@ pub struct Faithfulness<T = f64> {
     /// the relevance nearest to zero first (Ali et al. 2022). Despite the name, the squared differences are summed over
     /// the labels, not averaged. At least 0; lower is better.
     pub au_mse: T,
-    /// Decrease of the target's score if the most relevant words are removed, averaged over 1, 5, 10, 20 and 50 % of
+    /// Decrease in the target's score if the most relevant words are removed, averaged over 1, 5, 10, 20 and 50% of
     /// the words (DeYoung et al. 2020, arXiv 1911.03429). From −1 to 1; higher is better.
     pub comprehensiveness: T,
-    /// Decrease of the target's score if all other words are removed, averaged in the same way. From −1 to 1; lower is
+    /// Decrease in the target's score if all other words are removed, averaged in the same way. From −1 to 1; lower is
     /// better.
     pub sufficiency: T,
 }

@@ -28,8 +28,8 @@ pub enum Method {
     /// Layer-wise relevance propagation with the rules of Ali et al. (2022, arXiv 2202.07304) and the identity rule
     /// for GELU.
     ///
-    /// Attention probabilities, the deviation in layer normalization and the ratio of GELU's output and input are
-    /// treated as constants, so that only biases absorb relevance.
+    /// Attention probabilities, the standard deviation in layer normalization and the ratio of GELU's output to its
+    /// input are treated as constants, so that only biases absorb relevance.
     #[default]
     Lrp,
     /// AttnLRP (Achtibat et al. 2024, arXiv 2402.05602): like [`Lrp`](Self::Lrp), but queries and keys get a quarter
@@ -38,9 +38,9 @@ pub enum Method {
     /// Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365), from a baseline with `[PAD]` in place of
     /// every text token, by Gauss–Legendre quadrature.
     ///
-    /// Each step is a point on the path and costs a forward and a backward pass. Jumps of the gradient where
-    /// a unit of the head's ReLU switches are located and corrected for; those of ReLU in the feed-forward networks are
-    /// not.
+    /// Each step is a point on the path and costs a forward and a backward pass. Jumps in the gradient
+    /// where a unit of the head's ReLU switches on or off are located and corrected for; those of ReLU in the
+    /// feed-forward networks are not.
     IntegratedGradients {
         /// Number of points on the path, from 1 to [`Method::MAX_STEPS`]. 50 is common; with 100, all but 1e-4 of the
         /// logit was explained for each of a hundred texts by the emotion model in this crate's repository.
@@ -53,7 +53,7 @@ impl Method {
     pub const DEFAULT_STEPS: usize = 50;
 
     /// Maximum number of steps of [`IntegratedGradients`](Self::IntegratedGradients). A hundred suffice for most texts;
-    /// long before ten thousand, what is left unexplained is rounding.
+    /// long before ten thousand, the only unexplained remainder is rounding error.
     pub const MAX_STEPS: usize = 10_000;
 
     /// Every method, integrated gradients with the default number of steps.

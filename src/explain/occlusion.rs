@@ -6,7 +6,7 @@ use crate::classifier::Classifier;
 use crate::error::Result;
 
 impl Classifier {
-    /// Computes, for each word of an explained text, the decrease of the explained [value](Explanation::value) if that
+    /// Computes, for each word of an explained text, the decrease in the explained [value](Explanation::value) if that
     /// word is replaced.
     ///
     /// This checks relevances without a derivative, at the cost of one forward pass per word; all of them run as one
@@ -28,7 +28,7 @@ impl Classifier {
     ///
     /// # Errors
     /// [`ExplainError::NoToken`](crate::ExplainError::NoToken) if the replacement is not in the vocabulary;
-    /// [`ExplainError::OtherModel`](crate::ExplainError::OtherModel) if the explanation is of a model with other
+    /// [`ExplainError::OtherModel`](crate::ExplainError::OtherModel) if the explanation is for a model with different
     /// labels; otherwise the errors of [`logits`](Self::logits).
     pub fn occlusion(
         &self,

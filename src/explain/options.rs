@@ -55,7 +55,7 @@ impl ExplainOptions {
         self
     }
 
-    /// Sets how texts longer than the model's limit are handled; by default as set by
+    /// Sets how texts longer than the model's limit are handled; the default is the setting of
     /// [`ClassifierBuilder::truncation`](crate::ClassifierBuilder::truncation).
     #[cfg(feature = "text")]
     pub fn truncation(mut self, truncation: Truncation) -> Self {

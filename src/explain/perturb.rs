@@ -286,7 +286,7 @@ impl Classifier {
     /// # Errors
     /// [`ExplainError::NoSteps`] for 0 steps; [`ExplainError::RelevanceCount`] if there is not one value per word;
     /// [`ExplainError::NoToken`] if the replacement is not in the vocabulary; [`ExplainError::OtherModel`] if the
-    /// explanation is of a model with other labels; [`InputError::TokenId`](crate::InputError::TokenId) or
+    /// explanation is for a model with different labels; [`InputError::TokenId`](crate::InputError::TokenId) or
     /// [`InputError::TooManyTokens`](crate::InputError::TooManyTokens) if that model has a larger vocabulary or accepts
     /// longer texts than this one; on a GPU also [`Error::Device`](crate::Error::Device).
     pub fn perturb(&self, explanation: &Explanation, options: &PerturbOptions) -> Result<Curve> {

@@ -139,7 +139,8 @@ impl Client {
             is_sha256: linked.is_some() && etag.len() == 64 && is_hex,
             size: size.and_then(|size| size.parse().ok()),
             url: answer.header("location").map_or(Ok(answer.url.clone()), |to| {
-                absolute(&answer.url, to).ok_or_else(|| answer.unexpected("its Location is no URL"))
+                absolute(&answer.url, to)
+                    .ok_or_else(|| answer.unexpected("its Location is not a URL"))
             })?,
             etag,
         })
@@ -159,7 +160,9 @@ impl Client {
         let start = match answer.status() {
             200 => 0,
             206 if answer.header("content-range").is_some_and(starts) => start,
-            206 => return Err(answer.unexpected("it sent another range than the requested one")),
+            206 => {
+                return Err(answer.unexpected("it sent a different range from the one requested"));
+            }
             status => return Err(HubError::Status { url: without_query(&answer.url), status }),
         };
         let body = answer.response.into_body();
@@ -190,12 +193,12 @@ impl Client {
             };
             let describes =
                 ["x-linked-etag", "etag"].iter().any(|name| answer.header(name).is_some());
-            // The hub renames models with relative redirects, and points to contents with absolute ones.
+            // The Hub renames models with relative redirects, and points to contents with absolute ones.
             if stop && describes && !to.starts_with('/') {
                 return Ok(answer);
             }
             url = absolute(&answer.url, to)
-                .ok_or_else(|| answer.unexpected("its Location is no URL"))?;
+                .ok_or_else(|| answer.unexpected("its Location is not a URL"))?;
         }
         Err(HubError::Response {
             url: without_query(&url),
@@ -213,7 +216,7 @@ impl Client {
         request.timeout_recv_response(Some(self.answer_timeout)).build()
     }
 
-    /// Returns `true` if a URL is the hub's own, which may see the token.
+    /// Returns `true` if a URL is the Hub's own, which may see the token.
     fn is_trusted(&self, url: &str) -> bool {
         match (origin(url), origin(&self.endpoint)) {
             (Some(found), Some(expected)) => found.eq_ignore_ascii_case(expected),

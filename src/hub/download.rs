@@ -1,4 +1,4 @@
-//! [`Download`]: files of one commit, from the hub to the cache.
+//! [`Download`]: files of one commit, from the Hub to the cache.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -79,7 +79,7 @@ impl Download<'_> {
         let contents = match self.client.contents(&info.url, partial.len) {
             Err(HubError::Status { status: 416, .. }) => {
                 partial.restart()?;
-                return Err(self.broken(file, "the hub has not the rest of it").into());
+                return Err(self.broken(file, "the Hub does not have the rest of it").into());
             }
             contents => contents?,
         };
@@ -110,7 +110,7 @@ impl Download<'_> {
         }
         if info.is_sha256 && !partial.sha256().eq_ignore_ascii_case(&info.etag) {
             partial.restart()?;
-            return Err(self.broken(file, "its SHA-256 is not that of the hub's file").into());
+            return Err(self.broken(file, "its SHA-256 is not that of the Hub's file").into());
         }
         Ok(())
     }

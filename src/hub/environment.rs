@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::options::HubOptions;
 use crate::error::HubError;
 
-/// Address of the Hugging Face hub.
+/// Address of the Hugging Face Hub.
 const ENDPOINT: &str = "https://huggingface.co";
 /// Time to wait for a connection, for an answer and for the next bytes, as in Hugging Face's tools.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Settings of one request for a model.
 #[derive(Debug)]
 pub(super) struct Settings {
-    /// Address of the hub, without a slash at its end.
+    /// Address of the Hub, without a slash at its end.
     pub endpoint: String,
     pub token: Option<String>,
     pub cache: PathBuf,

@@ -1,4 +1,4 @@
-//! Models of the Hugging Face hub, by name.
+//! Models from the Hugging Face Hub, by name.
 //!
 //! [`Classifier::from_pretrained`] downloads what a model needs and nothing else: `config.json`, one set of weights
 //! (`model.safetensors` where there is one), and the tokenizer's files. They go to the cache that Hugging Face's tools
@@ -24,19 +24,19 @@
 //! | `HF_HUB_CACHE` | folder of the cache; by default `hub` in `HF_HOME` |
 //! | `HF_TOKEN` | token; by default the one in the file `token` in `HF_HOME`, or in `HF_TOKEN_PATH` |
 //! | `HF_HUB_OFFLINE` | `1`: use only the cache |
-//! | `HF_ENDPOINT` | address of the hub, such as that of a mirror |
-//! | `HF_HUB_ETAG_TIMEOUT`, `HF_HUB_DOWNLOAD_TIMEOUT` | longest silence of the hub, in seconds; by default 10 |
+//! | `HF_ENDPOINT` | address of the Hub, such as that of a mirror |
+//! | `HF_HUB_ETAG_TIMEOUT`, `HF_HUB_DOWNLOAD_TIMEOUT` | longest wait for data from the Hub, in seconds; by default 10 |
 //!
 //! # Freshness and failures
 //!
-//! Each call asks the hub for the revision's commit, unless the revision is a commit and its files are in the cache.
-//! If the hub can't be reached or refuses, and the cache has all files of the revision, they are used, as Hugging Face's
-//! tools do; only a revision that no longer exists is an error. In offline mode nothing is sent.
+//! Each call asks the Hub for the revision's commit, unless the revision is a commit and its files are in the cache.
+//! If the Hub can't be reached or refuses access, and the cache has all files of the revision, they are used, as in
+//! Hugging Face's tools; only a revision that no longer exists is an error. In offline mode nothing is sent.
 //!
-//! Interrupted transfers are continued, and errors that may pass are retried, a few times. A file's size is checked, and
-//! its SHA-256 where the hub tells it. A file gets its name in the cache only when it is complete, so any number of
-//! processes can share a cache, and any of them can be killed. The token is sent to the hub, not to the hosts of
-//! contents to which it redirects.
+//! Interrupted transfers are resumed, and transient errors are retried a few times. A file's size is checked, and its
+//! SHA-256 where the Hub provides it. A file gets its name in the cache only when it is complete, so any number of
+//! processes can share a cache, and any of them can be killed. The token is sent to the Hub, not to the hosts to
+//! which the Hub redirects downloads.
 
 mod cache;
 mod client;
@@ -61,7 +61,7 @@ use crate::model::checkpoint::shard_names;
 use crate::model::files::ModelFiles;
 
 impl Classifier {
-    /// Starts building a classifier from a model of the Hugging Face hub, such as `org/name`. If there is a folder of
+    /// Starts building a classifier from a model on the Hugging Face Hub, such as `org/name`. If there is a folder at
     /// that path, it is used instead.
     ///
     /// ```no_run
@@ -98,8 +98,8 @@ impl Classifier {
     }
 }
 
-/// Returns the folder of a model: the given path if it exists, or else that of the model of this name on the hub, which
-/// is downloaded if necessary.
+/// Returns the folder of a model: the given path if it exists, or else that of the model with this name on the Hub,
+/// which is downloaded if necessary.
 ///
 /// # Errors
 /// [`CheckpointError::NoModel`] for a path that doesn't exist and isn't UTF-8; otherwise fails like

@@ -46,14 +46,14 @@ impl HubOptions {
         self
     }
 
-    /// Sets the address of the hub, such as that of a mirror; by default the value of `HF_ENDPOINT`, or else the
-    /// address of the Hugging Face hub.
+    /// Sets the address of the Hub, such as that of a mirror; by default the value of `HF_ENDPOINT`, or else the
+    /// address of the Hugging Face Hub.
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoint = Some(endpoint.into());
         self
     }
 
-    /// Uses only the cache, without network access; by default as `HF_HUB_OFFLINE` says.
+    /// Uses only the cache, without network access; by default as set by `HF_HUB_OFFLINE`.
     pub fn offline(mut self, offline: bool) -> Self {
         self.offline = Some(offline);
         self
@@ -99,7 +99,7 @@ pub struct DownloadProgress<'a> {
     pub file: &'a str,
     /// Bytes received so far. They decrease when a broken download starts over.
     pub received: u64,
-    /// Size of the file in bytes, unless the hub doesn't tell it.
+    /// Size of the file in bytes, if the Hub reports it.
     pub total: Option<u64>,
 }
 

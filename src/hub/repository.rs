@@ -1,4 +1,4 @@
-//! [`Repository`]: the name and revision of a model on the hub.
+//! [`Repository`]: the name and revision of a model on the Hub.
 
 use crate::error::HubError;
 
@@ -41,12 +41,12 @@ impl Repository {
         format!("models--{}", self.id.replace('/', "--"))
     }
 
-    /// Returns the path of the revision's description on the hub.
+    /// Returns the path of the revision's description on the Hub.
     pub fn description_path(&self) -> String {
         format!("/api/models/{}/revision/{}", self.id, encoded(&self.revision, ""))
     }
 
-    /// Returns the path of a file on the hub.
+    /// Returns the path of a file on the Hub.
     pub fn file_path(&self, commit: &str, file: &str) -> String {
         format!("/{}/resolve/{}/{}", self.id, encoded(commit, ""), encoded(file, "/"))
     }

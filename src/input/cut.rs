@@ -25,7 +25,7 @@ pub struct Cut {
     /// End of the text that was not read.
     pub side: TruncationSide,
     /// Position of the cut, in characters (Unicode scalar values) from the beginning of the text: the start of the
-    /// first token that was not read, or on the left the start of the first token that was.
+    /// first token that was not read or, if the beginning was dropped, that of the first token that was read.
     pub at: usize,
     /// Number of tokens that were not read; `None` if they were not counted.
     pub dropped_tokens: Option<usize>,

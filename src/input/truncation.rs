@@ -11,7 +11,7 @@ use crate::names::{ParseNameError, impl_serde_as_string, split_parameter};
 
 /// Handling of a text that has more tokens than [`Classifier::max_tokens`](crate::Classifier::max_tokens).
 ///
-/// A text is cut while it is tokenized, so that a long text costs what its kept tokens cost. A prediction says
+/// A text is cut while it is tokenized, so a long text costs no more than the tokens that are kept. A prediction says
 /// [where](crate::Prediction::cut) its text was cut.
 ///
 /// `Display` and `FromStr` use the names `auto`, `right`, `left`, `error` and `windows:STRIDE` or

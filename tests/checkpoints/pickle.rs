@@ -212,7 +212,7 @@ fn refuses_calls_by_name() {
         (b"ccollections\nOrderedDict\n)\x81.", "the instruction NEWOBJ"),
         (b"ctorch\nFloatStorage\n}b.", "attributes of Global(Storage(\"F32\", 4))"),
         (b"U\x01x)R.", "a call of Text(4, 5)"),
-        (b"]Q.", "a persistent id that is no storage"),
+        (b"]Q.", "a persistent id that is not a storage"),
         (b"Pos\n.", "the instruction PERSID"),
         (b"\x82\x01.", "the instruction EXT1"),
         (b"\xFF.", "the instruction 0xff"),
@@ -242,17 +242,17 @@ fn rejects_damaged_pickles() {
         (b"}(NNs.", "sets items of"),
         (b"N.", "should hold a dictionary"),
         (b"]}q\x00a.", "should hold a dictionary"),
-        (b"}NNs.", "should hold a text"),
+        (b"}NNs.", "should hold a string"),
         (b"}U\x01xNs.", "`x` should be a tensor"),
-        (b"h\x07.", "no value 7"),
-        (b"}q\x05h\x03.", "no value 3"),
-        (b"}r\xFF\xFF\xFF\x7F.", "numbers a value"),
+        (b"h\x07.", "no memo entry 7"),
+        (b"}q\x05h\x03.", "no memo entry 3"),
+        (b"}r\xFF\xFF\xFF\x7F.", "memo index"),
         (b"X\xFF\xFF\xFF\xFFx.", "ends too early"),
         (b"\x8D\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFFx.", "ends too early"),
-        (b"}U\x02\xFF\xFENs.", "a text is invalid"),
+        (b"}U\x02\xFF\xFENs.", "a string is invalid"),
         (b"ccollections\nOrderedDict\n]R.", "calls a function with"),
-        (b"ccollections\nOrderedDict\nN\x85R.", "other arguments"),
-        (b"ctorch._utils\n_rebuild_tensor_v2\n)R.", "other arguments"),
+        (b"ccollections\nOrderedDict\nN\x85R.", "unexpected arguments"),
+        (b"ctorch._utils\n_rebuild_tensor_v2\n)R.", "unexpected arguments"),
         (b"ctorch._utils\n_rebuild_tensor_v2\n(NK\x00))tR.", "should have a storage"),
         (b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuJ\xFF\xFF\xFF\xFFtQ.", "length -1"),
     ] {
@@ -368,7 +368,7 @@ fn rejects_archives_of_other_kinds() {
     let two = [("m/data.pkl", pickle.as_slice()), storage, ("n/data.pkl", b"")];
     assert!(damage(archive(&two)).contains("one file data.pkl"));
     let twice = [("m/data.pkl", pickle.as_slice()), storage, storage];
-    assert!(damage(archive(&twice)).contains("two files"));
+    assert!(damage(archive(&twice)).contains("two files named"));
     // The compression method of the first entry of the directory.
     let mut compressed = archive_of(&pickle);
     let entry = compressed.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();

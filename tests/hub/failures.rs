@@ -1,4 +1,4 @@
-//! Models that the hub doesn't give.
+//! Models that the Hub doesn't give.
 
 use std::error::Error as _;
 

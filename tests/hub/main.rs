@@ -1,4 +1,4 @@
-//! Models of the hub, against a stand-in for it on the loopback interface.
+//! Models of the Hub, against a stand-in for it on the loopback interface.
 
 mod cache;
 mod failures;
@@ -22,7 +22,7 @@ static WEIGHTS: LazyLock<Vec<u8>> = LazyLock::new(|| {
     (0..400_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 });
 
-/// Files of a model, and others that the hub also has.
+/// Files of a model, and others that the Hub also has.
 fn files() -> Vec<(&'static str, &'static [u8])> {
     vec![
         (".gitattributes", b"*.safetensors filter=lfs"),
@@ -104,6 +104,6 @@ fn names(folder: &Path) -> BTreeSet<String> {
 fn hub_error(result: Result<PathBuf>) -> HubError {
     match result {
         Err(Error::Hub(error)) => error,
-        other => panic!("expected an error of the hub, found {other:?}"),
+        other => panic!("expected an error of the Hub, found {other:?}"),
     }
 }

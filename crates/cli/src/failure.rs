@@ -24,7 +24,7 @@ pub enum Failure {
 
     /// A name is neither that of a folder nor that of a model that can be fetched.
     #[cfg(feature = "hub")]
-    #[error("there is no folder {}, and no model of this name can be fetched from the hub", model.display())]
+    #[error("there is no folder {}, and no model with this name can be fetched from the Hub", model.display())]
     Hub { model: PathBuf, source: Error },
 
     #[error(transparent)]
@@ -137,7 +137,7 @@ fn hint(error: &Error) -> &'static str {
         Error::Checkpoint(CheckpointError::NoModel { path })
             if path.is_relative() && path.components().count() <= 2 =>
         {
-            "; to load a model of the Hugging Face hub by its name, build the program with --features hub"
+            "; to load a model from the Hugging Face Hub by name, build the program with --features hub"
         }
         Error::Checkpoint(CheckpointError::Exists { .. }) => ": choose another folder",
         Error::Checkpoint(CheckpointError::Damaged { .. }) => "; copy or download it again",
@@ -168,7 +168,7 @@ fn hint(error: &Error) -> &'static str {
     }
 }
 
-/// Returns the flag or variable that resolves an error of the hub.
+/// Returns the flag or variable that resolves an error of the Hub.
 #[cfg(feature = "hub")]
 fn hub_hint(error: &HubError) -> &'static str {
     match error {

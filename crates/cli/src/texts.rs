@@ -79,7 +79,7 @@ pub fn process_one(task: impl Task, given: &[String]) -> Result<ExitCode, Failur
     match found {
         0 => Err(Failure::NotOneText { found: "none" }),
         1 => process(task, unit, &[&line]),
-        _ => Err(Failure::NotOneText { found: "more" }),
+        _ => Err(Failure::NotOneText { found: "more than one" }),
     }
 }
 

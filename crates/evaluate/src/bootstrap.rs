@@ -4,17 +4,17 @@ use distilbert::random::SplitMix64;
 
 use crate::error::{Error, Result};
 
-/// Statistic of a data set with its 95 % confidence interval: the percentile interval of the bootstrap (Efron 1979), which
-/// resamples the data set with replacement.
+/// Statistic of a data set with its 95% confidence interval: the percentile interval of the bootstrap (Efron 1979),
+/// which resamples the data set with replacement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Estimate {
     /// Value on the data set itself.
     pub value: f64,
-    /// Lower end of the interval: the 2.5 % quantile over the resampled data sets.
+    /// Lower end of the interval: the 2.5% quantile over the resampled data sets.
     pub low: f64,
-    /// Upper end of the interval: the 97.5 % quantile over the resampled data sets.
+    /// Upper end of the interval: the 97.5% quantile over the resampled data sets.
     pub high: f64,
 }
 
@@ -100,8 +100,8 @@ mod tests {
         assert_eq!(quantile(&[7.0], 0.975), 7.0);
     }
 
-    /// Resampling ten values, five of which are ones, gives a binomial number of ones: less than 2 in 1.1 % of the
-    /// resamples, and less than 3 in 5.5 %.
+    /// Resampling ten values, five of which are ones, gives a binomial number of ones: less than 2 in 1.1% of the
+    /// resamples, and less than 3 in 5.5%.
     #[test]
     fn interval_of_a_proportion_is_binomial() {
         let values = [0.0, 1.0].repeat(5);
@@ -118,12 +118,12 @@ mod tests {
         let half = 1.96 * (variance / 1000.0).sqrt();
         let found = Bootstrap { resamples: 20_000, seed: 2 }.mean(&values);
         assert!((found.value - mean).abs() < 1e-12);
-        // The sampling error of the quantiles of 20,000 resamples is about 2 % of the half width.
+        // The sampling error of the quantiles of 20,000 resamples is about 2% of the half width.
         assert!((found.low - (mean - half)).abs() < 0.06 * half, "{found:?}, ±{half}");
         assert!((found.high - (mean + half)).abs() < 0.06 * half, "{found:?}, ±{half}");
     }
 
-    /// Intervals of 1000 data sets hold the true mean in 95 % of them, give or take 0.7 %, less about 1 %
+    /// Intervals of 1000 data sets hold the true mean in 95% of them, give or take 0.7%, less about 1%
     /// for so few texts.
     #[test]
     fn intervals_have_their_nominal_coverage() {

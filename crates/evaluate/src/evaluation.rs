@@ -132,8 +132,8 @@ impl Evaluation {
     /// Creates an empty evaluation of a model with these labels, which reports name by [`unique_labels`].
     ///
     /// # Errors
-    /// [`Error::NoLabels`] if `labels` is empty; [`Error::NotClassification`] for a regression model; [`Error::BinCount`] and
-    /// [`Error::NoResamples`] and [`Error::TooMany`] for invalid options.
+    /// [`Error::NoLabels`] if `labels` is empty; [`Error::NotClassification`] for a regression model;
+    /// [`Error::BinCount`], [`Error::NoResamples`] and [`Error::TooMany`] for invalid options.
     pub fn new(
         labels: &[String],
         problem_type: ProblemType,

@@ -1,4 +1,4 @@
-//! Answers of the hub and of its content network.
+//! Answers of the Hub and of its content network.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A stand-in for the Hugging Face hub on the loopback interface, with faults on demand.
+//! A stand-in for the Hugging Face Hub on the loopback interface, with faults on demand.
 //!
 //! It answers the requests that a download needs: the description and the tree of a revision, the headers of a file,
 //! and its contents. Weights are large files: their address redirects to a signed address on a second port, as the
@@ -26,7 +26,7 @@ pub struct HubStandIn {
     state: Arc<Mutex<State>>,
 }
 
-/// Request that the hub or its content network received.
+/// Request that the Hub or its content network received.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: String,

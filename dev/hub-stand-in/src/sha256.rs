@@ -1,4 +1,4 @@
-//! SHA-256, by which the hub names large files.
+//! SHA-256, by which the Hub names large files.
 
 /// Fractional parts of the square roots of the first primes.
 const START: [u32; 8] = [

@@ -1,4 +1,6 @@
 //! [`InstructionSet`]: the choice among the sets that this machine has.
+//!
+//! The module above lists the steps for adding a set.
 
 use std::fmt;
 use std::str::FromStr;
@@ -106,7 +108,7 @@ impl InstructionSet {
         DeviceError::InstructionSet {
             requested: self.name().to_owned(),
             reason: format!(
-                "it needs {}, and this machine has {}",
+                "it needs {}, but this machine supports only {}",
                 self.needs(),
                 list(&Self::detected())
             ),

@@ -67,7 +67,7 @@ impl Kernels {
         }
         let multiprocessors = context
             .attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
-            .map_err(failed("report its properties"))?;
+            .map_err(failed("read the properties of the GPU"))?;
         let multiprocessors = usize::try_from(multiprocessors).unwrap_or(1);
         Ok(Self { functions, multiprocessors })
     }

@@ -62,7 +62,7 @@ impl Tokenizer {
             && let Some(id) = before.iter().chain(&after).find(|id| u64::from(**id) >= size)
         {
             let reason = format!(
-                "it adds the token id {id} to a text, which should be below the vocabulary size {size}"
+                "it adds the token id {id} to each text, but ids should be below the vocabulary size {size}"
             );
             return Err(failure(path, reason));
         }
@@ -140,7 +140,7 @@ fn bert(
             return Err(failed(format!("it lacks the token {token}")));
         }
         let id = settings.named(name).and_then(|token| inner.token_to_id(token));
-        id.ok_or_else(|| failed(format!("it lacks the token of `{name}`")))
+        id.ok_or_else(|| failed(format!("it lacks the token that `{name}` names")))
     };
     let template = Template { before: vec![id("cls_token")?], after: vec![id("sep_token")?] };
     Ok(Tokenizer::new(inner, template, settings, &path)?)

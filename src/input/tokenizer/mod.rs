@@ -140,14 +140,14 @@ impl Tokenizer {
         self.inner.id_to_token(id).unwrap_or_default()
     }
 
-    /// Returns `model_max_length` of `tokenizer_config.json`, in tokens, special tokens included; `None` if it states
-    /// none, and a huge number if it states that there is no limit.
+    /// Returns `model_max_length` from `tokenizer_config.json`, in tokens, special tokens included; `None` if it is not
+    /// set, and a huge number if the file says that there is no limit.
     pub fn model_max_length(&self) -> Option<usize> {
         self.limits.max_length
     }
 
-    /// Returns `truncation_side` of `tokenizer_config.json`, or else that of `tokenizer.json`;
-    /// [`TruncationSide::Right`] if neither states it.
+    /// Returns `truncation_side` from `tokenizer_config.json`, or else that of `tokenizer.json`;
+    /// [`TruncationSide::Right`] if neither sets it.
     pub fn truncation_side(&self) -> TruncationSide {
         self.limits.side
     }

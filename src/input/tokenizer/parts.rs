@@ -111,7 +111,7 @@ fn check_replacement(part: &Value) -> Result<(), String> {
         .ok_or("a normalizer that replaces a regular expression is not supported")?;
     let content = part["content"].as_str().unwrap_or_default();
     if pattern.is_empty() || content.len() > pattern.len() {
-        return Err("a normalizer that replaces a text by a longer one is not supported".to_owned());
+        return Err("a normalizer that replaces text with longer text is not supported".to_owned());
     }
     Ok(())
 }

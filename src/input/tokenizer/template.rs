@@ -55,10 +55,11 @@ impl Template {
             } else if piece.pointer("/Sequence/id").is_some_and(|id| id == "A") && !seen {
                 seen = true;
             } else {
-                return Err("the template for one text should name the text once".to_owned());
+                return Err("the template for a single text should refer to the text exactly once"
+                    .to_owned());
             }
         }
-        if seen { Ok(template) } else { Err("the template does not name the text".to_owned()) }
+        if seen { Ok(template) } else { Err("the template does not refer to the text".to_owned()) }
     }
 }
 

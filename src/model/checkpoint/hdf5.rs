@@ -90,7 +90,7 @@ fn collect(
     tensors: &mut BTreeMap<String, StoredTensor>,
 ) -> Result<(), String> {
     if path.len() > MAX_DEPTH {
-        return Err(format!("it has groups more than {MAX_DEPTH} deep"));
+        return Err(format!("its groups are nested more than {MAX_DEPTH} levels deep"));
     }
     for (name, dataset) in group.iter_datasets().map_err(|error| error.to_string())? {
         path.push(name);
@@ -98,7 +98,7 @@ fn collect(
         let tensor =
             stored(&dataset, transposed).map_err(|reason| format!("`{name}`: {reason}"))?;
         if tensors.contains_key(&name) {
-            return Err(format!("it has two tensors `{name}`"));
+            return Err(format!("it has two tensors named `{name}`"));
         }
         tensors.insert(name, tensor);
         path.pop();
@@ -139,7 +139,7 @@ fn stored(dataset: &Dataset, transposed: bool) -> Result<StoredTensor, String> {
     let (offset, len) = match dataset.layout().map_err(damaged)? {
         DataLayout::Contiguous { address: Some(address), size } => (address, size),
         DataLayout::Contiguous { address: None, .. } => return Err("it has no values".to_owned()),
-        _ => return Err("its values are not in one run".to_owned()),
+        _ => return Err("its values are not stored contiguously".to_owned()),
     };
     let too_large = || "it is too large".to_owned();
     let mut shape = dataset
@@ -158,7 +158,7 @@ fn stored(dataset: &Dataset, transposed: bool) -> Result<StoredTensor, String> {
         return Err(format!("its shape {shape:?} takes {needed} bytes, found {len}"));
     }
     if len == 0 {
-        return Err(format!("its shape {shape:?} leaves no values"));
+        return Err(format!("its shape {shape:?} has no elements"));
     }
     let transposed = transposed && shape.len() == 2;
     if transposed {

@@ -128,7 +128,9 @@ impl Source {
                 let metadata = file.metadata().map_err(Error::reading(&self.path))?;
                 if metadata.len() != self.len {
                     let (expected, found) = (self.len, metadata.len());
-                    return Err(self.changed(format!("it had {expected} bytes, found {found}")));
+                    return Err(
+                        self.changed(format!("it had {expected} bytes and now has {found}"))
+                    );
                 }
                 if metadata.modified().ok() != *modified {
                     return Err(self.changed("it was written to after it was opened".to_owned()));

@@ -78,7 +78,7 @@ pub struct Config {
     pub pad_token_id: u32,
     /// Names of the head's outputs in order; empty if `config.json` has none.
     pub id2label: Vec<String>,
-    /// Meaning of the head's outputs, if `config.json` states it.
+    /// Meaning of the head's outputs, if `config.json` specifies it.
     pub problem_type: Option<ProblemType>,
     /// Class that Transformers saved, if `config.json` names one.
     pub(crate) architecture: Option<String>,

@@ -111,7 +111,7 @@ mod text {
         parts.sort_by(f64::total_cmp);
         assert_eq!(parts.len(), 100);
         let [median, most, worst] = [50, 90, 99].map(|at| format!("{:.1e}", parts[at]));
-        println!("unexplained share of the logit: median {median}, 90 % {most}, at most {worst}");
+        println!("unexplained share of the logit: median {median}, 90% {most}, at most {worst}");
         assert!(parts[99] <= 1e-4);
     }
 

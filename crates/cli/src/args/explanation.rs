@@ -50,7 +50,7 @@ impl Named for Method {
             Self::AttnLrp => "layer-wise relevance propagation, also through queries and keys",
             Self::GradientXInput => "gradient times input",
             Self::IntegratedGradients { .. } => {
-                "gradient averaged along the path from a text of padding, times the difference from it"
+                "gradient averaged along the path from an all-[PAD] baseline, times the difference from it"
             }
             _ => "",
         };
@@ -66,7 +66,7 @@ impl Named for Objective {
 
     fn possible_value(self) -> PossibleValue {
         let help = match self {
-            Self::Logit => "the label's logit, or the value for a regression",
+            Self::Logit => "the label's logit, or the predicted value of a regression model",
             Self::Probability => "probability of the label",
             _ => "",
         };

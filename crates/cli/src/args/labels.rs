@@ -17,7 +17,7 @@ use crate::table::input::MAX_ROW;
 /// Column and names of the labels.
 #[derive(Args)]
 pub struct LabelOptions {
-    /// Label column, by name or number from 1 [default: dominant_emotion or label, or column 2 without a header]
+    /// Label column, by name or 1-based number [default: dominant_emotion or label, or column 2 without a header]
     #[arg(long, value_name = "COLUMN")]
     label_column: Option<Column>,
 
@@ -25,7 +25,7 @@ pub struct LabelOptions {
     #[arg(long = "map", value_name = "OLD=NEW", value_parser = mapping)]
     mappings: Vec<(String, String)>,
 
-    /// File that names numeric labels, one name per line starting at 0 [default: the model's labels]
+    /// File with the names of numeric labels, one per line, starting with label 0 [default: the model's labels]
     #[arg(long, value_name = "FILE")]
     label_names: Option<PathBuf>,
 }
@@ -208,7 +208,7 @@ impl LabelMapping {
         let all = &self.all;
         if self.numbers_are_names && is_number(label) {
             return format!(
-                "there is no label `{label}`; the labels are {all}, so that numbers are names and not ids: pass \
+                "there is no label `{label}`; the labels are {all}, so numbers are read as names, not as ids: pass \
                  --label-names to name ids, or map it with --map '{label}=…'"
             );
         }
@@ -275,7 +275,7 @@ mod tests {
         check(|| mapping_to(&stars, &["0=1"], None), &[("0", &[0]), ("1", &[0])]);
         let message = mapping_to(&stars, &[], None).ids_of_text("0").unwrap_err();
         assert!(
-            message.starts_with("there is no label `0`; the labels are 1, 2, 3, so that"),
+            message.starts_with("there is no label `0`; the labels are 1, 2, 3, so numbers"),
             "{message}"
         );
         // A file states that numbers are ids.

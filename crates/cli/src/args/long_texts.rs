@@ -19,7 +19,7 @@ pub struct LongTextOptions {
     #[arg(long, value_name = "N")]
     stride: Option<usize>,
 
-    /// Maximum number of windows of a text, after which it is cut [default: no maximum]
+    /// Maximum number of windows per text; the rest of the text is cut off [default: no maximum]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_windows: Option<u32>,
 }
@@ -31,7 +31,7 @@ impl Named for Truncation {
 
     fn possible_value(self) -> PossibleValue {
         let help = match self {
-            Self::Auto => "cut at the side that the checkpoint states, and report it",
+            Self::Auto => "cut on the side that the checkpoint specifies, and report it",
             Self::Right => "cut off the end",
             Self::Left => "cut off the beginning",
             Self::Error => "reject the text",

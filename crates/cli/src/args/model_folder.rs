@@ -18,8 +18,8 @@ const BUNDLED: &str = "models/emotion";
 /// Model given with `--model`.
 #[derive(Args)]
 pub struct ModelFolder {
-    /// Model folder in Hugging Face layout, or name of a model on the Hugging Face hub, such as org/name; a path that
-    /// exists wins over a name [default: the bundled emotion model]
+    /// Model folder in Hugging Face layout, or name of a model on the Hugging Face Hub, such as org/name; an existing
+    /// path takes precedence over a name [default: the bundled emotion model]
     #[cfg(feature = "hub")]
     #[arg(long = "model", value_name = "MODEL")]
     path: Option<PathBuf>,
@@ -29,7 +29,7 @@ pub struct ModelFolder {
     #[arg(long = "model", value_name = "DIR")]
     path: Option<PathBuf>,
 
-    /// Branch, tag or commit of a model on the hub [default: main]
+    /// Branch, tag or commit of a model on the Hub [default: main]
     #[cfg(feature = "hub")]
     #[arg(long, value_name = "REVISION", requires = "path")]
     revision: Option<String>,
@@ -40,13 +40,13 @@ impl ModelFolder {
     ///
     /// # Errors
     /// [`Failure::NoBundledModel`] if no model was given and the bundled one is missing; [`Failure::Hub`] if there is
-    /// neither a folder nor a model of the hub of the given name.
+    /// neither a folder nor a model of the Hub of the given name.
     pub fn find(&self) -> Result<PathBuf, Failure> {
         let Some(path) = &self.path else { return first_model(bundled_candidates()) };
         #[cfg(feature = "hub")]
         if let Some(revision) = &self.revision {
             if path.exists() {
-                return Err(Failure::Usage("--revision is for models of the hub, not for folders"));
+                return Err(Failure::Usage("--revision is for models on the Hub, not for folders"));
             }
             return download(path, HubOptions::default().revision(revision));
         }
@@ -54,7 +54,7 @@ impl ModelFolder {
     }
 }
 
-/// Returns the folder of a model given by its path, or by its name on the hub.
+/// Returns the folder of a model given by its path, or by its name on the Hub.
 ///
 /// # Errors
 /// [`Failure::Hub`] if there is neither.

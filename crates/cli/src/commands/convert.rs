@@ -13,16 +13,16 @@ use crate::render::terminal;
 
 /// Convert a model to safetensors, in f32, f16 or int8
 ///
-/// Reads model.safetensors, its shards, or TensorFlow's tf_model.h5 (if the program was built with the feature
-/// `tensorflow`). Writes config.json, a single model.safetensors and the tokenizer files. Models in f32 and f16 also
-/// load in Hugging Face Transformers.
+/// Reads model.safetensors or pytorch_model.bin, whole or in shards, or TensorFlow's tf_model.h5 (if the program was
+/// built with the feature `tensorflow`). Writes config.json, a single model.safetensors and the tokenizer files. Models
+/// in f32 and f16 also load in Hugging Face Transformers.
 #[derive(Args)]
 #[command(after_help = "Examples:
   distilbert convert path/to/tensorflow path/to/safetensors
   distilbert convert models/emotion emotion-f16 --dtype f16
   distilbert classify --model emotion-f16 \"I can't believe we won!\"")]
 pub struct Arguments {
-    /// Model to read, like --model of the other commands
+    /// Model to read, given as for --model in the other commands
     #[arg(value_name = "MODEL")]
     from: PathBuf,
 

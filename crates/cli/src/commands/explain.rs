@@ -62,7 +62,7 @@ pub struct Arguments {
         default_value_t = Replacement::Pad)]
     replacement: Replacement,
 
-    /// Seed of the random order in which words are removed
+    /// Seed for the random order in which words are removed
     #[arg(long, value_name = "N", requires = "curves", default_value_t = 0)]
     seed: u64,
 

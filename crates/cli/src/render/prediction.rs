@@ -16,8 +16,8 @@ const MAX_BAR_COLUMNS: usize = 40;
 /// Maximum width of a label.
 const MAX_LABEL_COLUMNS: usize = 32;
 
-/// Width of a probability, such as `100.0 %`.
-const PERCENT_COLUMNS: usize = 7;
+/// Width of a probability, such as `100.0%`.
+const PERCENT_COLUMNS: usize = 6;
 
 /// Columns between a label, its probability and its bar.
 const GAP: usize = 2;
@@ -107,7 +107,7 @@ impl Table {
             return writeln!(out, "  {label}  {score:>10.4}");
         }
         let bar = terminal::bar(score, self.bar_columns());
-        let row = format!("{label}  {:5.1} %  {bar}", 100.0 * f64::from(score));
+        let row = format!("{label}  {:5.1}%  {bar}", 100.0 * f64::from(score));
         writeln!(out, "  {style}{}{style:#}", row.trim_end())
     }
 
@@ -137,7 +137,7 @@ pub fn write_cut(out: &mut dyn Write, prediction: &Prediction, limit: usize) -> 
         TruncationSide::Left => ("first", "before"),
     };
     let note = match cut.dropped_tokens {
-        Some(1) => format!("the {end} 1 token was dropped: the model takes at most {limit}"),
+        Some(1) => format!("the {end} token was dropped: the model takes at most {limit}"),
         Some(count) => {
             format!("the {end} {count} tokens were dropped: the model takes at most {limit}")
         }

@@ -119,9 +119,9 @@ impl ColumnSpec<'_> {
     /// Returns the column's place in a table without a header.
     pub fn without_header(&self) -> Result<Place, String> {
         match self.given {
-            Some(Column::Named(name)) => {
-                Err(format!("without a header, columns have numbers only, found the name `{name}`"))
-            }
+            Some(Column::Named(name)) => Err(format!(
+                "without a header, columns are selected by number, not by name, but `{name}` was given"
+            )),
             Some(&Column::Numbered(number)) => Ok(Place::Index(number - 1)),
             None if self.is_optional => Ok(Place::Absent),
             None => Ok(Place::Index(self.default_number - 1)),

@@ -142,7 +142,7 @@ impl Reader {
     }
 
     fn too_many_fields(&self) -> Failure {
-        self.input.invalid_row(format!("the row exceeds {MAX_FIELDS} columns"))
+        self.input.invalid_row(format!("the row has more than {MAX_FIELDS} columns"))
     }
 
     fn skip_empty_lines(&mut self) -> Result<(), Failure> {
@@ -282,7 +282,7 @@ mod tests {
         for (delimiter, syntax) in [(",", CSV), ("\t", Syntax::Tsv)] {
             let row = |fields: usize| rows(delimiter.repeat(fields - 1), syntax);
             assert_eq!(row(MAX_FIELDS).unwrap()[0].1.len(), MAX_FIELDS);
-            let message = "data, line 1: the row exceeds 1048576 columns";
+            let message = "data, line 1: the row has more than 1048576 columns";
             assert_eq!(row(2 * MAX_FIELDS).unwrap_err(), message);
         }
     }
@@ -295,7 +295,7 @@ mod tests {
         for file in [&[0xff, 0xfe, b'a', 0][..], &[0xfe, 0xff, 0, b'a']] {
             assert_eq!(
                 rows(file, CSV).unwrap_err(),
-                "data, line 1: the file is UTF-16, expected UTF-8"
+                "data, line 1: the file is UTF-16, but UTF-8 is expected"
             );
         }
         assert_eq!(rows(&b""[..], CSV).unwrap(), []);

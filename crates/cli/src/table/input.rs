@@ -72,7 +72,7 @@ impl Input {
         };
         match start[..] {
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
-                Err(input.invalid_row("the file is UTF-16, expected UTF-8"))
+                Err(input.invalid_row("the file is UTF-16, but UTF-8 is expected"))
             }
             _ => Ok(input),
         }

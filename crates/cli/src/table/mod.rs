@@ -40,7 +40,7 @@ pub enum Format {
 /// Format and columns of a table.
 #[derive(Args)]
 pub struct TableOptions {
-    /// Text column, by name or number from 1 [default: text, or column 1 without a header]
+    /// Text column, by name or 1-based number [default: text, or column 1 without a header]
     #[arg(long, value_name = "COLUMN")]
     text_column: Option<Column>,
 

@@ -82,7 +82,7 @@ impl Row {
     pub fn text(&self, place: &Place) -> Result<Cow<'_, str>, String> {
         match self.cell(place)? {
             Cell::Text(text) => Ok(text),
-            Cell::List(_) => Err(format!("{place} is a list, not a text")),
+            Cell::List(_) => Err(format!("{place} is a list, not text")),
             Cell::Missing => Err(format!("{place} is missing")),
         }
     }

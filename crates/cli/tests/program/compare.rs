@@ -121,7 +121,7 @@ fn compares_models_by_label_names() {
     copy_model(copy.path(), |_| ());
     let output = compare(&file, &["--with-model", path(&copy), "--threads", "1"]);
     let text = succeeded(&output);
-    assert!(text.contains("100.00 %") && text.contains("0.00e0"), "{text}");
+    assert!(text.contains("100.00%") && text.contains("0.00e0"), "{text}");
     assert!(!text.contains("differ") || text.matches("differ").count() == 2, "{text}");
 }
 

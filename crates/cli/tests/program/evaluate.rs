@@ -91,7 +91,7 @@ fn json_text_and_page_match_the_library() {
     let Estimate { value, low, high, .. } = report.macro_f1();
     for part in [
         format!("{report:.4}"),
-        "recall counts as 0.0000, no row has the label: disgust\n".to_owned(),
+        "recall counts as 0.0000 (no row has the label): disgust\n".to_owned(),
         format!("macro-F1           {value:.4} ({low:.4} to {high:.4})\n"),
         format!("top-2 accuracy     {:.4}\n", report.top_k_accuracy(2).unwrap()),
         format!("log loss           {:.4}\n", report.log_loss()),

@@ -188,7 +188,7 @@ fn bars_are_proportional_to_relevance() {
     let mut lines = table.lines();
     assert_eq!(lines.next(), Some(TEXT));
     let (score, logit) = (100.0 * expected.score(), expected.logit());
-    let prediction = format!("  happiness  {score:.1} %, logit {logit:+.3}");
+    let prediction = format!("  happiness  {score:.1}%, logit {logit:+.3}");
     assert_eq!(lines.next(), Some(prediction.as_str()));
     assert_eq!(lines.next(), Some("  relevance for the logit of happiness (lrp)"));
 
@@ -236,7 +236,7 @@ fn long_text_has_bars_for_the_most_relevant_words() {
     assert_eq!(table.lines().filter_map(row).count(), 20);
     let (count, line) =
         (words.len() - 20, table.lines().find(|line| line.contains(" more words ")));
-    let expected = format!("  {count} more words of less relevance total ");
+    let expected = format!("  {count} more words with less relevance total ");
     let sum = line.unwrap().strip_prefix(expected.as_str()).unwrap();
     assert!((sum.parse::<f32>().unwrap() - rest).abs() < 1e-3, "{line:?} {rest}");
 }
@@ -278,7 +278,7 @@ fn draws_each_curve_on_one_line() {
     let scores: Vec<f32> = curve.points().iter().map(|point| 100.0 * point.score).collect();
     let line = table.lines().find(|line| line.trim_start().starts_with("most relevant")).unwrap();
     let end = format!(
-        "  {:.1} % to {:.1} %, area {:.3}",
+        "  {:.1}% to {:.1}%, area {:.3}",
         scores[0],
         scores.last().unwrap(),
         curve.area_under()

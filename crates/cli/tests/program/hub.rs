@@ -1,4 +1,4 @@
-//! Models given by their name on the hub, against a stand-in for it.
+//! Models given by their name on the Hub, against a stand-in for it.
 
 use std::fs;
 use std::path::PathBuf;

@@ -37,7 +37,7 @@ pub(super) fn page(page: &Page<'_>) -> String {
         html.close();
         mistakes(html, page);
         let settings = page.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let note = "Intervals are 95 % bootstrap confidence intervals. They show how much the results vary between samples of \
+        let note = "Intervals are 95% bootstrap confidence intervals. They show how much the results vary between samples of \
                     the same kind of data, not how the model performs on other data.";
         crate::page::settings(html, settings, note);
     })
@@ -61,7 +61,7 @@ fn heading(html: &mut Markup, page: &Page<'_>) {
         "p",
         &[("class", &"lead")],
         format_args!(
-            "95 % intervals {} and {}; {rows}, {labels}",
+            "95% intervals {} and {}; {rows}, {labels}",
             interval(accuracy),
             interval(macro_f1)
         ),
@@ -176,7 +176,7 @@ fn confusion(html: &mut Markup, page: &Page<'_>, grid: &Grid<'_>) {
     html.text(match page.report.is_multi_label() {
         true => "One row per label. Shades show the share of the rows with the label (true positives and false negatives) or \
                  without it (false positives and true negatives).",
-        false => "Rows are true labels, columns are predicted labels. Correct predictions are on the diagonal.",
+        false => "Rows are true labels; columns are predicted labels. Correct predictions are on the diagonal.",
     });
     if grid.left_out > 0 {
         html.text(format_args!(
@@ -222,7 +222,7 @@ fn pairs(html: &mut Markup, page: &Page<'_>) {
             html.open("tr", &[]).element("th", &[("scope", &"row")], page.label(pair.truth));
             html.element("td", &[("class", &"name")], page.label(pair.predicted));
             cell(html, pair.rows);
-            cell(html, format_args!("{:.1} %", 100.0 * pair.rows as f64 / support as f64));
+            cell(html, format_args!("{:.1}%", 100.0 * pair.rows as f64 / support as f64));
             html.close();
         }
         html.close().close();
@@ -254,7 +254,7 @@ fn lengths(html: &mut Markup, page: &Page<'_>) {
         html.open("tr", &[]).element("th", &[("scope", &"row")], tokens);
         cell(html, length.rows);
         cell(html, length.mistakes);
-        cell(html, format_args!("{:.1} %", 100.0 * length.mistakes as f64 / length.rows as f64));
+        cell(html, format_args!("{:.1}%", 100.0 * length.mistakes as f64 / length.rows as f64));
         html.close();
     }
     html.close().close().close();

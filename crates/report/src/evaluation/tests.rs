@@ -219,7 +219,7 @@ fn tables_match_the_report() {
     let pairs = report.confused_pairs().iter().map(|pair| {
         let support = report.classes()[pair.truth].support;
         let share = 100.0 * pair.rows as f64 / support as f64;
-        format!("label {} label {} {} {share:.1} %", pair.truth, pair.predicted, pair.rows)
+        format!("label {} label {} {} {share:.1}%", pair.truth, pair.predicted, pair.rows)
     });
     assert_eq!(rows(one(document.root(), "pairs")), pairs.collect::<Vec<_>>());
     let lengths = report.lengths();

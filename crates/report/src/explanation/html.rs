@@ -54,7 +54,11 @@ fn title(html: &mut Markup, page: &Page<'_>) {
     html.text(format_args!("{name} {}", Signed::fitting(logit.into()).show(logit)));
     let predicted = page.explanation.prediction();
     if predicted.label() != page.explanation.target() {
-        html.text(format_args!("; predicted is {}, {:.3}", predicted.label(), predicted.score()));
+        html.text(format_args!(
+            "; the predicted label is {}, {:.3}",
+            predicted.label(),
+            predicted.score()
+        ));
     }
     html.close();
 }

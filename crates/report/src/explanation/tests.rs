@@ -122,7 +122,7 @@ fn shows_target_method_and_settings() {
     };
     assert_eq!(named("h1"), ["joy & <b> rather than sadness"]);
     let lead = content(one(document.root(), "lead"));
-    assert_eq!(lead, "probability 0.500, logit 0.000; predicted is fear, 0.881");
+    assert_eq!(lead, "probability 0.500, logit 0.000; the predicted label is fear, 0.881");
     let ledger = content(one(document.root(), "ledger"));
     assert!(ledger.starts_with("difference of probabilities −0.231 = words "), "{ledger}");
     assert_eq!(named("dt"), ["method", "steps", "model"]);

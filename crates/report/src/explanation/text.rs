@@ -42,6 +42,7 @@ pub(super) fn write(html: &mut Markup, page: &Page<'_>) {
             TruncationSide::Left => ("first", "before"),
         };
         let unread = match cut.dropped_tokens {
+            Some(1) => format!("the {end} token"),
             Some(count) => format!("the {end} {}", number::count(count, "token")),
             None => format!("the text {beyond} character {}", cut.at),
         };

@@ -21,12 +21,12 @@ pub(super) fn tensors(source: &Source) -> Result<BTreeMap<String, StoredTensor>,
     let mut bytes = vec![0; source.len().min(MAX_PICKLE) as usize];
     source.read("its pickles", 0, &mut bytes)?;
     if bytes.first() != Some(&PROTOCOL) {
-        return Err(damaged("it is no file of torch.save".to_owned()));
+        return Err(damaged("it was not written by torch.save".to_owned()));
     }
     let mut machine = Machine::new(&bytes);
     let (number, at) = machine.run(0)?;
     if number != Value::Magic {
-        return Err(damaged("it is no file of torch.save".to_owned()));
+        return Err(damaged("it was not written by torch.save".to_owned()));
     }
     let (version, at) = machine.run(at)?;
     if version != Value::Int(VERSION) {
@@ -68,14 +68,14 @@ fn locate<'a>(
         let size = sizes
             .get(key)
             .ok_or_else(|| damaged(format!("it has a storage {key} that no tensor mentions")))?;
-        let outside = || damaged(format!("its storage {key} exceeds the file"));
+        let outside = || damaged(format!("its storage {key} extends beyond the end of the file"));
         let mut values = [0; 8];
         let start = at.checked_add(8).filter(|&start| start <= source.len()).ok_or_else(outside)?;
         source.read("the length of a storage", at, &mut values)?;
         let len = u64::from_le_bytes(values).checked_mul(*size).ok_or_else(outside)?;
         at = start.checked_add(len).filter(|&end| end <= source.len()).ok_or_else(outside)?;
         if storages.insert(key, (start, len)).is_some() {
-            return Err(damaged(format!("it has two storages {key}")));
+            return Err(damaged(format!("it has two storages named {key}")));
         }
     }
     Ok(storages)

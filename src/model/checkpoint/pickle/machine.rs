@@ -67,13 +67,13 @@ impl<'a> Machine<'a> {
 
     pub fn text(&self, value: Value) -> Result<&'a str, Refusal> {
         let Value::Text(start, end) = value else {
-            return Err(damaged(format!("it should hold a text, found {value:?}")));
+            return Err(damaged(format!("it should hold a string, found {value:?}")));
         };
         let text = self.bytes.get(start..end).unwrap_or_default();
         if text.len() > MAX_NAME {
             return Err(damaged(format!("it has a name of {} bytes", text.len())));
         }
-        std::str::from_utf8(text).map_err(|error| damaged(format!("a text is invalid: {error}")))
+        std::str::from_utf8(text).map_err(|error| damaged(format!("a string is invalid: {error}")))
     }
 
     fn step(&mut self, opcode: u8) -> Result<(), Refusal> {
@@ -120,7 +120,7 @@ impl<'a> Machine<'a> {
             Opcode::Get(len) => {
                 let index = self.unsigned(len)? as usize;
                 let value = self.memo.get(index).copied().filter(|value| *value != Value::Mark);
-                self.push(value.ok_or_else(|| damaged(format!("it has no value {index}")))?)
+                self.push(value.ok_or_else(|| damaged(format!("it has no memo entry {index}")))?)
             }
             Opcode::Global => self.global(),
             Opcode::StackGlobal => self.stack_global(),
@@ -254,7 +254,7 @@ impl<'a> Machine<'a> {
                 self.memo.resize(index, Value::Mark);
                 self.memo.push(value);
             }
-            None => return Err(damaged(format!("it numbers a value {index}"))),
+            None => return Err(damaged(format!("its memo index {index} is too large"))),
         }
         Ok(())
     }
@@ -308,7 +308,7 @@ impl<'a> Machine<'a> {
                 Ok(*tensor)
             }
             (Value::Global(function), _) => {
-                Err(damaged(format!("it calls {function:?} with other arguments")))
+                Err(damaged(format!("it calls {function:?} with unexpected arguments")))
             }
             (other, _) => Err(Refusal::Forbidden(format!("a call of {other:?}"))),
         };
@@ -345,7 +345,7 @@ impl<'a> Machine<'a> {
     /// followed by `None`.
     fn persistent_id(&mut self) -> Result<(), Refusal> {
         let id = self.pop()?;
-        let wrong = || Refusal::Forbidden("a persistent id that is no storage".to_owned());
+        let wrong = || Refusal::Forbidden("a persistent id that is not a storage".to_owned());
         let Value::Tuple(index) = id else { return Err(wrong()) };
         let storage = match *self.tuples[index].as_slice() {
             [kind, Value::Global(Global::Storage(dtype, size)), key, _, Value::Int(len)]
@@ -358,7 +358,7 @@ impl<'a> Machine<'a> {
                 Value::Other,
             ] if self.text(kind)? == "storage" => {
                 let len = u64::try_from(len)
-                    .map_err(|_| damaged(format!("a storage has the length {len}")))?;
+                    .map_err(|_| damaged(format!("a storage has the invalid length {len}")))?;
                 Storage { key: self.text(key)?, dtype, size, len }
             }
             _ => return Err(wrong()),

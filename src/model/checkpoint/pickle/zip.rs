@@ -61,7 +61,7 @@ impl<'a> Archive<'a> {
             let (name, entry, after) = entry(rest)
                 .ok_or_else(|| damaged("its directory has an invalid entry".to_owned()))?;
             if entries.insert(name.clone(), entry).is_some() {
-                return Err(damaged(format!("it has two files `{}`", excerpt(&name))));
+                return Err(damaged(format!("it has two files named `{}`", excerpt(&name))));
             }
             rest = after;
         }
@@ -86,7 +86,8 @@ impl<'a> Archive<'a> {
         if !is_stored {
             return Err(damaged(format!("its file `{name}` is compressed or encrypted")));
         }
-        let outside = || damaged(format!("its file `{name}` exceeds the archive"));
+        let outside =
+            || damaged(format!("its file `{name}` extends beyond the end of the archive"));
         let fits = |end: Option<u64>| end.filter(|&end| end <= self.source.len());
         fits(header.checked_add(HEADER_LEN as u64)).ok_or_else(outside)?;
         let bytes = read(self.source, "the header of a file", header, HEADER_LEN)?;
@@ -114,7 +115,7 @@ impl<'a> Archive<'a> {
 
 /// Returns offset and length of an archive's directory.
 fn directory(source: &Source) -> Result<(u64, u64), Refusal> {
-    let missing = || damaged("it is no complete zip archive".to_owned());
+    let missing = || damaged("it is not a complete zip archive".to_owned());
     let tail_len = source.len().min(END_LEN + MAX_COMMENT + LOCATOR_LEN);
     let start = source.len() - tail_len;
     let tail = read(source, "its end", start, tail_len as usize)?;

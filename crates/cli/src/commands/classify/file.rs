@@ -45,7 +45,7 @@ pub struct FileOptions {
     #[arg(long, requires = "input")]
     scores: bool,
 
-    /// Prefix of the names of added columns [default: none]
+    /// Prefix for the names of added columns [default: none]
     #[arg(
         long,
         value_name = "TEXT",

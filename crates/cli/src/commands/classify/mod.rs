@@ -24,7 +24,7 @@ use crate::texts::{self, Task};
 ///
 /// With --input, every row of the table is written with two additional columns, `label` and `score`. Memory use does not
 /// depend on the size of the table. --resume continues an interrupted run, even after `kill -9`; the output is
-/// byte-identical.
+/// byte-identical to that of an uninterrupted run.
 #[derive(Args)]
 #[command(after_help = "Examples:
   distilbert classify \"I can't believe we won!\"

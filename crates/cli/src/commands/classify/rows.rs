@@ -50,7 +50,7 @@ impl AddedColumns {
 /// Returns the message that a table already has a column.
 fn conflict(name: &str) -> String {
     format!(
-        "there is already a `{name}`: pass a --prefix for the added columns, such as predicted_"
+        "there is already a column or key `{name}`: pass a --prefix for the added columns, such as predicted_"
     )
 }
 

@@ -65,7 +65,7 @@ impl Comparison {
 }
 
 fn percent(share: f64) -> String {
-    format!("{:.2} %", share * 100.0)
+    format!("{:.2}%", share * 100.0)
 }
 
 fn or_none(labels: &[&str]) -> String {

@@ -63,7 +63,7 @@ pub struct Arguments {
         value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
 
-    /// Number of bins of the calibration error
+    /// Number of bins for the calibration error
     #[arg(long, value_name = "N", default_value_t = 15,
         value_parser = clap::value_parser!(u16).range(1..=1000))]
     bins: u16,
@@ -77,7 +77,7 @@ pub struct Arguments {
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     resamples: u32,
 
-    /// Seed of the bootstrap
+    /// Seed for the bootstrap
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 
@@ -193,10 +193,7 @@ impl Results<'_> {
             ("rows", self.rows()),
             ("model", format!("{}, {}", info.folder.display(), info.precision)),
             ("throughput", format!("{rate} rows/s on {device}, {threads} thread{s}")),
-            (
-                "intervals",
-                format!("95 %, {} resamples, seed {}", report.resamples(), report.seed()),
-            ),
+            ("intervals", format!("95%, {} resamples, seed {}", report.resamples(), report.seed())),
         ]
     }
 
@@ -206,8 +203,8 @@ impl Results<'_> {
         let limit = self.classifier.max_tokens();
         let mut rows = self.report.rows().to_string();
         for (count, reason) in [
-            (counts.multi, "with several labels skipped".to_owned()),
-            (counts.unlabeled, "without a label skipped".to_owned()),
+            (counts.multi, "skipped (several labels)".to_owned()),
+            (counts.unlabeled, "skipped (no label)".to_owned()),
             (counts.failed, "failed".to_owned()),
             (counts.truncated, format!("truncated to {limit} tokens")),
         ] {

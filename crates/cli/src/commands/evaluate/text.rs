@@ -51,7 +51,7 @@ impl Results<'_> {
             ),
         ] {
             if let Some(which) = which {
-                let note = format!("{metric} counts as {zero}, {reason}: {which}");
+                let note = format!("{metric} counts as {zero} ({reason}): {which}");
                 let _ = writeln!(text, "{DIM}{}{DIM:#}", terminal::escape(&note));
             }
         }
@@ -111,7 +111,7 @@ impl Results<'_> {
             let share = 100.0 * length.mistakes as f64 / length.rows as f64;
             let _ = writeln!(
                 text,
-                "{tokens:>11}{:>10}{:>10}{share:>7.1} %",
+                "{tokens:>11}{:>10}{:>10}{share:>8.1}%",
                 length.rows, length.mistakes
             );
         }

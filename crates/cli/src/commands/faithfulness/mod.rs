@@ -104,7 +104,7 @@ pub struct Arguments {
         value_parser = clap::value_parser!(u16).range(1..))]
     random_orders: u16,
 
-    /// Seed of the random orders and of the bootstrap
+    /// Seed for the random orders and the bootstrap
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 
@@ -135,7 +135,9 @@ impl Arguments {
             matches!(ranking, Ranking::Method(Method::IntegratedGradients { .. }))
         };
         if self.explanation.has_steps() && !self.methods.iter().any(is_integrated) {
-            return Err(Failure::Usage("--steps requires integrated-gradients among --methods"));
+            return Err(Failure::Usage(
+                "--steps requires --methods to include integrated-gradients",
+            ));
         }
         Ok(ComparisonOptions::default()
             .rankings(self.methods.iter().map(|&ranking| self.with_steps(ranking)))
@@ -150,7 +152,7 @@ impl Arguments {
     fn against(&self) -> Result<Option<Ranking>, Failure> {
         match self.against {
             Some(against) if !self.methods.contains(&against) => {
-                Err(Failure::Usage("--against requires one of --methods"))
+                Err(Failure::Usage("--against must be one of the --methods"))
             }
             against => Ok(against.map(|against| self.with_steps(against))),
         }

@@ -50,7 +50,7 @@ impl Report<'_> {
             rows.push(("random orders", format!("{} per text", comparison.random_orders())));
         }
         rows.push(("seed", comparison.seed().to_string()));
-        rows.push(("intervals", format!("95 %, {} resamples", comparison.resamples())));
+        rows.push(("intervals", format!("95%, {} resamples", comparison.resamples())));
         rows
     }
 
@@ -60,7 +60,7 @@ impl Report<'_> {
         let limit = self.classifier.max_tokens();
         let mut texts = comparison.texts().to_string();
         for (count, reason) in [
-            (comparison.without_words(), "without words skipped".to_owned()),
+            (comparison.without_words(), "skipped (no words)".to_owned()),
             (comparison.of_one_word(), "of one word skipped".to_owned()),
             (comparison.truncated(), format!("truncated to {limit} tokens")),
         ] {

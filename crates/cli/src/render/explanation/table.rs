@@ -108,7 +108,7 @@ impl<'a> Table<'a> {
     fn score(&self, score: f32) -> String {
         match self.problem_type {
             ProblemType::Regression => format!("{score:.4}"),
-            _ => format!("{:.1} %", 100.0 * f64::from(score)),
+            _ => format!("{:.1}%", 100.0 * f64::from(score)),
         }
     }
 
@@ -164,7 +164,7 @@ impl<'a> Table<'a> {
             let sum = rest.iter().map(|word| f64::from(word.relevance)).sum();
             let (count, sum) = (rest.len(), self.signed(sum));
             let (s, total) = if count == 1 { ("", "has") } else { ("s", "total") };
-            writeln!(out, "  {DIM}{count} more word{s} of less relevance {total} {sum}{DIM:#}")?;
+            writeln!(out, "  {DIM}{count} more word{s} with less relevance {total} {sum}{DIM:#}")?;
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ impl Texts {
             | D::LargeList(_)
             | D::FixedSizeList(..)
             | D::ListView(_)
-            | D::LargeListView(_) => Err(format!("{place} is a list, not a text")),
+            | D::LargeListView(_) => Err(format!("{place} is a list, not text")),
             _ if is_scalar(data_type) => Ok(()),
             other => Err(format!("{place} has the type {other}, not text or numbers")),
         }

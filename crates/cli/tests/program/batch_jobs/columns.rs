@@ -196,7 +196,7 @@ fn refuses_texts_of_other_types() {
     let words: ArrayRef = Arc::new(StringArray::from(vec!["good"]));
     let objects = StructArray::try_from(vec![("a", words)]).unwrap();
     let cases: [(ArrayRef, &str); 3] = [
-        (Arc::new(lists.finish()), "in.parquet: `text` is a list, not a text\n"),
+        (Arc::new(lists.finish()), "in.parquet: `text` is a list, not text\n"),
         (Arc::new(objects), ", not text or numbers\n"),
         (Arc::new(Date32Array::from(vec![1])), "in.parquet: `text` has the type Date32"),
     ];

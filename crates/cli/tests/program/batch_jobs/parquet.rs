@@ -69,7 +69,8 @@ fn keeps_columns_and_order() {
 fn resumed_file_is_identical() {
     let folder = Folder::new();
     write(&folder.file("in.parquet"), &texts(36_000));
-    let options = ["--precision", "int8"];
+    let model = small_model(&folder);
+    let options = ["--model", &model, "--precision", "int8"];
     folder.classify("in.parquet", "whole.parquet", &options);
     let whole = folder.read("whole.parquet");
     let parts = folder.file("out.parquet.parts");
@@ -80,7 +81,7 @@ fn resumed_file_is_identical() {
         let entries = fs::read_dir(&parts).into_iter().flatten().flatten();
         entries.filter(is_part).count() as u64
     };
-    let resumed = ["--precision", "int8", "--resume"];
+    let resumed = ["--model", &model, "--precision", "int8", "--resume"];
     let mut killed = 0;
     for at in [0, 1, 1, 2] {
         let child = folder.begin("in.parquet", "out.parquet", &resumed);
@@ -90,7 +91,7 @@ fn resumed_file_is_identical() {
     assert!(!folder.file("out.parquet").exists());
     let refused = folder.classify("in.parquet", "out.parquet", &options);
     assert!(failed_with_one_line(&refused, 2).contains("out.parquet.parts already exists"));
-    let other = folder.classify("in.parquet", "out.parquet", &["--resume"]);
+    let other = folder.classify("in.parquet", "out.parquet", &["--model", &model, "--resume"]);
     assert!(failed_with_one_line(&other, 2).contains("differs"), "{}", stderr(&other));
     folder.classify("in.parquet", "out.parquet", &resumed);
     assert!(folder.read("out.parquet") == whole);

@@ -86,21 +86,23 @@ fn resumes_output_larger_than_the_row_limit() {
 
 #[test]
 fn resumes_after_ten_kills() {
-    let folder = Folder::with("in.csv", csv(12_000));
-    succeeded(&folder.classify("in.csv", "whole.csv", &[]));
+    let folder = Folder::with("in.csv", csv(50_000));
+    let model = small_model(&folder);
+    let resume = ["--model", &model, "--resume"];
+    succeeded(&folder.classify("in.csv", "whole.csv", &resume[..2]));
     let whole = folder.read("whole.csv");
     let size = || fs::metadata(folder.file("out.csv")).map_or(0, |about| about.len());
     let mut killed = 0;
     for kill in 0..10 {
         // Somewhere in the next tenth of the output.
         let at = (whole.len() as u64 * kill + finalize(kill) % whole.len() as u64) / 11;
-        let child = folder.begin("in.csv", "out.csv", &["--resume"]);
+        let child = folder.begin("in.csv", "out.csv", &resume);
         killed += usize::from(kill_at(child, size, at));
         let found = fs::read(folder.file("out.csv")).unwrap_or_default();
         assert!(whole.starts_with(&found), "kill {kill}");
     }
     println!("killed {killed} times");
     assert!(killed >= 5);
-    succeeded(&folder.classify("in.csv", "out.csv", &["--resume"]));
+    succeeded(&folder.classify("in.csv", "out.csv", &resume));
     assert!(folder.read("out.csv") == whole);
 }

@@ -37,7 +37,7 @@ fn values_that_are_not_texts_are_reported() {
     assert_eq!(
         reasons.collect::<Vec<_>>(),
         [
-            "1: `text` is a list, not a text",
+            "1: `text` is a list, not text",
             "2: `text` contains a nested value",
             "3: `text` is missing",
             "4: `text` is missing",

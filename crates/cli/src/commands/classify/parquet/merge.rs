@@ -145,7 +145,7 @@ fn check_columns(input: &ParquetFile) -> Result<(), String> {
         let range = u64::try_from(start).ok().zip(u64::try_from(chunk.compressed_size()).ok());
         let end = range.and_then(|(start, len)| start.checked_add(len));
         if end.is_none_or(|end| end > size) {
-            return Err(format!("column `{path}` exceeds the file"));
+            return Err(format!("column `{path}` extends beyond the end of the file"));
         }
     }
     Ok(())

@@ -149,7 +149,8 @@ impl Run<'_, '_> {
     ) -> Result<(), Failure> {
         let batch = file.batches(self.input, &[self.column], self.rows - 1)?.next().transpose();
         let batch = batch.map_err(|error| failure(self.input, error))?;
-        let batch = batch.ok_or_else(|| failure(self.input, "the rows end early"))?;
+        let batch =
+            batch.ok_or_else(|| failure(self.input, "the file ends before its last row"))?;
         let texts = Texts::new(&batch.column(0).slice(0, 1));
         let texts = texts.map_err(|reason| failure(self.input, reason))?;
         let prediction = self.answers.predict_again(self.text(&texts, 0))?;

@@ -48,8 +48,7 @@ fn table_lists_labels_best_first_with_bars() {
     for (row, (label, score)) in rows.into_iter().zip(best_first) {
         let mut words = row.split_whitespace();
         assert_eq!(words.next(), Some(label));
-        assert_eq!(words.next(), Some(format!("{:.1}", 100.0 * f64::from(score)).as_str()));
-        assert_eq!(words.next(), Some("%"));
+        assert_eq!(words.next(), Some(format!("{:.1}%", 100.0 * f64::from(score)).as_str()));
         let bar = words.next().map_or(0, |bar| bar.chars().count());
         assert!((bar as f32 - 40.0 * score).abs() <= 1.0, "{row}");
     }

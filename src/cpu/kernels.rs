@@ -32,7 +32,7 @@ use super::executor::Executor;
 use super::gemm::pack::PackedMatrix;
 use super::gemm::rows::rows;
 use super::gemm::weight::Weight;
-use super::ops::attention::{Attention, AttentionScratch, Queries};
+use super::ops::attention::{Attention, FloatAttention, Queries};
 use super::ops::layer_norm::{SavedNorm, normalize};
 use super::ops::linear::{LinearScratch, Product};
 use super::ops::quantize::QuantizedRows;
@@ -103,7 +103,7 @@ pub fn attention(
 ) -> Option<Run> {
     let isa = set.detect()?;
     let (input, dim) = (input.to_vec(), heads * head_size);
-    let mut scratch = [AttentionScratch::default()];
+    let mut scratch = [FloatAttention::default()];
     let mut sequences = Sequences::default();
     sequences.set(std::iter::once(input.len() / (3 * dim)));
     Some(Box::new(move |output| {

@@ -6,6 +6,7 @@ use super::rows::Rows;
 use super::tile::{Ahead, FLOAT_DEPTH_BLOCK, TileOutput, TileRows};
 use crate::cpu::executor::Executor;
 use crate::cpu::memory::aligned::Plain;
+use crate::cpu::ops::attention::{Arithmetic, FloatAttention};
 use crate::cpu::ops::embeddings::{FloatTable, Table};
 use crate::cpu::ops::quantize::QuantizedRows;
 use crate::cpu::simd::{Isa, TileShape};
@@ -35,6 +36,8 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
     type Rows<'a>: Copy + Send + Sync;
     /// Embeddings of a model with such weights.
     type Table: Table;
+    /// Attention of a model with such weights.
+    type Attention: Arithmetic;
 
     /// Reads a row of a matrix. `floats` is scratch of the row's length.
     fn read_row(
@@ -122,6 +125,7 @@ impl<F: FloatWeight> Weight for F {
     type Scales<'a, I: Isa> = ();
     type Rows<'a> = Rows<'a>;
     type Table = FloatTable;
+    type Attention = FloatAttention;
 
     fn read_row(
         reader: &mut RowReader<'_>,

@@ -55,10 +55,11 @@ pub(crate) fn multiply_panel<I: Isa, W: Weight>(
 
 #[cfg(test)]
 mod tests {
-    use half::f16;
+    use half::{bf16, f16};
 
     use super::*;
     use crate::cpu::ops::quantize::input;
+    use crate::cpu::simd::bfloat::{narrow, widen};
     use crate::cpu::simd::{Kernel, on_every_set};
     use crate::testing::{assert_close, random, sizes};
 
@@ -133,6 +134,20 @@ mod tests {
         }
     }
 
+    #[derive(Clone, Copy)]
+    struct MultiplyBf16(Multiply);
+
+    impl Kernel for MultiplyBf16 {
+        type Output = ();
+
+        #[inline(always)]
+        fn eval<I: Isa>(self, isa: I) {
+            let pair = (narrow, |x: bf16| f64::from(widen(x)));
+            let tolerance = 1e-6 * self.0.depth as f64;
+            self.0.check::<I, bf16>(isa, pair, pair, (7.0, f64::from), tolerance);
+        }
+    }
+
     /// Integers at and near the ends of their ranges.
     #[derive(Clone, Copy)]
     struct MultiplyInt8(Multiply);
@@ -170,6 +185,9 @@ mod tests {
                 for rows in rows(I::INT8_TILE_ROWS, depth) {
                     MultiplyInt8(Multiply { rows, depth, extra_stride }).eval(isa);
                 }
+                for rows in rows(I::BF16_TILE_ROWS, depth) {
+                    MultiplyBf16(Multiply { rows, depth, extra_stride }).eval(isa);
+                }
             }
         }
     }
@@ -184,7 +202,9 @@ mod tests {
         for rows in sizes((1..=13).chain([24, 25, 48, 49, 50]), [5, 25, 49]) {
             for depth in sizes((1..=33).chain([64, 255, 256, 257, 513, 768]), [64, 513]) {
                 for extra_stride in [0, 3] {
-                    on_every_set(Multiply { rows, depth, extra_stride }, |_, ()| ());
+                    let product = Multiply { rows, depth, extra_stride };
+                    on_every_set(product, |_, ()| ());
+                    on_every_set(MultiplyBf16(product), |_, ()| ());
                 }
             }
         }

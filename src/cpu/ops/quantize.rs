@@ -166,6 +166,7 @@ impl Weight for i8 {
     type Column = Int8Column;
     type Columns = Int8Columns;
     type Scales<'a, I: Isa> = (I::F32, &'a [i32]);
+    type Converted = QuantizedRows;
     type Rows<'a> = &'a QuantizedRows;
     type Table = Int8Table;
     type Attention = FloatAttention;

@@ -3,6 +3,7 @@
 //! Sequences are computed apart, so there is no mask. How a task computes is an [`Arithmetic`], which the type of the
 //! weights chooses.
 
+mod bfloat;
 mod float;
 mod pack;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod tests;
 
 use std::ops::Range;
 
+pub(crate) use self::bfloat::Bf16Attention;
 pub(crate) use self::float::{FloatAttention, QUERY_BLOCK, score_stride};
 #[cfg(feature = "explain")]
 pub(crate) use self::pack::{pack_keys, pack_values, transpose};

@@ -52,3 +52,6 @@ fn load_floats<W: FloatWeight>(
     let engine = super::backward::Differentiable::new(engine);
     Ok(Box::new(engine))
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,12 @@ static PERMITTED: LazyLock<Permitted> = LazyLock::new(|| {
     Permitted { int8: permitted, bf16: permitted && features & BF16 != 0 }
 });
 
+/// Returns `true` if this process may multiply tiles of bytes and of bf16.
+#[cfg(all(test, target_os = "linux"))]
+pub(super) fn may_use_bf16() -> bool {
+    PERMITTED.bf16
+}
+
 #[cfg(target_os = "linux")]
 fn request_permission() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;

@@ -186,3 +186,6 @@ multiply_tiles! {
     /// output. It takes denormals as zero, flushes sums to zero, and rounds to nearest.
     multiply_bf16, "tdpbf16ps"
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

@@ -55,7 +55,7 @@ fn main() {
                 | InstructionSet::I8mm
         );
         for &precision in Precision::ALL {
-            if precision == Precision::Int8 || has_own_floats {
+            if matches!(precision, Precision::Int8 | Precision::Bf16) || has_own_floats {
                 linear_layers(&mut criterion, set, precision);
             }
         }
@@ -84,6 +84,7 @@ fn linear_layers(criterion: &mut Criterion<Rates>, set: InstructionSet, precisio
             let error = match precision {
                 Precision::Int8 => 2e-2,
                 Precision::F16 => 1e-3,
+                Precision::Bf16 => 1e-2,
                 _ => 1e-5,
             } * (inputs as f64).sqrt();
             check(name, &output, error, |index| {

@@ -8,8 +8,9 @@ mod support;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode};
-use distilbert::{Classifier, Precision, TokenBatch};
+use distilbert::{Classifier, TokenBatch};
 use support::{Model, row, thread_counts};
+use test_support::precisions;
 
 fn main() {
     let model = Model::generate();
@@ -21,7 +22,7 @@ fn main() {
     let batch = TokenBatch::from_rows(&[row(8)]).unwrap();
     let mut group = criterion.benchmark_group("load");
     group.sampling_mode(SamplingMode::Flat);
-    for &precision in Precision::ALL {
+    for precision in precisions() {
         for threads in thread_counts(&model) {
             let open = || {
                 let builder = Classifier::builder(model.folder(precision));

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use distilbert::{Classifier, Precision, TokenBatch};
 use support::{Model, batches, row, thread_counts, time_batches};
+use test_support::precisions;
 
 fn main() {
     let model = Model::generate();
@@ -25,7 +26,7 @@ fn main() {
         .measurement_time(Duration::from_secs(1))
         .configure_from_args();
     for threads in thread_counts(&model) {
-        for &precision in Precision::ALL {
+        for precision in precisions() {
             let classifier = Classifier::builder(model.folder(precision))
                 .precision(precision)
                 .threads(threads)

@@ -8,8 +8,8 @@ use std::fmt;
 /// use distilbert::Precision;
 ///
 /// let error = "f64".parse::<Precision>().unwrap_err();
-/// assert_eq!(error.to_string(), "unknown precision `f64`; expected one of f32, f16, int8");
-/// assert_eq!(error.expected(), ["f32", "f16", "int8"]);
+/// assert_eq!(error.to_string(), "unknown precision `f64`; expected one of f32, f16, bf16, int8, auto");
+/// assert_eq!(error.expected(), ["f32", "f16", "bf16", "int8", "auto"]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ParseNameError {
@@ -198,6 +198,6 @@ mod tests {
         let set: InstructionSet = serde_json::from_str("\"portable\"").unwrap();
         assert_eq!(set, InstructionSet::Portable);
         let error = serde_json::from_str::<Precision>("\"f8\"").unwrap_err();
-        assert!(error.to_string().contains("f32, f16, int8"), "{error}");
+        assert!(error.to_string().contains("f32, f16, bf16"), "{error}");
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Barrier;
 use std::thread;
 
-use distilbert::{Classifier, Precision, TokenBatch};
+use distilbert::{Classifier, TokenBatch};
 use test_support::counting::{Counting, allocations};
-use test_support::{Dice, bundled_model};
+use test_support::{Dice, bundled_model, precisions};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -57,7 +57,7 @@ fn allocations_of_concurrent_callers(classifier: &Classifier, batches: &[TokenBa
 #[test]
 fn warm_calls_make_no_allocations() {
     let batches = batches();
-    for &precision in Precision::ALL {
+    for precision in precisions() {
         for threads in [1, 2] {
             let classifier = Classifier::builder(bundled_model())
                 .precision(precision)

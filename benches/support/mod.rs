@@ -58,6 +58,7 @@ fn tolerance(info: &ModelInfo) -> f64 {
         (Precision::Int8, _) => 1.0,
         (Precision::F16, Device::Cuda(_)) => cuda::TOLERANCE.into(),
         (Precision::F16, _) => 1e-2,
+        (Precision::Bf16, _) => 0.2,
         _ => 2e-5,
     }
 }

@@ -76,7 +76,8 @@ impl ClassifierBuilder {
     /// Sets the number format of the weights and of the matrix products.
     ///
     /// The default is [`Precision::Int8`] for a checkpoint written by [`quantize`](crate::quantize); otherwise
-    /// [`Precision::F32`] on the CPU and [`Precision::F16`] on a GPU.
+    /// [`Precision::F32`] on the CPU and [`Precision::F16`] on a GPU. [`Precision::Auto`] chooses a faster one where the
+    /// CPU has it.
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = Some(precision);
         self
@@ -142,7 +143,7 @@ impl ClassifierBuilder {
     /// - [`Error::Checkpoint`] if the folder does not exist, or its weights are incomplete, damaged, in an unsupported
     ///   format, or out of the precision's range
     /// - [`InputError::Tokenizer`](crate::InputError::Tokenizer) if the tokenizer's files are missing or damaged
-    /// - [`Error::Device`] if the CPU lacks the instruction set, threads cannot be started, or the GPU cannot run the
+    /// - [`Error::Device`] if the CPU lacks the instruction set or cannot compute in the precision, threads cannot be started, or the GPU cannot run the
     ///   model
     pub fn build(self) -> Result<Classifier> {
         let files = &self.files;
@@ -197,7 +198,8 @@ impl ClassifierBuilder {
         checkpoint: &Checkpoint,
         set: InstructionSet,
     ) -> Result<Loaded> {
-        let precision = self.precision_or(Precision::F32, checkpoint);
+        let fastest = if set.supports(Precision::Bf16) { Precision::Bf16 } else { Precision::F32 };
+        let precision = self.precision_or(Precision::F32, fastest, checkpoint);
         let threads = match &self.pool {
             Some(pool) => Threads::from_pool(pool.clone()),
             None => Threads::new(self.threads.unwrap_or_else(Threads::default_count))?,
@@ -214,7 +216,7 @@ impl ClassifierBuilder {
         checkpoint: &Checkpoint,
         ordinal: usize,
     ) -> Result<Loaded> {
-        let precision = self.precision_or(Precision::F16, checkpoint);
+        let precision = self.precision_or(Precision::F16, Precision::F16, checkpoint);
         let engine = crate::cuda::load(config, checkpoint, ordinal, precision)?;
         Ok(Loaded { engine, device: Device::Cuda(ordinal), precision, threads: 1 })
     }
@@ -224,10 +226,19 @@ impl ClassifierBuilder {
         Err(crate::error::DeviceError::CudaNotBuilt.into())
     }
 
-    /// Returns the precision that was set, else int8 for an int8 checkpoint, else the device's default.
-    fn precision_or(&self, default: Precision, checkpoint: &Checkpoint) -> Precision {
-        let stored = if checkpoint.is_int8() { Precision::Int8 } else { default };
-        self.precision.unwrap_or(stored)
+    /// Returns the precision that was set, else int8 for an int8 checkpoint, else the device's default or fastest one.
+    fn precision_or(
+        &self,
+        default: Precision,
+        fastest: Precision,
+        checkpoint: &Checkpoint,
+    ) -> Precision {
+        match self.precision {
+            None | Some(Precision::Auto) if checkpoint.is_int8() => Precision::Int8,
+            None => default,
+            Some(Precision::Auto) => fastest,
+            Some(precision) => precision,
+        }
     }
 }
 

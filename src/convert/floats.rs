@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use half::f16;
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 use safetensors::Dtype as StoredDtype;
 
 use super::folder::{Content, Tensor};
 use crate::error::Result;
 use crate::model::checkpoint::{Checkpoint, Dtype, ENCODER_PREFIX};
-use crate::model::matrix::{Data, Matrix};
+use crate::model::matrix::{Data, Matrix, Values};
 use crate::precision::Precision;
 
 /// Returns the weights and biases of a checkpoint as floats, by their names in a classification checkpoint.
@@ -37,23 +38,24 @@ fn float_tensor<'a>(
         [rows, len] => (rows, checkpoint.matrix(name, rows, len)?),
         _ => (1, checkpoint.floats(name, &shape)?),
     };
-    let to_halves = match dtype {
-        Some(dtype) => dtype == Precision::F16,
-        None => checkpoint.dtype(name) == Some(&Dtype::F16),
+    let dtype = match (dtype, checkpoint.dtype(name)) {
+        (Some(Precision::F16), _) | (None, Some(Dtype::F16)) => StoredDtype::F16,
+        (Some(Precision::Bf16), _) | (None, Some(Dtype::Bf16)) => StoredDtype::BF16,
+        _ => StoredDtype::F32,
     };
     let copied = |region| Content::Stored { name: name.to_owned(), region };
-    let (dtype, content) = match values.data {
-        Data::F32(region) if !to_halves => (StoredDtype::F32, copied(region)),
-        Data::F16(region) if to_halves => (StoredDtype::F16, copied(region)),
-        Data::Bf16(region) if dtype.is_none() => (StoredDtype::BF16, copied(region)),
-        _ => {
+    let content = match (values.data, dtype) {
+        (Data::F32(region), StoredDtype::F32)
+        | (Data::F16(region), StoredDtype::F16)
+        | (Data::Bf16(region), StoredDtype::BF16) => copied(region),
+        (data, _) => {
             let len = shape.iter().product::<usize>() / rows.max(1);
-            let matrix = Matrix::stack(rows, len, vec![values]);
-            if to_halves {
-                (StoredDtype::F16, Content::Bytes(halves(&matrix)?))
-            } else {
-                (StoredDtype::F32, Content::Bytes(floats(&matrix)?))
-            }
+            let matrix = Matrix::stack(rows, len, vec![Values { data, ..values }]);
+            Content::Bytes(match dtype {
+                StoredDtype::F16 => halves(&matrix)?,
+                StoredDtype::BF16 => short_floats(&matrix)?,
+                _ => floats(&matrix)?,
+            })
         }
     };
     Ok(Tensor { dtype, shape, content })
@@ -75,6 +77,21 @@ fn halves(matrix: &Matrix<'_>) -> Result<Vec<u8>> {
     let mut reader = matrix.reader(0..matrix.outputs);
     for index in 0..matrix.outputs {
         reader.read_halves(index, &mut floats, &mut row)?;
+        bytes.extend(row.iter().flat_map(|value| value.to_le_bytes()));
+    }
+    Ok(bytes)
+}
+
+fn short_floats(matrix: &Matrix<'_>) -> Result<Vec<u8>> {
+    let (mut floats, mut row) = (vec![0.0; matrix.inputs], vec![bf16::ZERO; matrix.inputs]);
+    let mut bytes = Vec::new();
+    let mut reader = matrix.reader(0..matrix.outputs);
+    for index in 0..matrix.outputs {
+        reader.read_row(index, &mut floats)?;
+        row.convert_from_f32_slice(&floats);
+        if let Some(column) = row.iter().position(|value| value.is_infinite()) {
+            return Err(matrix.bad_value(index, column, floats[column]));
+        }
         bytes.extend(row.iter().flat_map(|value| value.to_le_bytes()));
     }
     Ok(bytes)

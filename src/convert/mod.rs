@@ -24,8 +24,8 @@ use crate::precision::Precision;
 /// files. `from` may be any folder that a [`Classifier`](crate::Classifier) can load, so this also converts
 /// TensorFlow's `tf_model.h5` (feature `tensorflow`) and merges shards.
 ///
-/// `dtype` is the type of the written weights: F32, F16, or Int8 in the layout of [`quantize`]. Without it, each tensor
-/// keeps its type. F32 and F16 folders load in Transformers: tensors are named as in
+/// `dtype` is the type of the written weights: F32, F16, Bf16, or Int8 in the layout of [`quantize`]. Without it, or with
+/// [`Precision::Auto`], each tensor keeps its type. All but Int8 folders load in Transformers: tensors are named as in
 /// `DistilBertForSequenceClassification`, and `config.json` names that class and the type.
 ///
 /// Files have the suffix `.partial` until they are complete. Existing files are never overwritten, except those with
@@ -41,7 +41,7 @@ use crate::precision::Precision;
 ///
 /// # Errors
 /// The errors of [`ClassifierBuilder::build`](crate::ClassifierBuilder::build) if `from` cannot be loaded;
-/// [`CheckpointError::OutOfRange`] if a weight is too large for F16; [`CheckpointError::Exists`] if `to` already has
+/// [`CheckpointError::OutOfRange`] if a weight is too large for F16 or Bf16; [`CheckpointError::Exists`] if `to` already has
 /// one of the files; [`Error::Io`] if a file cannot be written.
 pub fn convert(
     from: impl AsRef<Path>,
@@ -49,6 +49,7 @@ pub fn convert(
     dtype: impl Into<Option<Precision>>,
 ) -> Result<()> {
     let (from, to, dtype) = (from.as_ref(), to.as_ref(), dtype.into());
+    let dtype = dtype.filter(|&dtype| dtype != Precision::Auto);
     if !from.is_dir() {
         return Err(CheckpointError::NoModel { path: from.to_owned() }.into());
     }
@@ -128,7 +129,7 @@ fn classifier_config(
 ) -> Vec<u8> {
     let dtype = match (dtype, checkpoint.embeddings_dtype()) {
         (Some(Precision::F16), _) | (None, Some(Dtype::F16)) => "float16",
-        (None, Some(Dtype::Bf16)) => "bfloat16",
+        (Some(Precision::Bf16), _) | (None, Some(Dtype::Bf16)) => "bfloat16",
         _ => "float32",
     };
     json.insert("architectures".to_owned(), json!(["DistilBertForSequenceClassification"]));

@@ -4,8 +4,8 @@
 //!
 //! This is arithmetic, not measurement: the cost of a full tile in each set. A multiply-accumulate (MAC) is one product
 //! of an input and a weight, added. A step is the part of a panel that one broadcast of the inputs is multiplied by:
-//! one input of each row in `f32` and `f16` (whose weights take a conversion for each load), four in `int8`, eight with
-//! `i8mm`, 64 with AMX. Loads are those of the panel and of the inputs.
+//! one input of each row in `f32` and `f16` (whose weights take a conversion for each load), two in `bf16` and four in
+//! `int8`, twice as many with `i8mm`, 32 and 64 with AMX. Loads are those of the panel and of the inputs.
 //!
 //! | set | precision | tile | MACs per instruction | MACs per step | loads per step |
 //! |---|---|---|---|---|---|
@@ -14,25 +14,29 @@
 //! | avxvnni | int8 | 6×16 | 32 | 384 | 2 + 6 |
 //! | avx512 | f32, f16 | 12×32 | 16 | 384 | 2 + 12 |
 //! | avx512 | int8 | 12×32 | 64 in 3 | 1536 | 2 + 12 |
+//! | avx512vnni | bf16 | 12×32 | 32 | 768 | 2 + 12 |
 //! | avx512vnni | int8 | 12×32 | 64 | 1536 | 2 + 12 |
+//! | avx512amx | bf16 | 32×32 | 8192 | 32768 | 2 + 2 tiles |
 //! | avx512amx | int8 | 32×32 | 16384 | 65536 | 2 + 2 tiles |
 //! | neon | f32, f16 | 6×16 | 4 | 96 | 4 + 6 |
 //! | neon | int8 | 6×16 | 16 in 4 | 384 | 4 + 6 |
 //! | dotprod | int8 | 6×16 | 16 | 384 | 4 + 6 |
+//! | i8mm | bf16 | 6×16 | 16 | 384 | 8 + 6 |
 //! | i8mm | int8 | 6×16 | 32 | 768 | 8 + 6 |
 //!
-//! Sets that are not named for a precision compute it as the set above them does. `portable` leaves floats
+//! Sets that are not named for a precision compute it as the set above them does, except `bf16`, which needs an
+//! instruction beside the set. `portable` leaves floats
 //! to `matrixmultiply` and integers to the compiler.
 
 use std::hint::black_box;
 
-use half::f16;
+use half::{bf16, f16};
 
 use super::executor::Executor;
 use super::gemm::pack::PackedMatrix;
 use super::gemm::rows::rows;
 use super::gemm::weight::Weight;
-use super::ops::attention::{Attention, AttentionScratch, Queries};
+use super::ops::attention::{Attention, FloatAttention, Queries};
 use super::ops::layer_norm::{SavedNorm, normalize};
 use super::ops::linear::{LinearScratch, Product};
 use super::ops::quantize::QuantizedRows;
@@ -58,7 +62,7 @@ fn on_this_thread<R: Send>(
 }
 
 /// Returns a linear layer without a bias: `input` is `[rows, inputs]`, `weights` `[outputs, inputs]`, and the output
-/// `[rows, outputs]`. Like the other functions here, returns `None` if the machine lacks the set.
+/// `[rows, outputs]`. Like the other functions here, returns `None` if the machine lacks the set or the precision.
 pub fn linear(
     set: InstructionSet,
     precision: Precision,
@@ -90,6 +94,8 @@ pub fn linear(
     Some(match precision {
         Precision::F32 => pack::<f32>(isa, epilogue, operands),
         Precision::F16 => pack::<f16>(isa, epilogue, operands),
+        Precision::Bf16 if isa.has_bf16() => pack::<bf16>(isa, epilogue, operands),
+        Precision::Bf16 | Precision::Auto => return None,
         Precision::Int8 => pack::<i8>(isa, epilogue, operands),
     })
 }
@@ -103,7 +109,7 @@ pub fn attention(
 ) -> Option<Run> {
     let isa = set.detect()?;
     let (input, dim) = (input.to_vec(), heads * head_size);
-    let mut scratch = [AttentionScratch::default()];
+    let mut scratch = [FloatAttention::default()];
     let mut sequences = Sequences::default();
     sequences.set(std::iter::once(input.len() / (3 * dim)));
     Some(Box::new(move |output| {

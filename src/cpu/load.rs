@@ -1,13 +1,13 @@
 //! Loads a model for an instruction set and a precision.
 
-use half::f16;
+use half::{bf16, f16};
 
 use super::forward::Engine;
 use super::gemm::weight::FloatWeight;
 use super::parallel::threads::Threads;
 use super::simd::{InstructionSet, SelectedIsa};
 use crate::backend::Forward;
-use crate::error::Result;
+use crate::error::{DeviceError, Result};
 use crate::model::checkpoint::Checkpoint;
 use crate::model::config::Config;
 use crate::precision::Precision;
@@ -15,7 +15,11 @@ use crate::precision::Precision;
 /// Loads a model for an instruction set that [`InstructionSet::choose`] has returned.
 ///
 /// # Errors
-/// [`DeviceError::InstructionSet`](crate::DeviceError::InstructionSet) if this machine lacks the set, otherwise as for loading.
+/// [`DeviceError::InstructionSet`] if this machine lacks the set, [`DeviceError::CpuPrecision`] if it cannot compute in
+/// the precision, otherwise as for loading.
+///
+/// # Panics
+/// For [`Precision::Auto`], which callers replace by the precision of their choice.
 pub(crate) fn load(
     config: Config,
     checkpoint: &Checkpoint,
@@ -27,7 +31,12 @@ pub(crate) fn load(
     match precision {
         Precision::F32 => load_floats::<f32>(isa, config, checkpoint, threads),
         Precision::F16 => load_floats::<f16>(isa, config, checkpoint, threads),
+        Precision::Bf16 if !isa.has_bf16() => {
+            Err(DeviceError::CpuPrecision { requested: precision, instruction_set: set }.into())
+        }
+        Precision::Bf16 => Ok(Box::new(Engine::<bf16>::load(isa, config, checkpoint, threads)?)),
         Precision::Int8 => Ok(Box::new(Engine::<i8>::load(isa, config, checkpoint, threads)?)),
+        Precision::Auto => unreachable!("the caller has chosen a precision"),
     }
 }
 
@@ -43,3 +52,6 @@ fn load_floats<W: FloatWeight>(
     let engine = super::backward::Differentiable::new(engine);
     Ok(Box::new(engine))
 }
+
+#[cfg(test)]
+mod tests;

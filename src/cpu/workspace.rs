@@ -2,7 +2,6 @@
 
 use super::gemm::weight::Weight;
 use super::memory::aligned::AlignedVec;
-use super::ops::attention::AttentionScratch;
 use super::ops::linear::LinearScratch;
 use super::sequences::Sequences;
 use crate::model::config::Config;
@@ -27,13 +26,13 @@ pub(super) struct Workspace<W: Weight> {
     pub inner: AlignedVec,
     pub linear: LinearScratch<W>,
     /// Scratch of each thread.
-    pub attention: Vec<AttentionScratch>,
+    pub attention: Vec<W::Attention>,
 }
 
 impl<W: Weight> Workspace<W> {
     /// Makes room for a number of threads.
     pub fn set_threads(&mut self, threads: usize) {
-        self.attention.resize_with(threads, AttentionScratch::default);
+        self.attention.resize_with(threads, W::Attention::default);
         self.linear.resize(threads);
     }
 

@@ -1,5 +1,6 @@
 //! [`DeviceError`]: processors, threads and GPUs that cannot be used.
 
+use crate::InstructionSet;
 use crate::precision::Precision;
 
 /// Errors from the processor, the threads or the GPU that runs a model.
@@ -13,6 +14,18 @@ pub enum DeviceError {
         requested: String,
         /// Reason, with the instruction sets that can be used.
         reason: String,
+    },
+
+    /// The CPU lacks the instructions for the requested precision.
+    #[error(
+        "this CPU cannot compute in {requested} with instruction set `{instruction_set}`: it needs avx512vnni with \
+         AVX512-BF16, avx512amx with AMX-BF16, or i8mm with FEAT_BF16; f16 takes as little memory on any CPU"
+    )]
+    CpuPrecision {
+        /// Requested precision.
+        requested: Precision,
+        /// Instruction set that was chosen.
+        instruction_set: InstructionSet,
     },
 
     /// Threads could not be started.

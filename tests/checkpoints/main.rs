@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use test_support::counting::Counting;
 use test_support::generator::{GeneratedModel, Tensor};
-use test_support::{bundled_model, ids, list};
+use test_support::{bundled_model, ids, list, precisions};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -102,7 +102,7 @@ fn converted_model_gives_the_same_bits() {
     for model in [GeneratedModel::small(), GeneratedModel::small().prefixed()] {
         for dtype in [None, Some(Precision::F32)] {
             let (_folder, from, to) = converted(&model, dtype);
-            for &precision in Precision::ALL {
+            for precision in precisions() {
                 let expected = logits(&from, precision, &batch);
                 assert_eq!(logits(&to, precision, &batch), expected, "{precision}");
             }
@@ -123,6 +123,8 @@ fn converted_folder_has_the_layout_of_transformers() {
         (None, Dtype::F32, "float32"),
         (Some(Precision::F32), Dtype::F32, "float32"),
         (Some(Precision::F16), Dtype::F16, "float16"),
+        (Some(Precision::Bf16), Dtype::BF16, "bfloat16"),
+        (Some(Precision::Auto), Dtype::F32, "float32"),
     ] {
         let (_folder, _, to) = converted(&model, dtype);
         let expected = model.clone().stored_as(stored).prefixed().tensors;

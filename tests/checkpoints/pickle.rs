@@ -7,6 +7,7 @@ use safetensors::Dtype;
 use tempfile::TempDir;
 use test_support::counting::peak;
 use test_support::generator::{GeneratedModel, Tensor};
+use test_support::precisions;
 
 use crate::memory::{files_of, logits_from};
 use crate::{cases, config, copy_companions, logits, tensorflow_model, twin, weights};
@@ -114,7 +115,7 @@ fn one_tensor(len: u32, offset: u32, shape: &[u32], strides: &[u32]) -> Vec<u8> 
 fn matches_twin_bit_for_bit() {
     let (batch, _) = cases();
     let twin = twin();
-    for &precision in Precision::ALL {
+    for precision in precisions() {
         let expected = logits(twin.path(), precision, &batch);
         for name in ["torch-1.4.0", "torch-1.12.1", "torch-2.14.1", "protocol-4", "views"] {
             let folder = TempDir::new().unwrap();

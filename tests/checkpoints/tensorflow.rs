@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::{cases, config, copy_companions, logits, tensorflow_model, twin, weights};
 use test_support::counting::peak;
-use test_support::{Dice, TOLERANCE, largest_error, list, numbers};
+use test_support::{Dice, TOLERANCE, largest_error, list, numbers, precisions};
 
 /// Maximum number of bytes that a hostile file of 100 kB may make the loader allocate.
 const MOST_MEMORY: usize = 64 << 20;
@@ -72,7 +72,7 @@ fn with(bytes: &[u8], by: &[u8]) -> Vec<u8> {
 fn matches_twin_bit_for_bit() {
     let (batch, _) = cases();
     let twin = twin();
-    for &precision in Precision::ALL {
+    for precision in precisions() {
         let expected = logits(twin.path(), precision, &batch);
         assert_eq!(logits(&tensorflow_model(), precision, &batch), expected, "{precision}");
     }

@@ -101,6 +101,16 @@ DEFECTS = (
         "ice-lake",
     ),
     Defect("avx512vnni", "a wrong gate", "x86_64/avx512.rs", '!("avx512vnni")', '!("avx512bw")', "skylake-x", "choice"),
+    Defect(
+        "avx512vnni",
+        "a wrong distance in bf16",
+        "x86_64/avx512bf16.rs",
+        "step.add(GROUP * WIDTH)",
+        "step.add(WIDTH)",
+        "sapphire-rapids",
+        "bf16",
+    ),
+    Defect("avx512vnni", "a wrong gate of bf16", "x86_64/avx512bf16.rs", '!("avx512bf16")', '!("avx512bitalg")', "ice-lake", "refusal"),
     Defect("neon", "a wrong immediate", "aarch64/neon.rs", "vshlq_n_s32::<23>", "vshlq_n_s32::<22>", "cortex-a53", "kernels"),
     Defect("neon", "a swapped operand", "aarch64/neon.rs", "vfmaq_f32(c, a, b)", "vfmaq_f32(a, c, b)", "cortex-a53", "kernels"),
     Defect(
@@ -123,6 +133,15 @@ DEFECTS = (
         "max",
     ),
     Defect("i8mm", "a wrong half", "aarch64/i8mm.rs", "vget_high_s32(right)", "vget_low_s32(right)", "max"),
+    Defect(
+        "i8mm",
+        "a swapped operand of bf16",
+        "aarch64/bfmmla.rs",
+        "{group:v}.8h, {columns:v}.8h",
+        "{columns:v}.8h, {group:v}.8h",
+        "max",
+        "bf16",
+    ),
     Defect("i8mm", "a wrong gate", "aarch64/i8mm.rs", '!("i8mm")', '!("dotprod")', "cortex-a76", "choice"),
 )
 

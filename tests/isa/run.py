@@ -45,6 +45,8 @@ class Processor:
     kinds: int
     # True if an earlier CPU has the same set, so that only tests of the CPU itself are worth running.
     repeats: bool = False
+    # True if the CPU multiplies bf16.
+    bf16: bool = False
 
 
 PROCESSORS = (
@@ -53,11 +55,11 @@ PROCESSORS = (
     Processor("skylake-x", "x86_64", "26", "avx512", 56),
     Processor("ice-lake", "x86_64", "28", "avx512vnni", 57),
     # Bochs doesn't support AMX.
-    Processor("sapphire-rapids", "x86_64", "30", "avx512vnni", 58, repeats=True),
+    Processor("sapphire-rapids", "x86_64", "30", "avx512vnni", 59, repeats=True, bf16=True),
     Processor("arrow-lake", "x86_64", "31", "avxvnni", 34),
     Processor("cortex-a53", "aarch64", "cortex-a53", "neon", 31),
     Processor("cortex-a76", "aarch64", "cortex-a76", "dotprod", 32),
-    Processor("max", "aarch64", "max", "i8mm", 33),
+    Processor("max", "aarch64", "max", "i8mm", 35, bf16=True),
 )
 
 
@@ -120,6 +122,28 @@ SUITES = (
             "parity::generated_configurations_match_float64",
         ),
         exhaustive=True,
+    ),
+    # Instructions for bf16 come beside a set, so these also run on CPUs that repeat one.
+    Suite(
+        "bf16",
+        build.LIBRARY,
+        (
+            "cpu::gemm::block::tests::products_of_bf16_match_float64",
+            "cpu::load::tests::bf16_is_refused_without_its_instructions",
+            "cpu::load::tests::bf16_logits_match_the_goldens_of_their_arithmetic",
+            "cpu::load::tests::bf16_rows_have_the_same_bits_in_any_batch_and_on_any_threads",
+            "cpu::ops::attention::bfloat::tests::a_sequence_has_the_same_bits_alone_and_in_a_batch",
+            "cpu::ops::attention::bfloat::tests::ragged_batches_of_every_head_size_match_float64",
+            "cpu::ops::linear::tests::a_range_of_outputs_leaves_the_others_alone",
+            "cpu::ops::linear::tests::a_row_has_the_same_bits_alone_in_any_batch_and_on_any_threads",
+        ),
+        ("sapphire-rapids", "max"),
+    ),
+    Suite(
+        "refusal",
+        build.LIBRARY,
+        ("cpu::load::tests::bf16_is_refused_without_its_instructions",),
+        ("ice-lake", "cortex-a76"),
     ),
     Suite("goldens", "isa", ("goldens::small_models_match_avx2_bit_for_bit",)),
     Suite(
@@ -195,6 +219,7 @@ class Job:
         variables = {
             "EXPECT_ISA": self.processor.set,
             "EXPECT_KINDS": str(self.processor.kinds),
+            "EXPECT_BF16": str(self.processor.bf16).lower(),
             "RUST_TEST_THREADS": "1",
             "RUST_BACKTRACE": "1",
             **more,

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use distilbert::{Classifier, Precision, Prediction};
-use test_support::bundled_model;
+use test_support::{bundled_model, precisions};
 
 /// Returns the texts with exactly one label, and the id of that label.
 fn single_label_rows(folder: &Path) -> Vec<(String, usize)> {
@@ -123,7 +123,7 @@ fn accuracy_in_smaller_precisions_matches_the_model_card() {
     let read = |page: &str| std::fs::read_to_string(page).unwrap();
     let pages = ["docs/evaluation.md", "models/emotion/README.md"].map(|page| (page, read(page)));
     let exact = data.quality(&data.predictions);
-    for &precision in Precision::ALL {
+    for precision in precisions() {
         let predictions = classifier(precision).classify_batch(&data.texts).unwrap();
         let found = data.quality(&predictions);
         let row = format!(
@@ -138,6 +138,11 @@ fn accuracy_in_smaller_precisions_matches_the_model_card() {
                 assert!(found.agreement >= 0.99, "only {} of labels agree", found.agreement);
                 assert!((found.accuracy - exact.accuracy).abs() <= 0.002, "{}", found.accuracy);
                 assert!((found.macro_f1 - exact.macro_f1).abs() <= 0.005, "{}", found.macro_f1);
+            }
+            Precision::Bf16 => {
+                assert!(found.agreement >= 0.998, "only {} of labels agree", found.agreement);
+                // Results differ among the instructions for bf16.
+                continue;
             }
             // The checkpoint stores f16, so nothing is lost.
             _ => assert_eq!(found.agreement, 1.0),

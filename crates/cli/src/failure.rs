@@ -152,6 +152,7 @@ fn hint(error: &Error) -> &'static str {
         Error::Input(InputError::Stride { .. }) => ": pass a smaller --stride",
         Error::Device(DeviceError::Threads { .. }) => ": pass a smaller --threads",
         Error::Device(DeviceError::InstructionSet { .. }) => ": change or unset DISTILBERT_ISA",
+        Error::Device(DeviceError::CpuPrecision { .. }) => ": pass --precision f16",
         Error::Device(DeviceError::NoCudaDevice { .. })
         | Error::Device(DeviceError::CudaDriver { .. })
         | Error::Device(DeviceError::CudaCapability { .. })

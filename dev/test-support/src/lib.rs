@@ -12,7 +12,7 @@ pub mod stand_in;
 
 use std::path::{Path, PathBuf};
 
-use distilbert::{InstructionSet, TokenBatch};
+use distilbert::{InstructionSet, Precision, TokenBatch};
 use serde_json::Value;
 
 pub use self::dice::Dice;
@@ -48,6 +48,15 @@ pub fn sets() -> Vec<InstructionSet> {
             detected
         }
     }
+}
+
+/// Returns the precisions that this machine computes in on the CPU.
+pub fn precisions() -> Vec<Precision> {
+    let set = InstructionSet::choose(None).unwrap();
+    let all = Precision::ALL.iter().copied().filter(|&precision| precision != Precision::Auto);
+    let (supported, others): (Vec<_>, Vec<_>) = all.partition(|&precision| set.supports(precision));
+    others.iter().for_each(|precision| println!("skipped {precision}: {set} lacks it here"));
+    supported
 }
 
 /// Returns the root of the repository.

@@ -55,10 +55,11 @@ pub(crate) fn multiply_panel<I: Isa, W: Weight>(
 
 #[cfg(test)]
 mod tests {
-    use half::f16;
+    use half::{bf16, f16};
 
     use super::*;
     use crate::cpu::ops::quantize::input;
+    use crate::cpu::simd::bfloat::{narrow, widen};
     use crate::cpu::simd::{Kernel, on_every_set};
     use crate::testing::{assert_close, random, sizes};
 
@@ -133,6 +134,38 @@ mod tests {
         }
     }
 
+    #[derive(Clone, Copy)]
+    struct MultiplyBf16(Multiply);
+
+    impl Kernel for MultiplyBf16 {
+        type Output = ();
+
+        #[inline(always)]
+        fn eval<I: Isa>(self, isa: I) {
+            let pair = (narrow, |x: bf16| f64::from(widen(x)));
+            let tolerance = 1e-6 * self.0.depth as f64;
+            self.0.check::<I, bf16>(isa, pair, pair, (7.0, f64::from), tolerance);
+        }
+    }
+
+    /// Every number of rows that a tile of bf16 can have.
+    #[derive(Clone, Copy)]
+    struct EveryBf16Tile;
+
+    impl Kernel for EveryBf16Tile {
+        type Output = ();
+
+        #[inline(always)]
+        fn eval<I: Isa>(self, isa: I) {
+            for (depth, extra_stride) in [(1, 3), (5, 0), (33, 3), (769, 0)] {
+                let step = if depth < 64 { 1 } else { I::BF16_TILE_ROWS.div_ceil(12) };
+                for rows in (1..=I::BF16_TILE_ROWS).rev().step_by(step) {
+                    MultiplyBf16(Multiply { rows, depth, extra_stride }).eval(isa);
+                }
+            }
+        }
+    }
+
     /// Integers at and near the ends of their ranges.
     #[derive(Clone, Copy)]
     struct MultiplyInt8(Multiply);
@@ -186,6 +219,17 @@ mod tests {
                 for extra_stride in [0, 3] {
                     on_every_set(Multiply { rows, depth, extra_stride }, |_, ()| ());
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_bf16_match_float64() {
+        on_every_set(EveryBf16Tile, |_, ()| ());
+        for rows in sizes((1..=13).chain([24, 25, 48, 49, 50]), [5, 49]) {
+            for depth in sizes((1..=33).chain([64, 383, 384, 385, 768]), [64, 513]) {
+                let product = Multiply { rows, depth, extra_stride: 3 };
+                on_every_set(MultiplyBf16(product), |_, ()| ());
             }
         }
     }

@@ -6,8 +6,8 @@ use super::rows::Rows;
 use super::tile::{Ahead, FLOAT_DEPTH_BLOCK, TileOutput, TileRows};
 use crate::cpu::executor::Executor;
 use crate::cpu::memory::aligned::Plain;
+use crate::cpu::ops::attention::{Arithmetic, FloatAttention};
 use crate::cpu::ops::embeddings::{FloatTable, Table};
-use crate::cpu::ops::quantize::QuantizedRows;
 use crate::cpu::simd::{Isa, TileShape};
 use crate::error::Result;
 use crate::model::matrix::RowReader;
@@ -31,10 +31,14 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
     type Columns: From<Vec<Self::Column>> + Send + Sync;
     /// Data of a vector of columns.
     type Scales<'a, I: Isa>: Copy;
+    /// Memory for rows as they are multiplied.
+    type Converted: Default + Send;
     /// Rows as they are multiplied.
     type Rows<'a>: Copy + Send + Sync;
     /// Embeddings of a model with such weights.
     type Table: Table;
+    /// Attention of a model with such weights.
+    type Attention: Arithmetic;
 
     /// Reads a row of a matrix. `floats` is scratch of the row's length.
     fn read_row(
@@ -44,12 +48,12 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
         to: &mut [Self],
     ) -> Result<Self::Column>;
 
-    /// Converts rows of `depth` values to the type that is multiplied; `quantized` is memory for them.
+    /// Converts rows of `depth` values to the type that is multiplied; `converted` is memory for them.
     fn convert_rows<'a>(
         executor: &mut Executor<'_>,
         rows: Rows<'a>,
         depth: usize,
-        quantized: &'a mut QuantizedRows,
+        converted: &'a mut Self::Converted,
     ) -> Self::Rows<'a>;
 
     /// Returns the values that tiles read, from one row on, and the distance of rows.
@@ -120,8 +124,10 @@ impl<F: FloatWeight> Weight for F {
     type Column = ();
     type Columns = NoColumns;
     type Scales<'a, I: Isa> = ();
+    type Converted = ();
     type Rows<'a> = Rows<'a>;
     type Table = FloatTable;
+    type Attention = FloatAttention;
 
     fn read_row(
         reader: &mut RowReader<'_>,
@@ -136,7 +142,7 @@ impl<F: FloatWeight> Weight for F {
         _: &mut Executor<'_>,
         rows: Rows<'a>,
         _: usize,
-        _: &'a mut QuantizedRows,
+        (): &'a mut (),
     ) -> Rows<'a> {
         rows
     }

@@ -4,7 +4,7 @@ use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
-use half::f16;
+use half::{bf16, f16};
 
 const LINE: usize = 64;
 
@@ -22,6 +22,8 @@ pub(crate) unsafe trait Plain: Copy {}
 unsafe impl Plain for f32 {}
 // SAFETY: IEEE halves are such numbers, of two bytes.
 unsafe impl Plain for f16 {}
+// SAFETY: as for `f16`.
+unsafe impl Plain for bf16 {}
 
 // SAFETY: these integers are such numbers, of one byte.
 unsafe impl Plain for i8 {}

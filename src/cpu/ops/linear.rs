@@ -9,7 +9,6 @@ use crate::cpu::gemm::pack::PackedMatrix;
 use crate::cpu::gemm::rows::{Rows, rows};
 use crate::cpu::gemm::weight::Weight;
 use crate::cpu::memory::aligned::AlignedVec;
-use crate::cpu::ops::quantize::QuantizedRows;
 use crate::cpu::parallel::disjoint::{Optional, Split};
 use crate::cpu::parallel::tiles::{ColumnBlocks, RowBlocks, Tile, Tiles};
 use crate::cpu::simd::{Isa, Kernel, MAX_LANES, prefetch};
@@ -25,8 +24,8 @@ const BLOCK_ROWS: usize = 192;
 /// Working memory of linear layers.
 #[derive(Default)]
 pub(crate) struct LinearScratch<W: Weight> {
-    /// The input in 8 bits.
-    quantized: QuantizedRows,
+    /// The input as it is multiplied.
+    converted: W::Converted,
     /// Sums of a block of rows by one panel, for each thread.
     sums: Vec<AlignedVec<W::Sum>>,
 }
@@ -95,8 +94,8 @@ impl<'a, W: Weight> Product<'a, W> {
             origin: panels.start * shape.panel,
             width: group * shape.panel,
         };
-        let LinearScratch { quantized, sums } = scratch;
-        let input = W::convert_rows(executor, input, weight.inputs(), quantized);
+        let LinearScratch { converted, sums } = scratch;
+        let input = W::convert_rows(executor, input, weight.inputs(), converted);
         sums.iter_mut().for_each(|sums| sums.resize(block * shape.panel));
         let tiles = |values| {
             let rows = RowBlocks::Even { rows: count, block };

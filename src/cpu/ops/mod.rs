@@ -2,6 +2,7 @@
 
 pub(super) mod activation;
 pub(super) mod attention;
+pub(super) mod bfloat;
 pub(super) mod embeddings;
 pub(super) mod layer_norm;
 pub(super) mod linear;

@@ -5,6 +5,7 @@ use crate::cpu::gemm::rows::Rows;
 use crate::cpu::gemm::tile::{Ahead, TileOutput, TileRows};
 use crate::cpu::gemm::weight::Weight;
 use crate::cpu::memory::aligned::AlignedVec;
+use crate::cpu::ops::attention::FloatAttention;
 use crate::cpu::ops::embeddings::Int8Table;
 use crate::cpu::parallel::disjoint::Chunks;
 use crate::cpu::simd::{Isa, Kernel, TileShape};
@@ -165,8 +166,10 @@ impl Weight for i8 {
     type Column = Int8Column;
     type Columns = Int8Columns;
     type Scales<'a, I: Isa> = (I::F32, &'a [i32]);
+    type Converted = QuantizedRows;
     type Rows<'a> = &'a QuantizedRows;
     type Table = Int8Table;
+    type Attention = FloatAttention;
 
     fn read_row(
         reader: &mut RowReader<'_>,

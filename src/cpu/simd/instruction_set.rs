@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{DeviceError, Result};
+use crate::precision::Precision;
 
 /// An instruction set that the CPU engine can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +56,21 @@ impl InstructionSet {
 
     fn is_detected(self) -> bool {
         self.detect().is_some()
+    }
+
+    /// Returns `true` if this machine supports the set and computes in a precision with it. Machines with the same set
+    /// differ in [`Precision::Bf16`]; all compute in the others.
+    ///
+    /// ```
+    /// use distilbert::{InstructionSet, Precision};
+    ///
+    /// let set = InstructionSet::choose(None)?;
+    /// assert!(set.supports(Precision::F32));
+    /// println!("bf16 on {set}: {}", set.supports(Precision::Bf16));
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
+    pub fn supports(self, precision: Precision) -> bool {
+        self.detect().is_some_and(|isa| precision != Precision::Bf16 || isa.has_bf16())
     }
 
     /// Returns the set's name, as used in `DISTILBERT_ISA`.

@@ -1,5 +1,6 @@
 //! [`IntegerUnit`]: instructions for products of integers, in which otherwise equal machines differ.
 
+use super::bfloat::Bf16Unit;
 use crate::cpu::gemm::tile::Operands;
 
 /// An instruction, or a sequence of them, that multiplies bytes. Proof tokens carry it as a type.
@@ -14,6 +15,8 @@ pub(crate) unsafe trait IntegerUnit: Copy + Send + Sync + 'static {
     const GROUP: usize = 4;
     /// [`Isa::INT8_OFFSET`](super::Isa::INT8_OFFSET).
     const OFFSET: u8 = 0;
+    /// Instruction for products of bf16 that machines with this unit can have.
+    type Bf16: Bf16Unit;
 
     /// Returns `true` if the machine has the unit.
     fn is_detected() -> bool;

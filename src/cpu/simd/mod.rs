@@ -7,12 +7,14 @@
 //! file in `x86_64/` or `aarch64/`, a variant in `instruction_set.rs` and a line in `selected.rs`; CONTRIBUTING.md lists
 //! the rest.
 //!
-//! A set that differs from an existing one only in how it multiplies bytes is an `IntegerUnit` of that set. The
+//! A set that differs from an existing one only in how it multiplies bytes is an `IntegerUnit` of that set. Products of
+//! bf16 are a `Bf16Unit`, which is detected apart: code above checks [`Isa::has_bf16`] before it loads a model. The
 //! properties of a tile that packing depends on (its columns, the inputs of a step, the offset of inputs) are
 //! constants of [`Isa`].
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+pub(crate) mod bfloat;
 mod instruction_set;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) mod integers;
@@ -26,7 +28,7 @@ mod vectors;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-use half::f16;
+use half::{bf16, f16};
 
 pub use self::instruction_set::InstructionSet;
 pub(crate) use self::prefetch::prefetch;
@@ -69,6 +71,15 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     const INT8_GROUP: usize = 4;
     /// Offset subtracted from 8-bit inputs, modulo 256: zero, or 128 where instructions take signed bytes.
     const INT8_OFFSET: u8 = 0;
+    /// Rows of a full tile of bf16.
+    const BF16_TILE_ROWS: usize = Self::TILE_ROWS;
+    /// Inputs of one step of a panel of bf16, whose weights are side by side for each column; a multiple of two.
+    const BF16_GROUP: usize = bfloat::GROUP;
+
+    /// Returns `true` if this machine has an instruction for products of bf16 beside the set's.
+    fn has_bf16(self) -> bool {
+        false
+    }
 
     /// Evaluates a kernel compiled with this set's instructions.
     fn dispatch<K: Kernel>(self, kernel: K) -> K::Output;
@@ -102,6 +113,19 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
         ahead: Ahead<'_>,
         output: TileOutput<'_, i32>,
     );
+
+    /// Multiplies up to `BF16_TILE_ROWS` rows by one packed panel in groups of `BF16_GROUP`. The order in which an output
+    /// is summed over the inner dimension depends on that dimension and the instruction alone. Without an instruction,
+    /// [`bfloat::emulate`] multiplies: correctly, and slowly.
+    fn tile_bf16(
+        self,
+        input: TileRows<'_, bf16>,
+        panel: &[bf16],
+        _ahead: Ahead<'_>,
+        output: TileOutput<'_, f32>,
+    ) {
+        bfloat::emulate(input, panel, output, (Self::PANEL, Self::BF16_GROUP));
+    }
 
     /// Returns the first `LANES` of `sums − zero_point · column_sums`, which is exact before it is rounded to
     /// `f32`.

@@ -69,6 +69,10 @@ pub(crate) struct TileShape {
     pub int8_tile_rows: usize,
     /// Inputs of one step of a panel of integers.
     pub int8_group: usize,
+    /// Rows of a full tile of bf16.
+    pub bf16_tile_rows: usize,
+    /// Inputs of one step of a panel of bf16.
+    pub bf16_group: usize,
 }
 
 impl TileShape {
@@ -79,6 +83,8 @@ impl TileShape {
             tile_rows: I::TILE_ROWS,
             int8_tile_rows: I::INT8_TILE_ROWS,
             int8_group: I::INT8_GROUP,
+            bf16_tile_rows: I::BF16_TILE_ROWS,
+            bf16_group: I::BF16_GROUP,
         }
     }
 }
@@ -95,5 +101,18 @@ impl SelectedIsa {
             }
         }
         self.dispatch(Shape)
+    }
+
+    /// Returns `true` if this machine has an instruction for products of bf16 beside the set's.
+    pub fn has_bf16(self) -> bool {
+        struct HasBf16;
+        impl Kernel for HasBf16 {
+            type Output = bool;
+
+            fn eval<I: Isa>(self, isa: I) -> bool {
+                isa.has_bf16()
+            }
+        }
+        self.dispatch(HasBf16)
     }
 }

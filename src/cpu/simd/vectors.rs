@@ -61,6 +61,29 @@ macro_rules! vector_methods {
         }
 
         #[inline(always)]
+        fn has_bf16(self) -> bool {
+            U::Bf16::is_detected()
+        }
+
+        #[inline(always)]
+        fn tile_bf16(
+            self,
+            input: TileRows<'_, bf16>,
+            panel: &[bf16],
+            ahead: Ahead<'_>,
+            output: TileOutput<'_, f32>,
+        ) {
+            let step = (PANEL, U::Bf16::GROUP);
+            if !U::Bf16::is_detected() {
+                return bfloat::emulate(input, panel, output, step);
+            }
+            let operands = Operands::new(input, panel, ahead, output, step);
+            // SAFETY: the token proves the set's instructions, and the unit is detected; `Operands` has checked the
+            // rest.
+            unsafe { U::Bf16::multiply(&operands) };
+        }
+
+        #[inline(always)]
         fn transpose_square(
             self,
             from: &[f32],

@@ -1,12 +1,12 @@
-//! aarch64: instructions that every such processor has, and the optional byte products for which Rust has no stable
-//! intrinsics.
+//! aarch64: instructions that every such processor has, and the optional products of bytes and of bf16 for which Rust has
+//! no stable intrinsics.
 
 use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected};
 
 use half::f16;
 
-use super::{Battery, ROUNDS, fused, lanes, same_bits};
+use super::{Battery, ROUNDS, flushed, fused, lanes, same_bits, short_floats, sum_to_odd, widen};
 use test_support::Dice;
 
 type Floats = [f32; 4];
@@ -84,11 +84,13 @@ assembly! {
     "neon" widen_low: "fcvtl {0:v}.4s, {1:v}.4h", (sums: Floats, halves: [f16; 8]);
     "dotprod" sdot: "sdot {0:v}.4s, {1:v}.16b, {2:v}.16b", (sums: Integers, a: SignedBytes, b: SignedBytes);
     "i8mm" usmmla: "usmmla {0:v}.4s, {1:v}.16b, {2:v}.16b", (sums: Integers, a: Bytes, b: SignedBytes);
+    "bf16" bfdot: "bfdot {0:v}.4s, {1:v}.8h, {2:v}.8h", (sums: Floats, a: [u16; 8], b: [u16; 8]);
+    "bf16" bfmmla: "bfmmla {0:v}.4s, {1:v}.8h, {2:v}.8h", (sums: Floats, a: [u16; 8], b: [u16; 8]);
 }
 
 pub(super) fn run(battery: &mut Battery) {
     let mut dice = Dice(23);
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         floats(battery, &mut dice);
         integers(battery, &mut dice);
         // SAFETY: every aarch64 CPU has NEON.
@@ -100,6 +102,10 @@ pub(super) fn run(battery: &mut Battery) {
         if is_aarch64_feature_detected!("i8mm") {
             // SAFETY: as above.
             unsafe { matrix_products(battery, &mut dice) };
+        }
+        if is_aarch64_feature_detected!("bf16") {
+            // SAFETY: as above.
+            unsafe { short_float_products(battery, &mut dice, round) };
         }
     }
 }
@@ -195,4 +201,50 @@ fn matrix_products(battery: &mut Battery, dice: &mut Dice) {
     let expected =
         std::array::from_fn(|i| sums[i].wrapping_add(dot(&a[row(i / 2)], &b[row(i % 2)])));
     battery.check("usmmla", usmmla(sums, a, b), expected);
+}
+
+#[target_feature(enable = "bf16")]
+fn short_float_products(battery: &mut Battery, dice: &mut Dice, round: usize) {
+    let (a, b): ([u16; 8], [u16; 8]) = (short_floats(dice, round), short_floats(dice, round));
+    let sums: Floats = if round % 4 < 2 { dice.small_floats() } else { dice.floats() };
+    let pair = |at: usize, of: usize| [at, at + 1, of, of + 1];
+    let add = |sum: f32, [a0, a1, b0, b1]: [usize; 4]| {
+        let products = add_to_odd(multiply_to_odd(a[a0], b[b0]), multiply_to_odd(a[a1], b[b1]));
+        add_to_odd(sum, products)
+    };
+    let expected = std::array::from_fn(|i| add(sums[i], pair(2 * i, 2 * i)));
+    battery.check_floats("bfdot", bfdot(sums, a, b), expected);
+    // Two rows of four times two rows of four, the second matrix transposed: two dot products of pairs.
+    let expected = std::array::from_fn(|i| {
+        let (row, column) = (4 * (i / 2), 4 * (i % 2));
+        add(add(sums[i], pair(row, column)), pair(row + 2, column + 2))
+    });
+    battery.check_floats("bfmmla", bfmmla(sums, a, b), expected);
+}
+
+fn multiply_to_odd(a: u16, b: u16) -> f32 {
+    to_odd(f64::from(widen(a)) * f64::from(widen(b)))
+}
+
+fn add_to_odd(a: f32, b: f32) -> f32 {
+    to_odd(sum_to_odd(f64::from(flushed(a)), f64::from(flushed(b))))
+}
+
+/// Rounds to odd: toward zero, and then to an odd last bit if that changed the value. Too small values become zero, and
+/// too large ones infinite.
+fn to_odd(value: f64) -> f32 {
+    if value == 0.0 || value.is_nan() {
+        return value as f32;
+    }
+    if value.abs() >= 2f64.powi(128) {
+        return f32::INFINITY.copysign(value as f32);
+    }
+    if value.abs() < f64::from(f32::MIN_POSITIVE) {
+        return 0f32.copysign(value as f32);
+    }
+    let nearest = value as f32;
+    let away = f64::from(nearest).abs() > value.abs();
+    let truncated = f32::from_bits(nearest.to_bits() - u32::from(away));
+    let inexact = f64::from(truncated) != value;
+    f32::from_bits(truncated.to_bits() | u32::from(inexact))
 }

@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::mem::transmute_copy;
 
+use test_support::Dice;
+
 /// Number of trials per instruction.
 const ROUNDS: usize = 200;
 
@@ -60,16 +62,41 @@ fn lanes<T: Copy, R, const N: usize>(a: [T; N], b: [T; N], f: impl Fn(T, T) -> R
 
 /// Computes `a · b + c` with a single rounding, in `f64` arithmetic only: `f32::mul_add` would use the instruction itself.
 fn fused(a: f32, b: f32, c: f32) -> f32 {
-    // The product is exact. An inexact sum is rounded to odd, which keeps the second rounding from seeing a false tie.
-    let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));
-    let sum = product + c;
-    let part = sum - product;
-    let error = (product - (sum - part)) + (c - part);
+    // The product is exact.
+    sum_to_odd(f64::from(a) * f64::from(b), f64::from(c)) as f32
+}
+
+/// Computes `a + b`, rounded to odd if it is inexact, which keeps a second rounding from seeing a false tie.
+fn sum_to_odd(a: f64, b: f64) -> f64 {
+    let sum = a + b;
+    let part = sum - a;
+    let error = (a - (sum - part)) + (b - part);
     if !sum.is_finite() || error == 0.0 || sum.to_bits() & 1 == 1 {
-        return sum as f32;
+        return sum;
     }
     let away = (error > 0.0) == (sum > 0.0);
-    f64::from_bits(if away { sum.to_bits() + 1 } else { sum.to_bits() - 1 }) as f32
+    f64::from_bits(if away { sum.to_bits() + 1 } else { sum.to_bits() - 1 })
+}
+
+/// Returns the value of a bf16. A denormal is zero, as for all instructions that multiply them.
+#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), expect(dead_code))]
+fn widen(bits: u16) -> f32 {
+    flushed(f32::from_bits(u32::from(bits) << 16))
+}
+
+/// Returns zero of the same sign for a denormal.
+fn flushed(value: f32) -> f32 {
+    if value.is_subnormal() { 0f32.copysign(value) } else { value }
+}
+
+/// Returns bf16 numbers: in odd rounds any bits, in even ones numbers between 1/4 and 32, whose sums are rounded in every
+/// place.
+#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), expect(dead_code))]
+fn short_floats<const N: usize>(dice: &mut Dice, round: usize) -> [u16; N] {
+    std::array::from_fn(|_| match round % 2 {
+        0 => (dice.bits() as u16 & 0x807F) | ((125 + dice.below(7) as u16) << 7),
+        _ => dice.bits() as u16,
+    })
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! x86-64: AVX, AVX2 with FMA and F16C, AVX-512F and BW, and both forms of VNNI.
+//! x86-64: AVX, AVX2 with FMA and F16C, AVX-512F and BW, both forms of VNNI, and AVX512-BF16.
 
 use std::arch::x86_64::*;
 
 use half::f16;
 
-use super::{Battery, ROUNDS, fused, lanes, same_bits};
+use super::{Battery, ROUNDS, flushed, fused, lanes, same_bits, short_floats, widen};
 use test_support::Dice;
 
 /// Defines functions of arrays, each of which wraps one intrinsic.
@@ -20,7 +20,7 @@ macro_rules! instructions {
 
 pub(super) fn run(battery: &mut Battery) {
     let mut dice = Dice(17);
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         if is_x86_feature_detected!("avx") {
             // SAFETY: the CPU supports it, which is checked below.
             unsafe { avx::check(battery, &mut dice) };
@@ -48,7 +48,25 @@ pub(super) fn run(battery: &mut Battery) {
             let found = unsafe { avxvnni::dpbusd(sums, inputs, weights) };
             battery.check("vpdpbusd.256", found, dot_of_fours(sums, inputs, weights));
         }
+        let (a, b) = (short_floats(&mut dice, round), short_floats(&mut dice, round));
+        let sums = if round % 4 < 2 { dice.small_floats() } else { dice.floats() };
+        if is_x86_feature_detected!("avx512bf16") {
+            // SAFETY: as above.
+            let found = unsafe { bf16::dot(sums, a, b) };
+            battery.check_floats("vdpbf16ps.512", found, dot_of_pairs(sums, a, b));
+        }
     }
+}
+
+/// Adds the product of the second elements of each pair, then that of the first, each with one rounding and without
+/// denormals.
+fn dot_of_pairs<const N: usize, const ELEMENTS: usize>(
+    sums: [f32; N],
+    a: [u16; ELEMENTS],
+    b: [u16; ELEMENTS],
+) -> [f32; N] {
+    let add = |sum: f32, at: usize| flushed(fused(widen(a[at]), widen(b[at]), sum));
+    std::array::from_fn(|i| add(add(flushed(sums[i]), 2 * i + 1), 2 * i))
 }
 
 /// Computes `sums[i] + Σ inputs[4i + j] · weights[4i + j]`.
@@ -291,6 +309,14 @@ mod vnni {
 
     instructions! { "avx512f,avx512vnni":
         dpbusd = _mm512_dpbusd_epi32, (sums: [i32; 16], a: [u8; 64], b: [i8; 64]) -> [i32; 16];
+    }
+}
+
+mod bf16 {
+    use super::*;
+
+    instructions! { "avx512f,avx512bf16":
+        dot = _mm512_dpbf16_ps, (sums: [f32; 16], a: [u16; 32], b: [u16; 32]) -> [f32; 16];
     }
 }
 

@@ -32,6 +32,10 @@ impl Named for Precision {
         let help = match self {
             Self::F32 => "32 bits",
             Self::F16 => "16 bits: half the memory",
+            Self::Bf16 => {
+                "16 bits with fewer digits: fast on CPUs that multiply them, refused by others"
+            }
+            Self::Auto => "the fastest of those that nearly always give the labels of f32",
             Self::Int8 => {
                 "8 bits: a quarter of the memory, usually fastest; activations are quantized too"
             }

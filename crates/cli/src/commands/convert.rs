@@ -11,7 +11,7 @@ use crate::args::named::named;
 use crate::failure::Failure;
 use crate::render::terminal;
 
-/// Convert a model to safetensors, in f32, f16 or int8
+/// Convert a model to safetensors, in f32, f16, bf16 or int8
 ///
 /// Reads model.safetensors or pytorch_model.bin, whole or in shards, or TensorFlow's tf_model.h5 (if the program was
 /// built with the feature `tensorflow`). Writes config.json, a single model.safetensors and the tokenizer files. Models

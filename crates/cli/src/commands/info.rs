@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use distilbert::{Classifier, CudaDevice, Device, InstructionSet};
+use distilbert::{Classifier, CudaDevice, Device, InstructionSet, ModelInfo, Precision};
 use serde_json::{Value, json};
 
 use crate::args::model::ModelOptions;
@@ -69,6 +69,11 @@ fn table(classifier: &Classifier) -> String {
             ),
         ),
         ("precision", info.precision.to_string()),
+        (
+            "bf16",
+            if has_bf16(info) { "supported by the CPU" } else { "not supported by the CPU" }
+                .to_owned(),
+        ),
         ("threads", info.threads.to_string()),
         ("device", info.device.to_string()),
         ("GPUs", gpus()),
@@ -99,9 +104,15 @@ fn object(classifier: &Classifier) -> Value {
         "detected_instruction_sets": detected(),
         "precision": info.precision.name(),
         "threads": info.threads,
+        "cpu_supports_bf16": has_bf16(info),
         "device": info.device.to_string(),
         "cuda_devices": CudaDevice::list().unwrap_or_default().iter().map(gpu_json).collect::<Vec<_>>(),
     })
+}
+
+/// Returns `true` if the CPU can compute in bf16.
+fn has_bf16(info: &ModelInfo) -> bool {
+    info.instruction_set.supports(Precision::Bf16)
 }
 
 /// Returns the reason for the choice of the instruction set.

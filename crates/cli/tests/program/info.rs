@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use distilbert::{Classifier, InstructionSet};
+use distilbert::{Classifier, InstructionSet, Precision};
 use serde_json::Value;
 
 use crate::support::{
@@ -27,6 +27,8 @@ fn info_describes_the_bundled_model() {
     let detected = object["detected_instruction_sets"].as_array().unwrap();
     assert!(detected.iter().eq(InstructionSet::detected().iter().map(|set| set.name())));
     assert_eq!(object["instruction_set_reason"], "best supported");
+    let has_bf16 = info.instruction_set.supports(Precision::Bf16);
+    assert_eq!(object["cpu_supports_bf16"], has_bf16);
     for (key, value) in [
         ("parameters", info.parameters),
         ("n_layers", config.n_layers),
@@ -49,6 +51,15 @@ fn info_describes_the_bundled_model() {
     {
         assert!(table.contains(said), "{said} in\n{table}");
     }
+}
+
+#[test]
+fn bf16_without_its_instructions_is_a_one_line_error() {
+    let mut command = program(&["classify", "--precision", "bf16", "hello"]);
+    command.env("DISTILBERT_ISA", "portable");
+    let output = run_with_input(command, b"");
+    let message = failed_with_one_line(&output, 2);
+    assert!(message.contains("`portable`") && message.contains("--precision f16"), "{message}");
 }
 
 #[test]

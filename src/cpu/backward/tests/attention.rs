@@ -8,7 +8,7 @@ use crate::cpu::backward::first_tokens::FirstTokensBackward;
 use crate::cpu::backward::spread::{Spread, SpreadSums};
 use crate::cpu::executor::Executor;
 use crate::cpu::gemm::rows::rows;
-use crate::cpu::ops::attention::{Attention, AttentionScratch, Queries};
+use crate::cpu::ops::attention::{Attention, FloatAttention, Queries};
 use crate::cpu::ops::probabilities::SavedProbabilities;
 use crate::cpu::sequences::Sequences;
 use crate::cpu::simd::{SelectedIsa, on_every_isa};
@@ -149,7 +149,7 @@ impl Attending {
                 let mut probabilities = SavedProbabilities::default();
                 probabilities.resize(isa.shape().panel, heads, sequences);
                 let mut context = vec![0.0; context_gradient.len()];
-                let mut forward = [AttentionScratch::default()];
+                let mut forward = [FloatAttention::default()];
                 attention.attend(executor, &mut forward, &mut context, Some(&mut probabilities));
                 ConstantAttentionBackward {
                     heads,

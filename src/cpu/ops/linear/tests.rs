@@ -1,6 +1,6 @@
 //! Linear layers against a naive float64 loop, on every instruction set.
 
-use half::f16;
+use half::{bf16, f16};
 
 use super::*;
 use crate::cpu::parallel::threads::Threads;
@@ -20,16 +20,19 @@ struct Case<'a> {
 }
 
 /// Calls `check` with the outputs of every type of weight on every instruction set.
-fn on_every_set(case: Case<'_>, mut check: impl FnMut(InstructionSet, [Vec<f32>; 3])) {
+fn on_every_set(case: Case<'_>, mut check: impl FnMut(InstructionSet, [Vec<f32>; 4])) {
     on_every_isa(|set, isa| check(set, case.eval(isa)));
 }
 
 impl Case<'_> {
     /// Checks every type of weight and returns their outputs. The naive loop reads the operands as rounded by the type.
-    fn eval(self, isa: SelectedIsa) -> [Vec<f32>; 3] {
+    fn eval(self, isa: SelectedIsa) -> [Vec<f32>; 4] {
         let whole = |values: &[f32], _: usize| values.to_vec();
         let halves = |values: &[f32], _: usize| {
             values.iter().map(|&value| f16::from_f32(value).to_f32()).collect()
+        };
+        let rounded = |values: &[f32], _: usize| -> Vec<f32> {
+            values.iter().map(|&value| bf16::from_f32(value).to_f32()).collect()
         };
         let int8_weights = |values: &[f32], inputs: usize| {
             let mut weights = vec![0; inputs];
@@ -42,6 +45,7 @@ impl Case<'_> {
         [
             self.with_weights::<f32>(isa, whole, whole),
             self.with_weights::<f16>(isa, halves, whole),
+            self.with_weights::<bf16>(isa, rounded, rounded),
             self.with_weights::<i8>(isa, int8_weights, int8_inputs),
         ]
     }

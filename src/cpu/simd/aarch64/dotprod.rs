@@ -6,6 +6,7 @@ use std::arch::{asm, is_aarch64_feature_detected};
 use super::neon::{Dot, Integers, TILE_ROWS};
 use crate::cpu::gemm::microkernel::{Product, multiply, products};
 use crate::cpu::gemm::tile::Operands;
+use crate::cpu::simd::bfloat::NoBf16;
 use crate::cpu::simd::integers::IntegerUnit;
 
 /// Integer products with `sdot`.
@@ -16,6 +17,7 @@ pub(crate) struct Dotprod;
 unsafe impl IntegerUnit for Dotprod {
     const TILE_ROWS: usize = TILE_ROWS;
     const OFFSET: u8 = 128;
+    type Bf16 = NoBf16;
 
     fn is_detected() -> bool {
         is_aarch64_feature_detected!("dotprod")

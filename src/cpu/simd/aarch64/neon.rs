@@ -4,10 +4,11 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 use std::marker::PhantomData;
 
-use half::f16;
+use half::{bf16, f16};
 
 use crate::cpu::gemm::microkernel::{Product, TileRow, multiply, products};
 use crate::cpu::gemm::tile::{Ahead, Operands, TileOutput, TileRows, fits};
+use crate::cpu::simd::bfloat::{self, Bf16Unit, NoBf16};
 use crate::cpu::simd::integers::IntegerUnit;
 use crate::cpu::simd::vectors::vector_methods;
 use crate::cpu::simd::{Isa, Kernel, SQUARE};
@@ -50,6 +51,8 @@ unsafe impl<U: IntegerUnit> Isa for Neon<U> {
     const INT8_TILE_ROWS: usize = U::TILE_ROWS;
     const INT8_GROUP: usize = U::GROUP;
     const INT8_OFFSET: u8 = U::OFFSET;
+    const BF16_TILE_ROWS: usize = U::Bf16::TILE_ROWS;
+    const BF16_GROUP: usize = U::Bf16::GROUP;
 
     #[inline(always)]
     fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
@@ -394,6 +397,7 @@ pub(super) unsafe fn store(sum: int32x4_t, output: *mut i32, accumulate: bool) {
 unsafe impl IntegerUnit for Widening {
     const TILE_ROWS: usize = TILE_ROWS;
     const OFFSET: u8 = 128;
+    type Bf16 = NoBf16;
 
     fn is_detected() -> bool {
         true

@@ -3,11 +3,12 @@
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
-use half::f16;
+use half::{bf16, f16};
 
 use super::registers::{sum, transpose_square};
 use crate::cpu::gemm::microkernel::{Product, TileRow, multiply, products};
 use crate::cpu::gemm::tile::{Ahead, Operands, TileOutput, TileRows};
+use crate::cpu::simd::bfloat::{self, Bf16Unit, NoBf16};
 use crate::cpu::simd::integers::IntegerUnit;
 use crate::cpu::simd::vectors::vector_methods;
 use crate::cpu::simd::{Isa, Kernel};
@@ -52,6 +53,8 @@ unsafe impl<U: IntegerUnit> Isa for Avx2<U> {
     const INT8_TILE_ROWS: usize = U::TILE_ROWS;
     const INT8_GROUP: usize = U::GROUP;
     const INT8_OFFSET: u8 = U::OFFSET;
+    const BF16_TILE_ROWS: usize = U::Bf16::TILE_ROWS;
+    const BF16_GROUP: usize = U::Bf16::GROUP;
 
     #[inline(always)]
     fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
@@ -332,6 +335,7 @@ unsafe impl<D: Dot> TileRow for Integers<D> {
 // SAFETY: `is_detected` asks the machine, and `multiply` stays within the operands.
 unsafe impl IntegerUnit for Pairs {
     const TILE_ROWS: usize = TILE_ROWS;
+    type Bf16 = NoBf16;
 
     fn is_detected() -> bool {
         true

@@ -3,11 +3,13 @@
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
 
-use half::f16;
+use half::{bf16, f16};
 
+use super::avx512bf16::DotBf16;
 use super::registers::{sum, transpose_square};
 use crate::cpu::gemm::microkernel::{Product, TileRow, multiply, products};
 use crate::cpu::gemm::tile::{Ahead, Operands, TileOutput, TileRows};
+use crate::cpu::simd::bfloat::{self, Bf16Unit, NoBf16};
 use crate::cpu::simd::integers::IntegerUnit;
 use crate::cpu::simd::vectors::vector_methods;
 use crate::cpu::simd::{Isa, Kernel};
@@ -26,15 +28,15 @@ pub(crate) struct Pairs;
 pub(crate) struct Vnni;
 
 /// Values of a register, which is a vector.
-const WIDTH: usize = 16;
+pub(super) const WIDTH: usize = 16;
 const PARTS: usize = 1;
 const LANES: usize = PARTS * WIDTH;
 
 /// Two registers of columns by twelve rows are 24 accumulators; that leaves registers for the panel's
 /// step and the broadcast input, and needs half the loads of the AVX2 tile for the same arithmetic.
-const REGISTERS: usize = 2;
+pub(super) const REGISTERS: usize = 2;
 pub(in crate::cpu::simd) const PANEL: usize = REGISTERS * WIDTH;
-const TILE_ROWS: usize = 12;
+pub(super) const TILE_ROWS: usize = 12;
 
 impl<U: IntegerUnit> Avx512<U> {
     pub fn detect() -> Option<Self> {
@@ -54,6 +56,8 @@ unsafe impl<U: IntegerUnit> Isa for Avx512<U> {
     const INT8_TILE_ROWS: usize = U::TILE_ROWS;
     const INT8_GROUP: usize = U::GROUP;
     const INT8_OFFSET: u8 = U::OFFSET;
+    const BF16_TILE_ROWS: usize = U::Bf16::TILE_ROWS;
+    const BF16_GROUP: usize = U::Bf16::GROUP;
 
     #[inline(always)]
     fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
@@ -218,14 +222,23 @@ unsafe impl<W: Columns> TileRow for Floats<W> {
 
     #[inline(always)]
     unsafe fn store(sums: Self::Sums, output: *mut f32, accumulate: bool) {
-        for (vector, sum) in sums.into_iter().enumerate() {
-            // SAFETY: guaranteed by the caller.
-            unsafe {
-                let output = output.add(vector * WIDTH);
-                let previous =
-                    if accumulate { _mm512_loadu_ps(output) } else { _mm512_setzero_ps() };
-                _mm512_storeu_ps(output, _mm512_add_ps(previous, sum));
-            }
+        // SAFETY: guaranteed by the caller.
+        unsafe { store(sums, output, accumulate) };
+    }
+}
+
+/// Stores the sums of a row, or adds them to the output.
+///
+/// # Safety
+/// The machine has AVX-512F, and the output has room for them.
+#[inline(always)]
+pub(super) unsafe fn store(sums: [__m512; REGISTERS], output: *mut f32, accumulate: bool) {
+    for (vector, sum) in sums.into_iter().enumerate() {
+        // SAFETY: guaranteed by the caller.
+        unsafe {
+            let output = output.add(vector * WIDTH);
+            let previous = if accumulate { _mm512_loadu_ps(output) } else { _mm512_setzero_ps() };
+            _mm512_storeu_ps(output, _mm512_add_ps(previous, sum));
         }
     }
 }
@@ -299,6 +312,7 @@ unsafe impl<const VNNI: bool> TileRow for Integers<VNNI> {
 // SAFETY: `is_detected` asks the machine, and `multiply` stays within the operands.
 unsafe impl IntegerUnit for Pairs {
     const TILE_ROWS: usize = TILE_ROWS;
+    type Bf16 = NoBf16;
 
     fn is_detected() -> bool {
         true
@@ -314,6 +328,7 @@ unsafe impl IntegerUnit for Pairs {
 // SAFETY: `is_detected` asks the machine, and `multiply` stays within the operands.
 unsafe impl IntegerUnit for Vnni {
     const TILE_ROWS: usize = TILE_ROWS;
+    type Bf16 = DotBf16;
 
     fn is_detected() -> bool {
         is_x86_feature_detected!("avx512vnni")

@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 use super::avx2::{Dot, Integers, TILE_ROWS};
 use crate::cpu::gemm::microkernel::{Product, multiply, products};
 use crate::cpu::gemm::tile::Operands;
+use crate::cpu::simd::bfloat::NoBf16;
 use crate::cpu::simd::integers::IntegerUnit;
 
 /// Integer products with AVX-VNNI.
@@ -14,6 +15,7 @@ pub(crate) struct AvxVnni;
 // SAFETY: `is_detected` asks the machine, and `multiply` stays within the operands.
 unsafe impl IntegerUnit for AvxVnni {
     const TILE_ROWS: usize = TILE_ROWS;
+    type Bf16 = NoBf16;
 
     fn is_detected() -> bool {
         is_x86_feature_detected!("avxvnni")

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use distilbert::{ClassifierBuilder, Error, ModelInfo, Precision};
+use distilbert::{ClassifierBuilder, Error, InstructionSet, ModelInfo, Precision};
 use indicatif::ProgressBar;
 
 use self::energy::{EnergyMeter, POWERCAP};
@@ -77,7 +77,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Ok(meter) => (meter, None),
         Err(reason) => (None, Some(reason)),
     };
-    let precisions = requested.map_or(Precision::ALL.to_vec(), |precision| vec![precision]);
+    let precisions = requested.map_or_else(distinct, |precision| vec![precision]);
     let progress = progress::measurements(precisions.len() * (LENGTHS.len() + BATCHES.len()));
     let duration = Duration::from_secs_f64(arguments.seconds);
     let bench = Bench { builder, meter, duration, progress };
@@ -102,6 +102,15 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         terminal::print(&report.table())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the precisions that this CPU computes in.
+fn distinct() -> Vec<Precision> {
+    let supported = |precision: &Precision| {
+        let set = InstructionSet::choose(None);
+        *precision != Precision::Auto && set.map_or(true, |set| set.supports(*precision))
+    };
+    Precision::ALL.iter().copied().filter(supported).collect()
 }
 
 /// Benchmark of one model.

@@ -59,7 +59,7 @@ impl Turns {
     pub fn try_take(&self) -> Option<Turn<'_>> {
         let one_more = |line| (line < self.permits).then_some(line + 1);
         let taken = self.line.fetch_update(Ordering::Acquire, Ordering::Relaxed, one_more);
-        taken.is_ok().then_some(Turn(self))
+        taken.is_ok().then(|| Turn(self))
     }
 
     /// Waits until a turn is passed on to this caller.

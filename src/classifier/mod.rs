@@ -1,6 +1,8 @@
 //! [`Classifier`]: predictions for texts and token ids.
 
 mod builder;
+#[cfg(feature = "text")]
+mod fit;
 mod info;
 #[cfg(feature = "text")]
 mod options;

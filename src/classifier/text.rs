@@ -6,7 +6,7 @@ use super::{Classifier, ClassifyOptions};
 use crate::error::{InputError, Result};
 use crate::input::batch::TokenBatch;
 use crate::input::tokenizer::Tokenizer;
-use crate::input::truncation::{FittedText, Fitting, Truncation};
+use crate::input::truncation::FittedText;
 use crate::prediction::Prediction;
 
 /// Number of tokens, after which a batch of texts is computed before further rows are prepared.
@@ -44,6 +44,9 @@ impl Classifier {
 
     /// Classifies many texts at once; predictions are in the order of the texts.
     ///
+    /// Many texts are tokenized on the classifier's [threads](crate::ClassifierBuilder::threads) too, unless other calls
+    /// keep them busy.
+    ///
     /// ```
     /// use distilbert::Classifier;
     ///
@@ -59,8 +62,9 @@ impl Classifier {
     /// - [`InputError::NoTokenizer`] if the model was loaded without a tokenizer
     /// - [`InputError::Encode`] if the tokenizer fails
     /// - [`InputError::TooManyTokens`] or [`InputError::TextTooLong`] for the first text that is too long, with
-    ///   [`Truncation::Error`]; with any truncation if the special tokens alone exceed the limit
-    /// - [`InputError::Stride`] for a stride that leaves no room to advance, with [`Truncation::Windows`]
+    ///   [`Truncation::Error`](crate::Truncation::Error); with any truncation if the special tokens alone exceed the limit
+    /// - [`InputError::Stride`] for a stride that leaves no room to advance, with
+    ///   [`Truncation::Windows`](crate::Truncation::Windows)
     /// - [`InputError::TokenId`] if the tokenizer returns an id outside the model's vocabulary
     /// - [`Error::Device`](crate::Error::Device) if a GPU fails
     pub fn classify_batch<T: AsRef<str>>(&self, texts: &[T]) -> Result<Vec<Prediction>> {
@@ -76,11 +80,12 @@ impl Classifier {
         texts: &[T],
         options: &ClassifyOptions,
     ) -> Result<Vec<Prediction>> {
-        let texts = self.fit_each(texts, options).collect::<Result<Vec<_>, InputError>>()?;
+        let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
         if texts.is_empty() {
             return Err(InputError::EmptyBatch.into());
         }
-        self.predict(texts.iter())
+        let fitted = self.fit_each(&texts, options, |_| true)?;
+        self.predict(fitted.iter().flatten())
     }
 
     /// Classifies many texts at once, each with its own result, so that a text that fails does not affect the others;
@@ -108,33 +113,16 @@ impl Classifier {
         texts: &[T],
         options: &ClassifyOptions,
     ) -> Result<Vec<Result<Prediction, InputError>>> {
-        let mut fitted = Vec::with_capacity(texts.len());
-        for text in self.fit_each(texts, options) {
-            match text {
-                Err(error @ (InputError::Stride { .. } | InputError::NoTokenizer)) => {
-                    return Err(error.into());
-                }
-                text => fitted.push(text),
-            }
-        }
+        let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
+        let fitted = self.fit_each(&texts, options, |error| {
+            matches!(error, InputError::Stride { .. } | InputError::NoTokenizer)
+        })?;
         let mut predictions = self.predict(fitted.iter().flatten())?.into_iter();
         let result = |text: Result<FittedText, InputError>| match text {
             Ok(_) => predictions.next().map(Ok),
             Err(error) => Some(Err(error)),
         };
         Ok(fitted.into_iter().filter_map(result).collect())
-    }
-
-    fn fit_each<T: AsRef<str>>(
-        &self,
-        texts: &[T],
-        options: &ClassifyOptions,
-    ) -> impl Iterator<Item = Result<FittedText, InputError>> {
-        let &ClassifyOptions { truncation, count_dropped_tokens } = options;
-        texts.iter().enumerate().map(move |(row, text)| {
-            let fitting = self.fitting(row, truncation);
-            self.fit(text.as_ref(), Fitting { counts_dropped: count_dropped_tokens, ..fitting })
-        })
     }
 
     /// Computes the predictions of fitted texts.
@@ -168,22 +156,6 @@ impl Classifier {
             prediction.with_tokens(text.kept.ids.len() + tokenizer.special_tokens())
         };
         Ok(texts.into_iter().map(prediction).collect())
-    }
-
-    /// Tokenizes a text and fits it to the model.
-    pub(crate) fn fit(&self, text: &str, fitting: Fitting) -> Result<FittedText, InputError> {
-        let fitted = self.tokenizer()?.fit(text, fitting)?;
-        let (row, vocab_size) = (fitting.row, self.config().vocab_size);
-        match fitted.kept.ids.iter().find(|&&id| id as usize >= vocab_size) {
-            Some(&id) => Err(InputError::TokenId { row, id, vocab_size }),
-            None => Ok(fitted),
-        }
-    }
-
-    /// Returns the limits for a text; without a truncation, the classifier's own applies.
-    pub(crate) fn fitting(&self, row: usize, truncation: Option<Truncation>) -> Fitting {
-        let (limit, truncation) = (self.max_tokens(), truncation.unwrap_or(self.truncation));
-        Fitting { row, limit, truncation, counts_dropped: false, places: false }
     }
 
     /// Returns the number of tokens of a text that the model reads at once, special tokens included: the smaller of

@@ -120,6 +120,11 @@ impl<W: Weight> Forward for Engine<W> {
         });
         Ok(())
     }
+
+    #[cfg(feature = "text")]
+    fn try_share(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) -> bool {
+        self.threads.try_share(tasks, task)
+    }
 }
 
 /// Buffers that a layer writes and the rest of the forward pass does not read.

@@ -38,3 +38,5 @@ mod workspace;
 
 pub(crate) use self::load::load;
 pub(crate) use self::parallel::threads::Threads;
+#[cfg(feature = "cuda")]
+pub(crate) use self::parallel::{disjoint::Chunks, team::Leader};

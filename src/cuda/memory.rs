@@ -249,4 +249,23 @@ mod tests {
         assert!(!slice(10).has_rows(usize::MAX, usize::MAX));
         assert!(byte_size::<f32>(usize::MAX / 2).is_err());
     }
+
+    /// The stand-in copies pageable memory as late as the driver may.
+    #[cfg(all(target_os = "linux", not(any(loom, miri))))]
+    #[test]
+    fn values_may_change_once_they_are_uploaded() {
+        let name = "cuda::memory::tests::values_may_change_once_they_are_uploaded";
+        test_support::stand_in::on_stand_in(name, &[], || {
+            let stream = crate::cuda::driver::open(0).unwrap().new_stream().unwrap();
+            let mut values = [1u32, 2, 3];
+            let buffer = DeviceBuffer::upload(&stream, &values).unwrap();
+            // The compiler must not postpone the write.
+            std::hint::black_box(&mut values)[1] = 7;
+            let mut found = [0; 3];
+            // SAFETY: the stream is waited for before `found` is read.
+            unsafe { buffer.copy_to(&stream, &mut found) }.unwrap();
+            stream.synchronize().unwrap();
+            assert_eq!(found, [1, 2, 3]);
+        });
+    }
 }

@@ -1,14 +1,15 @@
 //! Model weights on the device. The structs are those of [`model::weights`](crate::model::weights), filled
 //! with device buffers.
 
+use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use cudarc::driver::CudaStream;
-use rayon::prelude::*;
 
 use super::format::Format;
 use super::memory::DeviceBuffer;
+use crate::cpu::{Chunks, Leader, Threads};
 use crate::error::Result;
 use crate::model::checkpoint::Checkpoint;
 use crate::model::config::Config;
@@ -38,8 +39,12 @@ pub type DeviceLayer<F> =
 pub type DeviceModel<F> =
     Model<DeviceMatrix<F>, DeviceTable<F>, DeviceBuffer<<F as Format>::Output>, DeviceBuffer<f32>>;
 
-/// Converts a checkpoint's matrices on the host.
-struct Convert<F>(PhantomData<F>);
+/// Converts a checkpoint's matrices on the host, on threads of its own: the global pool of Rayon does not exist in a
+/// forked process.
+struct Convert<'a, F> {
+    leader: RefCell<Leader<'a>>,
+    format: PhantomData<F>,
+}
 
 /// Converted matrix on the host.
 struct HostMatrix<F: Format> {
@@ -48,16 +53,16 @@ struct HostMatrix<F: Format> {
     inputs: usize,
 }
 
-impl<F: Format> WeightStore for Convert<F> {
+impl<F: Format> WeightStore for Convert<'_, F> {
     type Matrix = HostMatrix<F>;
     type Table = HostMatrix<F>;
 
     fn matrix(&self, matrix: Matrix<'_>) -> Result<HostMatrix<F>> {
-        convert(&matrix, LARGEST_WEIGHT)
+        convert(&mut self.leader.borrow_mut(), &matrix, LARGEST_WEIGHT)
     }
 
     fn table(&self, matrix: Matrix<'_>) -> Result<HostMatrix<F>> {
-        convert(&matrix, LARGEST_EMBEDDING)
+        convert(&mut self.leader.borrow_mut(), &matrix, LARGEST_EMBEDDING)
     }
 }
 
@@ -65,19 +70,25 @@ impl<F: Format> WeightStore for Convert<F> {
 const TASK_ROWS: usize = 256;
 
 /// Converts all rows of a matrix in parallel. If several rows have bad weights, the error names the first.
-fn convert<F: Format>(matrix: &Matrix<'_>, max: i8) -> Result<HostMatrix<F>> {
+fn convert<F: Format>(
+    leader: &mut Leader<'_>,
+    matrix: &Matrix<'_>,
+    max: i8,
+) -> Result<HostMatrix<F>> {
     let inputs = matrix.inputs;
     let mut values = vec![F::Weight::default(); matrix.outputs * inputs];
-    let convert_rows = |(task, to): (usize, &mut [F::Weight])| {
+    let mut rows: Vec<Vec<F::RowData>> = Vec::new();
+    rows.resize_with(matrix.outputs.div_ceil(TASK_ROWS), Vec::new);
+    let tasks = (Chunks::new(&mut values, TASK_ROWS * inputs), Chunks::new(&mut rows, 1));
+    leader.try_for_each(tasks, |task, (to, row_data)| {
         let rows = task * TASK_ROWS..task * TASK_ROWS + to.len() / inputs;
         let (mut reader, mut floats) = (matrix.reader(rows.clone()), vec![0.0; inputs]);
         let rows = rows.zip(to.chunks_exact_mut(inputs));
-        rows.map(|(row, to)| F::read_row(&mut reader, row, max, &mut floats, to)).collect()
-    };
-    let tasks = values.par_chunks_mut(TASK_ROWS * inputs).enumerate();
-    let rows: Vec<Result<Vec<F::RowData>>> = tasks.map(convert_rows).collect();
-    let rows = rows.into_iter().collect::<Result<Vec<_>>>()?.concat();
-    Ok(HostMatrix { values, rows, inputs })
+        let read = rows.map(|(row, to)| F::read_row(&mut reader, row, max, &mut floats, to));
+        row_data[0] = read.collect::<Result<_>>()?;
+        Ok::<_, crate::Error>(())
+    })?;
+    Ok(HostMatrix { values, rows: rows.concat(), inputs })
 }
 
 /// Loads a checkpoint onto the device. Also completes the configuration.
@@ -86,8 +97,11 @@ pub fn load<F: Format>(
     config: Config,
     checkpoint: &Checkpoint,
 ) -> Result<DeviceModel<F>> {
-    let convert = Convert::<F>(PhantomData);
-    let Model { config, embeddings, layers, head } = Model::load(config, checkpoint, &convert)?;
+    let Model { config, embeddings, layers, head } =
+        Threads::new(Threads::default_count())?.run(|leader| {
+            let convert = Convert::<F> { leader: RefCell::new(leader), format: PhantomData };
+            Model::load(config, checkpoint, &convert)
+        })?;
     let upload = Upload { stream };
     let layer = |layer: Layer<HostMatrix<F>>| -> Result<_> {
         Ok(Layer {

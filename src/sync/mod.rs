@@ -8,6 +8,4 @@ mod turns;
 #[cfg(feature = "explain")]
 pub(crate) use self::once::OnceBox;
 pub(crate) use self::process::PerProcess;
-#[cfg(feature = "cuda")]
-pub(crate) use self::turns::Turn;
-pub(crate) use self::turns::Turns;
+pub(crate) use self::turns::{Turn, Turns};

@@ -54,6 +54,14 @@ impl Turns {
         Turn(self)
     }
 
+    /// Takes a turn if one is free.
+    #[cfg(any(feature = "text", test))]
+    pub fn try_take(&self) -> Option<Turn<'_>> {
+        let one_more = |line| (line < self.permits).then_some(line + 1);
+        let taken = self.line.fetch_update(Ordering::Acquire, Ordering::Relaxed, one_more);
+        taken.is_ok().then(|| Turn(self))
+    }
+
     /// Waits until a turn is passed on to this caller.
     #[cold]
     fn wait(&self) {
@@ -201,6 +209,19 @@ mod tests {
             until_waiting(&turns, 1);
             drop(turn);
         });
+    }
+
+    #[test]
+    fn a_caller_that_does_not_wait_leaves_the_line_alone() {
+        let turns = Turns::new(2);
+        let (first, second) = (turns.take(), turns.try_take());
+        assert!(second.is_some());
+        assert!(turns.try_take().is_none());
+        drop(first);
+        let third = turns.try_take();
+        assert!(third.is_some());
+        drop((second, third));
+        assert_eq!(turns.line.into_inner(), 0);
     }
 
     #[test]

@@ -6,12 +6,14 @@ use std::thread;
 use distilbert::{
     Classifier, CudaDevice, Device, DeviceError, Error, Precision, TokenBatch, quantize,
 };
+use rayon::prelude::*;
 use serde_json::Value;
 use tempfile::TempDir;
 use test_support::counting::{Counting, allocations};
 use test_support::cuda::{
     self, TOLERANCE, assert_close, assert_int8_close, best, builder, cpu, gpu, logits, small_model,
 };
+use test_support::fork::succeeds_in_child;
 use test_support::stand_in::{log, on_stand_in};
 use test_support::{bundled_model, golden, ids, list};
 
@@ -205,6 +207,18 @@ fn rejects_insufficient_memory() {
             small_model(&[]).path(),
             |error| matches!(error, Error::Device(DeviceError::CudaMemory { needed, free }) if needed > free && *free < 1_000_000),
         );
+    });
+}
+
+/// Only the thread that forks exists in a child: no thread of a pool does.
+#[test]
+fn a_child_loads_a_model_after_its_parent_has_used_rayon() {
+    on_stand_in("host::a_child_loads_a_model_after_its_parent_has_used_rayon", &[], || {
+        assert_eq!((0..100).into_par_iter().sum::<i32>(), 4950);
+        let folder = small_model(&[]);
+        assert!(succeeds_in_child(|| {
+            logits(&gpu(folder.path(), STAND_IN, Precision::F16), &[[7, 8, 9]]);
+        }));
     });
 }
 

@@ -89,32 +89,9 @@ fn tasks_of_the_pool_call_the_classifier() {
 mod forks {
     use std::sync::atomic::{AtomicBool, Ordering};
 
+    use test_support::fork::succeeds_in_child;
+
     use super::*;
-
-    /// Seconds after which a child counts as hanging.
-    const LIMIT: u32 = 60;
-
-    /// Runs `body` in a forked child, and returns `true` if it succeeds.
-    fn succeeds_in_child(body: impl FnOnce()) -> bool {
-        // SAFETY: the child runs `body` on its only thread and then ends without returning to the test.
-        match unsafe { libc::fork() } {
-            -1 => panic!("the system refuses to fork"),
-            0 => {
-                // SAFETY: neither function touches memory of this program.
-                unsafe { libc::alarm(LIMIT) };
-                let result = catch_unwind(AssertUnwindSafe(body));
-                // SAFETY: as above.
-                unsafe { libc::_exit(i32::from(result.is_err())) }
-            }
-            child => {
-                let mut status = -1;
-                // SAFETY: the child is this thread's to wait for, and `status` is writable.
-                let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
-                assert_eq!(waited, child);
-                status == 0
-            }
-        }
-    }
 
     #[test]
     fn a_child_computes_and_drops_what_a_quiet_parent_has_built() {
@@ -123,6 +100,22 @@ mod forks {
             assert!(succeeds_in_child(move || {
                 assert_eq!(results(&classifier), expected);
                 drop(classifier);
+            }));
+        }
+    }
+
+    /// Enough texts to be tokenized on several threads.
+    #[test]
+    fn a_child_classifies_many_texts() {
+        let folder = crate::long_texts::model_of_words("{}");
+        let builder = || Classifier::builder(folder.path());
+        let builders = [builder().threads(1), builder().threads(2), builder().thread_pool(pool(2))];
+        let texts: Vec<String> =
+            (0..300).map(|row| format!("w{} w2 ", row % 110).repeat(5)).collect();
+        for classifier in builders.map(|builder| builder.build().unwrap()) {
+            let expected = classifier.classify_batch(&texts).unwrap();
+            assert!(succeeds_in_child(|| {
+                assert_eq!(classifier.classify_batch(&texts).unwrap(), expected);
             }));
         }
     }

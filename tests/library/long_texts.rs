@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use test_support::bundled_model;
 use test_support::generator::GeneratedModel;
 
-/// Opens a model of 40 positions whose `[CLS]` is 2, `[SEP]` 3 and words `w0` 5, `w1` 6 and so on.
-fn open(tokenizer_config: &str) -> Classifier {
+/// Creates a model of 40 positions whose `[CLS]` is 2, `[SEP]` 3 and words `w0` 5, `w1` 6 and so on, up to `w114`.
+pub fn model_of_words(tokenizer_config: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     GeneratedModel::small().write(folder.path());
     let words = (0..115).map(|word| format!("w{word}"));
@@ -19,7 +19,11 @@ fn open(tokenizer_config: &str) -> Classifier {
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     write("vocab.txt", &vocabulary.join("\n"));
     write("tokenizer_config.json", tokenizer_config);
-    build(folder.path())
+    folder
+}
+
+fn open(tokenizer_config: &str) -> Classifier {
+    build(model_of_words(tokenizer_config).path())
 }
 
 fn build(folder: &Path) -> Classifier {

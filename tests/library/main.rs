@@ -10,6 +10,8 @@ mod invariance;
 mod lifetimes;
 #[cfg(feature = "text")]
 mod long_texts;
+#[cfg(feature = "text")]
+mod many_texts;
 mod parity;
 #[cfg(feature = "explain")]
 mod perturb;

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::str::Utf8Error;
 
-use distilbert::{Error, ExplainError, InputError};
+use distilbert::{Classifier, ClassifyOptions, Error, InputError, Prediction};
 use indicatif::ProgressBar;
 
 use crate::failure::Failure;
@@ -19,14 +19,33 @@ pub trait Task {
     /// Result for one text.
     type Answer;
 
-    /// Computes the result for each text, or the error of one of them.
-    fn answers(&self, texts: &[&str]) -> Result<Vec<Self::Answer>, Error>;
+    /// Computes the result for each text.
+    ///
+    /// # Errors
+    /// An error that does not depend on the texts.
+    fn answers(&self, texts: &[&str]) -> Results<Self::Answer>;
 
     /// Writes the result for a text.
     fn write(&mut self, text: &str, answer: &Self::Answer) -> Result<(), Failure>;
 
     /// Flushes the output.
     fn flush(&mut self) -> Result<(), Failure>;
+}
+
+/// Result for each of some texts, or an error that concerns all of them.
+pub type Results<A> = Result<Vec<Result<A, Error>>, Error>;
+
+/// Classifies texts, each with its own result.
+///
+/// # Errors
+/// An error that does not depend on the texts.
+pub fn classify(
+    classifier: &Classifier,
+    texts: &[&str],
+    options: &ClassifyOptions,
+) -> Results<Prediction> {
+    let results = classifier.classify_each(texts, options)?;
+    Ok(results.into_iter().map(|result| result.map_err(Error::from)).collect())
 }
 
 /// Processes the given texts or, without any, each line of standard input.
@@ -146,14 +165,13 @@ impl<T: Task> Run<T> {
 /// Text and its result, or the reason why it has none.
 pub type Answered<T, A> = Result<(T, A), Rejection>;
 
-/// Processes texts in large batches; a text that is rejected does not affect the others.
+/// Processes the texts that are valid; a text that is rejected does not affect the others.
 pub fn answer_each<'t, A>(
-    answers: impl Fn(&[&'t str]) -> Result<Vec<A>, Error>,
+    answers: impl Fn(&[&'t str]) -> Results<A>,
     texts: Vec<Result<&'t str, Rejection>>,
 ) -> Result<Vec<Answered<&'t str, A>>, Error> {
     let valid: Vec<&str> = texts.iter().filter_map(|text| text.as_ref().ok().copied()).collect();
-    let mut results = Vec::with_capacity(valid.len());
-    bisect(&answers, &valid, &mut results)?;
+    let results = if valid.is_empty() { Vec::new() } else { answers(&valid)? };
     let mut results = results.into_iter();
     let mut answer = |text| results.next().map(|answer| Ok((text, answer?)));
     Ok(texts
@@ -164,7 +182,7 @@ pub fn answer_each<'t, A>(
 
 /// Processes the text of each row, like [`answer_each`].
 pub fn answer_rows<'r, A>(
-    answers: impl Fn(&[&str]) -> Result<Vec<A>, Error>,
+    answers: impl Fn(&[&str]) -> Results<A>,
     rows: impl IntoIterator<Item = &'r Row>,
     place: &Place,
 ) -> Result<Vec<Answered<Cow<'r, str>, A>>, Error> {
@@ -180,44 +198,6 @@ pub fn answer_rows<'r, A>(
     let pair =
         |(text, answer): (Result<_, _>, Result<_, _>)| Ok((text.unwrap_or_default(), answer?));
     Ok(texts.into_iter().zip(answers).map(pair).collect())
-}
-
-/// Processes all texts at once; if one is rejected, processes each half separately, so that the others still go through
-/// in large batches.
-fn bisect<'t, A>(
-    answers: &impl Fn(&[&'t str]) -> Result<Vec<A>, Error>,
-    texts: &[&'t str],
-    results: &mut Vec<Result<A, Rejection>>,
-) -> Result<(), Error> {
-    if texts.is_empty() {
-        return Ok(());
-    }
-    match answers(texts) {
-        Ok(answers) => results.extend(answers.into_iter().map(Ok)),
-        Err(error) if is_independent_of_text(&error) => return Err(error),
-        Err(error) if texts.len() == 1 => results.push(Err(error.into())),
-        Err(_) => {
-            let (first, second) = texts.split_at(texts.len() / 2);
-            bisect(answers, first, results)?;
-            bisect(answers, second, results)?;
-        }
-    }
-    Ok(())
-}
-
-/// Returns `true` if every text would fail with this error.
-fn is_independent_of_text(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Input(InputError::Stride { .. })
-            | Error::Explain(
-                ExplainError::NoBackwardPass { .. }
-                    | ExplainError::UnknownLabel { .. }
-                    | ExplainError::SameLabel { .. }
-                    | ExplainError::NoProbability
-                    | ExplainError::NoToken { .. }
-            )
-    )
 }
 
 /// Reason why a text has no result.

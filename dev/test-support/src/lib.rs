@@ -5,6 +5,8 @@
 pub mod counting;
 pub mod cuda;
 mod dice;
+#[cfg(unix)]
+pub mod fork;
 pub mod generator;
 pub mod reading;
 #[cfg(target_os = "linux")]

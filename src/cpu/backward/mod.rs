@@ -162,6 +162,11 @@ impl<W: FloatWeight> Forward for Differentiable<W> {
         self.engine.forward(batch, logits)
     }
 
+    #[cfg(feature = "text")]
+    fn try_share(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) -> bool {
+        self.engine.try_share(tasks, task)
+    }
+
     fn attribute(&self) -> Option<&dyn Attribute> {
         Some(self)
     }

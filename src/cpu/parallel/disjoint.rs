@@ -77,11 +77,11 @@ pub(crate) unsafe trait Split: Sync {
 }
 
 /// Tasks without a buffer.
-#[cfg(test)]
+#[cfg(any(feature = "text", test))]
 pub(crate) struct Tasks(pub usize);
 
 // SAFETY: there is nothing to overlap.
-#[cfg(test)]
+#[cfg(any(feature = "text", test))]
 unsafe impl Split for Tasks {
     type Part = ();
 

@@ -1,4 +1,4 @@
-//! The thread team: `threads` chooses where a call's threads come from, `crew` owns threads that sleep between calls,
+//! The thread team: `threads` chooses where a call's threads come from, `crew` owns threads that wait for calls,
 //! `team` shares out the tasks of one call, and `disjoint` and `tiles` split the buffers that tasks write.
 
 mod crew;

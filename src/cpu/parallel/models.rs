@@ -7,12 +7,13 @@
 //! ```
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
 
 use loom::cell::UnsafeCell;
 
 use super::crew::Crew;
 use super::disjoint::Tasks;
-use super::sync::{Arc, thread};
+use super::sync::{Arc, AtomicBool, Ordering, thread};
 use super::team::{Leader, Seat, Team};
 use crate::sync::Turns;
 
@@ -106,20 +107,42 @@ fn two_helpers_of_which_one_has_no_share() {
     with_helpers(2, help, [1, 2]);
 }
 
+/// Checks a crew whose helper sleeps at once, and one whose helper spins first.
+fn model_crew(execution: impl Fn(Crew) + Copy + Sync + Send + 'static) {
+    for spin in [Duration::ZERO, Duration::from_micros(1)] {
+        model(move || execution(Crew::new(1, spin).unwrap()));
+    }
+}
+
 #[test]
 fn a_crew_serves_one_call_after_another_and_closes() {
-    model(|| {
-        let crew = Crew::new(1).unwrap();
+    model_crew(|crew| (0..2).for_each(|_| crew.run(|leader| lead(leader, 1, 2))));
+}
+
+/// The leader's task waits for the helper's, so a helper that sleeps through the call fails the model.
+#[test]
+fn each_call_wakes_the_helper() {
+    model_crew(|crew| {
         for _ in 0..2 {
-            crew.run(|leader| lead(leader, 1, 2));
+            let has_helped = AtomicBool::new(false);
+            crew.run(|mut leader| {
+                leader.for_each(Tasks(2), |index, ()| {
+                    if index == 1 {
+                        has_helped.store(true, Ordering::Relaxed);
+                    }
+                    while !has_helped.load(Ordering::Relaxed) {
+                        thread::yield_now();
+                    }
+                });
+            });
         }
     });
 }
 
 #[test]
 fn concurrent_calls_of_a_crew_take_turns() {
-    model(|| {
-        let crew = Arc::new(Crew::new(1).unwrap());
+    model_crew(|crew| {
+        let crew = Arc::new(crew);
         let other = crew.clone();
         let thread = thread::spawn(move || other.run(|leader| lead(leader, 1, 2)));
         crew.run(|leader| lead(leader, 1, 2));
@@ -128,10 +151,20 @@ fn concurrent_calls_of_a_crew_take_turns() {
 }
 
 #[test]
+fn a_call_that_does_not_wait_runs_in_a_turn_or_not_at_all() {
+    model_crew(|crew| {
+        let crew = Arc::new(crew);
+        let other = crew.clone();
+        let thread = thread::spawn(move || other.try_run(|leader| lead(leader, 1, 2)));
+        crew.run(|leader| lead(leader, 1, 2));
+        thread.join().unwrap();
+    });
+}
+
+#[test]
 fn a_panic_reaches_the_leader_and_the_next_stage_runs() {
     for bad in 0..2usize {
-        model(move || {
-            let crew = Crew::new(1).unwrap();
+        model_crew(move |crew| {
             crew.run(|mut leader| {
                 // Without a panic hook, whose locks loom cannot see.
                 let fail = |index, ()| {
@@ -146,6 +179,28 @@ fn a_panic_reaches_the_leader_and_the_next_stage_runs() {
             });
         });
     }
+}
+
+#[test]
+fn a_caller_that_does_not_wait_takes_a_free_turn() {
+    model(|| {
+        let shared = Arc::new((Turns::new(1), Cells::new(1)));
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let shared = shared.clone();
+                thread::spawn(move || {
+                    let turn = shared.0.try_take();
+                    turn.iter().for_each(|_| shared.1.add(0));
+                    usize::from(turn.is_some())
+                })
+            })
+            .collect();
+        let turn = shared.0.take();
+        shared.1.add(0);
+        drop(turn);
+        let taken: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert_eq!(shared.1.value(0), 1 + taken);
+    });
 }
 
 /// Two threads and this one take turns, one at a time.

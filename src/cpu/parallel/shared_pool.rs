@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rayon::ThreadPool;
 
-use super::sync::back_off;
+use super::sync::Backoff;
 use super::team::{Leader, Seat, Team};
 
 /// A pool whose free threads help with calls.
@@ -57,8 +57,8 @@ impl SharedPool {
         }
     }
 
-    /// Runs `work` on this thread while free threads of the pool join its team.
-    fn lead<R>(&self, work: impl FnOnce(Leader<'_>) -> R) -> R {
+    /// Runs `work` on this thread, which may be any, while free threads of the pool join its team.
+    pub fn lead<R>(&self, work: impl FnOnce(Leader<'_>) -> R) -> R {
         let size = self.pool.current_num_threads();
         let (mut team, helping) = (Team::new(size), AtomicUsize::new(0));
         let (leader, seats) = team.split();
@@ -115,9 +115,9 @@ impl Drop for Withdrawal<'_> {
     fn drop(&mut self) {
         self.offers.lock().retain(|offer| offer.team != self.team.into());
         self.team.dismiss();
-        let mut spins = 0;
+        let mut backoff = Backoff::default();
         while self.helping.load(Ordering::Acquire) > 0 {
-            back_off(&mut spins);
+            backoff.wait();
         }
     }
 }

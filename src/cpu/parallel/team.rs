@@ -8,10 +8,10 @@ use std::sync::PoisonError;
 
 use super::disjoint::{DisjointMut, Split};
 use super::sync::{
-    AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Lifetime, Mutex, Ordering, back_off,
+    AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Backoff, Lifetime, Mutex, Ordering,
 };
 
-/// State shared by one leader and its helpers for the length of a call.
+/// State shared by one leader and its helpers, for the length of a call or for many calls.
 ///
 /// The leader runs stages of tasks one after another and takes part in each. Between stages, helpers spin
 /// instead of sleeping: the next stage starts within a microsecond, but waking a thread takes tens.
@@ -30,7 +30,7 @@ pub(super) struct Team {
     is_dismissed: AtomicBool,
 }
 
-/// A team lives on the stack, because no call allocates: 4 KiB.
+/// The team of a call lives on the stack, because no call allocates: 4 KiB.
 const MAX_SHARES: usize = if cfg!(loom) { 2 } else { 32 };
 
 /// Tasks of a share that nobody has taken: the first in the lower 32 bits, the end in the upper 32. Each share
@@ -165,6 +165,16 @@ pub(crate) struct Leader<'a> {
     team: &'a Team,
 }
 
+impl<'a> Leader<'a> {
+    /// Makes the leader of a team.
+    ///
+    /// # Safety
+    /// The team has no other leader until this one is dropped.
+    pub(super) unsafe fn new(team: &'a Team) -> Self {
+        Self { team }
+    }
+}
+
 impl Leader<'_> {
     /// Returns a leader in place of this one, which cannot be used in the meantime.
     #[cfg(feature = "explain")]
@@ -258,9 +268,9 @@ impl Leader<'_> {
         }
         // Nothing unwinds from here until all tasks have finished: the stage is on this stack.
         while self.team.run_task(0) {}
-        let mut spins = 0;
+        let mut backoff = Backoff::default();
         while stage.pending.load(Ordering::Acquire) > 0 {
-            back_off(&mut spins);
+            backoff.wait();
         }
         stage.lifetime.end();
         let payload = stage.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -293,20 +303,25 @@ impl<'a> Seat<'a> {
     /// Makes a seat.
     ///
     /// # Safety
-    /// The team's [`Seats`] have been given up, the worker is above zero and below the team's size, and it has
-    /// no other seat.
+    /// The team's [`Seats`] have been given up or were never made, the worker is above zero and below the team's size,
+    /// and it has no other seat.
     pub unsafe fn new(team: &'a Team, worker: usize) -> Self {
         Self { team, worker }
     }
 
     /// Runs tasks until the team is dismissed. A task's panic is raised by the leader's call.
     pub fn help(self) {
-        let mut spins = 0;
-        while !self.team.is_dismissed.load(Ordering::Relaxed) {
+        self.help_while(|| !self.team.is_dismissed.load(Ordering::Relaxed));
+    }
+
+    /// Runs tasks while a condition holds.
+    pub fn help_while(&self, is_wanted: impl Fn() -> bool) {
+        let mut backoff = Backoff::default();
+        while is_wanted() {
             if self.run_task() {
-                spins = 0;
+                backoff.reset();
             } else {
-                back_off(&mut spins);
+                backoff.wait();
             }
         }
     }

@@ -1,10 +1,13 @@
 //! The threads that compute a call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rayon::ThreadPool;
 
 use super::crew::Crew;
+#[cfg(feature = "text")]
+use super::disjoint::Tasks;
 use super::shared_pool::SharedPool;
 use super::team::{Leader, Team};
 use crate::error::{DeviceError, Result};
@@ -16,6 +19,8 @@ const MAX_THREADS: usize = 4096;
 /// Source of the threads of a call.
 pub(crate) struct Threads {
     count: usize,
+    /// Time for which helpers of our own wait for the next call before they sleep.
+    spin: Duration,
     source: Source,
 }
 
@@ -29,14 +34,26 @@ enum Source {
 }
 
 impl Threads {
+    /// Default time for which helpers wait for the next call before they sleep: callers that tokenize a text or format
+    /// a result in between are back by then, and waking a helper can take longer than this.
+    pub const SPIN: Duration = Duration::from_micros(80);
+
     /// Uses the caller's thread alone.
-    pub const CALLER: Self = Self { count: 1, source: Source::Caller };
+    pub const CALLER: Self = Self { count: 1, spin: Duration::ZERO, source: Source::Caller };
 
     /// Starts threads until there are `count` with the caller's.
     ///
     /// # Errors
     /// [`DeviceError::Threads`] if the system refuses one, or if `count` is absurd.
     pub fn new(count: usize) -> Result<Self> {
+        Self::spinning(count, Self::SPIN)
+    }
+
+    /// Starts threads like [`new`](Self::new), which wait for the next call for the time `spin` before they sleep.
+    ///
+    /// # Errors
+    /// Fails like [`new`](Self::new).
+    pub fn spinning(count: usize, spin: Duration) -> Result<Self> {
         if count <= 1 {
             return Ok(Self::CALLER);
         }
@@ -44,14 +61,15 @@ impl Threads {
         if count > MAX_THREADS {
             return Err(refused(format!("at most {MAX_THREADS} are possible")).into());
         }
-        let crew = Crew::new(count - 1).map_err(|error| refused(error.to_string()))?;
-        Ok(Self { count, source: Source::Crew(PerProcess::new(Some(crew))) })
+        let crew = crew(count, spin).map_err(|error| refused(error.to_string()))?;
+        Ok(Self { count, spin, source: Source::Crew(PerProcess::new(Some(crew))) })
     }
 
     /// Uses the threads of a pool.
     pub fn from_pool(pool: Arc<ThreadPool>) -> Self {
         let count = pool.current_num_threads();
-        Self { count, source: Source::Pool(PerProcess::new(SharedPool::new(pool))) }
+        let source = Source::Pool(PerProcess::new(SharedPool::new(pool)));
+        Self { count, spin: Duration::ZERO, source }
     }
 
     /// Returns the number of physical cores that this process may use: a second thread on a core gains nothing
@@ -84,8 +102,7 @@ impl Threads {
     /// by calls that wait.
     pub fn run<R: Send>(&self, work: impl FnOnce(Leader<'_>) -> R + Send) -> R {
         match &self.source {
-            // A child makes threads of its own, or does without.
-            Source::Crew(crew) => match crew.get_or_make(|| Crew::new(self.count - 1).ok()) {
+            Source::Crew(crew) => match self.of_process(crew) {
                 Some(crew) => crew.run(work),
                 None => run_alone(work),
             },
@@ -97,6 +114,33 @@ impl Threads {
         }
     }
 
+    /// Calls `task` with each index below `tasks` on this thread and on others, as far as they are free, and returns
+    /// when all calls have returned. Returns `false` without calling it if no other threads could help.
+    ///
+    /// Never waits for other calls: a caller that finds the threads busy has better things to do.
+    #[cfg(feature = "text")]
+    pub fn try_share(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) -> bool {
+        let lead = |mut leader: Leader<'_>| leader.for_each(Tasks(tasks), |index, ()| task(index));
+        match &self.source {
+            Source::Crew(crew) => {
+                self.of_process(crew).is_some_and(|crew| crew.try_run(lead).is_some())
+            }
+            Source::Pool(pool) if self.count > 1 => match pool.get() {
+                Some(pool) => {
+                    pool.lead(lead);
+                    true
+                }
+                None => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Returns this process's crew. A child makes threads of its own, or does without.
+    fn of_process<'a>(&self, of: &'a PerProcess<Option<Crew>>) -> Option<&'a Crew> {
+        of.get_or_make(|| crew(self.count, self.spin).ok()).as_ref()
+    }
+
     /// Runs `work` like [`run`](Self::run), but never waits for threads of a pool. A caller may thus hold a lock that
     /// those threads wait for.
     #[cfg(feature = "explain")]
@@ -106,6 +150,12 @@ impl Threads {
             _ => self.run(work),
         }
     }
+}
+
+/// Starts a crew of `count` threads, the caller's included. Helpers spin only if all threads have a core: one that spins
+/// must not keep another from computing.
+fn crew(count: usize, spin: Duration) -> std::io::Result<Crew> {
+    Crew::new(count - 1, if count <= allowed_cores() { spin } else { Duration::ZERO })
 }
 
 /// Runs `work` on this thread alone.
@@ -205,6 +255,28 @@ mod tests {
             });
         });
         done.into_inner()
+    }
+
+    #[test]
+    #[cfg(feature = "text")]
+    fn shared_tasks_run_once_each_unless_the_threads_are_busy() {
+        let tasks = repetitions(100, 5);
+        let share = |threads: &Threads| {
+            let counts: Vec<_> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+            let is_shared = threads.try_share(tasks, &|index| {
+                counts[index].fetch_add(1, Ordering::Relaxed);
+            });
+            let expected = usize::from(is_shared);
+            assert!(counts.into_iter().all(|count| count.into_inner() == expected));
+            is_shared
+        };
+        assert!(!share(&Threads::CALLER));
+        for threads in each_kind(2) {
+            assert!(share(&threads));
+            // A busy pool helps nobody, but makes nobody wait either.
+            let has_turns = matches!(threads.source, Source::Crew(_));
+            threads.run(|_| assert_eq!(share(&threads), !has_turns));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use clap::{ArgGroup, Args};
 use distilbert::explain::{
     ExplainOptions, Explanation, Method, Order, PerturbOptions, Replacement, Target,
 };
-use distilbert::{Classifier, Error};
+use distilbert::{Classifier, Error, ExplainError, InputError};
 use distilbert_report::explanation::Page;
 
 use crate::args::explanation::ExplanationOptions;
@@ -17,7 +17,7 @@ use crate::args::named::named;
 use crate::failure::Failure;
 use crate::files::{self, Source};
 use crate::render::explanation::{Answer, Report};
-use crate::texts::{self, Task};
+use crate::texts::{self, Results, Task};
 
 /// Show which words led to a prediction, for the given texts or for each line of standard input
 ///
@@ -150,10 +150,9 @@ struct Explaining {
     sources: Vec<Source>,
 }
 
-impl Task for Explaining {
-    type Answer = Answer;
-
-    fn answers(&self, texts: &[&str]) -> Result<Vec<Answer>, Error> {
+impl Explaining {
+    /// Explains texts, none of which may be rejected.
+    fn explain(&self, texts: &[&str]) -> Result<Vec<Answer>, Error> {
         let explanations = self.classifier.explain_batch(texts, &self.options)?;
         let answer = |explanation: Explanation| {
             let perturbations = self.perturbations.iter();
@@ -162,6 +161,39 @@ impl Task for Explaining {
             Ok(Answer { curves: curves.collect::<Result<_, _>>()?, explanation })
         };
         explanations.into_iter().map(answer).collect()
+    }
+}
+
+/// Returns `true` if every text would fail with this error.
+fn is_independent_of_text(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Device(_)
+            | Error::Input(InputError::Stride { .. } | InputError::NoTokenizer)
+            | Error::Explain(
+                ExplainError::NoBackwardPass { .. }
+                    | ExplainError::UnknownLabel { .. }
+                    | ExplainError::SameLabel { .. }
+                    | ExplainError::NoProbability
+                    | ExplainError::NoToken { .. }
+            )
+    )
+}
+
+impl Task for Explaining {
+    type Answer = Answer;
+
+    fn answers(&self, texts: &[&str]) -> Results<Answer> {
+        match self.explain(texts) {
+            Ok(answers) => Ok(answers.into_iter().map(Ok).collect()),
+            Err(error) if is_independent_of_text(&error) => Err(error),
+            Err(error) if texts.len() == 1 => Ok(vec![Err(error)]),
+            // One is rejected, which must not affect the others.
+            Err(_) => {
+                let each = texts.iter().map(|&text| self.answers(&[text]));
+                Ok(each.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+            }
+        }
     }
 
     fn write(&mut self, _: &str, answer: &Answer) -> Result<(), Failure> {

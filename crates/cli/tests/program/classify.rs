@@ -152,6 +152,16 @@ fn reports_dropped_tokens() {
 }
 
 #[test]
+fn counts_dropped_tokens_of_long_texts_on_request() {
+    let text = long_text(9000);
+    assert!(text.len() > 16 << 10);
+    let output = run(&["classify", "--json", &text]);
+    assert!(objects(succeeded(&output))[0]["dropped_tokens"].is_null());
+    let output = run(&["classify", "--json", "--count-dropped-tokens", &text]);
+    assert_eq!(objects(succeeded(&output))[0]["dropped_tokens"], 9000 + 2 - 512);
+}
+
+#[test]
 fn windows_cover_a_long_text() {
     let text = long_text(600);
     let output = run(&["classify", "--json", "--truncation", "windows", "--stride", "16", &text]);

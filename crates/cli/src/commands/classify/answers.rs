@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use distilbert::{Classifier, Prediction};
+use distilbert::{Classifier, ClassifyOptions, Prediction};
 
 use crate::failure::Failure;
 use crate::render::progress::RowProgress;
 use crate::render::terminal;
-use crate::texts::{Rejection, answer_each};
+use crate::texts::{Rejection, answer_each, classify};
 
 /// Classifier of rows.
 pub struct Answers<'c> {
@@ -60,7 +60,8 @@ impl<'c> Answers<'c> {
         texts: &[Result<&str, String>],
     ) -> Result<Vec<Result<Prediction, Rejection>>, Failure> {
         let texts = texts.iter().map(|text| text.clone().map_err(Rejection::Row)).collect();
-        let answers = answer_each(|texts| self.classifier.classify_batch(texts), texts)?;
+        let options = ClassifyOptions::default();
+        let answers = answer_each(|texts| classify(self.classifier, texts, &options), texts)?;
         Ok(answers.into_iter().map(|answer| answer.map(|(_, prediction)| prediction)).collect())
     }
 

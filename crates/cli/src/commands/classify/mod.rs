@@ -10,7 +10,7 @@ mod rows;
 use std::process::ExitCode;
 
 use clap::Args;
-use distilbert::{Classifier, Error, Prediction};
+use distilbert::{Classifier, ClassifyOptions, Prediction};
 
 use self::file::{FileJob, FileOptions};
 use crate::args::model::ClassifierOptions;
@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::files::{self, Source};
 use crate::render::prediction::Report;
 use crate::table::TableOptions;
-use crate::texts::{self, Task};
+use crate::texts::{self, Results, Task};
 
 /// Classify the given texts, each line of standard input, or the rows of a table
 ///
@@ -48,6 +48,11 @@ pub struct Arguments {
     #[command(flatten)]
     classifier: ClassifierOptions,
 
+    /// Count the dropped tokens of every text that is cut, which takes time in proportion to the text [default: only of
+    /// texts up to 16 KiB]
+    #[arg(long, conflicts_with = "input")]
+    count_dropped_tokens: bool,
+
     #[command(flatten, next_help_heading = "Tables")]
     file: FileOptions,
 
@@ -69,19 +74,21 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     }
     let top = arguments.top.map(usize::from);
     let report = if arguments.json { Report::json(top) } else { Report::table(&classifier, top) };
-    texts::process_all(Classify { classifier, report }, &arguments.texts)
+    let options = ClassifyOptions::default().count_dropped_tokens(arguments.count_dropped_tokens);
+    texts::process_all(Classify { classifier, options, report }, &arguments.texts)
 }
 
 struct Classify {
     classifier: Classifier,
+    options: ClassifyOptions,
     report: Report,
 }
 
 impl Task for Classify {
     type Answer = Prediction;
 
-    fn answers(&self, texts: &[&str]) -> Result<Vec<Prediction>, Error> {
-        self.classifier.classify_batch(texts)
+    fn answers(&self, texts: &[&str]) -> Results<Prediction> {
+        texts::classify(&self.classifier, texts, &self.options)
     }
 
     fn write(&mut self, text: &str, prediction: &Prediction) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use distilbert::{Classifier, Precision};
+use distilbert::{Classifier, ClassifyOptions, Precision};
 use distilbert_evaluate::{Agreement, Pair};
 
 use crate::args::labels::{LabelMapping, LabelOptions};
@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::render::progress::RowProgress;
 use crate::render::{self, terminal};
 use crate::table::{Row, Table, TableOptions};
-use crate::texts::answer_rows;
+use crate::texts::{answer_rows, classify};
 
 /// Compare two models, or two precisions of one model, on a data set
 ///
@@ -156,8 +156,10 @@ impl Comparison {
         };
         let [first, second] = &self.models;
         let both = |texts: &[&str]| {
-            let pairs = first.classify_batch(texts)?.into_iter();
-            Ok(pairs.zip(second.classify_batch(texts)?).collect::<Vec<_>>())
+            let [first, second] =
+                [first, second].map(|model| classify(model, texts, &ClassifyOptions::default()));
+            let pairs = first?.into_iter().zip(second?);
+            Ok(pairs.map(|(first, second)| Ok((first?, second?))).collect())
         };
         let answers = answer_rows(both, rows, text_place)?;
         for (row, answer) in rows.iter().zip(answers) {

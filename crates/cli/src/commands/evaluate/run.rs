@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use distilbert::{Classifier, ProblemType};
+use distilbert::{Classifier, ClassifyOptions, ProblemType};
 use distilbert_evaluate::{Evaluation, Row as LabeledRow};
 
 use crate::args::labels::LabelMapping;
@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::render::progress::RowProgress;
 use crate::render::terminal;
 use crate::table::{Cell, Row, Table};
-use crate::texts::{Rejection, answer_rows};
+use crate::texts::{Rejection, answer_rows, classify};
 
 /// Numbers of rows by outcome.
 #[derive(Default)]
@@ -69,7 +69,7 @@ impl Run<'_> {
         }
         let start = Instant::now();
         let answers = answer_rows(
-            |texts| self.classifier.classify_batch(texts),
+            |texts| classify(self.classifier, texts, &ClassifyOptions::default()),
             labeled.iter().map(|(row, _)| *row),
             &self.table.places()[0],
         )?;

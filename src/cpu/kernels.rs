@@ -58,7 +58,8 @@ fn on_this_thread<R: Send>(
 }
 
 /// Returns a linear layer without a bias: `input` is `[rows, inputs]`, `weights` `[outputs, inputs]`, and the output
-/// `[rows, outputs]`. Like the other functions here, returns `None` if the machine lacks the set.
+/// `[rows, outputs]`. Like the other functions here, returns `None` if the machine lacks the set; also for a cascade, which
+/// has no kernels of its own.
 pub fn linear(
     set: InstructionSet,
     precision: Precision,
@@ -91,6 +92,7 @@ pub fn linear(
         Precision::F32 => pack::<f32>(isa, epilogue, operands),
         Precision::F16 => pack::<f16>(isa, epilogue, operands),
         Precision::Int8 => pack::<i8>(isa, epilogue, operands),
+        Precision::Cascade { .. } => return None,
     })
 }
 

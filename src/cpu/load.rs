@@ -2,6 +2,7 @@
 
 use half::f16;
 
+use super::cascade::Cascade;
 use super::forward::Engine;
 use super::gemm::weight::FloatWeight;
 use super::parallel::threads::Threads;
@@ -28,6 +29,9 @@ pub(crate) fn load(
         Precision::F32 => load_floats::<f32>(isa, config, checkpoint, threads),
         Precision::F16 => load_floats::<f16>(isa, config, checkpoint, threads),
         Precision::Int8 => Ok(Box::new(Engine::<i8>::load(isa, config, checkpoint, threads)?)),
+        Precision::Cascade { margin } => {
+            Ok(Box::new(Cascade::load(isa, config, checkpoint, margin, threads)?))
+        }
     }
 }
 

@@ -34,7 +34,9 @@ pub(crate) fn load(
     match precision {
         Precision::F16 => load_as::<F16>(config, checkpoint, ordinal),
         Precision::Int8 => load_as::<Int8>(config, checkpoint, ordinal),
-        Precision::F32 => Err(DeviceError::CudaPrecision { requested: precision }.into()),
+        Precision::F32 | Precision::Cascade { .. } => {
+            Err(DeviceError::CudaPrecision { requested: precision }.into())
+        }
     }
 }
 

@@ -139,6 +139,9 @@ fn accuracy_in_smaller_precisions_matches_the_model_card() {
                 assert!((found.accuracy - exact.accuracy).abs() <= 0.002, "{}", found.accuracy);
                 assert!((found.macro_f1 - exact.macro_f1).abs() <= 0.005, "{}", found.macro_f1);
             }
+            Precision::Cascade { .. } => {
+                assert!(found.agreement >= 0.999, "only {} of labels agree", found.agreement);
+            }
             // The checkpoint stores f16, so nothing is lost.
             _ => assert_eq!(found.agreement, 1.0),
         }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bundled_model;
+mod cascade;
 #[cfg(feature = "explain")]
 mod explain;
 mod int8;

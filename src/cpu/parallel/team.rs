@@ -167,7 +167,6 @@ pub(crate) struct Leader<'a> {
 
 impl Leader<'_> {
     /// Returns a leader in place of this one, which cannot be used in the meantime.
-    #[cfg(feature = "explain")]
     pub fn reborrow(&mut self) -> Leader<'_> {
         Leader { team: self.team }
     }

@@ -97,7 +97,7 @@ fn object(classifier: &Classifier) -> Value {
         "instruction_set": info.instruction_set.name(),
         "instruction_set_reason": reason(),
         "detected_instruction_sets": detected(),
-        "precision": info.precision.name(),
+        "precision": info.precision,
         "threads": info.threads,
         "device": info.device.to_string(),
         "cuda_devices": CudaDevice::list().unwrap_or_default().iter().map(gpu_json).collect::<Vec<_>>(),

@@ -4,6 +4,7 @@
 use crate::attribution::Attribute;
 use crate::error::Result;
 use crate::input::batch::TokenBatch;
+use crate::margin::Margin;
 use crate::model::config::Config;
 
 /// Model that is loaded on a device and ready to run.
@@ -21,9 +22,24 @@ pub(crate) trait Forward: Send + Sync {
         false
     }
 
+    /// Returns the stages of a cascade, if the engine is one.
+    fn stages(&self) -> Option<Stages<'_>> {
+        None
+    }
+
     /// Returns the backward pass, if the engine has one.
     #[cfg(feature = "explain")]
     fn attribute(&self) -> Option<&dyn Attribute> {
         None
     }
+}
+
+/// Engines of a cascade.
+#[derive(Clone, Copy)]
+pub(crate) struct Stages<'a> {
+    /// Engine in int8, which computes every row.
+    pub first: &'a dyn Forward,
+    /// Engine in f32, which computes the rows that the first one decides by less than the margin.
+    pub second: &'a dyn Forward,
+    pub margin: Margin,
 }

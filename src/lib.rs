@@ -61,6 +61,7 @@ pub mod explain;
 #[cfg(feature = "hub")]
 pub mod hub;
 mod input;
+mod margin;
 mod model;
 mod names;
 mod precision;
@@ -85,13 +86,16 @@ pub use self::device::{CudaDevice, Device};
 pub use self::error::ExplainError;
 #[cfg(feature = "hub")]
 pub use self::error::HubError;
-pub use self::error::{CheckpointError, ConfigError, DeviceError, Error, InputError, Result};
+pub use self::error::{
+    CheckpointError, ConfigError, DeviceError, Error, InputError, PrecisionError, Result,
+};
 pub use self::input::batch::TokenBatch;
 pub use self::input::cut::{Cut, TruncationSide};
 #[cfg(feature = "text")]
 pub use self::input::tokenizer::{Encoding, Tokenizer};
 #[cfg(feature = "text")]
 pub use self::input::truncation::Truncation;
+pub use self::margin::Margin;
 pub use self::model::config::{Activation, Config, ProblemType};
 pub use self::model::files::ModelBytes;
 pub use self::names::ParseNameError;

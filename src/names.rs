@@ -8,8 +8,10 @@ use std::fmt;
 /// use distilbert::Precision;
 ///
 /// let error = "f64".parse::<Precision>().unwrap_err();
-/// assert_eq!(error.to_string(), "unknown precision `f64`; expected one of f32, f16, bf16, int8, auto");
-/// assert_eq!(error.expected(), ["f32", "f16", "bf16", "int8", "auto"]);
+/// let message =
+///     "unknown precision `f64`; expected one of f32, f16, bf16, int8, cascade, cascade:MARGIN, auto";
+/// assert_eq!(error.to_string(), message);
+/// assert_eq!(error.expected()[..3], ["f32", "f16", "bf16"]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ParseNameError {
@@ -110,7 +112,6 @@ macro_rules! impl_serde_as_string {
 }
 
 /// Splits `name:parameter` at the colon.
-#[cfg(any(feature = "explain", feature = "text"))]
 pub(crate) fn split_parameter(text: &str) -> (&str, Option<&str>) {
     match text.split_once(':') {
         Some((name, parameter)) => (name, Some(parameter)),
@@ -128,7 +129,7 @@ mod tests {
     use std::str::FromStr;
 
     use crate::explain::{Method, Objective, Order, Replacement};
-    use crate::{Activation, Precision, ProblemType, Truncation};
+    use crate::{Activation, Margin, Precision, ProblemType, Truncation};
 
     #[track_caller]
     fn assert_round_trip<T: Copy + Debug + Display + FromStr<Err: Debug> + PartialEq>(
@@ -138,7 +139,7 @@ mod tests {
             let name = value.to_string();
             assert_eq!(name.parse::<T>().unwrap(), value);
             let kebab_case =
-                |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_:,".contains(c);
+                |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_:,.".contains(c);
             assert!(name.chars().all(kebab_case), "{name}");
         }
         assert!("nonsense".parse::<T>().is_err());
@@ -148,6 +149,8 @@ mod tests {
     #[test]
     fn names_parse_to_the_value_they_display() {
         assert_round_trip(Precision::ALL);
+        let cascade = |margin| Precision::Cascade { margin: Margin::new(margin).unwrap() };
+        assert_round_trip(&[cascade(0.0), cascade(0.1), cascade(1e-20), cascade(12.5)]);
         assert_round_trip(ProblemType::ALL);
         assert_round_trip(Activation::ALL);
         assert_round_trip(Objective::ALL);
@@ -165,6 +168,7 @@ mod tests {
     fn parameters_default_when_left_out() {
         assert_eq!("integrated-gradients".parse(), Ok(Method::IntegratedGradients { steps: 50 }));
         assert_eq!("random".parse(), Ok(Order::Random { seed: 0 }));
+        assert_eq!("cascade".parse(), Ok(Precision::Cascade { margin: Margin::DEFAULT }));
         assert_eq!("windows".parse(), Ok(Truncation::Windows { stride: 64, max_windows: None }));
     }
 
@@ -180,6 +184,11 @@ mod tests {
             "right:1",
         ] {
             let error = name.parse::<Truncation>().unwrap_err();
+            assert_eq!(error.found(), name);
+        }
+        for name in ["cascade:", "cascade:x", "cascade:-0.1", "cascade:nan", "cascade:inf", "f32:1"]
+        {
+            let error = name.parse::<Precision>().unwrap_err();
             assert_eq!(error.found(), name);
         }
         assert!("lrp:1".parse::<Method>().is_err());

@@ -55,7 +55,7 @@ impl Model {
 /// weights by up to 0.6, wrong wiring by more than 2.
 fn tolerance(info: &ModelInfo) -> f64 {
     match (info.precision, info.device) {
-        (Precision::Int8, _) => 1.0,
+        (Precision::Int8 | Precision::Cascade { .. }, _) => 1.0,
         (Precision::F16, Device::Cuda(_)) => cuda::TOLERANCE.into(),
         (Precision::F16, _) => 1e-2,
         (Precision::Bf16, _) => 0.2,

@@ -81,6 +81,22 @@ impl ClassifierBuilder {
     /// The default is [`Precision::Int8`] for a checkpoint written by [`quantize`](crate::quantize); otherwise
     /// [`Precision::F32`] on the CPU and [`Precision::F16`] on a GPU. [`Precision::Auto`] chooses a faster one where the
     /// CPU has it.
+    ///
+    /// ```
+    /// use distilbert::{Classifier, Margin, Precision};
+    ///
+    /// let cascade = Precision::Cascade { margin: Margin::DEFAULT };
+    /// let classifier = Classifier::builder("models/emotion").precision(cascade).build()?;
+    /// # #[cfg(feature = "text")]
+    /// # {
+    /// let found = ["So sad.", "I can't believe it!"].map(|text| classifier.classify(text));
+    /// for prediction in found {
+    ///     let prediction = prediction?;
+    ///     println!("{} in {}", prediction.label(), prediction.precision());
+    /// }
+    /// # }
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = Some(precision);
         self
@@ -167,7 +183,9 @@ impl ClassifierBuilder {
     /// - [`Error::Checkpoint`] if the folder does not exist, or its weights are incomplete, damaged, in an unsupported
     ///   format, or out of the precision's range
     /// - [`InputError::Tokenizer`](crate::InputError::Tokenizer) if the tokenizer's files are missing or damaged
-    /// - [`Error::Device`] if the CPU lacks the instruction set or cannot compute in the precision, threads cannot be started, or the GPU cannot run the
+    /// - [`Error::Precision`] for a cascade of a checkpoint stored as int8 or of a regression model
+    /// - [`Error::Device`] if the CPU lacks the instruction set or cannot compute in the precision, threads cannot be
+    ///   started, or the GPU cannot run the
     ///   model
     pub fn build(self) -> Result<Classifier> {
         let files = &self.files;

@@ -1,6 +1,7 @@
 //! [`Classifier`]: predictions for texts and token ids.
 
 mod builder;
+mod cascade;
 #[cfg(feature = "text")]
 mod fit;
 mod info;
@@ -122,7 +123,9 @@ impl Classifier {
     /// A call allocates nothing if an earlier call had at least as many tokens and rows, unless it runs on a
     /// [`thread_pool`](ClassifierBuilder::thread_pool), whose queue may allocate. On the CPU, a batch is computed in
     /// parts of at most 1024 tokens, which bounds the working memory to about 30 MB per concurrent call for a model of
-    /// DistilBERT-base's size. On a GPU, the first batch of each size has a one-time cost.
+    /// DistilBERT-base's size, and to twice as much with a [cascade](crate::Precision::Cascade), whose second pass
+    /// allocates nothing if an earlier one had at least as many tokens and rows. On a GPU, the first batch of each size
+    /// has a one-time cost.
     ///
     /// ```
     /// use distilbert::{Classifier, TokenBatch};
@@ -140,8 +143,7 @@ impl Classifier {
     /// Fails like [`logits`](Self::logits). The vector is unchanged if the batch is rejected; its contents are
     /// unspecified if a GPU fails.
     pub fn logits_into(&self, batch: &TokenBatch, logits: &mut Vec<f32>) -> Result<()> {
-        let config = self.config();
-        batch.check(config.vocab_size, config.max_position_embeddings)?;
+        self.check(batch)?;
         logits.clear();
         logits.resize(batch.rows() * self.labels.len(), 0.0);
         self.engine.forward(batch, logits)
@@ -162,7 +164,36 @@ impl Classifier {
     /// # Errors
     /// Fails like [`logits`](Self::logits).
     pub fn classify_tokens(&self, batch: &TokenBatch) -> Result<Vec<Prediction>> {
-        let logits = self.logits(batch)?;
+        self.check(batch)?;
+        let rows: Vec<usize> = (0..batch.rows()).collect();
+        self.answer(&rows, |engine, rows| self.classify_rows(engine, batch, rows))
+    }
+
+    /// Classifies rows like [`classify_tokens`](Self::classify_tokens), a cascade's all in the precision that its
+    /// explanations have.
+    #[cfg(feature = "explain")]
+    pub(crate) fn classify_tokens_exactly(&self, batch: &TokenBatch) -> Result<Vec<Prediction>> {
+        self.check(batch)?;
+        let rows: Vec<usize> = (0..batch.rows()).collect();
+        self.classify_rows(self.exact_engine(), batch, &rows)
+    }
+
+    /// Classifies some rows of a checked batch.
+    fn classify_rows(
+        &self,
+        engine: &dyn Forward,
+        batch: &TokenBatch,
+        rows: &[usize],
+    ) -> Result<Vec<Prediction>> {
+        let mut part = TokenBatch::default();
+        let batch = if rows.len() == batch.rows() {
+            batch
+        } else {
+            part.set_rows(batch, rows);
+            &part
+        };
+        let mut logits = vec![0.0; batch.rows() * self.labels.len()];
+        engine.forward(batch, &mut logits)?;
         let rows = logits.chunks_exact(self.labels.len()).enumerate();
         let prediction = |(row, logits): (usize, &[f32])| {
             self.prediction(logits.to_vec(), None).with_tokens(batch.row(row).len())
@@ -170,8 +201,17 @@ impl Classifier {
         Ok(rows.map(prediction).collect())
     }
 
+    /// Checks that the model's embedding tables have an entry for every id and position of a batch.
+    fn check(&self, batch: &TokenBatch) -> Result<()> {
+        let config = self.config();
+        Ok(batch.check(config.vocab_size, config.max_position_embeddings)?)
+    }
+
+    /// Returns the prediction for logits; those of a cascade are of its last stage.
     pub(crate) fn prediction(&self, logits: Vec<f32>, cut: Option<Cut>) -> Prediction {
+        let precision = self.info.precision.of_exact_answers();
         Prediction::new(self.labels.clone(), logits, self.problem_type(), cut)
+            .with_precision(precision)
     }
 
     #[cfg(feature = "explain")]

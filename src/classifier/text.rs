@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::{Classifier, ClassifyOptions};
+use crate::backend::Forward;
 use crate::error::{InputError, Result};
 use crate::input::batch::TokenBatch;
 use crate::input::tokenizer::Tokenizer;
@@ -125,9 +126,15 @@ impl Classifier {
         Ok(fitted.into_iter().filter_map(result).collect())
     }
 
-    /// Computes the predictions of fitted texts.
+    /// Computes the predictions of fitted texts. With a cascade, all windows of a text have one precision.
     fn predict<'t>(&self, texts: impl Iterator<Item = &'t FittedText>) -> Result<Vec<Prediction>> {
         let texts: Vec<&FittedText> = texts.collect();
+        self.answer(&texts, |engine, texts| self.predict_on(engine, texts))
+    }
+
+    /// Computes the predictions of fitted texts with one engine.
+    fn predict_on(&self, engine: &dyn Forward, texts: &[&FittedText]) -> Result<Vec<Prediction>> {
+        let labels = self.labels.len();
         let tokenizer = self.tokenizer()?;
         let mut rows = texts.iter().flat_map(|text| text.rows(tokenizer)).peekable();
         let mut logits = Vec::new();
@@ -137,10 +144,14 @@ impl Classifier {
                 tokens += row.len();
                 batch.push(row);
             }
-            logits.extend(self.logits(&TokenBatch::from_rows(&batch)?)?);
+            let batch = TokenBatch::from_rows(&batch)?;
+            self.check(&batch)?;
+            let computed = logits.len();
+            logits.resize(computed + batch.rows() * labels, 0.0);
+            engine.forward(&batch, &mut logits[computed..])?;
         }
-        let mut logits = logits.chunks_exact(self.labels.len());
-        let prediction = |text: &FittedText| {
+        let mut logits = logits.chunks_exact(labels);
+        let prediction = |text: &&FittedText| {
             let windows: Vec<Prediction> = logits
                 .by_ref()
                 .take(text.windows.len())
@@ -150,12 +161,12 @@ impl Classifier {
                 Ok([whole]) => whole,
                 Err(windows) => {
                     let lengths: Vec<usize> = text.windows.iter().map(Range::len).collect();
-                    Prediction::average(&windows, &lengths)
+                    Prediction::average(&windows, &lengths, self.problem_type())
                 }
             };
             prediction.with_tokens(text.kept.ids.len() + tokenizer.special_tokens())
         };
-        Ok(texts.into_iter().map(prediction).collect())
+        Ok(texts.iter().map(prediction).collect())
     }
 
     /// Returns the number of tokens of a text that the model reads at once, special tokens included: the smaller of

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use self::floats::float_tensors;
 use self::folder::Folder;
 use self::int8::int8_tensors;
-use crate::error::{CheckpointError, Error, Result};
+use crate::error::{CheckpointError, Error, PrecisionError, Result};
 use crate::model::checkpoint::{Checkpoint, Dtype};
 use crate::model::config::Config;
 use crate::model::files::{CONFIG, ModelFiles, read_json_object};
@@ -42,7 +42,7 @@ use crate::precision::Precision;
 /// # Errors
 /// The errors of [`ClassifierBuilder::build`](crate::ClassifierBuilder::build) if `from` cannot be loaded;
 /// [`CheckpointError::OutOfRange`] if a weight is too large for F16 or Bf16; [`CheckpointError::Exists`] if `to` already has
-/// one of the files; [`Error::Io`] if a file cannot be written.
+/// one of the files; [`PrecisionError::NotStored`] for a cascade; [`Error::Io`] if a file cannot be written.
 pub fn convert(
     from: impl AsRef<Path>,
     to: impl AsRef<Path>,
@@ -52,6 +52,9 @@ pub fn convert(
     let dtype = dtype.filter(|&dtype| dtype != Precision::Auto);
     if !from.is_dir() {
         return Err(CheckpointError::NoModel { path: from.to_owned() }.into());
+    }
+    if let Some(requested @ Precision::Cascade { .. }) = dtype {
+        return Err(PrecisionError::NotStored { requested }.into());
     }
     let checkpoint = Checkpoint::open(&ModelFiles::Folder(from.to_owned()))?;
     let config = from.join(CONFIG);

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use super::executor::Executor;
 use super::gemm::epilogue::Epilogue;
@@ -14,6 +15,7 @@ use super::ops::embeddings::{Table, embed};
 use super::ops::layer_norm::{SavedNorm, normalize};
 use super::ops::linear::{LinearScratch, Product, SavedActivation};
 use super::ops::probabilities::SavedProbabilities;
+use super::parallel::team::Leader;
 use super::parallel::threads::Threads;
 use super::simd::SelectedIsa;
 use super::workspace::{Workspace, inner_stride};
@@ -55,7 +57,7 @@ impl<W: Weight> WeightStore for Packing<'_, W> {
 pub(super) struct Engine<W: Weight> {
     pub isa: SelectedIsa,
     pub model: PackedModel<W>,
-    pub threads: Threads,
+    pub threads: Arc<Threads>,
     workspaces: Pool<Workspace<W>>,
 }
 
@@ -69,18 +71,35 @@ impl<W: Weight> Engine<W> {
         isa: SelectedIsa,
         config: Config,
         checkpoint: &Checkpoint,
-        threads: Threads,
+        threads: impl Into<Arc<Threads>>,
     ) -> Result<Self> {
+        let threads = threads.into();
         check_inputs::<W>(&config)?;
         // Packing briefly uses all cores, even where calls will have one: the caller is waiting.
         let own =
             threads.is_caller().then(|| Threads::new(Threads::default_count())).transpose()?;
-        let model = own.as_ref().unwrap_or(&threads).run(|leader| {
+        let model = own.as_ref().unwrap_or(&*threads).run(|leader| {
             let executor = RefCell::new(Executor { isa, leader });
             Model::load(config, checkpoint, &Packing { executor, weight: PhantomData })
         })?;
         let workspaces = Pool::new(threads.concurrent_calls());
         Ok(Self { isa, model, threads, workspaces })
+    }
+
+    /// Computes logits like [`forward`](Forward::forward), on threads that the caller already leads.
+    pub fn forward_led(&self, leader: Leader<'_>, batch: &TokenBatch, logits: &mut [f32]) {
+        self.workspaces.with(|workspace| {
+            workspace.set_threads(self.threads.count());
+            let executor = Executor { isa: self.isa, leader };
+            let mut pass = Pass { model: &self.model, executor };
+            for batch in batch.sub_batches(SUB_BATCH_TOKENS) {
+                let outputs = self.model.head.outputs;
+                let logits = &mut logits[batch.rows.start * outputs..batch.rows.end * outputs];
+                pass.embed(&batch, workspace);
+                pass.layers(workspace, &mut Discard);
+                pass.head(workspace, logits, None);
+            }
+        });
     }
 }
 
@@ -104,20 +123,7 @@ impl<W: Weight> Forward for Engine<W> {
     }
 
     fn forward(&self, batch: &TokenBatch, logits: &mut [f32]) -> Result<()> {
-        self.threads.run(|leader| {
-            self.workspaces.with(|workspace| {
-                workspace.set_threads(self.threads.count());
-                let executor = Executor { isa: self.isa, leader };
-                let mut pass = Pass { model: &self.model, executor };
-                for batch in batch.sub_batches(SUB_BATCH_TOKENS) {
-                    let outputs = self.model.head.outputs;
-                    let logits = &mut logits[batch.rows.start * outputs..batch.rows.end * outputs];
-                    pass.embed(&batch, workspace);
-                    pass.layers(workspace, &mut Discard);
-                    pass.head(workspace, logits, None);
-                }
-            });
-        });
+        self.threads.run(|leader| self.forward_led(leader, batch, logits));
         Ok(())
     }
 

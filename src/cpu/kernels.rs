@@ -62,7 +62,8 @@ fn on_this_thread<R: Send>(
 }
 
 /// Returns a linear layer without a bias: `input` is `[rows, inputs]`, `weights` `[outputs, inputs]`, and the output
-/// `[rows, outputs]`. Like the other functions here, returns `None` if the machine lacks the set or the precision.
+/// `[rows, outputs]`. Like the other functions here, returns `None` if the machine lacks the set or the precision; also for
+/// a cascade, which has no kernels of its own.
 pub fn linear(
     set: InstructionSet,
     precision: Precision,
@@ -97,6 +98,7 @@ pub fn linear(
         Precision::Bf16 if isa.has_bf16() => pack::<bf16>(isa, epilogue, operands),
         Precision::Bf16 | Precision::Auto => return None,
         Precision::Int8 => pack::<i8>(isa, epilogue, operands),
+        Precision::Cascade { .. } => return None,
     })
 }
 

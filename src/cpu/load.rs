@@ -2,6 +2,7 @@
 
 use half::{bf16, f16};
 
+use super::cascade::Cascade;
 use super::forward::Engine;
 use super::gemm::weight::FloatWeight;
 use super::parallel::threads::Threads;
@@ -36,6 +37,9 @@ pub(crate) fn load(
         }
         Precision::Bf16 => Ok(Box::new(Engine::<bf16>::load(isa, config, checkpoint, threads)?)),
         Precision::Int8 => Ok(Box::new(Engine::<i8>::load(isa, config, checkpoint, threads)?)),
+        Precision::Cascade { margin } => {
+            Ok(Box::new(Cascade::load(isa, config, checkpoint, margin, threads)?))
+        }
         Precision::Auto => unreachable!("the caller has chosen a precision"),
     }
 }

@@ -23,6 +23,7 @@
 
 #[cfg(feature = "explain")]
 mod backward;
+mod cascade;
 mod executor;
 mod forward;
 mod gemm;

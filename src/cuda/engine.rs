@@ -34,7 +34,7 @@ pub(crate) fn load(
     match precision {
         Precision::F16 => load_as::<F16>(config, checkpoint, ordinal),
         Precision::Int8 => load_as::<Int8>(config, checkpoint, ordinal),
-        Precision::F32 | Precision::Bf16 | Precision::Auto => {
+        Precision::F32 | Precision::Bf16 | Precision::Cascade { .. } | Precision::Auto => {
             Err(DeviceError::CudaPrecision { requested: precision }.into())
         }
     }

@@ -8,6 +8,7 @@ mod explain;
 #[cfg(feature = "hub")]
 mod hub;
 mod input;
+mod precision;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub use self::explain::ExplainError;
 #[cfg(feature = "hub")]
 pub use self::hub::HubError;
 pub use self::input::InputError;
+pub use self::precision::PrecisionError;
 use crate::names::ParseNameError;
 
 /// Errors from loading, converting or running a model.
@@ -55,6 +57,10 @@ pub enum Error {
     /// The processor, the threads or the GPU cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
+
+    /// The model or the operation cannot have the requested precision.
+    #[error(transparent)]
+    Precision(#[from] PrecisionError),
 
     /// A prediction cannot be explained.
     #[cfg(feature = "explain")]

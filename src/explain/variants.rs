@@ -110,6 +110,6 @@ impl<'a> Variants<'a> {
 
     /// Computes the predictions of all variants.
     pub fn predictions(self) -> Result<Vec<Prediction>> {
-        self.classifier.classify_tokens(&self.batch)
+        self.classifier.classify_tokens_exactly(&self.batch)
     }
 }

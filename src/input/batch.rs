@@ -128,6 +128,19 @@ impl TokenBatch {
         self.cu_seqlens.push(self.input_ids.len());
     }
 
+    /// Replaces the rows with some of another batch.
+    pub(crate) fn set_rows(&mut self, of: &Self, rows: &[usize]) {
+        self.input_ids.clear();
+        self.positions.clear();
+        self.cu_seqlens.truncate(1);
+        for &row in rows {
+            let tokens = of.row(row);
+            self.input_ids.extend_from_slice(&of.input_ids[tokens.clone()]);
+            self.positions.extend_from_slice(&of.positions[tokens]);
+            self.cu_seqlens.push(self.input_ids.len());
+        }
+    }
+
     /// Returns a copy of the batch with other ids, one per token.
     #[cfg(feature = "explain")]
     pub(crate) fn with_ids(&self, ids: impl IntoIterator<Item = u32>) -> Self {
@@ -285,6 +298,20 @@ mod tests {
         assert_eq!(parts[2].input_ids, [1]);
         #[cfg(feature = "explain")]
         assert_eq!(batch.as_sub_batch().lengths().collect::<Vec<_>>(), [3, 4, 9, 1]);
+    }
+
+    #[test]
+    fn takes_rows_of_another_batch() {
+        let of =
+            TokenBatch::from_padded(&[7, 8, 9, 5, 6, 0, 4, 0, 0], &[1, 0, 1, 1, 1, 0, 1, 0, 0], 3);
+        let of = of.unwrap();
+        let mut batch = TokenBatch::from_rows(&[[1, 2, 3, 4]]).unwrap();
+        batch.set_rows(&of, &[2, 0]);
+        assert_eq!(batch.input_ids(), [4, 7, 9]);
+        assert_eq!(batch.positions(), [0, 0, 2]);
+        assert_eq!(batch.cu_seqlens(), [0, 1, 3]);
+        batch.set_rows(&of, &[0, 1, 2]);
+        assert_eq!(batch, of);
     }
 
     #[test]

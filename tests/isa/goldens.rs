@@ -3,7 +3,8 @@
 //! All instruction sets but the portable one must give the same bits in every precision, even on machines that have no
 //! instruction set in common. A test on one machine can't compare those, so the logits are stored in
 //! `tests/reference/sets.json`. On a machine with AVX2,
-//! `UPDATE_GOLDENS=1 cargo test --release --test isa goldens` rewrites the file.
+//! `UPDATE_GOLDENS=1 cargo test --release --test isa goldens` rewrites the file. Cascades have no goldens: their logits are
+//! those of other precisions.
 
 use std::path::Path;
 

@@ -144,6 +144,9 @@ fn accuracy_in_smaller_precisions_matches_the_model_card() {
                 // Results differ among the instructions for bf16.
                 continue;
             }
+            Precision::Cascade { .. } => {
+                assert!(found.agreement >= 0.999, "only {} of labels agree", found.agreement);
+            }
             // The checkpoint stores f16, so nothing is lost.
             _ => assert_eq!(found.agreement, 1.0),
         }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bf16;
 mod bundled_model;
+mod cascade;
 #[cfg(feature = "explain")]
 mod explain;
 mod int8;

@@ -5,7 +5,7 @@ use std::{io, iter};
 
 #[cfg(feature = "hub")]
 use distilbert::HubError;
-use distilbert::{CheckpointError, DeviceError, Error, ExplainError, InputError};
+use distilbert::{CheckpointError, DeviceError, Error, ExplainError, InputError, PrecisionError};
 
 use crate::table::input::STANDARD;
 
@@ -160,6 +160,9 @@ fn hint(error: &Error) -> &'static str {
         | Error::Device(DeviceError::CudaModel { .. }) => ": pass --device cpu",
         Error::Device(DeviceError::CudaPrecision { .. }) => {
             ": pass --precision f16 or int8, or --device cpu"
+        }
+        Error::Precision(PrecisionError::QuantizedCascade | PrecisionError::RegressionCascade) => {
+            ": pass another --precision"
         }
         Error::Device(DeviceError::CudaNotBuilt) => ": build the program with --features cuda",
         Error::Checkpoint(CheckpointError::TensorflowNotBuilt { .. }) => {

@@ -2,7 +2,7 @@
 
 use distilbert::{Prediction, ProblemType, unique_labels};
 
-use crate::decisions::argmax;
+use crate::decisions::{distinct, predicted};
 use crate::error::{Error, Result};
 
 /// Agreement of two models' predictions, accumulated row by row.
@@ -116,31 +116,19 @@ impl Agreement {
         let differences = first.logits().iter().zip(&logits).map(|(a, b)| (a - b).abs());
         let logit_difference = differences.clone().fold(0.0, f32::max);
         self.sum += differences.map(f64::from).sum::<f64>();
-        let labels = [self.predicted(first.scores()), self.predicted(&scores)];
+        let labels = [first.scores(), &scores].map(|scores| predicted(scores, self.is_multi_label));
         let is_same = labels[0] == labels[1];
         self.rows += 1;
         self.same += usize::from(is_same);
         self.largest = self.largest.max(logit_difference);
         if let Some(truth) = truth {
-            let mut truth = truth.to_vec();
-            truth.sort_unstable();
-            truth.dedup();
+            let truth = distinct(truth);
             self.labeled += 1;
             for (right, labels) in self.right.iter_mut().zip(&labels) {
                 *right += usize::from(*labels == truth);
             }
         }
         Pair { is_same, labels, logit_difference }
-    }
-
-    /// Returns the ids of the labels that the scores predict, in ascending order.
-    fn predicted(&self, scores: &[f32]) -> Vec<usize> {
-        if self.is_multi_label {
-            return (0..scores.len())
-                .filter(|&label| scores[label] >= Prediction::THRESHOLD)
-                .collect();
-        }
-        vec![argmax(scores)]
     }
 
     /// Returns the number of rows.

@@ -4,17 +4,17 @@ use distilbert::random::SplitMix64;
 
 use crate::error::{Error, Result};
 
-/// Statistic of a data set with its 95% confidence interval: the percentile interval of the bootstrap (Efron 1979),
-/// which resamples the data set with replacement.
+/// Statistic of a data set with its 95% confidence interval: unless stated otherwise, the percentile interval of the
+/// bootstrap (Efron 1979), which resamples the data set with replacement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Estimate {
     /// Value on the data set itself.
     pub value: f64,
-    /// Lower end of the interval: the 2.5% quantile over the resampled data sets.
+    /// Lower end of the interval: for the bootstrap, the 2.5% quantile over the resampled data sets.
     pub low: f64,
-    /// Upper end of the interval: the 97.5% quantile over the resampled data sets.
+    /// Upper end of the interval: for the bootstrap, the 97.5% quantile over the resampled data sets.
     pub high: f64,
 }
 

@@ -1,5 +1,7 @@
 //! [`Decisions`]: the true and the predicted labels of rows.
 
+use distilbert::Prediction;
+
 use crate::scores::Scores;
 
 /// Label of a row that is true, predicted, or both.
@@ -96,6 +98,23 @@ impl Counts {
             f1: quotient(2 * self.hits, self.predicted + self.support),
         }
     }
+}
+
+/// Returns the ids of the labels that the scores predict, in ascending order: the first of the highest scores, or with
+/// several labels per row those of at least [`Prediction::THRESHOLD`].
+pub(crate) fn predicted(scores: &[f32], is_multi_label: bool) -> Vec<usize> {
+    if is_multi_label {
+        return (0..scores.len()).filter(|&id| scores[id] >= Prediction::THRESHOLD).collect();
+    }
+    vec![argmax(scores)]
+}
+
+/// Returns label ids in ascending order, each once.
+pub(crate) fn distinct(ids: &[usize]) -> Vec<usize> {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 /// Returns the index of the first of the highest scores.

@@ -4,7 +4,8 @@
 //! An [`Evaluation`] accumulates labeled rows with a model's scores. Its [`Report`] contains the table of
 //! scikit-learn's `classification_report`, the confusion matrix, top-k accuracy, log loss, calibration, bootstrap
 //! intervals, and the mistakes to begin an error analysis with. An [`Agreement`] compares the predictions of two
-//! models, and [`compare_methods`] the faithfulness of explanation methods.
+//! models, a [`MarginCurve`] shows what the margin of a cascade of two precisions costs and gives, and
+//! [`compare_methods`] compares the faithfulness of explanation methods.
 //!
 //! ```
 //! use distilbert::ProblemType;
@@ -57,7 +58,9 @@ mod comparison_options;
 mod decisions;
 mod error;
 mod evaluation;
+mod margin_curve;
 mod mistakes;
+mod proportion;
 mod ranking;
 mod report;
 mod scores;
@@ -72,6 +75,7 @@ pub use self::comparison::{MethodComparison, compare_methods};
 pub use self::comparison_options::ComparisonOptions;
 pub use self::error::{Error, Result};
 pub use self::evaluation::{Evaluation, EvaluationOptions, Row};
+pub use self::margin_curve::{MarginCurve, MarginPoint};
 pub use self::mistakes::{ConfusedPair, Length, Mistake};
 pub use self::ranking::Ranking;
 pub use self::report::{Class, Confusion, Report};

@@ -6,8 +6,8 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    Agreement, Average, Calibration, Class, ConfusedPair, Estimate, Length, MethodComparison,
-    Mistake, Ranking, Report, Scores,
+    Agreement, Average, Calibration, Class, ConfusedPair, Estimate, Length, MarginCurve,
+    MethodComparison, Mistake, Ranking, Report, Scores,
 };
 
 macro_rules! impl_serde_as_string {
@@ -62,6 +62,20 @@ impl Serialize for Agreement {
         map.serialize_entry("mean_logit_difference", &self.mean_logit_difference())?;
         map.serialize_entry("labeled_rows", &self.labeled_rows())?;
         map.serialize_entry("accuracies", &self.accuracies())?;
+        map.end()
+    }
+}
+
+impl Serialize for MarginCurve {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let wanted = Self::AGREEMENT;
+        let mut map = serializer.serialize_map(Some(5))?;
+        map.serialize_entry("confidence", &CONFIDENCE)?;
+        map.serialize_entry("points", &self.points())?;
+        map.serialize_entry("wanted_agreement", &wanted)?;
+        map.serialize_entry("recommended", &self.recommend(wanted))?;
+        let confident = self.recommend_with_confidence(wanted);
+        map.serialize_entry("recommended_with_confidence", &confident)?;
         map.end()
     }
 }
@@ -258,7 +272,7 @@ mod tests {
     use distilbert::{Prediction, ProblemType};
     use serde_json::{Value, json};
 
-    use crate::{Agreement, Average, Evaluation, EvaluationOptions, Ranking, Row};
+    use crate::{Agreement, Average, Evaluation, EvaluationOptions, MarginCurve, Ranking, Row};
 
     #[test]
     fn report_has_the_keys_of_the_program() {
@@ -305,6 +319,30 @@ mod tests {
             "accuracies": [1.0, 1.0],
         });
         assert_eq!(serde_json::to_value(agreement).unwrap(), expected);
+    }
+
+    #[test]
+    fn margin_curve_has_the_keys_of_the_program() {
+        let labels = ["no", "yes"].map(str::to_owned);
+        let kind = ProblemType::SingleLabelClassification;
+        let prediction =
+            |logits: [f32; 2]| Prediction::new(labels.to_vec().into(), logits.to_vec(), kind, None);
+        let mut curve = MarginCurve::new(kind).unwrap();
+        curve.push(&prediction([0.125, 0.0]), &prediction([0.0, 1.0]), Some(&[1]));
+        let found = serde_json::to_value(curve).unwrap();
+        let recommended = &found["recommended"];
+        let margin = recommended["margin"].as_f64().unwrap() as f32;
+        assert_eq!((margin, &recommended["share"]), (0.13, &json!(1.0)));
+        assert_eq!(
+            (&recommended["agreement"]["high"], &recommended["accuracy"]),
+            (&json!(1.0), &json!(1.0))
+        );
+        assert_eq!(found["recommended_with_confidence"], Value::Null);
+        assert_eq!(found["points"][0]["accuracy"], 0.0);
+        assert_eq!(
+            (&found["wanted_agreement"], &found["confidence"]),
+            (&json!(0.999), &json!(0.95))
+        );
     }
 
     #[test]

@@ -79,6 +79,11 @@ impl<W: FloatWeight> Differentiable<W> {
         Self { engine, transposed: OnceBox::new(), making, memory }
     }
 
+    /// Returns the engine of the forward pass.
+    pub fn engine(&self) -> &Engine<W> {
+        &self.engine
+    }
+
     /// Calls `work` on the engine's threads with working memory.
     fn with_memory<R: Send>(&self, work: impl FnOnce(Leader<'_>, &mut Memory<W>) -> R + Send) -> R {
         let threads = &self.engine.threads;

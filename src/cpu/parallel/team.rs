@@ -177,7 +177,6 @@ impl<'a> Leader<'a> {
 
 impl Leader<'_> {
     /// Returns a leader in place of this one, which cannot be used in the meantime.
-    #[cfg(feature = "explain")]
     pub fn reborrow(&mut self) -> Leader<'_> {
         Leader { team: self.team }
     }

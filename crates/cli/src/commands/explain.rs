@@ -201,7 +201,7 @@ impl Task for Explaining {
         let page = answer.curves.iter().fold(Page::new(&answer.explanation), Page::curve);
         let page = page
             .setting("model", info.folder.display().to_string())
-            .setting("precision", info.precision.to_string());
+            .setting("precision", answer.explanation.prediction().precision().to_string());
         let pictures = if self.svg.is_some() { page.pictures() } else { Vec::new() };
         if let Some(folder) = &self.svg {
             for (name, _) in &pictures {

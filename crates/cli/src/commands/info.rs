@@ -102,7 +102,7 @@ fn object(classifier: &Classifier) -> Value {
         "instruction_set": info.instruction_set.name(),
         "instruction_set_reason": reason(),
         "detected_instruction_sets": detected(),
-        "precision": info.precision.name(),
+        "precision": info.precision,
         "threads": info.threads,
         "cpu_supports_bf16": has_bf16(info),
         "device": info.device.to_string(),

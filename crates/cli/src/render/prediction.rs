@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::{BufWriter, Result, Write};
 
 use anstyle::Style;
-use distilbert::{Classifier, Prediction, ProblemType, TruncationSide, unique_labels};
+use distilbert::{Classifier, Precision, Prediction, ProblemType, TruncationSide, unique_labels};
 use serde::Serialize;
 
 use super::json::{object, write_line};
@@ -161,6 +161,7 @@ struct View<'a> {
     #[serde(serialize_with = "object")]
     scores: Vec<(Cow<'a, str>, f32)>,
     logits: &'a [f32],
+    precision: Precision,
     dropped_tokens: Option<usize>,
     truncated_at: Option<usize>,
 }
@@ -178,6 +179,7 @@ impl<'a> View<'a> {
             score: prediction.score(),
             scores,
             logits: prediction.logits(),
+            precision: prediction.precision(),
             dropped_tokens: prediction.dropped_tokens(),
             truncated_at: prediction.truncated_at(),
         }

@@ -14,7 +14,7 @@ fn bench_reports_every_measurement() {
     let precisions = found["precisions"].as_array().unwrap();
     let names = precisions.iter().map(|precision| &precision["precision"]);
     let names: Vec<&Value> = names.filter(|&name| name != "bf16").collect();
-    assert_eq!(names, ["f32", "f16", "int8"]);
+    assert_eq!(names, ["f32", "f16", "int8", "cascade:0.25"]);
     for precision in precisions {
         assert!(precision["load_ms"].as_f64().unwrap() > 0.0);
         let lengths = precision["latency"].as_array().unwrap();

@@ -43,9 +43,10 @@ impl Report {
 
     /// Returns the report as a JSON object.
     pub fn json(&self) -> Value {
-        let failed = self.failed.iter().map(
-            |(precision, error)| json!({ "precision": precision.name(), "error": chain(error) }),
-        );
+        let failed = self
+            .failed
+            .iter()
+            .map(|(precision, error)| json!({ "precision": precision, "error": chain(error) }));
         json!({
             "folder": self.info.folder.to_string_lossy(),
             "device": self.info.device.to_string(),
@@ -116,7 +117,7 @@ impl Measured {
             })
         });
         json!({
-            "precision": self.precision.name(),
+            "precision": self.precision,
             "load_ms": milliseconds(self.load),
             "memory_bytes": self.memory,
             "latency": latency.collect::<Vec<_>>(),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use distilbert::{Classifier, Device, Precision};
-use distilbert_evaluate::Agreement;
+use distilbert_evaluate::{Agreement, MarginCurve};
 use serde::Serialize;
 
 use super::{Comparison, Difference};
@@ -15,6 +15,7 @@ pub(super) struct View<'a> {
     failed_rows: u64,
     #[serde(flatten)]
     agreement: &'a Agreement,
+    cascade: Option<&'a MarginCurve>,
     differences: Vec<DifferenceView<'a>>,
 }
 
@@ -41,6 +42,7 @@ impl Comparison {
             models: self.models.each_ref().map(Model::from),
             failed_rows: self.failed,
             agreement: &self.agreement,
+            cascade: self.cascade.as_ref().map(|cascade| &cascade.curve),
             differences: self.differences.iter().map(|row| self.difference(row)).collect(),
         }
     }

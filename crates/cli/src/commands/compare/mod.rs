@@ -8,12 +8,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use distilbert::{Classifier, ClassifyOptions, Precision};
-use distilbert_evaluate::{Agreement, Pair};
+use distilbert_evaluate::{Agreement, MarginCurve, Pair};
 
+use crate::args::engine::PrecisionParser;
 use crate::args::labels::{LabelMapping, LabelOptions};
 use crate::args::model::ClassifierOptions;
 use crate::args::model_folder;
-use crate::args::named::named;
 use crate::failure::Failure;
 use crate::render::progress::RowProgress;
 use crate::render::{self, terminal};
@@ -24,11 +24,13 @@ use crate::texts::{answer_rows, classify};
 ///
 /// Prints the share of rows with the same label, the differences of the logits, the accuracy of both models if the
 /// table has labels, and the rows on which they differ. If neither --with-model nor --with-precision is given, the
-/// model is compared with itself in int8.
+/// model is compared with itself in int8. For one model in f32 and int8, also prints what a cascade of both
+/// (--precision cascade:MARGIN) would cost and give by its margin, and recommends a margin.
 #[derive(Args)]
 #[command(after_help = "Examples:
   distilbert compare reviews.csv
   distilbert compare reviews.csv --precision f32 --with-precision f16 --json
+  distilbert compare reviews.csv --with-precision cascade:0.25
   distilbert compare reviews.csv --model path/to/old --with-model path/to/new --label-column emotion")]
 pub struct Arguments {
     /// Table of texts, with or without labels: CSV, TSV, JSON Lines or Parquet; - for standard input
@@ -40,7 +42,7 @@ pub struct Arguments {
     with_model: Option<PathBuf>,
 
     /// Precision of the second model [default: the first model's, or int8 without --with-model]
-    #[arg(long, value_name = "PRECISION", value_parser = named::<Precision>())]
+    #[arg(long, value_name = "PRECISION", value_parser = PrecisionParser)]
     with_precision: Option<Precision>,
 
     #[command(flatten)]
@@ -91,7 +93,12 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         (first.labels(), first.problem_type()),
         (second.labels(), second.problem_type()),
     )?;
+    let cascade = match arguments.with_model {
+        None => Cascade::between(&models)?,
+        Some(_) => None,
+    };
     let mut comparison = Comparison {
+        cascade,
         labels: arguments.labels.mapping(first.labels())?,
         progress: RowProgress::new(table.size()),
         models,
@@ -119,12 +126,38 @@ struct Comparison {
     labels: LabelMapping,
     table: Table,
     agreement: Agreement,
+    cascade: Option<Cascade>,
     progress: RowProgress,
     /// Maximum number of differing rows to list.
     listed: usize,
     differences: Vec<Difference>,
     /// Number of rows that could not be read or classified.
     failed: u64,
+}
+
+/// Cascade that the two precisions of a model could form.
+struct Cascade {
+    /// Place of int8 among the two.
+    first_stage: Place,
+    curve: MarginCurve,
+}
+
+enum Place {
+    First,
+    Second,
+}
+
+impl Cascade {
+    /// Returns the cascade of a model in int8 and f32; `None` for other precisions.
+    fn between(models: &[Classifier; 2]) -> Result<Option<Self>, Failure> {
+        let first_stage = match models.each_ref().map(|model| model.info().precision) {
+            [Precision::Int8, Precision::F32] => Place::First,
+            [Precision::F32, Precision::Int8] => Place::Second,
+            _ => return Ok(None),
+        };
+        let curve = MarginCurve::new(models[0].problem_type())?;
+        Ok(Some(Self { first_stage, curve }))
+    }
 }
 
 /// Row on which the models predict different labels.
@@ -176,6 +209,13 @@ impl Comparison {
             let truth = cell.and_then(|cell| self.labels.ids_of_cell(&cell));
             let truth = truth.map_err(|reason| self.table.invalid_row(row, &reason))?;
             let pair = self.agreement.push(&first, &second, truth.as_deref());
+            if let Some(Cascade { first_stage, curve }) = &mut self.cascade {
+                let stages = match first_stage {
+                    Place::First => [&first, &second],
+                    Place::Second => [&second, &first],
+                };
+                curve.push(stages[0], stages[1], truth.as_deref());
+            }
             if !pair.is_same && self.differences.len() < self.listed {
                 self.differences.push(Difference {
                     row: row.number,

@@ -1,5 +1,7 @@
 //! A comparison as text.
 
+use distilbert_evaluate::{Estimate, MarginCurve, MarginPoint};
+
 use super::{Comparison, Difference};
 use crate::render::terminal::{self, BOLD, DIM};
 
@@ -15,6 +17,11 @@ impl Comparison {
             format!("{BOLD}{name:NAME_COLUMNS$}{BOLD:#}{}\n", terminal::escape(&value))
         });
         let mut text: String = lines.collect();
+        if let Some(cascade) = &self.cascade
+            && cascade.curve.rows() > 0
+        {
+            text += &curve(&cascade.curve);
+        }
         let differing = self.agreement.rows() - self.agreement.same();
         if differing > 0 {
             let s = terminal::plural(differing);
@@ -62,6 +69,54 @@ impl Comparison {
         let labels = format!("{first} → {second}{truth}");
         format!("  row {:<8}{}  {DIM}{text}{DIM:#}\n", difference.row, terminal::escape(&labels))
     }
+}
+
+/// Returns the table of a cascade's margins, and the recommendation.
+fn curve(curve: &MarginCurve) -> String {
+    let points = curve.points();
+    let mut text = format!(
+        "\n{BOLD}cascade{BOLD:#} of int8, and of f32 for rows closer to another label than the margin\n"
+    );
+    text += &format!("  {:>6}  {:>8}  {:<28}", "margin", "in f32", "same label as f32");
+    text += if points.iter().any(|point| point.accuracy.is_some()) { "  accuracy\n" } else { "\n" };
+    text.extend(points.iter().map(|point| {
+        let MarginPoint { margin, share, agreement, accuracy, .. } = point;
+        let accuracy =
+            accuracy.map_or(String::new(), |accuracy| format!("  {:>8}", percent(accuracy)));
+        let row = format!(
+            "  {margin:>6.2}  {:>8}  {:<28}{accuracy}",
+            percent(*share),
+            interval(*agreement)
+        );
+        format!("{}\n", row.trim_end())
+    }));
+    let wanted = MarginCurve::AGREEMENT;
+    text += &match curve.recommend(wanted) {
+        Some(point) => format!(
+            "recommended: --precision cascade:{}, the smallest margin with the label of f32 on at least {} % of these \
+             rows: {}, with {} of the rows in f32\n",
+            point.margin,
+            100.0 * wanted,
+            interval(point.agreement),
+            percent(point.share),
+        ),
+        None => format!("no margin gives the label of f32 on {} % of these rows\n", 100.0 * wanted),
+    };
+    text += &match curve.recommend_with_confidence(wanted) {
+        Some(point) => format!(
+            "to be confident of {} % on rows like these: --precision cascade:{}, with {} of the rows in f32\n",
+            100.0 * wanted,
+            point.margin,
+            percent(point.share),
+        ),
+        None => format!("more rows are needed to be confident of {} %\n", 100.0 * wanted),
+    };
+    text
+}
+
+/// Formats a proportion with its interval.
+fn interval(Estimate { value, low, high, .. }: Estimate) -> String {
+    format!("{} ({:.2} to {:.2})", percent(value), 100.0 * low, 100.0 * high)
 }
 
 fn percent(share: f64) -> String {

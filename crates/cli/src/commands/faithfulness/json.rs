@@ -22,7 +22,7 @@ impl Report<'_> {
         json!({
             "data": data.to_string_lossy(),
             "model": info.folder.to_string_lossy(),
-            "precision": info.precision.name(),
+            "precision": info.precision,
             "texts": comparison.texts(),
             "skipped": {
                 "without_words": comparison.without_words(),

@@ -111,7 +111,9 @@ impl Settings {
             Method::IntegratedGradients { steps } => Some(steps),
             _ => None,
         };
-        Self { model: info.folder.display().to_string(), precision: info.precision, steps }
+        // That of the explanation: a cascade explains in f32.
+        let precision = explanation.prediction().precision();
+        Self { model: info.folder.display().to_string(), precision, steps }
     }
 }
 

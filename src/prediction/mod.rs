@@ -5,14 +5,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::input::cut::Cut;
+use crate::margin::distance;
+#[cfg(feature = "text")]
+use crate::margin::distance_of_scores;
 use crate::model::config::ProblemType;
+use crate::precision::Precision;
 
 /// Prediction for one text: labels, logits and scores.
 ///
 /// A score is a probability, or the value itself for a regression model. With the feature `serde`, a prediction
 /// serializes as an object with the fields `label`, `score`, `scores` (an object from [unique label](unique_labels) to
-/// score), `logits`, `tokens`, `dropped_tokens` (`null` if they were not counted) and `truncated_at` (`null` if the
-/// text was not cut).
+/// score), `logits`, `precision`, `tokens`, `dropped_tokens` (`null` if they were not counted) and `truncated_at` (`null`
+/// if the text was not cut).
 ///
 /// ```
 /// # #[cfg(feature = "text")] {
@@ -31,6 +35,8 @@ pub struct Prediction {
     labels: Arc<[String]>,
     logits: Vec<f32>,
     scores: Vec<f32>,
+    margin: f32,
+    precision: Precision,
     tokens: usize,
     cut: Option<Cut>,
 }
@@ -48,7 +54,13 @@ impl Prediction {
         cut: Option<Cut>,
     ) -> Self {
         let scores = scores(&logits, problem_type);
-        Self { labels, logits, scores, tokens: 0, cut }
+        let margin = distance(logits.iter().copied(), problem_type);
+        Self { labels, logits, scores, margin, precision: Precision::default(), tokens: 0, cut }
+    }
+
+    /// Sets the precision in which the logits were computed.
+    pub(crate) fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// Sets the token count.
@@ -58,7 +70,7 @@ impl Prediction {
 
     /// Averages predictions of the same model, weighted by `weights`, at least one of which is not zero.
     #[cfg(feature = "text")]
-    pub(crate) fn average(parts: &[Self], weights: &[usize]) -> Self {
+    pub(crate) fn average(parts: &[Self], weights: &[usize], problem_type: ProblemType) -> Self {
         let total: usize = weights.iter().sum();
         let mean = |values: fn(&Self) -> &[f32]| {
             let mut sums = vec![0f64; values(&parts[0]).len()];
@@ -69,10 +81,13 @@ impl Prediction {
             }
             sums.into_iter().map(|sum| (sum / total as f64) as f32).collect()
         };
+        let scores = mean(Self::scores);
         Self {
             labels: parts[0].labels.clone(),
             logits: mean(Self::logits),
-            scores: mean(Self::scores),
+            margin: distance_of_scores(&scores, problem_type),
+            scores,
+            precision: parts[0].precision,
             tokens: 0,
             cut: parts[0].cut,
         }
@@ -113,6 +128,37 @@ impl Prediction {
     /// [`Truncation::Windows`](crate::Truncation::Windows).
     pub fn logits(&self) -> &[f32] {
         &self.logits
+    }
+
+    /// Returns the distance, in logits, from a prediction of other labels: the difference of the two highest logits of a
+    /// single-label model; for a multi-label model, the smallest magnitude of a logit, since a probability of
+    /// [one half](Self::THRESHOLD) is a logit of 0. Infinite for a regression model.
+    ///
+    /// A [cascade](Precision::Cascade) compares it with its margin. For a text split by
+    /// [`Truncation::Windows`](crate::Truncation::Windows), whose labels are decided by averaged scores, it is the
+    /// distance of the logits that would have these scores.
+    ///
+    /// ```
+    /// # #[cfg(feature = "text")] {
+    /// use distilbert::Classifier;
+    ///
+    /// let classifier = Classifier::builder("models/emotion").build()?;
+    /// let prediction = classifier.classify("I can't believe we won!")?;
+    /// let mut logits = prediction.logits().to_vec();
+    /// logits.sort_by(f32::total_cmp);
+    /// let [.., second, first] = logits[..] else { panic!("the model has seven labels") };
+    /// assert_eq!(prediction.margin(), first - second);
+    /// # }
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
+    pub fn margin(&self) -> f32 {
+        self.margin
+    }
+
+    /// Returns the precision in which the logits were computed: that of the classifier, or with a
+    /// [cascade](Precision::Cascade), [`Int8`](Precision::Int8) or [`F32`](Precision::F32).
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Returns the `k` labels with the highest scores, best first, with their scores.
@@ -244,7 +290,7 @@ fn scores(logits: &[f32], problem_type: ProblemType) -> Vec<f32> {
 mod serialize {
     use serde::ser::{Serialize, Serializer};
 
-    use super::{Prediction, unique_labels};
+    use super::{Precision, Prediction, unique_labels};
 
     #[derive(serde::Serialize)]
     #[serde(rename = "Prediction")]
@@ -253,6 +299,7 @@ mod serialize {
         score: f32,
         scores: Scores<'a>,
         logits: &'a [f32],
+        precision: Precision,
         tokens: usize,
         dropped_tokens: Option<usize>,
         truncated_at: Option<usize>,
@@ -275,6 +322,7 @@ mod serialize {
                 score: self.score(),
                 scores: Scores(self),
                 logits: self.logits(),
+                precision: self.precision(),
                 tokens: self.tokens(),
                 dropped_tokens: self.dropped_tokens(),
                 truncated_at: self.truncated_at(),
@@ -285,80 +333,4 @@ mod serialize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn prediction(logits: &[f32], problem_type: ProblemType) -> Prediction {
-        let labels = (0..logits.len()).map(|id| format!("LABEL_{id}")).collect();
-        Prediction::new(labels, logits.to_vec(), problem_type, None)
-    }
-
-    #[test]
-    fn single_label_scores_sum_to_one() {
-        let single = prediction(&[1.0, 3.0, 3.0, -1000.0], ProblemType::SingleLabelClassification);
-        assert!((single.scores().iter().sum::<f32>() - 1.0).abs() < 1e-6);
-        assert_eq!(single.label(), "LABEL_1");
-        assert_eq!(single.index(), 1);
-        assert_eq!(
-            single.top_k(2).iter().map(|top| top.0).collect::<Vec<_>>(),
-            ["LABEL_1", "LABEL_2"]
-        );
-        assert_eq!(single.top_k(9).len(), 4);
-        assert_eq!(single.scores()[3], 0.0);
-    }
-
-    #[test]
-    fn multi_label_scores_are_independent() {
-        let multi = prediction(&[0.0, 200.0, -200.0], ProblemType::MultiLabelClassification);
-        assert_eq!(multi.scores(), [0.5, 1.0, 0.0]);
-    }
-
-    #[test]
-    fn regression_score_is_the_logit() {
-        assert_eq!(prediction(&[-2.5], ProblemType::Regression).score(), -2.5);
-    }
-
-    #[test]
-    #[cfg(feature = "text")]
-    fn average_is_weighted() {
-        let parts = [
-            prediction(&[0.0, 8.0], ProblemType::Regression),
-            prediction(&[4.0, 0.0], ProblemType::Regression),
-        ];
-        assert_eq!(Prediction::average(&parts, &[1, 3]).scores(), [3.0, 2.0]);
-    }
-
-    #[test]
-    fn labels_above_includes_the_threshold() {
-        let multi = prediction(&[0.0, 200.0, -200.0], ProblemType::MultiLabelClassification);
-        let labels = multi.labels_above(Prediction::THRESHOLD);
-        assert_eq!(labels, [("LABEL_1", 1.0), ("LABEL_0", 0.5)]);
-        assert_eq!(multi.labels_above(1.5), []);
-    }
-
-    #[test]
-    #[cfg(feature = "serde")]
-    fn labels_of_one_name_keep_their_scores() {
-        let labels: Vec<String> = ["a", "b", "a", "a [0]"].map(str::to_owned).into();
-        let logits = vec![1.0, 2.0, 3.0, 0.0];
-        let found = Prediction::new(labels.into(), logits, ProblemType::Regression, None);
-        let json = serde_json::to_value(&found).unwrap();
-        assert_eq!(json["label"], "a");
-        let expected = [("a [0] [0]", 1.0), ("b", 2.0), ("a [2]", 3.0), ("a [0]", 0.0)];
-        assert_eq!(json["scores"].as_object().unwrap().len(), 4);
-        assert!(expected.iter().all(|(name, score)| json["scores"][name] == *score), "{json}");
-    }
-
-    #[test]
-    #[cfg(feature = "serde")]
-    fn serializes_scores_by_label() {
-        let text = serde_json::to_string(&prediction(&[-0.2, 0.7], ProblemType::Regression));
-        assert_eq!(
-            text.unwrap(),
-            concat!(
-                r#"{"label":"LABEL_1","score":0.7,"scores":{"LABEL_0":-0.2,"LABEL_1":0.7},"#,
-                r#""logits":[-0.2,0.7],"tokens":0,"dropped_tokens":0,"truncated_at":null}"#
-            )
-        );
-    }
-}
+mod tests;

@@ -68,6 +68,7 @@ def on_timed_texts(chosen, shapes, threads):
 def on_labeled_texts(chosen, threads, limit=None):
     """Prints the quality of the bundled model on GoEmotions' development texts."""
     import goemotions
+    import logits
     import model
     import report
 
@@ -81,26 +82,20 @@ def on_labeled_texts(chosen, threads, limit=None):
     texts, truth = goemotions.labeled_texts()
     texts, truth = texts[:limit], truth[:limit]
     rows = goemotions.token_ids(model.BUNDLED, texts)
-    started = time.perf_counter()
-    expected, _ = single(model_engine(), bundled.folder, os.cpu_count() or 1, rows)
+    expected, _ = single(logits.REFERENCE, bundled.folder, threads, rows)
     qualities = []
     for engine in chosen:
         engine.prepare(bundled)
+        started = time.perf_counter()
         found, milliseconds = single(engine, bundled.folder, threads, rows)
         qualities.append(quality(engine, found, expected, truth, milliseconds / len(rows)))
         print(f"  {engine.label}: {time.perf_counter() - started:.0f} s", flush=True)
     print(
-        f"\nThe bundled model on {len(rows)} development texts of GoEmotions, one at a time with {threads} threads."
+        f"\nThe bundled model on {len(rows)} development texts of GoEmotions, one at a time with {report.threads_text([threads])}."
         " Agreement and errors against Transformers in f32. Times aren't interleaved\n"
     )
     report.print_table(HEADINGS, [quality.cells() for quality in qualities])
     return qualities
-
-
-def model_engine():
-    import logits
-
-    return logits.REFERENCE
 
 
 def single(engine, folder, threads, rows):

@@ -1,8 +1,9 @@
 """Quantizes an ONNX model with NNCF for OpenVINO.
 
-    quantize_nncf.py MODEL.onnx QUANTIZED.xml
+    quantize_nncf.py MODEL.onnx QUANTIZED.xml BITS
 
-Calibrates on the texts in standard input, a JSON list of lists of token ids, each as a batch of one.
+BITS is the width of the weights: 8, or 7 for CPUs on which sums of products of 8 bits may saturate. Calibrates on the texts
+in standard input, a JSON list of lists of token ids, each as a batch of one.
 """
 
 import json
@@ -19,7 +20,8 @@ def main():
 
     import worker
 
-    source, target = map(pathlib.Path, sys.argv[1:])
+    source, target = map(pathlib.Path, sys.argv[1:3])
+    overflow_fix = nncf.OverflowFix.ENABLE if sys.argv[3] == "7" else nncf.OverflowFix.DISABLE
     texts = json.load(sys.stdin)
     model = openvino.Core().read_model(source)
     quantized = nncf.quantize(
@@ -28,6 +30,7 @@ def main():
         preset=nncf.QuantizationPreset.MIXED,
         model_type=nncf.ModelType.TRANSFORMER,
         subset_size=len(texts),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=overflow_fix),
     )
     # The weights file first: the existence of the other means that both are complete.
     partial = target.with_name(f"partial_{target.name}")

@@ -28,6 +28,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 
 
+SEARCH_RUNS = 4
 FIRST_TEXT = [101, 2023, 2003, 1037, 3978, 3793, 1012, 102]
 
 
@@ -38,6 +39,8 @@ class Loaded:
     version: str
     # Takes inputs and returns a function that computes their logits.
     prepare: collections.abc.Callable
+    # Other functions of this kind, one of which may be faster for some inputs.
+    alternatives: list[collections.abc.Callable] = dataclasses.field(default_factory=list)
     # Returns what the first message says beyond the version and the time.
     describe: collections.abc.Callable = dict
 
@@ -76,7 +79,9 @@ def serve(load, folder, threads, variant):
         request = json.loads(line)
         if request["batches"] != batches:
             batches = request["batches"]
-            runs = [engine.prepare(padded(rows)) for rows in batches]
+            # Texts that are only evaluated aren't worth the search.
+            prepares = [engine.prepare, *(engine.alternatives if request["repeats"] > 1 else [])]
+            runs = fastest([[prepare(padded(rows)) for rows in batches] for prepare in prepares])
         milliseconds = []
         for _ in range(request["warmup"] + request["repeats"]):
             start = time.perf_counter()
@@ -87,6 +92,20 @@ def serve(load, folder, threads, variant):
             "milliseconds": milliseconds[request["warmup"] :],
         }
         print(json.dumps(answer), file=answers, flush=True)
+
+
+def fastest(candidates):
+    """Returns the list of functions that takes the least time in one of four alternating runs."""
+    if len(candidates) == 1:
+        return candidates[0]
+    times = [[] for _ in candidates]
+    for _ in range(SEARCH_RUNS):
+        for runs, seconds in zip(candidates, times):
+            start = time.perf_counter()
+            for run in runs:
+                run()
+            seconds.append(time.perf_counter() - start)
+    return candidates[min(range(len(candidates)), key=lambda index: min(times[index]))]
 
 
 def main():

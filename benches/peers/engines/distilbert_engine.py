@@ -22,7 +22,7 @@ def build():
 
 
 def unsupported(variant):
-    if subprocess.run([program, "knows", variant]).returncode != 0:
+    if subprocess.run([program, "knows", variant], capture_output=True).returncode != 0:
         return "this version of the crate doesn't have it"
     if variant == "bf16" and not processor.has_bf16():
         return "the processor has no bf16 instructions"

@@ -1,4 +1,5 @@
-"""OpenVINO, compiled for each shape with the latency hint.
+"""OpenVINO, compiled for each shape with the latency hint: ONNX Runtime's fused graph, which has one product for queries,
+keys and values, or PyTorch's export, whichever is faster for the shape.
 
 `f32` is pinned to f32. `default` sets no precision: OpenVINO then computes in bf16 where the CPU has it, otherwise in f32.
 `int8-nncf` is the model quantized by NNCF with calibrated, static scales (see quantize_nncf.py); OpenVINO chooses the
@@ -6,7 +7,6 @@ precision of the rest, as by default.
 """
 
 import collections
-import functools
 import json
 import pathlib
 import subprocess
@@ -25,6 +25,7 @@ VARIANTS = {
     "int8-nncf": "int8-calibrated",
 }
 LIBRARIES = ["openvino"]
+GRAPHS = ["fused", "model"]
 QUANTIZER = pathlib.Path(__file__).resolve().parents[1] / "quantize_nncf.py"
 # Layer types that take nearly all of the time; the description of a model counts them by precision.
 PRODUCTS = {"FullyConnected", "MatMul", "Subgraph", "MHA", "ScaledDotProductAttention"}
@@ -34,20 +35,31 @@ def build():
     pass
 
 
-def graph(folder, variant):
-    return folder / ("int8_nncf.xml" if variant == "int8-nncf" else "model.onnx")
+def graphs(folder, variant):
+    """Returns the graph that is loaded, and another that may be faster for some shapes."""
+    if variant == "int8-nncf":
+        return [folder / f"int8_nncf{suffix()}_{name}.xml" for name in GRAPHS]
+    return [folder / f"{name}.onnx" for name in GRAPHS]
+
+
+def suffix():
+    """Like ONNX Runtime, NNCF advises 7-bit weights where sums of 8-bit products may saturate: without VNNI."""
+    return "" if processor.has_vnni() else "_reduced"
 
 
 def prepare(model, variant):
-    """Quantizes in a process of its own, whose threads don't outlive it."""
-    if variant == "int8-nncf" and not graph(model.folder, variant).exists():
-        print(f"quantizing {model.name} with NNCF", flush=True)
-        subprocess.run(
-            [sys.executable, QUANTIZER, model.folder / "model.onnx", graph(model.folder, variant)],
-            input=json.dumps(model.calibration()),
-            text=True,
-            check=True,
-        )
+    """Quantizes in processes of their own, whose threads don't outlive them."""
+    if variant != "int8-nncf":
+        return
+    for source, target in zip(graphs(model.folder, "default"), graphs(model.folder, variant)):
+        if not target.exists():
+            print(f"quantizing {source} with NNCF", flush=True)
+            subprocess.run(
+                [sys.executable, QUANTIZER, source, target, "7" if suffix() else "8"],
+                input=json.dumps(model.calibration()),
+                text=True,
+                check=True,
+            )
 
 
 def command(folder, threads, variant):
@@ -55,7 +67,7 @@ def command(folder, threads, variant):
 
 
 def files(folder, variant):
-    path = graph(folder, variant)
+    path = graphs(folder, variant)[0]
     return [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
 
 
@@ -71,26 +83,32 @@ def load(folder, threads, variant):
     if variant == "f32":
         settings["INFERENCE_PRECISION_HINT"] = "f32"
 
-    # Texts of one length that follow each other share a request.
-    @functools.lru_cache(maxsize=1)
-    def compiled(shape):
-        model = core.read_model(graph(folder, variant))
-        model.reshape({name: list(shape) for name in ("input_ids", "attention_mask")})
-        return core.compile_model(model, "CPU", settings)
-
-    @functools.lru_cache(maxsize=1)
-    def request(shape):
-        return compiled(shape).create_infer_request()
-
-    def prepare(inputs):
-        infer = request(inputs["input_ids"].shape).infer
-        # Copied, since the next answer of a shared request takes its place.
-        return lambda: infer(inputs, share_inputs=True, share_outputs=True)[0].copy()
+    first, *others = [Graph(core, path, settings) for path in graphs(folder, variant)]
 
     def describe():
-        return description(compiled((1, len(worker.FIRST_TEXT))), variant)
+        return description(first.request.get_compiled_model(), variant)
 
-    return worker.Loaded(openvino.__version__.split("-")[0], prepare, describe)
+    version = openvino.__version__.split("-")[0]
+    return worker.Loaded(version, first.prepare, [other.prepare for other in others], describe)
+
+
+class Graph:
+    """A model, compiled for each shape. Texts of one length that follow each other share a request."""
+
+    def __init__(self, core, path, settings):
+        self.core, self.path, self.settings = core, path, settings
+        self.shape, self.request = None, None
+
+    def prepare(self, inputs):
+        shape = inputs["input_ids"].shape
+        if self.shape != shape:
+            model = self.core.read_model(self.path)
+            model.reshape({name: list(shape) for name in inputs})
+            compiled = self.core.compile_model(model, "CPU", self.settings)
+            self.shape, self.request = shape, compiled.create_infer_request()
+        infer = self.request.infer
+        # Copied, since the next answer of a shared request takes its place.
+        return lambda: infer(inputs, share_inputs=True, share_outputs=True)[0].copy()
 
 
 def description(compiled, variant):

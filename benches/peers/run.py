@@ -2,8 +2,11 @@
 """Compares the speed of this engine and other CPU engines on the same weights, and checks that their logits agree.
 
     python3 benches/peers/run.py [--quick] [--json FILE] [--shapes 1x128,...]
-                                 [--threads 1,2] [--engines ...] [--precisions ...]
-                                 [--rounds N]
+                                 [--threads 1,2] [--engines ...] [--classes ...]
+                                 [--rounds N] [--loads N]
+
+If the environment variable GOEMOTIONS names the folder of that data set, the accuracy of the bundled model in each engine
+is measured as well, unless --quick is given; accuracy.py measures it alone.
 
 Missing packages of requirements.txt are installed into a virtual environment first, benches/peers/.venv by default. An
 interpreter that already has all packages is used directly. Cargo must be on the path. README.md describes the method.
@@ -16,6 +19,7 @@ import pathlib
 import re
 
 import environment
+import processor
 
 SHAPES = ["1x8", "1x16", "1x32", "1x64", "1x128", "1x256", "1x512", "8x128", "ragged32"]
 QUICK_SHAPES = ["1x8", "1x32", "1x128"]
@@ -39,7 +43,7 @@ def counts(text):
     return [int(part) for part in comma_separated(text)]
 
 
-def parse_arguments(engine_names, precisions):
+def parse_arguments(engine_names, classes, default_classes):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -48,8 +52,11 @@ def parse_arguments(engine_names, precisions):
     parser.add_argument("--shapes", type=shapes, help=f"rows x tokens; {','.join(SHAPES)} by default")
     parser.add_argument("--threads", type=counts, help="1,2 by default, limited to the number of cores")
     parser.add_argument("--engines", type=comma_separated, help=f"any of {','.join(engine_names)}; all by default")
-    parser.add_argument("--precisions", type=comma_separated, help=f"any of {','.join(precisions)}; all by default")
+    parser.add_argument(
+        "--classes", type=comma_separated, default=default_classes, help=f"any of {','.join(classes)}; all but cascade by default"
+    )
     parser.add_argument("--rounds", type=int, help=f"{ROUNDS} by default, {QUICK_ROUNDS} with --quick")
+    parser.add_argument("--loads", type=int, help=f"{LOADS} by default, {QUICK_LOADS} with --quick; 0 measures none")
     parser.add_argument("--venv", type=pathlib.Path, default=environment.DEFAULT_FOLDER, help="virtual environment to use or create")
     arguments = parser.parse_args()
 
@@ -57,10 +64,11 @@ def parse_arguments(engine_names, precisions):
     arguments.rounds = arguments.rounds or (QUICK_ROUNDS if arguments.quick else ROUNDS)
     arguments.threads = arguments.threads or [n for n in (1, 2) if n <= (os.cpu_count() or 1)]
     arguments.engines = arguments.engines or list(engine_names)
-    arguments.precisions = arguments.precisions or list(precisions)
+    if arguments.loads is None:
+        arguments.loads = QUICK_LOADS if arguments.quick else LOADS
     for what, named, known in (
         ("engine", arguments.engines, engine_names),
-        ("precision", arguments.precisions, precisions),
+        ("class", arguments.classes, classes),
     ):
         unknown = set(named) - set(known)
         if unknown:
@@ -71,39 +79,40 @@ def parse_arguments(engine_names, precisions):
 def main():
     import engines
 
-    arguments = parse_arguments(engines.BY_NAME, engines.PRECISIONS)
+    arguments = parse_arguments(engines.BY_NAME, engines.CLASSES, engines.DEFAULT_CLASSES)
     environment.enter(arguments.venv)
 
     # These imports need the environment.
+    import accuracy
+    import logits
     import measure
     import model
     import report
 
-    batches = [model.Shape(name) for name in arguments.shapes]
-    chosen = engines.chosen(arguments.engines, arguments.precisions)
     report.print_machine()
-    folder = model.make()
-    for module in {engine.module for engine in chosen}:
-        module.build()
+    generated = model.generated()
+    generated.make()
+    chosen = engines.chosen(arguments.engines, arguments.classes)
     for engine in chosen:
-        engine.prepare(folder)
+        engine.prepare(generated)
+    plan = measure.Plan([model.Shape(name) for name in arguments.shapes], arguments.rounds, arguments.loads)
+    expected = logits.reference(generated.folder, plan.shapes)
     figures, loads = [], []
     for threads in arguments.threads:
-        new_figures, new_loads = measure.compare(
-            chosen,
-            folder,
-            threads,
-            batches,
-            arguments.rounds,
-            QUICK_LOADS if arguments.quick else LOADS,
-        )
+        new_figures, new_loads = measure.compare(chosen, generated.folder, threads, plan, expected)
         figures += new_figures
         loads += new_loads
-    report.print_times(figures)
-    report.print_loads(loads)
-    if arguments.json:
-        rows = [measured.as_row() for measured in [*figures, *loads]]
-        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+        if arguments.json:
+            # After each, so that an interrupted run has something to show.
+            write_json(arguments.json, figures, loads)
+    report.print_all(figures, loads)
+    if not arguments.quick:
+        accuracy.on_labeled_texts([engine for engine in chosen if engine.name in accuracy.ENGINES], max(arguments.threads))
+
+
+def write_json(path, figures, loads):
+    rows = [measured.as_row() for measured in [*figures, *loads]]
+    path.write_text(json.dumps({"cpu": processor.description(), "measured": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,21 @@
 """One module per engine, all with the same interface:
 
-    NAME               name in the table
-    PRECISIONS         precisions to time: `f32`, `f16`, `int8`
+    NAME               name in the tables
+    VARIANTS           the ways it runs, such as `f32` or `bf16-compiled`, and the class of each, a key of CLASSES
     LIBRARIES          Python modules to import before the loading of a model is timed
     build()            builds what the engine needs beyond the Python environment
-    prepare(folder, precision)
-                       creates the files it needs besides the model, unless they exist
-    command(folder, threads, precision)
+    unsupported(variant)
+                       optional: the reason why this machine can't run a variant; called after build()
+    prepare(model, variant)
+                       creates the files it needs besides those of model.py, unless they exist
+    command(folder, threads, variant)
                        command that loads the model and answers on standard output,
                        as worker.py describes
-    files(folder, precision)
+    files(folder, variant)
                        files of the folder that it reads
-    TOLERANCE          tolerance of its f32 logits, if it differs from the default
+    TOLERANCES         optional: tolerances by variant, where they differ from the class's
 
-Python engines run in worker.py, each in its own process. They import their library in `load(folder, threads, precision)`
+Python engines run in worker.py, each in its own process. They import their library in `load(folder, threads, variant)`
 so that no other process imports it.
 """
 
@@ -29,6 +31,7 @@ from engines import (
     tract_engine,
 )
 
+OURS = distilbert_engine.NAME
 MODULES = (
     distilbert_engine,
     onnxruntime_engine,
@@ -38,43 +41,65 @@ MODULES = (
     tract_engine,
 )
 BY_NAME = {module.NAME: module for module in MODULES}
-# The logits are of order 1 to 10. Quantization to int8 moves those of these random weights by up to 0.6, wrong wiring by
-# more than 2.
-TOLERANCES = {"f32": 1e-3, "f16": 1e-2, "int8": 1.0}
-PRECISIONS = list(TOLERANCES)
+# Largest difference of a logit from Transformers' in f32. The logits are of order 1 to 10, and wrong wiring moves them
+# by more than 2. Quantizing activations as they come moves those of these random weights by up to 0.7.
+CLASSES = {"f32": 1e-3, "f16": 1e-2, "bf16": 0.5, "int8": 1.0, "int8-calibrated": 2.0, "cascade": 1.0}
+# A cascade's time depends on the texts, so random weights say little about it.
+DEFAULT_CLASSES = [name for name in CLASSES if name != "cascade"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Engine:
-    """An engine in one precision."""
+    """An engine in one of its variants."""
 
     module: types.ModuleType
-    precision: str
+    variant: str
 
     @property
     def name(self):
         return self.module.NAME
 
     @property
-    def tolerance(self):
-        """Largest difference of a logit from the first engine's."""
-        return getattr(self.module, "TOLERANCE", TOLERANCES[self.precision])
+    def label(self):
+        return f"{self.name} {self.variant}"
 
-    def prepare(self, folder):
-        self.module.prepare(folder, self.precision)
+    @property
+    def precision_class(self):
+        return self.module.VARIANTS[self.variant]
+
+    @property
+    def tolerance(self):
+        by_variant = getattr(self.module, "TOLERANCES", {})
+        return by_variant.get(self.variant, CLASSES[self.precision_class])
+
+    def unsupported(self):
+        return getattr(self.module, "unsupported", lambda variant: None)(self.variant)
+
+    def prepare(self, model):
+        self.module.prepare(model, self.variant)
 
     def command(self, folder, threads):
-        return self.module.command(folder, threads, self.precision)
+        return self.module.command(folder, threads, self.variant)
 
     def disk_bytes(self, folder):
-        return sum(path.stat().st_size for path in self.module.files(folder, self.precision))
+        return sum(path.stat().st_size for path in self.module.files(folder, self.variant))
 
 
-def chosen(names, precisions):
-    """Returns the named engines in each of these precisions that they support."""
-    return [
-        Engine(module, precision)
+def chosen(names, classes):
+    """Builds the named engines and returns their variants in these classes, but not those that can't run here."""
+    engines = [
+        Engine(module, variant)
         for module in map(BY_NAME.get, names)
-        for precision in module.PRECISIONS
-        if precision in precisions
+        for variant, precision_class in module.VARIANTS.items()
+        if precision_class in classes
     ]
+    for module in dict.fromkeys(engine.module for engine in engines):
+        module.build()
+    supported = []
+    for engine in engines:
+        reason = engine.unsupported()
+        if reason:
+            print(f"{engine.label}: skipped: {reason}")
+        else:
+            supported.append(engine)
+    return supported

@@ -5,9 +5,9 @@ import pathlib
 from engines import rust
 
 NAME = "candle"
-PRECISIONS = ["f32"]
+VARIANTS = {"f32": "f32"}
 # Its GELU is the tanh approximation.
-TOLERANCE = 1e-2
+TOLERANCES = {"f32": 1e-2}
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "candle"
 
 program = None
@@ -18,13 +18,13 @@ def build():
     program = rust.build(PACKAGE, "--locked", target="peer_candle")
 
 
-def prepare(folder, precision):
+def prepare(model, variant):
     pass
 
 
-def command(folder, threads, precision):
+def command(folder, threads, variant):
     return ["env", f"RAYON_NUM_THREADS={threads}", program, str(folder)]
 
 
-def files(folder, precision):
+def files(folder, variant):
     return [folder / "model.safetensors"]

@@ -1,12 +1,12 @@
 """ONNX Runtime with a fused graph, and with the dynamically quantized fused graph."""
 
 import logging
-import pathlib
 
+import processor
 import worker
 
 NAME = "onnxruntime"
-PRECISIONS = ["f32", "int8"]
+VARIANTS = {"f32": "f32", "int8": "int8"}
 LIBRARIES = ["onnxruntime"]
 
 
@@ -14,18 +14,18 @@ def build():
     pass
 
 
-def graph(folder, precision):
-    return folder / ("fused.onnx" if precision == "f32" else f"fused_int8{suffix()}.onnx")
+def graph(folder, variant):
+    return folder / ("fused.onnx" if variant == "f32" else f"fused_int8{suffix()}.onnx")
 
 
-def prepare(folder, precision):
-    path = graph(folder, precision)
+def prepare(model, variant):
+    path = graph(model.folder, variant)
     if not path.exists():
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
         logging.getLogger().setLevel(logging.ERROR)
         quantize_dynamic(
-            graph(folder, "f32"),
+            graph(model.folder, "f32"),
             path,
             weight_type=QuantType.QInt8,
             per_channel=True,
@@ -36,22 +36,18 @@ def prepare(folder, precision):
 
 def suffix():
     """ONNX Runtime advises 7-bit weights where sums of 8-bit products may saturate: without VNNI."""
-    try:
-        has_vnni = "vnni" in pathlib.Path("/proc/cpuinfo").read_text()
-    except OSError:
-        has_vnni = False
-    return "" if has_vnni else "_reduced"
+    return "" if processor.has_vnni() else "_reduced"
 
 
-def command(folder, threads, precision):
-    return worker.command("onnxruntime_engine", folder, threads, precision)
+def command(folder, threads, variant):
+    return worker.command("onnxruntime_engine", folder, threads, variant)
 
 
-def files(folder, precision):
-    return [graph(folder, precision)]
+def files(folder, variant):
+    return [graph(folder, variant)]
 
 
-def load(folder, threads, precision):
+def load(folder, threads, variant):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -60,10 +56,10 @@ def load(folder, threads, precision):
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "1")
     session = onnxruntime.InferenceSession(
-        graph(folder, precision), options, providers=["CPUExecutionProvider"]
+        graph(folder, variant), options, providers=["CPUExecutionProvider"]
     )
 
     def prepare(inputs):
         return lambda: session.run(None, inputs)[0]
 
-    return onnxruntime.__version__, prepare
+    return worker.Loaded(onnxruntime.__version__, prepare)

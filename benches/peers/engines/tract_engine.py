@@ -5,7 +5,7 @@ import pathlib
 from engines import rust
 
 NAME = "tract"
-PRECISIONS = ["f32"]
+VARIANTS = {"f32": "f32"}
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "tract"
 
 program = None
@@ -16,36 +16,36 @@ def build():
     program = rust.build(PACKAGE, "--locked", target="peer_tract")
 
 
-def prepare(folder, precision):
+def prepare(model, variant):
     """Replaces the exporter's ranges from 0 to the length, whose type tract can't infer, with slices of a constant."""
-    path = folder / "tract.onnx"
+    path = model.folder / "tract.onnx"
     if path.exists():
         return
     import numpy as np
     import onnx
     from onnx import helper, numpy_helper
 
-    model = onnx.load(folder / "model.onnx")
+    exported = onnx.load(model.folder / "model.onnx")
     constants = {"all_positions": np.arange(512), "zero": np.zeros(1, np.int64)}
     nodes = []
-    for node in model.graph.node:
+    for node in exported.graph.node:
         if node.op_type == "Range":
             limit = node.input[1] + "_as_list"
             nodes.append(helper.make_node("Unsqueeze", [node.input[1], "zero"], [limit]))
             inputs = ["all_positions", "zero", limit, "zero"]
             node = helper.make_node("Slice", inputs, node.output)
         nodes.append(node)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    model.graph.initializer.extend(
+    del exported.graph.node[:]
+    exported.graph.node.extend(nodes)
+    exported.graph.initializer.extend(
         numpy_helper.from_array(value, name) for name, value in constants.items()
     )
-    onnx.save(model, path)
+    onnx.save(exported, path)
 
 
-def command(folder, threads, precision):
+def command(folder, threads, variant):
     return [program, str(folder), str(threads)]
 
 
-def files(folder, precision):
+def files(folder, variant):
     return [folder / "tract.onnx"]

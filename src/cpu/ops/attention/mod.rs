@@ -4,6 +4,7 @@
 //! weights chooses.
 
 mod float;
+mod int8;
 mod pack;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ mod tests;
 use std::ops::Range;
 
 pub(crate) use self::float::{FloatAttention, QUERY_BLOCK, score_stride};
+pub(crate) use self::int8::Int8Attention;
 #[cfg(feature = "explain")]
 pub(crate) use self::pack::{pack_keys, pack_values, transpose};
 use crate::cpu::executor::Executor;

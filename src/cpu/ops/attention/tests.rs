@@ -4,25 +4,25 @@ use crate::cpu::simd::{SelectedIsa, on_every_isa};
 use crate::testing::{assert_all_close, random, sizes};
 
 #[derive(Clone)]
-struct Case {
-    heads: usize,
-    head_size: usize,
-    lengths: Vec<usize>,
-    queries: Queries,
+pub(super) struct Case {
+    pub heads: usize,
+    pub head_size: usize,
+    pub lengths: Vec<usize>,
+    pub queries: Queries,
 }
 
 impl Case {
-    fn dim(&self) -> usize {
+    pub fn dim(&self) -> usize {
         self.heads * self.head_size
     }
 
     /// Query, key and value of every token, side by side.
-    fn input(&self) -> Vec<f32> {
+    pub fn input(&self) -> Vec<f32> {
         let tokens: usize = self.lengths.iter().sum();
         random(5, tokens * 3 * self.dim()).iter().map(|x| 2.0 * x).collect()
     }
 
-    fn query_tokens(&self, sequence: Range<usize>) -> Range<usize> {
+    pub fn query_tokens(&self, sequence: Range<usize>) -> Range<usize> {
         match self.queries {
             Queries::AllTokens => sequence,
             Queries::FirstTokens => sequence.start..sequence.start + 1,
@@ -30,8 +30,8 @@ impl Case {
     }
 
     /// The naive float64 loop.
-    fn expected(&self) -> Vec<f64> {
-        let (input, dim) = (self.input(), self.dim());
+    pub fn expected(&self, input: &[f32]) -> Vec<f64> {
+        let dim = self.dim();
         let at = |token: usize, column: usize| f64::from(input[token * 3 * dim + column]);
         let mut context = Vec::new();
         for sequence in self.sequences().iter() {
@@ -56,12 +56,13 @@ impl Case {
 }
 
 impl Case {
-    fn sequences(&self) -> Sequences {
+    pub fn sequences(&self) -> Sequences {
         self.lengths.iter().copied().collect()
     }
 
-    fn attend(&self, isa: SelectedIsa) -> Vec<f32> {
-        let (input, dim, sequences) = (self.input(), self.dim(), self.sequences());
+    /// Computes with an arithmetic.
+    pub fn attend<A: Arithmetic>(&self, isa: SelectedIsa, input: &[f32]) -> Vec<f32> {
+        let (dim, sequences) = (self.dim(), self.sequences());
         let tokens = input.len() / (3 * dim);
         let part =
             |index: usize| Rows { values: &input[index * dim..], stride: 3 * dim, count: tokens };
@@ -84,7 +85,7 @@ impl Case {
             value: part(2),
         };
         let threads = Threads::new(1).unwrap();
-        let mut scratch = [FloatAttention::default()];
+        let mut scratch = [A::default()];
         threads.run(|leader| {
             let executor = &mut Executor { isa, leader };
             attention.attend(executor, &mut scratch, &mut context, None);
@@ -101,8 +102,12 @@ fn ragged_batches_of_every_head_size_match_float64() {
         for lengths in sizes(batches.clone(), [vec![7, 1, 16], vec![33, 2]]) {
             for queries in [Queries::AllTokens, Queries::FirstTokens] {
                 let case = Case { heads, head_size, lengths: lengths.clone(), queries };
-                let expected = case.expected();
-                on_every_isa(|_, isa| assert_all_close(&case.attend(isa), &expected, 1e-5));
+                let input = case.input();
+                let expected = case.expected(&input);
+                on_every_isa(|_, isa| {
+                    let found = case.attend::<FloatAttention>(isa, &input);
+                    assert_all_close(&found, &expected, 1e-5);
+                });
             }
         }
     }

@@ -11,7 +11,9 @@ mod tests;
 
 use std::ops::Range;
 
-pub(crate) use self::float::{FloatAttention, QUERY_BLOCK, score_stride};
+#[cfg(feature = "explain")]
+pub(crate) use self::float::score_stride;
+pub(crate) use self::float::{FloatAttention, QUERY_BLOCK};
 pub(crate) use self::int8::Int8Attention;
 #[cfg(feature = "explain")]
 pub(crate) use self::pack::{pack_keys, pack_values, transpose};

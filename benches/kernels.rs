@@ -58,6 +58,10 @@ fn main() {
             if matches!(precision, Precision::Int8 | Precision::Bf16) || has_own_floats {
                 linear_layers(&mut criterion, set, precision);
             }
+            // In f16, attention is the same as in f32.
+            if precision == Precision::Int8 || (precision == Precision::F32 && has_own_floats) {
+                attentions(&mut criterion, set, precision);
+            }
         }
         if has_own_floats {
             others(&mut criterion, set);
@@ -104,21 +108,32 @@ fn linear_layers(criterion: &mut Criterion<Rates>, set: InstructionSet, precisio
     group.finish();
 }
 
+fn attentions(criterion: &mut Criterion<Rates>, set: InstructionSet, precision: Precision) {
+    let mut group = criterion.benchmark_group(format!("{set}/{precision}"));
+    group.sampling_mode(SamplingMode::Flat);
+    for rows in ROWS {
+        let input: Vec<f32> = random(3, rows * 3 * DIM).iter().map(|x| 2.0 * x).collect();
+        let Some(run) = kernels::attention(set, precision, (HEADS, DIM / HEADS), &input) else {
+            continue;
+        };
+        // In int8, a step of the values, plus the effect of the probabilities' errors.
+        let error = if precision == Precision::Int8 { 0.05 } else { 1e-5 };
+        let mut run = verified("attention", run, rows * DIM, error, |index| {
+            attention(&input, index / DIM, index % DIM)
+        });
+        group.throughput(Throughput::Elements((4 * rows * rows * DIM) as u64));
+        group.bench_function(BenchmarkId::new("attention", rows), |bencher| {
+            bencher.iter(&mut run);
+        });
+    }
+    group.finish();
+}
+
 /// Benchmarks the kernels without weights.
 fn others(criterion: &mut Criterion<Rates>, set: InstructionSet) {
     let mut group = criterion.benchmark_group(set.to_string());
     group.sampling_mode(SamplingMode::Flat);
     for rows in ROWS {
-        let input: Vec<f32> = random(3, rows * 3 * DIM).iter().map(|x| 2.0 * x).collect();
-        if let Some(run) = kernels::attention(set, (HEADS, DIM / HEADS), &input) {
-            let mut run = verified("attention", run, rows * DIM, 1e-5, |index| {
-                attention(&input, index / DIM, index % DIM)
-            });
-            group.throughput(Throughput::Elements((4 * rows * rows * DIM) as u64));
-            group.bench_function(BenchmarkId::new("attention", rows), |bencher| {
-                bencher.iter(&mut run);
-            });
-        }
         let input = random(4, rows * DIM);
         group.throughput(Throughput::Bytes(4 * input.len() as u64));
         if let Some(run) = kernels::layer_norm(set, DIM, &input) {

@@ -36,7 +36,7 @@ use super::executor::Executor;
 use super::gemm::pack::PackedMatrix;
 use super::gemm::rows::rows;
 use super::gemm::weight::Weight;
-use super::ops::attention::{Attention, FloatAttention, Queries};
+use super::ops::attention::{Arithmetic, Attention, Queries};
 use super::ops::layer_norm::{SavedNorm, normalize};
 use super::ops::linear::{LinearScratch, Product};
 use super::ops::quantize::QuantizedRows;
@@ -106,27 +106,40 @@ pub fn linear(
 /// by side, and the output `[tokens, heads · head_size]`.
 pub fn attention(
     set: InstructionSet,
-    (heads, head_size): (usize, usize),
+    precision: Precision,
+    sizes: (usize, usize),
     input: &[f32],
 ) -> Option<Run> {
+    fn attend<A: Arithmetic>(
+        isa: SelectedIsa,
+        (heads, head_size): (usize, usize),
+        input: &[f32],
+    ) -> Run {
+        let (input, dim) = (input.to_vec(), heads * head_size);
+        let mut scratch = [A::default()];
+        let mut sequences = Sequences::default();
+        sequences.set(std::iter::once(input.len() / (3 * dim)));
+        Box::new(move |output| {
+            let part = |index: usize| rows(&input[index * dim..], 3 * dim);
+            let attention = Attention {
+                heads,
+                head_size,
+                sequences: &sequences,
+                queries: Queries::AllTokens,
+                query: part(0),
+                key: part(1),
+                value: part(2),
+            };
+            on_this_thread(isa, |executor| attention.attend(executor, &mut scratch, output, None));
+        })
+    }
+
     let isa = set.detect()?;
-    let (input, dim) = (input.to_vec(), heads * head_size);
-    let mut scratch = [FloatAttention::default()];
-    let mut sequences = Sequences::default();
-    sequences.set(std::iter::once(input.len() / (3 * dim)));
-    Some(Box::new(move |output| {
-        let part = |index: usize| rows(&input[index * dim..], 3 * dim);
-        let attention = Attention {
-            heads,
-            head_size,
-            sequences: &sequences,
-            queries: Queries::AllTokens,
-            query: part(0),
-            key: part(1),
-            value: part(2),
-        };
-        on_this_thread(isa, |executor| attention.attend(executor, &mut scratch, output, None));
-    }))
+    Some(match precision {
+        Precision::F32 => attend::<<f32 as Weight>::Attention>(isa, sizes, input),
+        Precision::F16 => attend::<<f16 as Weight>::Attention>(isa, sizes, input),
+        Precision::Int8 => attend::<<i8 as Weight>::Attention>(isa, sizes, input),
+    })
 }
 
 /// Returns layer normalization of rows of `dim` values, with a weight of one and a bias of zero.

@@ -155,3 +155,39 @@ fn accuracy_in_smaller_precisions_matches_the_model_card() {
         }
     }
 }
+
+/// Joins texts until they have 256 to 512 tokens, from short to long.
+fn long_texts(data: &Goemotions) -> Vec<String> {
+    const COUNT: usize = 200;
+    const SPECIAL: usize = 2;
+    let mut parts = data.texts.iter().zip(&data.predictions);
+    let of_length = |least: usize| {
+        let (mut text, mut tokens) = (String::new(), SPECIAL);
+        while tokens < least {
+            let (part, prediction) = parts.next().unwrap();
+            // A part that would not fit is left out.
+            if tokens + prediction.tokens() - SPECIAL <= 512 {
+                text.push_str(part);
+                text.push(' ');
+                tokens += prediction.tokens() - SPECIAL;
+            }
+        }
+        text
+    };
+    (0..COUNT).map(|index| 256 + index * 240 / COUNT).map(of_length).collect()
+}
+
+#[test]
+fn labels_of_long_texts_agree_in_int8() {
+    let Some(data) = Goemotions::load() else { return };
+    let texts = long_texts(&data);
+    let [exact, found] = [Precision::F32, Precision::Int8]
+        .map(|precision| classifier(precision).classify_batch(&texts).unwrap());
+    assert!(exact.iter().all(|text| (256..=512).contains(&text.tokens()) && !text.truncated()));
+    let same = exact.iter().zip(&found).filter(|(exact, found)| exact.label() == found.label());
+    let agreement = 100.0 * same.count() as f64 / texts.len() as f64;
+    println!("{agreement:.1}% of {} long texts", texts.len());
+    assert!(agreement >= 98.5, "only {agreement}% of labels agree");
+    let guide = std::fs::read_to_string("docs/evaluation.md").unwrap();
+    assert!(guide.contains(&format!("the same label on {agreement:.1}%")), "{agreement:.1}%");
+}

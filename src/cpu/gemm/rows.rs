@@ -10,7 +10,6 @@ pub(crate) struct Rows<'a, T = f32> {
 
 impl<'a, T> Rows<'a, T> {
     /// Returns a range of columns of a row.
-    #[cfg(feature = "explain")]
     #[inline(always)]
     pub fn columns(&self, row: usize, columns: std::ops::Range<usize>) -> &'a [T] {
         let start = row * self.stride;

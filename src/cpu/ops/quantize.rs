@@ -5,7 +5,7 @@ use crate::cpu::gemm::rows::Rows;
 use crate::cpu::gemm::tile::{Ahead, TileOutput, TileRows};
 use crate::cpu::gemm::weight::Weight;
 use crate::cpu::memory::aligned::AlignedVec;
-use crate::cpu::ops::attention::FloatAttention;
+use crate::cpu::ops::attention::Int8Attention;
 use crate::cpu::ops::embeddings::Int8Table;
 use crate::cpu::parallel::disjoint::Chunks;
 use crate::cpu::simd::{Isa, Kernel, TileShape};
@@ -169,7 +169,7 @@ impl Weight for i8 {
     type Converted = QuantizedRows;
     type Rows<'a> = &'a QuantizedRows;
     type Table = Int8Table;
-    type Attention = FloatAttention;
+    type Attention = Int8Attention;
 
     fn read_row(
         reader: &mut RowReader<'_>,

@@ -43,6 +43,7 @@ pub(crate) fn store_at<I: Isa>(isa: I, vector: I::F32, values: &mut [f32], at: u
 }
 
 /// Returns the sum of products of two slices of equal length.
+#[cfg(feature = "explain")]
 #[inline(always)]
 pub(crate) fn dot<I: Isa>(isa: I, a: &[f32], b: &[f32]) -> f32 {
     let mut sum = isa.splat(0.0);

@@ -18,7 +18,6 @@ pub(crate) mod bfloat;
 mod instruction_set;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) mod integers;
-#[cfg(feature = "explain")]
 pub(super) mod lanes;
 mod portable;
 mod prefetch;

@@ -5,6 +5,7 @@
 
 mod bfloat;
 mod float;
+mod int8;
 mod pack;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,10 @@ mod tests;
 use std::ops::Range;
 
 pub(crate) use self::bfloat::Bf16Attention;
-pub(crate) use self::float::{FloatAttention, QUERY_BLOCK, score_stride};
+#[cfg(feature = "explain")]
+pub(crate) use self::float::score_stride;
+pub(crate) use self::float::{FloatAttention, QUERY_BLOCK};
+pub(crate) use self::int8::Int8Attention;
 #[cfg(feature = "explain")]
 pub(crate) use self::pack::{pack_keys, pack_values, transpose};
 use crate::cpu::executor::Executor;

@@ -72,7 +72,9 @@ unsafe impl TileRow for Pairs {
             let group: __m512bh =
                 transmute(_mm512_set1_epi32(group.cast::<i32>().read_unaligned()));
             for (sum, columns) in sums.iter_mut().zip(columns) {
-                *sum = _mm512_dpbf16_ps(*sum, group, columns);
+                // With the columns last, their load would become the instruction's operand where a tile has one row, and
+                // Bochs misreads the displacement of such an operand.
+                *sum = _mm512_dpbf16_ps(*sum, columns, group);
             }
         }
         sums

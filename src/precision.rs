@@ -4,7 +4,8 @@ use crate::names::impl_names;
 
 /// Number format of a model's weights and of its matrix products.
 ///
-/// Softmax and layer normalization, including the sums within them, are computed in `f32` in every precision.
+/// Layer normalization, including the sums within it, is computed in `f32` in every precision, and so is softmax, though
+/// [`Int8`](Self::Int8) may round its results.
 ///
 /// ```
 /// use distilbert::Precision;
@@ -27,8 +28,12 @@ pub enum Precision {
     /// 8-bit weights and embeddings, with one scale per output channel and per embedding.
     ///
     /// The inputs of a linear layer are quantized to 8 bits with one scale and zero point per token, and products are
-    /// summed exactly in 32-bit integers. Attention, activation functions and layer normalization are computed in
-    /// `f32`; on a GPU, values between them are 16-bit.
+    /// summed exactly in 32-bit integers. Activation functions and layer normalization are computed in `f32`; on a GPU,
+    /// values between them are 16-bit.
+    ///
+    /// On the CPU, attention within a text of 96 to 512 tokens is computed in 8-bit integers too, in all layers but the
+    /// last: queries and keys have a scale per token and head, values one per column, and probabilities are rounded to
+    /// multiples of 1/255 of the largest. Attention within other texts is computed in `f32`, and on a GPU in `f16`.
     Int8,
 }
 

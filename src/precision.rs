@@ -8,7 +8,8 @@ use crate::names::{ParseNameError, impl_serde_as_string, split_parameter};
 
 /// Number format of a model's weights and of its matrix products.
 ///
-/// Softmax and layer normalization, including the sums within them, are computed in `f32` in every precision.
+/// Layer normalization, including the sums within it, is computed in `f32` in every precision, and so is softmax, though
+/// [`Int8`](Self::Int8) may round its results.
 ///
 /// `Display` and `FromStr` use the names `f32`, `f16`, `int8` and `cascade:MARGIN`; `cascade` alone has the
 /// [default margin](Margin::DEFAULT).
@@ -43,8 +44,12 @@ pub enum Precision {
     /// 8-bit weights and embeddings, with one scale per output channel and per embedding.
     ///
     /// The inputs of a linear layer are quantized to 8 bits with one scale and zero point per token, and products are
-    /// summed exactly in 32-bit integers. Attention, activation functions and layer normalization are computed in
-    /// `f32`; on a GPU, values between them are 16-bit.
+    /// summed exactly in 32-bit integers. Activation functions and layer normalization are computed in `f32`; on a GPU,
+    /// values between them are 16-bit.
+    ///
+    /// On the CPU, attention within a text of 96 to 512 tokens is computed in 8-bit integers too, in all layers but the
+    /// last: queries and keys have a scale per token and head, values one per column, and probabilities are rounded to
+    /// multiples of 1/255 of the largest. Attention within other texts is computed in `f32`, and on a GPU in `f16`.
     Int8,
     /// [`Int8`](Self::Int8) for every text, then [`F32`](Self::F32) for those whose
     /// [margin](crate::Prediction::margin) in int8 is smaller than this one: nearly the labels of f32 at nearly the cost

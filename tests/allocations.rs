@@ -10,16 +10,18 @@ use test_support::{Dice, bundled_model, precisions};
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Returns batches of one to four rows of mixed lengths.
+/// Returns batches of one to four rows of mixed lengths. Some have a row that is long enough for attention in integers.
 fn batches() -> Vec<TokenBatch> {
+    const LONG: usize = 100;
     let mut dice = Dice(1);
-    let mut row = || -> Vec<u32> {
-        let len = 1 + dice.below(24);
+    let mut row = |is_long: bool| -> Vec<u32> {
+        let len = if is_long { LONG } else { 1 + dice.below(24) };
         (0..len).map(|_| 1 + dice.below(900) as u32).collect()
     };
     (0..50)
         .map(|index| {
-            let rows: Vec<Vec<u32>> = (0..1 + index % 4).map(|_| row()).collect();
+            let rows: Vec<Vec<u32>> =
+                (0..1 + index % 4).map(|at| row(at == 0 && index % 10 == 3)).collect();
             TokenBatch::from_rows(&rows).unwrap()
         })
         .collect()

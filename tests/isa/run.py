@@ -100,6 +100,10 @@ SUITES = (
         "kernels",
         build.LIBRARY,
         (
+            "cpu::ops::attention::int8::tests::constant_and_extreme_inputs_match_a_naive_loop",
+            "cpu::ops::attention::int8::tests::float_attention_serves_first_tokens_and_other_lengths",
+            "cpu::ops::attention::int8::tests::ragged_batches_of_every_head_size_match_a_naive_loop",
+            "cpu::ops::attention::int8::tests::results_are_close_to_float64",
             "cpu::ops::attention::tests::ragged_batches_of_every_head_size_match_float64",
             "cpu::backward::spread::tests::rows_of_every_width_match_float64",
             "cpu::backward::tests::activation::activations_match_central_differences",

@@ -65,8 +65,8 @@ pub(crate) struct IntegerAttention {
     scores: AlignedVec,
     /// Probabilities of a block.
     probabilities: AlignedVec<u8>,
-    /// Sums of each query's probabilities.
-    totals: AlignedVec,
+    /// One over the sum of each query's probabilities.
+    shares: AlignedVec,
     /// Weighted sums of one panel of values.
     weighted: AlignedVec<i32>,
 }
@@ -87,7 +87,7 @@ impl Arithmetic for IntegerAttention {
         self.sums.resize(QUERY_BLOCK * score_stride(panel, tokens));
         self.scores.resize(tokens.next_multiple_of(panel));
         self.probabilities.resize(QUERY_BLOCK * probability_stride(panel, tokens));
-        self.totals.resize(QUERY_BLOCK);
+        self.shares.resize(QUERY_BLOCK);
         self.weighted.resize(QUERY_BLOCK * panel);
     }
 
@@ -114,7 +114,7 @@ impl IntegerAttention {
     /// Computes the probabilities of a block of queries.
     #[inline(always)]
     fn score<I: Isa>(&mut self, isa: I, rows: usize, len: usize) {
-        let Self { queries, keys, sums, scores, probabilities: bytes, totals, .. } = self;
+        let Self { queries, keys, sums, scores, probabilities: bytes, shares, .. } = self;
         let stride = score_stride(I::PANEL, len);
         let depth = queries.depth();
         for (panel, keys) in keys.panels(I::PANEL * depth).enumerate() {
@@ -122,17 +122,17 @@ impl IntegerAttention {
             multiply_panel(isa, queries.rows(), (rows, depth), keys, sums, |_| ());
         }
         let bytes = bytes.chunks_exact_mut(probability_stride(I::PANEL, len));
-        let each = sums.chunks_exact(stride).zip(bytes).zip(totals.iter_mut());
-        for (row, ((sums, bytes), total)) in each.take(rows).enumerate() {
+        let each = sums.chunks_exact(stride).zip(bytes).zip(shares.iter_mut());
+        for (row, ((sums, bytes), share)) in each.take(rows).enumerate() {
             let query = Scores { sums, len, factor: queries.factor(row) };
-            *total = probabilities(isa, query, keys, scores, bytes);
+            *share = 1.0 / probabilities(isa, query, keys, scores, bytes);
         }
     }
 
     /// Writes the sums of the values, weighted by a block's probabilities, to the context.
     #[inline(always)]
     fn weigh<I: Isa>(&mut self, isa: I, rows: Range<usize>, len: usize, head: &mut Head<'_>) {
-        let Self { values, probabilities, totals, weighted, .. } = self;
+        let Self { values, probabilities, shares, weighted, .. } = self;
         let columns = head.context.columns();
         let depth = len.next_multiple_of(I::INT8_GROUP);
         for (panel, weights) in values.panels(I::PANEL * depth).enumerate() {
@@ -141,10 +141,10 @@ impl IntegerAttention {
             multiply_panel(isa, bytes, (rows.len(), depth), weights, sums, |_| ());
             let first = panel * I::PANEL;
             let part = columns.start + first..columns.end.min(columns.start + first + I::PANEL);
-            let each = weighted.chunks_exact(I::PANEL).zip(totals.iter());
-            for (row, (sums, total)) in rows.clone().zip(each) {
+            let each = weighted.chunks_exact(I::PANEL).zip(shares.iter());
+            for (row, (sums, &share)) in rows.clone().zip(each) {
                 let context = head.context.part(row, part.clone());
-                values.average(isa, sums, (first, 1.0 / total), context);
+                values.average(isa, sums, (first, share), context);
             }
         }
     }

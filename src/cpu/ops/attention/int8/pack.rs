@@ -106,8 +106,9 @@ pub(super) struct Keys {
     /// What zero in the queries adds to each key's sums.
     biases: AlignedVec<i32>,
     mean: AlignedVec,
-    /// One key.
+    /// One key, as bytes and as weights.
     bytes: AlignedVec<u8>,
+    weights: AlignedVec<i8>,
 }
 
 impl Keys {
@@ -119,6 +120,7 @@ impl Keys {
         let columns = head_size.next_multiple_of(shape.panel);
         self.mean.resize(columns);
         self.bytes.resize(columns);
+        self.weights.resize(columns);
     }
 
     /// Returns the panels, which have this size.
@@ -143,7 +145,7 @@ impl Keys {
         columns: Range<usize>,
     ) {
         self.average(isa, key, tokens.clone(), columns.clone());
-        let Self { panels, scales, biases, mean, bytes } = self;
+        let Self { panels, scales, biases, mean, bytes, weights } = self;
         let depth = columns.len().next_multiple_of(I::INT8_GROUP);
         let scales = scales.chunks_exact_mut(I::PANEL).zip(biases.chunks_exact_mut(I::PANEL));
         let each = panels.chunks_exact_mut(I::PANEL * depth).zip(scales);
@@ -158,17 +160,14 @@ impl Keys {
                 let values = key.columns(first + index, columns.clone());
                 scales[index] = quantize_key(isa, values, mean, bytes);
                 let mut sum = 0;
-                for byte in &mut bytes[..depth] {
-                    let value = signed::<I>(*byte);
-                    sum += i32::from(value);
-                    *byte = value as u8;
+                for (weight, &byte) in weights[..depth].iter_mut().zip(&bytes[..depth]) {
+                    *weight = signed::<I>(byte);
+                    sum += i32::from(*weight);
                 }
                 biases[index] = i32::from(ZERO.wrapping_sub(I::INT8_OFFSET)) * sum;
-                for (step, group) in bytes[..depth].chunks_exact(I::INT8_GROUP).enumerate() {
-                    let at = (step * I::PANEL + index) * I::INT8_GROUP;
-                    for (to, &value) in panel[at..at + I::INT8_GROUP].iter_mut().zip(group) {
-                        *to = value as i8;
-                    }
+                let steps = panel.chunks_exact_mut(I::PANEL * I::INT8_GROUP);
+                for (step, group) in steps.zip(weights.chunks_exact(I::INT8_GROUP)) {
+                    step[index * I::INT8_GROUP..][..I::INT8_GROUP].copy_from_slice(group);
                 }
             }
         }
@@ -317,7 +316,7 @@ impl Values {
     }
 
     /// Turns one query's weighted sums of the columns from `first` on, and one over its sum of probabilities, into
-    /// average values.
+    /// averages.
     #[inline(always)]
     pub fn average<I: Isa>(
         &self,
@@ -327,11 +326,12 @@ impl Values {
         to: &mut [f32],
     ) {
         let share = isa.splat(share);
+        let (scales, centers) = (&self.scales[first..], &self.centers[first..]);
+        let biases = &self.biases[first..];
         for at in starts(isa, to.len()) {
-            let column = first + at;
-            let sum = isa.without_zero_point(&sums[at..], 1, &self.biases[column..]);
-            let scale = isa.mul(isa.load(&self.scales[column..]), share);
-            let average = isa.mul_add(sum, scale, isa.load(&self.centers[column..]));
+            let sum = isa.without_zero_point(&sums[at..], 1, &biases[at..]);
+            let scale = isa.mul(isa.load(&scales[at..]), share);
+            let average = isa.mul_add(sum, scale, isa.load(&centers[at..]));
             store_at(isa, average, to, at);
         }
     }

@@ -67,8 +67,6 @@ class Load:
     load_ms: list[float]
     loaded_mib: float | None
     disk_mib: float
-    # After all shapes.
-    peak_mib: float | None = None
 
     def as_row(self):
         times = {"median_ms": statistics.median(self.load_ms), "min_ms": min(self.load_ms)}

@@ -15,15 +15,40 @@ TURN_MS, LEAST_REPEATS = 300, 3
 PAUSE_S = 0.05
 # Runs longer than this need no warm-up in each turn.
 LONG_MS = 100
+# Even if the budget is spent.
+LEAST_ROUNDS = 3
+# Up to this number of tokens, a turn takes the same time.
+SMALL_TOKENS = 110
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """All that a comparison measures: rounds per shape and loads per engine."""
+    """All that a comparison measures: rounds per shape and loads per engine, within a budget."""
 
     shapes: list
     rounds: int
     loads: int
+    budget: "Budget"
+
+
+class Budget:
+    """Time for all shapes with all numbers of threads."""
+
+    def __init__(self, minutes, shapes, thread_counts):
+        self.end = time.monotonic() + 60 * (minutes or float("inf"))
+        self.unspent = sum(weight(shape, threads) for shape in shapes for threads in thread_counts)
+
+    def deadline(self, shape, threads):
+        """Returns the time at which a shape's share of what is left ends. Call it once per shape."""
+        now = time.monotonic()
+        share = weight(shape, threads) / self.unspent
+        self.unspent -= weight(shape, threads)
+        return now + max(0.0, self.end - now) * share
+
+
+def weight(shape, threads):
+    """Returns roughly how long a round takes, in arbitrary units."""
+    return max(SMALL_TOKENS, sum(shape.lengths)) / threads**0.5
 
 
 def compare(engines, folder, threads, plan, expected):
@@ -41,10 +66,12 @@ def compare(engines, folder, threads, plan, expected):
         idle = IdleTime(workers)
         figures = []
         for shape in plan.shapes:
-            figures += compare_shape(workers, threads, shape, plan.rounds, expected[shape.name], idle)
+            deadline = plan.budget.deadline(shape, threads)
+            turns = {worker: check_and_calibrate(worker, shape, expected[shape.name]) for worker in workers}
+            measured = figures_of(turns, threads, shape)
+            run_rounds(turns, measured, idle, plan.rounds, deadline)
+            figures += measured.values()
         idle.report()
-        for worker, measured in zip(workers, loading):
-            measured.peak_mib = worker.peak_mib()
         return figures, [measured for measured in loading if measured.load_ms]
 
 
@@ -69,8 +96,8 @@ class Turn:
     differences: object
 
 
-def compare_shape(workers, threads, shape, rounds, expected, idle):
-    turns = {worker: check_and_calibrate(worker, shape, expected) for worker in workers}
+def figures_of(turns, threads, shape):
+    """Returns a figure for each worker, without times."""
     figures = {
         worker: Figure(
             worker.engine.name,
@@ -85,7 +112,14 @@ def compare_shape(workers, threads, shape, rounds, expected, idle):
         for worker, turn in turns.items()
     }
     print_differences(shape, list(figures.values()))
+    return figures
+
+
+def run_rounds(turns, figures, idle, rounds, deadline):
+    workers = list(turns)
     for index in range(rounds):
+        if index >= LEAST_ROUNDS and time.monotonic() > deadline:
+            break
         # Every other round is reversed, so that no engine always follows the same one.
         for worker in workers if index % 2 == 0 else reversed(workers):
             turn = turns[worker]
@@ -94,7 +128,6 @@ def compare_shape(workers, threads, shape, rounds, expected, idle):
                 answer = worker.run(turn.batches, turn.repeats, turn.warmup)
             figures[worker].rounds.append(statistics.median(answer["milliseconds"]))
     set_ratios(list(figures.values()))
-    return list(figures.values())
 
 
 def check_and_calibrate(worker, shape, expected):

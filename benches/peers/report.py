@@ -8,7 +8,7 @@ from engines import OURS
 from figures import comparisons
 
 TIMES = ["threads", "shape", "engine", "median ms", "min ms", "spread ms", "ratio"]
-LOADS = ["threads", "engine", "load ms", "loaded MiB", "peak MiB", "disk MiB"]
+LOADS = ["threads", "engine", "load ms", "peak MiB", "disk MiB"]
 # Columns of text; the others are aligned to the right.
 WORDS = {"shape", "engine", "class", "best peers"}
 # Classes of peers as the tables call them.
@@ -34,7 +34,7 @@ def print_all(figures, loads):
     print_summary(figures)
     print_errors(figures)
     if loads:
-        print("\nTime from opening the model to the first logits, memory after loading and at its peak, size on disk\n")
+        print("\nTime from opening the model to the first logits, peak memory until then, size on disk\n")
         print_table(LOADS, map(load_row, loads))
 
 
@@ -113,9 +113,11 @@ def threads_text(counts):
 
 def spread(figures):
     """Returns a sentence on the differences between rounds."""
+    counts = sorted({len(figure.rounds) for figure in figures})
+    rounds = f"{counts[0]} rounds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} rounds"
     shares = [figure.iqr_ms / figure.median_ms for figure in figures]
     return (
-        f"Across {len(figures[0].rounds)} rounds, the interquartile range is {statistics.median(shares):.0%} of the median"
+        f"Across {rounds}, the interquartile range is {statistics.median(shares):.0%} of the median"
         f" in a median cell and at most {max(shares):.0%}."
     )
 
@@ -126,7 +128,7 @@ def duration(milliseconds):
 
 def load_row(load):
     row = load.as_row()
-    sizes = [row[name] for name in ("loaded_mib", "peak_mib", "disk_mib")]
+    sizes = [row[name] for name in ("loaded_mib", "disk_mib")]
     cells = [f"{size:.0f}" if size else "?" for size in sizes]
     return [str(load.threads), f"{load.engine} {load.variant}", f"{row['median_ms']:.0f}", *cells]
 

@@ -3,7 +3,7 @@
 
     python3 benches/peers/run.py [--quick] [--json FILE] [--shapes 1x128,...]
                                  [--threads 1,2] [--engines ...] [--classes ...]
-                                 [--rounds N] [--loads N]
+                                 [--rounds N] [--loads N] [--minutes M]
 
 If the environment variable GOEMOTIONS names the folder of that data set, the accuracy of the bundled model in each engine
 is measured as well, unless --quick is given; accuracy.py measures it alone.
@@ -57,6 +57,7 @@ def parse_arguments(engine_names, classes, default_classes):
     )
     parser.add_argument("--rounds", type=int, help=f"{ROUNDS} by default, {QUICK_ROUNDS} with --quick")
     parser.add_argument("--loads", type=int, help=f"{LOADS} by default, {QUICK_LOADS} with --quick; 0 measures none")
+    parser.add_argument("--minutes", type=float, help="time for all rounds, of which a shape has at least three; no limit by default")
     parser.add_argument("--venv", type=pathlib.Path, default=environment.DEFAULT_FOLDER, help="virtual environment to use or create")
     arguments = parser.parse_args()
 
@@ -95,7 +96,9 @@ def main():
     chosen = engines.chosen(arguments.engines, arguments.classes)
     for engine in chosen:
         engine.prepare(generated)
-    plan = measure.Plan([model.Shape(name) for name in arguments.shapes], arguments.rounds, arguments.loads)
+    shapes = [model.Shape(name) for name in arguments.shapes]
+    budget = measure.Budget(arguments.minutes, shapes, arguments.threads)
+    plan = measure.Plan(shapes, arguments.rounds, arguments.loads, budget)
     expected = logits.reference(generated.folder, plan.shapes)
     figures, loads = [], []
     for threads in arguments.threads:

@@ -39,7 +39,8 @@ pub enum Precision {
     /// [`InstructionSet::supports`](crate::InstructionSet::supports) asks. Others are refused with
     /// [`DeviceError::CpuPrecision`](crate::DeviceError::CpuPrecision); [`F16`](Self::F16) takes as little memory
     /// everywhere. On one CPU, results do not depend on the batch or the threads. The three kinds of instructions add in
-    /// different orders and round differently, so logits differ between them by about as much as they differ from f32.
+    /// different orders and round differently, so their logits differ: by a last digit as a rule, and by as much as from
+    /// [`F32`](Self::F32) where a value falls between two bf16 numbers.
     Bf16,
     /// 8-bit weights and embeddings, with one scale per output channel and per embedding.
     ///

@@ -26,7 +26,8 @@ class Worker:
     def read(self):
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"error: {self.engine.label} ended")
+            # Negative: the number of the signal that ended it.
+            sys.exit(f"error: {self.engine.label} ended with status {self.process.wait()}")
         return json.loads(line)
 
     def run(self, batches, repeats, warmup):

@@ -138,7 +138,11 @@ pub fn attention(
     Some(match precision {
         Precision::F32 => attend::<<f32 as Weight>::Attention>(isa, sizes, input),
         Precision::F16 => attend::<<f16 as Weight>::Attention>(isa, sizes, input),
+        Precision::Bf16 if isa.has_bf16() => {
+            attend::<<bf16 as Weight>::Attention>(isa, sizes, input)
+        }
         Precision::Int8 => attend::<<i8 as Weight>::Attention>(isa, sizes, input),
+        Precision::Bf16 | Precision::Cascade { .. } | Precision::Auto => return None,
     })
 }
 

@@ -57,7 +57,6 @@ impl Prediction {
     }
 
     /// Averages predictions of the same model, weighted by `weights`, at least one of which is not zero.
-    #[cfg(feature = "text")]
     pub(crate) fn average(parts: &[Self], weights: &[usize]) -> Self {
         let total: usize = weights.iter().sum();
         let mean = |values: fn(&Self) -> &[f32]| {
@@ -319,7 +318,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(feature = "text")]
     fn average_is_weighted() {
         let parts = [
             prediction(&[0.0, 8.0], ProblemType::Regression),

@@ -8,6 +8,7 @@ mod options;
 mod text;
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -170,6 +171,25 @@ impl Classifier {
 
     pub(crate) fn prediction(&self, logits: Vec<f32>, cut: Option<Cut>) -> Prediction {
         Prediction::new(self.labels.clone(), logits, self.problem_type(), cut)
+    }
+
+    /// Makes a text's prediction from the logits of its windows: the text's only row, or several, averaged by length.
+    pub(crate) fn combine(
+        &self,
+        logits: &[f32],
+        windows: &[Range<usize>],
+        cut: Option<Cut>,
+    ) -> Prediction {
+        let rows = logits.chunks_exact(self.labels.len());
+        let parts: Vec<Prediction> =
+            rows.map(|logits| self.prediction(logits.to_vec(), cut)).collect();
+        match <[Prediction; 1]>::try_from(parts) {
+            Ok([whole]) => whole,
+            Err(parts) => {
+                let lengths: Vec<usize> = windows.iter().map(Range::len).collect();
+                Prediction::average(&parts, &lengths)
+            }
+        }
     }
 
     #[cfg(feature = "explain")]

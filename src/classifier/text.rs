@@ -1,7 +1,5 @@
 //! Predictions for texts.
 
-use std::ops::Range;
-
 use super::{Classifier, ClassifyOptions};
 use crate::error::{InputError, Result};
 use crate::input::batch::TokenBatch;
@@ -130,11 +128,18 @@ impl Classifier {
         texts: &[T],
         options: &ClassifyOptions,
     ) -> impl Iterator<Item = Result<FittedText, InputError>> {
-        let &ClassifyOptions { truncation, count_dropped_tokens } = options;
-        texts.iter().enumerate().map(move |(row, text)| {
-            let fitting = self.fitting(row, truncation);
-            self.fit(text.as_ref(), Fitting { counts_dropped: count_dropped_tokens, ..fitting })
-        })
+        texts.iter().enumerate().map(|(row, text)| self.fit_with(row, text.as_ref(), options))
+    }
+
+    /// Tokenizes a text and fits it to the model, with a call's options.
+    pub(crate) fn fit_with(
+        &self,
+        row: usize,
+        text: &str,
+        options: &ClassifyOptions,
+    ) -> Result<FittedText, InputError> {
+        let &ClassifyOptions { truncation, count_dropped_tokens: counts_dropped } = options;
+        self.fit(text, Fitting { counts_dropped, ..self.fitting(row, truncation) })
     }
 
     /// Computes the predictions of fitted texts.
@@ -151,21 +156,10 @@ impl Classifier {
             }
             logits.extend(self.logits(&TokenBatch::from_rows(&batch)?)?);
         }
-        let mut logits = logits.chunks_exact(self.labels.len());
+        let mut rest = logits.as_slice();
         let prediction = |text: &FittedText| {
-            let windows: Vec<Prediction> = logits
-                .by_ref()
-                .take(text.windows.len())
-                .map(|logits| self.prediction(logits.to_vec(), text.cut))
-                .collect();
-            let prediction = match <[Prediction; 1]>::try_from(windows) {
-                Ok([whole]) => whole,
-                Err(windows) => {
-                    let lengths: Vec<usize> = text.windows.iter().map(Range::len).collect();
-                    Prediction::average(&windows, &lengths)
-                }
-            };
-            prediction.with_tokens(text.kept.ids.len() + tokenizer.special_tokens())
+            let own = rest.split_off(..text.windows.len() * self.labels.len()).unwrap_or_default();
+            self.combine(own, &text.windows, text.cut).with_tokens(text.tokens(tokenizer))
         };
         Ok(texts.into_iter().map(prediction).collect())
     }

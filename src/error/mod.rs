@@ -1,5 +1,6 @@
 //! [`Error`], with one nested type per area. Variants name the thing at fault, what was expected and what was found.
 
+mod batcher;
 mod checkpoint;
 mod config;
 mod device;
@@ -12,6 +13,7 @@ mod input;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use self::batcher::BatcherError;
 pub use self::checkpoint::CheckpointError;
 pub use self::config::ConfigError;
 pub use self::device::DeviceError;
@@ -55,6 +57,10 @@ pub enum Error {
     /// The processor, the threads or the GPU cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
+
+    /// A [`Batcher`](crate::Batcher) did not compute a request.
+    #[error(transparent)]
+    Batcher(#[from] BatcherError),
 
     /// A prediction cannot be explained.
     #[cfg(feature = "explain")]

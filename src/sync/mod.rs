@@ -7,7 +7,7 @@ mod turns;
 
 #[cfg(feature = "explain")]
 pub(crate) use self::once::OnceBox;
-pub(crate) use self::process::PerProcess;
+pub(crate) use self::process::{PerProcess, Process};
 #[cfg(feature = "cuda")]
 pub(crate) use self::turns::Turn;
 pub(crate) use self::turns::Turns;

@@ -1,6 +1,7 @@
 //! Tests of the library's public API.
 
 mod bad_input;
+mod batcher;
 mod bundled_model;
 #[cfg(feature = "explain")]
 mod explain;

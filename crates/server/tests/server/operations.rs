@@ -116,6 +116,47 @@ fn a_stopped_server_finishes_what_it_has_begun() {
     server.join();
 }
 
+/// The worker is held by the first request while the client of the second goes away.
+#[test]
+fn a_request_whose_client_has_gone_is_canceled() {
+    let (begun, begins) = mpsc::channel();
+    let (go, goes) = mpsc::channel::<()>();
+    let goes = std::sync::Mutex::new(goes);
+    let server = start_with(settings(), move |queue| {
+        queue.workers(1).before_batch(move |_| {
+            let _ = begun.send(());
+            let _ = goes.lock().unwrap().recv();
+        })
+    });
+    let request = format!(
+        "POST /predict HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{BODY}",
+        BODY.len()
+    );
+    let post = || {
+        let mut connection = server.connect();
+        connection.write_all(request.as_bytes()).unwrap();
+        connection
+    };
+    let queued = |count: usize| {
+        let line = format!("te_queue_size{{model=\"small\"}} {count}");
+        while !server.get("/metrics").body.contains(&line) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let first = post();
+    begins.recv().unwrap();
+    let second = post();
+    queued(1);
+    drop(second);
+    // Time for the server to see it.
+    std::thread::sleep(Duration::from_millis(300));
+    drop(go);
+    receive(first).ok();
+    queued(0);
+    let metrics = server.get("/metrics").body;
+    assert!(metrics.contains("distilbert_texts_canceled{model=\"small\"} 1"), "{metrics}");
+}
+
 #[test]
 fn servers_need_models_with_names_of_their_own() {
     assert!(matches!(Server::bind(Vec::new(), settings()), Err(ServerError::NoModels)));

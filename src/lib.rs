@@ -27,6 +27,8 @@
 //!   model's limit are truncated, rejected or split into windows; see [`Truncation`].
 //! - [`Classifier::logits`] and [`Classifier::classify_tokens`] take a [`TokenBatch`] of token ids.
 //! - [`Classifier::explain`] shows which words a prediction is based on; see the module [`explain`].
+//! - [`Batcher`] answers the requests of a service: it computes what is waiting in batches, with a bounded queue,
+//!   deadlines and cancellation; see the module [`batcher`].
 //! - [`convert`](convert()) and [`quantize`] write checkpoints.
 //!
 //! A classifier is `Send + Sync`, and all its methods take `&self`. Logits are bit-identical whether a text is
@@ -49,6 +51,7 @@
 #[cfg(feature = "explain")]
 mod attribution;
 mod backend;
+pub mod batcher;
 mod classifier;
 mod convert;
 mod cpu;
@@ -73,6 +76,7 @@ mod sync;
 #[cfg(test)]
 mod testing;
 
+pub use self::batcher::Batcher;
 #[cfg(feature = "text")]
 pub use self::classifier::ClassifyOptions;
 pub use self::classifier::{Classifier, ClassifierBuilder, ModelInfo};
@@ -87,7 +91,8 @@ pub use self::error::ExplainError;
 #[cfg(feature = "hub")]
 pub use self::error::HubError;
 pub use self::error::{
-    CheckpointError, ConfigError, DeviceError, Error, InputError, PrecisionError, Result,
+    BatcherError, CheckpointError, ConfigError, DeviceError, Error, InputError, PrecisionError,
+    Result,
 };
 pub use self::input::batch::TokenBatch;
 pub use self::input::cut::{Cut, TruncationSide};

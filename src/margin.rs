@@ -109,7 +109,6 @@ pub(crate) fn distance(logits: impl Iterator<Item = f32>, problem_type: ProblemT
 }
 
 /// Returns the distance for scores that are averages: that of the logits that would have these scores.
-#[cfg(feature = "text")]
 pub(crate) fn distance_of_scores(scores: &[f32], problem_type: ProblemType) -> f32 {
     let scores = scores.iter().map(|&score| f64::from(score));
     match problem_type {

@@ -14,7 +14,7 @@ impl Classifier {
         items: &[T],
         predict: impl Fn(&dyn Forward, &[T]) -> Result<Vec<Prediction>>,
     ) -> Result<Vec<Prediction>> {
-        let Some(Stages { first, second, margin }) = self.engine.stages() else {
+        let Some(Stages { first, second, margin }) = self.stages() else {
             return predict(self.engine.as_ref(), items);
         };
         let mut answers: Vec<Prediction> = predict(first, items)?
@@ -36,10 +36,20 @@ impl Classifier {
         Ok(answers)
     }
 
+    /// Returns the stages, if the model is a cascade.
+    pub(crate) fn stages(&self) -> Option<Stages<'_>> {
+        self.engine.stages()
+    }
+
+    /// Returns the engine that computes every text: the first stage of a cascade.
+    pub(crate) fn first_engine(&self) -> &dyn Forward {
+        self.stages().map_or(self.engine.as_ref(), |stages| stages.first)
+    }
+
     /// Returns the engine of the most exact answers: the last stage of a cascade.
     #[cfg(feature = "explain")]
     pub(super) fn exact_engine(&self) -> &dyn Forward {
         let engine = self.engine.as_ref();
-        engine.stages().map_or(engine, |stages| stages.second)
+        self.stages().map_or(engine, |stages| stages.second)
     }
 }

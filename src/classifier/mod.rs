@@ -11,6 +11,7 @@ mod options;
 mod text;
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -143,10 +144,7 @@ impl Classifier {
     /// Fails like [`logits`](Self::logits). The vector is unchanged if the batch is rejected; its contents are
     /// unspecified if a GPU fails.
     pub fn logits_into(&self, batch: &TokenBatch, logits: &mut Vec<f32>) -> Result<()> {
-        self.check(batch)?;
-        logits.clear();
-        logits.resize(batch.rows() * self.labels.len(), 0.0);
-        self.engine.forward(batch, logits)
+        self.compute(self.engine.as_ref(), batch, logits)
     }
 
     /// Classifies rows of token ids, for callers that have their own tokenizer; predictions are in row order.
@@ -212,6 +210,38 @@ impl Classifier {
         let precision = self.info.precision.of_exact_answers();
         Prediction::new(self.labels.clone(), logits, self.problem_type(), cut)
             .with_precision(precision)
+    }
+
+    /// Makes a text's prediction from the logits of its windows: the text's only row, or several, averaged by length.
+    pub(crate) fn combine(
+        &self,
+        logits: &[f32],
+        windows: &[Range<usize>],
+        cut: Option<Cut>,
+    ) -> Prediction {
+        let rows = logits.chunks_exact(self.labels.len());
+        let parts: Vec<Prediction> =
+            rows.map(|logits| self.prediction(logits.to_vec(), cut)).collect();
+        match <[Prediction; 1]>::try_from(parts) {
+            Ok([whole]) => whole,
+            Err(parts) => {
+                let lengths: Vec<usize> = windows.iter().map(Range::len).collect();
+                Prediction::average(&parts, &lengths, self.problem_type())
+            }
+        }
+    }
+
+    /// Computes the logits of a batch with an engine of this classifier.
+    pub(crate) fn compute(
+        &self,
+        engine: &dyn Forward,
+        batch: &TokenBatch,
+        logits: &mut Vec<f32>,
+    ) -> Result<()> {
+        self.check(batch)?;
+        logits.clear();
+        logits.resize(batch.rows() * self.labels.len(), 0.0);
+        engine.forward(batch, logits)
     }
 
     #[cfg(feature = "explain")]

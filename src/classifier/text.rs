@@ -1,7 +1,5 @@
 //! Predictions for texts.
 
-use std::ops::Range;
-
 use super::{Classifier, ClassifyOptions};
 use crate::backend::Forward;
 use crate::error::{InputError, Result};
@@ -126,6 +124,17 @@ impl Classifier {
         Ok(fitted.into_iter().filter_map(result).collect())
     }
 
+    /// Tokenizes a text and fits it to the model, with a call's options.
+    pub(crate) fn fit_with(
+        &self,
+        row: usize,
+        text: &str,
+        options: &ClassifyOptions,
+    ) -> Result<FittedText, InputError> {
+        let &ClassifyOptions { truncation, count_dropped_tokens: counts_dropped } = options;
+        self.fit(text, Fitting { counts_dropped, ..self.fitting(row, truncation) })
+    }
+
     /// Computes the predictions of fitted texts. With a cascade, all windows of a text have one precision.
     fn predict<'t>(&self, texts: impl Iterator<Item = &'t FittedText>) -> Result<Vec<Prediction>> {
         let texts: Vec<&FittedText> = texts.collect();
@@ -150,21 +159,10 @@ impl Classifier {
             logits.resize(computed + batch.rows() * labels, 0.0);
             engine.forward(&batch, &mut logits[computed..])?;
         }
-        let mut logits = logits.chunks_exact(labels);
+        let mut rest = logits.as_slice();
         let prediction = |text: &&FittedText| {
-            let windows: Vec<Prediction> = logits
-                .by_ref()
-                .take(text.windows.len())
-                .map(|logits| self.prediction(logits.to_vec(), text.cut))
-                .collect();
-            let prediction = match <[Prediction; 1]>::try_from(windows) {
-                Ok([whole]) => whole,
-                Err(windows) => {
-                    let lengths: Vec<usize> = text.windows.iter().map(Range::len).collect();
-                    Prediction::average(&windows, &lengths, self.problem_type())
-                }
-            };
-            prediction.with_tokens(text.kept.ids.len() + tokenizer.special_tokens())
+            let own = rest.split_off(..text.windows.len() * self.labels.len()).unwrap_or_default();
+            self.combine(own, &text.windows, text.cut).with_tokens(text.tokens(tokenizer))
         };
         Ok(texts.iter().map(prediction).collect())
     }

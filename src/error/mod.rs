@@ -1,5 +1,6 @@
 //! [`Error`], with one nested type per area. Variants name the thing at fault, what was expected and what was found.
 
+mod batcher;
 mod checkpoint;
 mod config;
 mod device;
@@ -13,6 +14,7 @@ mod precision;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use self::batcher::BatcherError;
 pub use self::checkpoint::CheckpointError;
 pub use self::config::ConfigError;
 pub use self::device::DeviceError;
@@ -61,6 +63,10 @@ pub enum Error {
     /// The model or the operation cannot have the requested precision.
     #[error(transparent)]
     Precision(#[from] PrecisionError),
+
+    /// A [`Batcher`](crate::Batcher) did not compute a request.
+    #[error(transparent)]
+    Batcher(#[from] BatcherError),
 
     /// A prediction cannot be explained.
     #[cfg(feature = "explain")]

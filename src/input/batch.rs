@@ -128,16 +128,27 @@ impl TokenBatch {
         self.cu_seqlens.push(self.input_ids.len());
     }
 
-    /// Replaces the rows with some of another batch.
-    pub(crate) fn set_rows(&mut self, of: &Self, rows: &[usize]) {
+    /// Removes all rows and keeps the memory.
+    pub(crate) fn clear(&mut self) {
         self.input_ids.clear();
         self.positions.clear();
         self.cu_seqlens.truncate(1);
+    }
+
+    /// Appends rows of another batch.
+    pub(crate) fn append(&mut self, other: &Self, rows: Range<usize>) {
+        for row in rows {
+            let tokens = other.row(row);
+            let (ids, positions) = (&other.input_ids[tokens.clone()], &other.positions[tokens]);
+            self.push_row(ids.iter().copied().zip(positions.iter().copied()));
+        }
+    }
+
+    /// Replaces the rows with some of another batch.
+    pub(crate) fn set_rows(&mut self, of: &Self, rows: &[usize]) {
+        self.clear();
         for &row in rows {
-            let tokens = of.row(row);
-            self.input_ids.extend_from_slice(&of.input_ids[tokens.clone()]);
-            self.positions.extend_from_slice(&of.positions[tokens]);
-            self.cu_seqlens.push(self.input_ids.len());
+            self.append(of, row..row + 1);
         }
     }
 
@@ -312,6 +323,19 @@ mod tests {
         assert_eq!(batch.cu_seqlens(), [0, 1, 3]);
         batch.set_rows(&of, &[0, 1, 2]);
         assert_eq!(batch, of);
+    }
+
+    #[test]
+    fn rows_of_another_batch_keep_ids_and_positions() {
+        let other = TokenBatch::from_padded(&[7, 8, 9, 5, 6, 0], &[1, 0, 1, 1, 1, 0], 3).unwrap();
+        let mut batch = TokenBatch::from_rows(&[[1, 2]]).unwrap();
+        batch.append(&other, 0..1);
+        assert_eq!((batch.input_ids(), batch.positions()), (&[1, 2, 7, 9][..], &[0, 1, 0, 2][..]));
+        assert_eq!(batch.cu_seqlens(), [0, 2, 4]);
+        batch.clear();
+        assert_eq!(batch, TokenBatch::default());
+        batch.append(&other, 0..2);
+        assert_eq!(batch, other);
     }
 
     #[test]

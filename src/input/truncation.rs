@@ -152,6 +152,12 @@ impl FittedText {
         let windows = self.windows.iter();
         windows.map(|window| tokenizer.with_special_tokens(&self.kept.ids[window.clone()]))
     }
+
+    /// Returns the number of tokens that the model reads, special tokens included. Tokens that several windows share
+    /// count once.
+    pub fn tokens(&self, tokenizer: &Tokenizer) -> usize {
+        self.kept.ids.len() + tokenizer.special_tokens()
+    }
 }
 
 impl Tokenizer {

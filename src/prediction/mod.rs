@@ -5,9 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::input::cut::Cut;
-use crate::margin::distance;
-#[cfg(feature = "text")]
-use crate::margin::distance_of_scores;
+use crate::margin::{distance, distance_of_scores};
 use crate::model::config::ProblemType;
 use crate::precision::Precision;
 
@@ -69,7 +67,6 @@ impl Prediction {
     }
 
     /// Averages predictions of the same model, weighted by `weights`, at least one of which is not zero.
-    #[cfg(feature = "text")]
     pub(crate) fn average(parts: &[Self], weights: &[usize], problem_type: ProblemType) -> Self {
         let total: usize = weights.iter().sum();
         let mean = |values: fn(&Self) -> &[f32]| {

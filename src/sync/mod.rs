@@ -7,5 +7,5 @@ mod turns;
 
 #[cfg(feature = "explain")]
 pub(crate) use self::once::OnceBox;
-pub(crate) use self::process::PerProcess;
+pub(crate) use self::process::{PerProcess, Process};
 pub(crate) use self::turns::{Turn, Turns};

@@ -1,13 +1,22 @@
-//! [`PerProcess`]: values that a forked child must not touch.
+//! [`Process`] and [`PerProcess`]: values that a forked child must not touch.
 
 use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// Identifies the process. A child has a number of its own as long as its parent lives.
-fn current_process() -> u32 {
-    // Only Unix systems fork. Miri's isolation and loom's models have one process.
-    if cfg!(all(unix, not(miri), not(loom))) { std::process::id() } else { 0 }
+/// A process. A child has a number of its own as long as its parent lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Process(u32);
+
+impl Process {
+    pub fn current() -> Self {
+        // Only Unix systems fork. Miri's isolation and loom's models have one process.
+        Self(if cfg!(all(unix, not(miri), not(loom))) { std::process::id() } else { 0 })
+    }
+
+    pub fn is_current(self) -> bool {
+        self == Self::current()
+    }
 }
 
 /// A value of one process, such as a lock or a handle of threads.
@@ -21,13 +30,13 @@ pub(crate) struct PerProcess<T> {
 }
 
 struct Instance<T> {
-    process: u32,
+    process: Process,
     value: T,
 }
 
 impl<T: Send + Sync> PerProcess<T> {
     pub fn new(value: T) -> Self {
-        let instance = Box::new(Instance { process: current_process(), value });
+        let instance = Box::new(Instance { process: Process::current(), value });
         Self { instance: AtomicPtr::new(Box::into_raw(instance)), value: PhantomData }
     }
 
@@ -35,7 +44,7 @@ impl<T: Send + Sync> PerProcess<T> {
     pub fn get(&self) -> Option<&T> {
         // SAFETY: the pointer came from a box, which is freed only when `self` is dropped.
         let instance = unsafe { &*self.instance.load(Ordering::Acquire) };
-        (instance.process == current_process()).then_some(&instance.value)
+        instance.process.is_current().then_some(&instance.value)
     }
 
     /// Returns this process's value, and makes it if only the parent has one.
@@ -43,7 +52,7 @@ impl<T: Send + Sync> PerProcess<T> {
         let inherited = self.instance.load(Ordering::Acquire);
         // SAFETY: as in `get`.
         let instance = unsafe { &*inherited };
-        let process = current_process();
+        let process = Process::current();
         if instance.process == process {
             return &instance.value;
         }
@@ -68,7 +77,7 @@ impl<T> Drop for PerProcess<T> {
     fn drop(&mut self) {
         let instance = std::mem::replace(self.instance.get_mut(), ptr::null_mut());
         // SAFETY: the pointer came from a box and nothing borrows it any more.
-        let is_own = unsafe { (*instance).process } == current_process();
+        let is_own = unsafe { (*instance).process }.is_current();
         if is_own {
             // SAFETY: as above, and it is not used again.
             drop(unsafe { Box::from_raw(instance) });
@@ -98,7 +107,7 @@ mod tests {
         let (of_parent, of_child) = (Arc::new(1), Arc::new(2));
         let mut value = PerProcess::new(of_parent.clone());
         // SAFETY: the pointer came from a box, and nothing else borrows it.
-        unsafe { (**value.instance.get_mut()).process = u32::MAX };
+        unsafe { (**value.instance.get_mut()).process = Process(u32::MAX) };
         assert!(value.get().is_none());
         assert_eq!(**value.get_or_make(|| of_child.clone()), 2);
         assert_eq!(value.get().map(|value| **value), Some(2));

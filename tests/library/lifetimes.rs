@@ -146,6 +146,32 @@ mod forks {
         }));
     }
 
+    #[test]
+    fn a_child_is_told_that_a_batcher_is_its_parents() {
+        use distilbert::{Batcher, BatcherError, Error};
+
+        fn is_refused<T>(result: Result<T, Error>) -> bool {
+            matches!(result, Err(Error::Batcher(BatcherError::Forked)))
+        }
+
+        let classifier = Arc::new(builder().threads(1).build().unwrap());
+        let expected = classifier.classify(TEXT).unwrap();
+        let batcher = Batcher::builder(classifier.clone()).workers(2).build().unwrap();
+        let (waited, dropped) = (batcher.submit(TEXT).unwrap(), batcher.submit(TEXT).unwrap());
+        assert!(succeeds_in_child(|| {
+            assert!(is_refused(batcher.submit(TEXT)));
+            assert!(is_refused(batcher.submit_tokens(&[101, 102])));
+            assert!(is_refused(batcher.statistics()));
+            assert!(waited.is_ready());
+            assert!(is_refused(waited.wait()));
+            drop(dropped);
+            batcher.shutdown(distilbert::batcher::Shutdown::Drain);
+            drop(batcher);
+            let own = Batcher::builder(classifier).workers(1).build().unwrap();
+            assert_eq!(own.submit(TEXT).unwrap().wait().unwrap(), expected);
+        }));
+    }
+
     /// Stops the other threads when it is dropped, even by a panic.
     struct Stop<'a>(&'a AtomicBool);
 

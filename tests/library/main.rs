@@ -1,6 +1,7 @@
 //! Tests of the library's public API.
 
 mod bad_input;
+mod batcher;
 mod bf16;
 mod bundled_model;
 mod cascade;

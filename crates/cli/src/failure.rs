@@ -33,6 +33,10 @@ pub enum Failure {
     #[error(transparent)]
     Evaluation(#[from] distilbert_evaluate::Error),
 
+    #[cfg(feature = "serve")]
+    #[error(transparent)]
+    Server(#[from] distilbert_server::ServerError),
+
     #[error("--html and --svg take exactly one text, found {found}")]
     NotOneText { found: &'static str },
 

@@ -44,5 +44,7 @@ fn run(command: Commands) -> Result<ExitCode, Failure> {
         Commands::Info(arguments) => commands::info::run(arguments),
         Commands::Man(arguments) => commands::man::run(arguments, Cli::command()),
         Commands::Quantize(arguments) => commands::quantize::run(arguments),
+        #[cfg(feature = "serve")]
+        Commands::Serve(arguments) => commands::serve::run(arguments),
     }
 }

@@ -82,6 +82,12 @@ impl EngineOptions {
         self.precision
     }
 
+    /// Returns the requested number of threads, if any.
+    #[cfg(feature = "serve")]
+    pub fn threads(&self) -> Option<usize> {
+        self.threads.map(usize::from)
+    }
+
     /// Applies the options to a builder.
     pub fn apply(&self, builder: ClassifierBuilder) -> ClassifierBuilder {
         let mut builder = builder.device(self.device);

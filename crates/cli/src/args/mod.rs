@@ -39,6 +39,8 @@ pub enum Commands {
     Info(commands::info::Arguments),
     Man(commands::man::Arguments),
     Quantize(commands::quantize::Arguments),
+    #[cfg(feature = "serve")]
+    Serve(commands::serve::Arguments),
 }
 
 /// Exits because options of a subcommand do not go together, and prints its usage.

@@ -15,8 +15,8 @@ use crate::render::progress::DownloadBar;
 /// Path of the bundled model, relative to an installation or the source checkout.
 const BUNDLED: &str = "models/emotion";
 
-/// Model given with `--model`.
-#[derive(Args)]
+/// Model given with `--model`; by default the bundled one.
+#[derive(Args, Default)]
 pub struct ModelFolder {
     /// Model folder in Hugging Face layout, or name of a model on the Hugging Face Hub, such as org/name; an existing
     /// path takes precedence over a name [default: the bundled emotion model]

@@ -11,3 +11,5 @@ pub mod faithfulness;
 pub mod info;
 pub mod man;
 pub mod quantize;
+#[cfg(feature = "serve")]
+pub mod serve;

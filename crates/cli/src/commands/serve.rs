@@ -1,0 +1,158 @@
+//! `distilbert serve`: predictions over HTTP.
+
+use std::io::IsTerminal;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use distilbert::Classifier;
+use distilbert_server::{Model, Server, Settings};
+
+use crate::args::engine::EngineOptions;
+use crate::args::model_folder::{ModelFolder, locate};
+use crate::failure::Failure;
+use crate::render::terminal;
+
+/// Environment variable with the key that requests must present: not an option, which other users of the machine
+/// could read.
+const API_KEY: &str = "DISTILBERT_API_KEY";
+
+/// Serve predictions over HTTP, until SIGTERM or Ctrl-C
+///
+/// Endpoints: /predict, /info, /health and /metrics as of text-embeddings-inference, /v2/models/NAME/infer as of
+/// KServe, and /models/NAME as of Hugging Face's inference API.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  distilbert serve --precision int8
+  distilbert serve --model models/emotion --model other=path/to/checkpoint --port 9000
+  curl -d '{\"inputs\": \"What a shock!\"}' http://127.0.0.1:8080/predict
+
+Requests need the key in the environment variable DISTILBERT_API_KEY, if it is set.")]
+pub struct Arguments {
+    /// Model folder, or name on the Hugging Face hub; can be repeated. The name in URLs is the last part, unless
+    /// given as NAME=MODEL; the first model answers /predict [default: the bundled emotion model]
+    #[arg(long = "model", value_name = "[NAME=]MODEL")]
+    models: Vec<String>,
+
+    #[command(flatten)]
+    engine: EngineOptions,
+
+    /// Address to listen on; 0.0.0.0 listens on all interfaces
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    host: IpAddr,
+
+    /// Port to listen on; 0 lets the system choose
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+
+    /// Number of tokens up to which waiting texts are computed together
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    batch_tokens: usize,
+
+    /// Number of texts that may wait for each model; more are refused with status 429
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    max_queue: usize,
+
+    /// Number of texts that a request may have
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    max_texts: usize,
+
+    /// Number of bytes that a request may have
+    #[arg(long, value_name = "BYTES", default_value_t = 2_000_000)]
+    max_body: usize,
+
+    /// Number of connections at a time; others wait
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    max_connections: usize,
+
+    /// Seconds after which a request fails with status 504
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    timeout: u32,
+
+    /// Seconds for requests in progress after SIGTERM
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    grace_period: u32,
+
+    /// Log as JSON
+    #[arg(long)]
+    log_json: bool,
+}
+
+pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    start_log(arguments.log_json);
+    let mut models = Vec::new();
+    for (name, folder) in sources(&arguments.models)? {
+        // One thread per call: the workers of the queue run in parallel.
+        let builder = arguments.engine.apply(Classifier::builder(folder)).threads(1);
+        let model = Model::with_queue(name, builder.build()?, |queue| {
+            let queue = match arguments.engine.threads() {
+                Some(threads) => queue.workers(threads),
+                None => queue,
+            };
+            queue.batch_tokens(arguments.batch_tokens).max_queued_requests(arguments.max_queue)
+        });
+        models.push(model?);
+    }
+    let settings = Settings {
+        address: SocketAddr::new(arguments.host, arguments.port),
+        api_key: std::env::var(API_KEY).ok().filter(|key| !key.is_empty()),
+        max_body_bytes: arguments.max_body,
+        max_texts: arguments.max_texts,
+        max_connections: arguments.max_connections,
+        request_timeout: Duration::from_secs(arguments.timeout.into()),
+        grace_period: Duration::from_secs(arguments.grace_period.into()),
+        ..Settings::default()
+    };
+    let server = Server::bind(models, settings)?;
+    terminal::print_note(format_args!("listening on http://{}", server.address()));
+    server.run()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the name and the folder of each model.
+fn sources(models: &[String]) -> Result<Vec<(String, PathBuf)>, Failure> {
+    if models.is_empty() {
+        let folder = ModelFolder::default().find()?;
+        return Ok(vec![(last_part(&folder.to_string_lossy()), folder)]);
+    }
+    let source = |model: &String| {
+        let (name, path) = match model.split_once('=') {
+            Some((name, path)) if !name.contains('/') => (name.to_owned(), path),
+            _ => (last_part(model), model.as_str()),
+        };
+        Ok((name, locate(path.as_ref())?))
+    };
+    models.iter().map(source).collect()
+}
+
+/// Returns the last part of a path or of a name on the hub.
+fn last_part(path: &str) -> String {
+    let mut parts = path.split(['/', '\\']).filter(|part| !part.is_empty());
+    parts.next_back().unwrap_or("model").to_owned()
+}
+
+/// Logs to standard error.
+fn start_log(is_json: bool) {
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    // A log that exists stays.
+    let _ = if is_json { log.json().try_init() } else { log.try_init() };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_given_or_the_last_part() {
+        let folder = std::env::temp_dir();
+        let path = folder.to_str().unwrap().trim_end_matches('/');
+        let found = sources(&[path.to_owned(), format!("other={path}/")]).unwrap();
+        assert_eq!(found[0].0, path.rsplit('/').next().unwrap());
+        assert_eq!(found[1].0, "other");
+    }
+}

@@ -1,0 +1,169 @@
+//! [`App`]: the state that requests share, and what happens around each of them.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Instant, SystemTime};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
+use tokio::sync::Semaphore;
+
+use crate::endpoints;
+use crate::failure::{Failure, Kind};
+use crate::fields::bad;
+use crate::meters::Meters;
+use crate::model::Model;
+use crate::settings::Settings;
+
+/// State that requests share.
+pub struct App {
+    /// At least one; the first answers requests that name no model.
+    pub models: Vec<Arc<Model>>,
+    pub settings: Settings,
+    pub meters: Meters,
+    /// The turn of the explanation that is being computed.
+    pub explaining: Arc<Semaphore>,
+    /// `false` while the server is being stopped.
+    pub is_ready: AtomicBool,
+    /// Start of the ids of requests.
+    origin: u64,
+    requests: AtomicU64,
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest request id that is taken from a client.
+const MAX_REQUEST_ID: usize = 128;
+
+/// Paths that need no key.
+const OPEN: &[&str] = &["/health", "/ping", "/metrics", "/v2/health/live", "/v2/health/ready"];
+
+impl App {
+    pub fn new(models: Vec<Arc<Model>>, settings: Settings) -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self {
+            models,
+            settings,
+            meters: Meters::default(),
+            explaining: Arc::new(Semaphore::new(1)),
+            is_ready: AtomicBool::new(true),
+            origin: now.as_micros() as u64,
+            requests: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns the model of a name.
+    pub fn model(&self, name: &str) -> Result<&Arc<Model>, Failure> {
+        self.models.iter().find(|model| model.name() == name).ok_or_else(|| {
+            let names: Vec<&str> = self.models.iter().map(|model| model.name()).collect();
+            let message =
+                format!("there is no model `{name}`; this server has {}", names.join(", "));
+            Failure::new(Kind::NotFound, message)
+        })
+    }
+
+    /// Reads a whole body, within the limits on its size and time.
+    pub async fn read(&self, body: Body) -> Result<Bytes, Failure> {
+        let limit = self.settings.max_body_bytes;
+        let too_large =
+            || Failure::new(Kind::TooLarge, format!("the body has more than {limit} bytes"));
+        if body.size_hint().lower() > limit as u64 {
+            return Err(too_large());
+        }
+        let whole = Limited::new(body, limit).collect();
+        match tokio::time::timeout(self.settings.body_timeout, whole).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+            Ok(Err(error)) => Err(bad(format!("the body cannot be read: {error}"))),
+            Err(_) => Err(Failure::new(Kind::RequestTimeout, "the body did not arrive in time")),
+        }
+    }
+
+    fn is_allowed(&self, path: &str, headers: &HeaderMap) -> bool {
+        let Some(key) = &self.settings.api_key else { return true };
+        let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        OPEN.contains(&path)
+            || given
+                .and_then(|given| given.strip_prefix(b"Bearer "))
+                .is_some_and(|given| is_same(given, key.as_bytes()))
+    }
+
+    fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
+        let given = headers.get(REQUEST_ID).filter(|given| {
+            given.len() <= MAX_REQUEST_ID && given.as_bytes().iter().all(u8::is_ascii_graphic)
+        });
+        given.cloned().unwrap_or_else(|| {
+            let number = self.requests.fetch_add(1, Ordering::Relaxed);
+            HeaderValue::try_from(format!("{:x}-{number:x}", self.origin))
+                .unwrap_or(HeaderValue::from_static("none"))
+        })
+    }
+}
+
+/// Compares in time that depends on the lengths alone.
+fn is_same(given: &[u8], key: &[u8]) -> bool {
+    let differing =
+        given.iter().zip(key).fold(0, |differing, (a, b)| black_box(differing | (a ^ b)));
+    differing == 0 && given.len() == key.len()
+}
+
+/// Returns the service of all endpoints.
+pub fn router(app: Arc<App>) -> Router {
+    endpoints::routes()
+        .fallback(|| async { Failure::new(Kind::NotFound, "there is nothing at this path") })
+        .method_not_allowed_fallback(|| async {
+            Failure::new(Kind::MethodNotAllowed, "this path does not take this method")
+        })
+        .layer(from_fn_with_state(app.clone(), around))
+        .with_state(app)
+}
+
+/// Checks the key, and logs and measures a request. Nothing of its text is logged.
+async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let id = app.request_id(request.headers());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let mut response = match app.is_allowed(request.uri().path(), request.headers()) {
+        true => next.run(request).await,
+        false => Failure::new(Kind::Unauthorized, "a valid key is required").into_response(),
+    };
+    let (status, duration) = (response.status().as_u16(), start.elapsed());
+    let failure = response.extensions().get::<Kind>().copied();
+    if method == Method::POST {
+        app.meters.ended(failure, duration);
+    }
+    tracing::info!(
+        id = id.to_str().unwrap_or_default(),
+        method = method.as_str(),
+        route,
+        status,
+        error = failure.map_or("", Kind::name),
+        milliseconds = duration.as_secs_f64() * 1e3,
+    );
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_compared_whole() {
+        assert!(is_same(b"secret", b"secret"));
+        for other in [&b"secre"[..], b"secrets", b"Secret", b""] {
+            assert!(!is_same(other, b"secret"));
+        }
+    }
+}

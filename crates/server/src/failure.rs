@@ -1,0 +1,130 @@
+//! [`Failure`]: a response that is an error.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use distilbert::{BatcherError, Error, ExplainError, InputError};
+use serde_json::json;
+
+/// Kinds of failures; the names are the stable codes of responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    BadRequest,
+    Empty,
+    Unauthorized,
+    NotFound,
+    MethodNotAllowed,
+    RequestTimeout,
+    TooLarge,
+    Validation,
+    Tokenizer,
+    Overloaded,
+    Backend,
+    Unhealthy,
+    Timeout,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BadRequest => "BadRequest",
+            Self::Empty => "Empty",
+            Self::Unauthorized => "Unauthorized",
+            Self::NotFound => "NotFound",
+            Self::MethodNotAllowed => "MethodNotAllowed",
+            Self::RequestTimeout => "RequestTimeout",
+            Self::TooLarge => "TooLarge",
+            Self::Validation => "Validation",
+            Self::Tokenizer => "Tokenizer",
+            Self::Overloaded => "Overloaded",
+            Self::Backend => "Backend",
+            Self::Unhealthy => "Unhealthy",
+            Self::Timeout => "Timeout",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest | Self::Empty => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Validation | Self::Tokenizer => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Overloaded => StatusCode::TOO_MANY_REQUESTS,
+            Self::Backend => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+}
+
+/// An error that a client is told.
+#[derive(Debug)]
+pub struct Failure {
+    pub kind: Kind,
+    pub message: String,
+}
+
+impl Failure {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// Returns the failure with the field that it is about.
+    pub fn about(self, field: &str) -> Self {
+        Self { message: format!("{field}: {}", self.message), ..self }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::Input(InputError::Encode(_)) => Kind::Tokenizer,
+            Error::Input(_) => Kind::Validation,
+            Error::Explain(ExplainError::NoBackwardPass { .. }) => Kind::Validation,
+            Error::Explain(_) => Kind::BadRequest,
+            Error::Batcher(BatcherError::Overloaded { .. }) => Kind::Overloaded,
+            Error::Batcher(BatcherError::TooLarge { .. }) => Kind::TooLarge,
+            Error::Batcher(BatcherError::Expired { .. }) => Kind::Timeout,
+            Error::Batcher(BatcherError::ShutDown) => Kind::Unhealthy,
+            _ => Kind::Backend,
+        };
+        let message = match &error {
+            Error::Input(InputError::TooManyTokens { tokens, limit, .. }) => {
+                format!("has {tokens} tokens, but the model takes at most {limit}")
+            }
+            Error::Input(InputError::TextTooLong { limit, .. }) => {
+                format!("has more than {limit} tokens, but the model takes at most {limit}")
+            }
+            error => error.to_string(),
+        };
+        Self::new(kind, message)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let body = json!({"error": self.message, "error_type": self.kind.name()}).to_string();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.kind.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        match self.kind {
+            Kind::Overloaded | Kind::Unhealthy => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Kind::Unauthorized => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            // The rest of the body is not read.
+            Kind::TooLarge | Kind::RequestTimeout => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response.extensions_mut().insert(self.kind);
+        response
+    }
+}

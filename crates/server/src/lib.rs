@@ -1,0 +1,30 @@
+//! HTTP service for DistilBERT text classification, over [`distilbert::Batcher`].
+//!
+//! It speaks the protocols of text-embeddings-inference (`/predict`), of KServe's Open Inference Protocol
+//! (`/v2/models/{name}/infer`) and of Hugging Face's inference API (`/models/{name}`), so that their clients work with
+//! it unchanged.
+//!
+//! ```no_run
+//! use distilbert::Classifier;
+//! use distilbert_server::{Model, Server, Settings};
+//!
+//! let classifier = Classifier::builder("models/emotion").threads(1).build()?;
+//! let server = Server::bind(vec![Model::new("emotion", classifier)?], Settings::default())?;
+//! println!("listening on http://{}", server.address());
+//! server.run()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod answers;
+mod app;
+mod endpoints;
+mod failure;
+mod fields;
+mod meters;
+mod model;
+mod server;
+mod settings;
+
+pub use self::model::Model;
+pub use self::server::{Server, ServerError};
+pub use self::settings::Settings;

@@ -1,0 +1,71 @@
+//! [`Settings`]: address, limits and times of a server.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Settings of a [`Server`](crate::Server).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use distilbert_server::Settings;
+///
+/// let settings = Settings { request_timeout: Duration::from_secs(2), ..Settings::default() };
+/// assert!(settings.address.ip().is_loopback());
+/// ```
+#[derive(Clone)]
+pub struct Settings {
+    /// Address to listen on; by default port 8080 of the loopback interface. With port 0, the system chooses one.
+    pub address: SocketAddr,
+    /// Key that requests must present as `Authorization: Bearer …`, except those for health and metrics; by default
+    /// none.
+    pub api_key: Option<String>,
+    /// Largest body of a request, in bytes; by default 2,000,000.
+    pub max_body_bytes: usize,
+    /// Largest number of texts in a request; by default 32.
+    pub max_texts: usize,
+    /// Largest number of connections at a time; by default 512. Others wait until one is closed.
+    pub max_connections: usize,
+    /// Time for the header of a request, and for which a connection may be idle; by default 10 seconds.
+    pub header_timeout: Duration,
+    /// Time for the body of a request; by default 10 seconds.
+    pub body_timeout: Duration,
+    /// Time after which a request fails if it has not been answered, counted from its body; by default 10 seconds.
+    pub request_timeout: Duration,
+    /// Time for requests in progress when the server is stopped; by default 20 seconds.
+    pub grace_period: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            api_key: None,
+            max_body_bytes: 2_000_000,
+            max_texts: 32,
+            max_connections: 512,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(10),
+            grace_period: Duration::from_secs(20),
+        }
+    }
+}
+
+impl std::fmt::Debug for Settings {
+    /// Leaves out the key.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Settings")
+            .field("address", &self.address)
+            .field("api_key", &self.api_key.as_ref().map(|_| "…"))
+            .field("max_body_bytes", &self.max_body_bytes)
+            .field("max_texts", &self.max_texts)
+            .field("max_connections", &self.max_connections)
+            .field("header_timeout", &self.header_timeout)
+            .field("body_timeout", &self.body_timeout)
+            .field("request_timeout", &self.request_timeout)
+            .field("grace_period", &self.grace_period)
+            .finish()
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests of the server over real connections.
+
+mod client;
+mod failures;
+mod operations;
+mod protocols;

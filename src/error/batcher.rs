@@ -1,0 +1,68 @@
+//! [`BatcherError`]: requests that a batcher did not compute.
+
+use std::time::Duration;
+
+/// Errors from a [`Batcher`](crate::Batcher), which did not compute a request.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatcherError {
+    /// The queue is full. The request may succeed later.
+    #[error(
+        "the queue is full: {requests} of at most {max_requests} requests and {tokens} of at most {max_tokens} \
+         tokens are waiting"
+    )]
+    Overloaded {
+        /// Number of requests in the queue.
+        requests: usize,
+        /// Number of requests that the queue holds.
+        max_requests: usize,
+        /// Number of tokens in the queue.
+        tokens: usize,
+        /// Number of tokens that the queue holds.
+        max_tokens: usize,
+    },
+
+    /// The request has more tokens than the queue holds, so that it would never succeed.
+    #[error("the request has {tokens} tokens, but the queue holds at most {max_tokens}")]
+    TooLarge {
+        /// Number of tokens of the request.
+        tokens: usize,
+        /// Number of tokens that the queue holds.
+        max_tokens: usize,
+    },
+
+    /// The deadline passed before the request was answered.
+    #[error("the deadline passed {} ms after the request was submitted", waited.as_millis())]
+    Expired {
+        /// Time since the request was submitted.
+        waited: Duration,
+    },
+
+    /// The batcher was shut down.
+    #[error("the batcher was shut down")]
+    ShutDown,
+
+    /// The batcher belongs to the parent of this process. Its threads do not exist here.
+    #[error("the batcher was built before this process was forked: build one after the fork")]
+    Forked,
+
+    /// The worker panicked while it computed the request.
+    #[error("the worker panicked while it computed the request: {reason}")]
+    Panicked {
+        /// Message of the panic.
+        reason: String,
+    },
+
+    /// The result of the request was taken before.
+    #[error("the result of the request was already taken")]
+    Taken,
+
+    /// The classifiers of a batcher have different models.
+    #[error("classifier {index} differs from classifier 0 in its {what}")]
+    DifferentModels {
+        /// Index of the classifier.
+        index: usize,
+        /// Part of the model that differs: `configuration` or `labels`.
+        what: &'static str,
+    },
+}

@@ -23,7 +23,6 @@ impl Classifier {
         options: &ClassifyOptions,
         is_fatal: impl Fn(&InputError) -> bool + Sync,
     ) -> Result<Vec<Result<FittedText, InputError>>, InputError> {
-        let &ClassifyOptions { truncation, count_dropped_tokens: counts_dropped } = options;
         let tasks = split(texts);
         let results: Vec<OnceLock<Vec<_>>> = tasks.iter().map(|_| OnceLock::new()).collect();
         // The first task that is known to have met a fatal error. Nobody needs the results of later ones.
@@ -34,8 +33,7 @@ impl Classifier {
                 if failed.load(Ordering::Relaxed) < task {
                     return;
                 }
-                let fitting = Fitting { counts_dropped, ..self.fitting(row, truncation) };
-                let result = self.fit(texts[row], fitting);
+                let result = self.fit_with(row, texts[row], options);
                 let is_last = result.as_ref().is_err_and(&is_fatal);
                 fitted.push(result);
                 if is_last {
@@ -64,6 +62,17 @@ impl Classifier {
             }
         }
         Ok(all)
+    }
+
+    /// Tokenizes a text and fits it to the model, with a call's options.
+    pub(crate) fn fit_with(
+        &self,
+        row: usize,
+        text: &str,
+        options: &ClassifyOptions,
+    ) -> Result<FittedText, InputError> {
+        let &ClassifyOptions { truncation, count_dropped_tokens: counts_dropped } = options;
+        self.fit(text, Fitting { counts_dropped, ..self.fitting(row, truncation) })
     }
 
     /// Tokenizes a text and fits it to the model.

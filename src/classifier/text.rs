@@ -124,17 +124,6 @@ impl Classifier {
         Ok(fitted.into_iter().filter_map(result).collect())
     }
 
-    /// Tokenizes a text and fits it to the model, with a call's options.
-    pub(crate) fn fit_with(
-        &self,
-        row: usize,
-        text: &str,
-        options: &ClassifyOptions,
-    ) -> Result<FittedText, InputError> {
-        let &ClassifyOptions { truncation, count_dropped_tokens: counts_dropped } = options;
-        self.fit(text, Fitting { counts_dropped, ..self.fitting(row, truncation) })
-    }
-
     /// Computes the predictions of fitted texts. With a cascade, all windows of a text have one precision.
     fn predict<'t>(&self, texts: impl Iterator<Item = &'t FittedText>) -> Result<Vec<Prediction>> {
         let texts: Vec<&FittedText> = texts.collect();

@@ -96,15 +96,9 @@ fn consecutive(settings: &[Setting]) {
             };
             for (between, times) in WORK.iter().zip(times) {
                 // The weights are in the caches of the cores that use them, as far as they fit.
-<<<<<<< HEAD
-                (0..3).for_each(|_| {
-                    call(&mut logits);
-                });
-=======
                 for _ in 0..3 {
                     call(&mut logits);
                 }
->>>>>>> i20-spin
                 for _ in 0..CALLS {
                     work(Duration::from_micros(*between));
                     times.push(call(&mut logits));

@@ -6,6 +6,7 @@ pub mod counting;
 pub mod cuda;
 mod dice;
 pub mod generator;
+pub mod goemotions;
 pub mod reading;
 #[cfg(target_os = "linux")]
 pub mod stand_in;

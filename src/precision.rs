@@ -57,15 +57,15 @@ pub enum Precision {
     /// of int8.
     ///
     /// Labels are those of f32 only statistically: int8 may be wrong by more than any margin, but the larger the error,
-    /// the rarer. With the default margin, the emotion model in this crate's repository computes one text in ten twice
-    /// and has the label of f32 for more than 99.9 % of texts; `distilbert compare` measures both on other data.
+    /// the rarer. With the default margin, the emotion model in this crate's repository computes 7 % of texts twice and
+    /// has the label of f32 for more than 99.9 %; `distilbert compare` measures both on other data.
     ///
     /// [`Prediction::precision`](crate::Prediction::precision) says which precision answered. Logits are those of that
     /// precision, so they may jump where two texts differ little. Each text is decided by its own logits alone, and
     /// results do not depend on the batch. A text split into windows is decided by their average, and then computed
     /// again as a whole. [Explanations](crate::Classifier::explain) are computed in f32.
     ///
-    /// The model is held in both precisions, 1.25 times the memory of f32. It needs a checkpoint with float weights, a
+    /// The model is in memory in both precisions, which is 1.25 times the weights of f32. It needs a checkpoint with float weights, a
     /// model with labels, and the CPU.
     Cascade {
         /// Margin below which a text is computed in f32 as well.

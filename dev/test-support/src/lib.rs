@@ -8,6 +8,7 @@ mod dice;
 #[cfg(unix)]
 pub mod fork;
 pub mod generator;
+pub mod goemotions;
 pub mod reading;
 #[cfg(target_os = "linux")]
 pub mod stand_in;

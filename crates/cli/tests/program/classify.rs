@@ -80,6 +80,18 @@ fn json_matches_the_library() {
 }
 
 #[test]
+fn json_names_the_precision_that_answered() {
+    let output = run(&["classify", "--json", "--precision", "cascade:1", "So sad.", "What?!"]);
+    let found = objects(succeeded(&output));
+    assert_eq!([&found[0]["precision"], &found[1]["precision"]], ["int8", "f32"]);
+    let output = run(&["classify", "--json", "What?!"]);
+    assert_eq!(objects(succeeded(&output))[0]["logits"], found[1]["logits"]);
+    let output = run(&["classify", "--precision", "cascade:-1", "What?!"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("cascade:MARGIN"), "{}", stderr(&output));
+}
+
+#[test]
 fn top_limits_the_labels() {
     let prediction = bundled().classify("What a shock!").unwrap();
     let best: Vec<&str> = prediction.top_k(3).into_iter().map(|(label, _)| label).collect();

@@ -72,6 +72,21 @@ fn compares_precisions_row_by_row() {
     assert_eq!(found["rows"], texts.len());
     assert_eq!(found["same_label"], same);
     assert_eq!(found["label_agreement"], json!(same as f64 / texts.len() as f64));
+    let points = found["cascade"]["points"].as_array().unwrap();
+    assert_eq!(points[0]["agreement"]["value"], found["label_agreement"]);
+    assert_eq!(points[0]["accuracy"], found["accuracies"][1]);
+    for point in points {
+        let margin: f32 = point["margin"].to_string().parse().unwrap();
+        let again = |row: &usize| second[*row].margin() < margin;
+        let count = (0..texts.len()).filter(again).count();
+        assert_eq!(point["share"], json!(count as f64 / texts.len() as f64));
+        let wrong = differing.iter().filter(|row| !again(row)).count();
+        let agreement = json!((texts.len() - wrong) as f64 / texts.len() as f64);
+        assert_eq!(point["agreement"]["value"], agreement, "{margin}");
+    }
+    assert!(found["cascade"]["recommended"]["agreement"]["value"].as_f64().unwrap() >= 0.999);
+    // So few texts prove little.
+    assert_eq!(found["cascade"]["recommended_with_confidence"], Value::Null);
     assert_eq!(found["largest_logit_difference"].to_string().parse(), Ok(largest));
     let found_mean = found["mean_logit_difference"].as_f64().unwrap();
     assert!((found_mean - mean).abs() < 1e-12, "{found_mean} {mean}");
@@ -87,6 +102,29 @@ fn compares_precisions_row_by_row() {
         assert_eq!(row["labels"], labels);
         assert_eq!(row["scores"][1].to_string().parse(), Ok(second[number].score()));
     }
+}
+
+#[test]
+fn prints_what_a_cascade_costs_and_gives() {
+    let (_folder, file) = table(1);
+    let text = succeeded(&compare(
+        &file,
+        &["--precision", "int8", "--with-precision", "f32", "--limit", "9"],
+    ))
+    .to_owned();
+    for part in [
+        "margin    in f32  same label as f32",
+        "  1.00  ",
+        "recommended: --precision cascade:",
+        "more rows are needed",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let options = ["--with-precision", "cascade:1000", "--limit", "9"];
+    let found = compared(&file, &options);
+    assert_eq!(found["models"][1]["precision"], "cascade:1000");
+    assert_eq!((&found["label_agreement"], &found["cascade"]), (&json!(1.0), &Value::Null));
+    assert_eq!(found["largest_logit_difference"], 0.0);
 }
 
 #[test]

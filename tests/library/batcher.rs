@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use distilbert::batcher::{BatcherBuilder, Pending, Shutdown, SubmitOptions};
 use distilbert::{
-    Batcher, BatcherError, Classifier, ClassifyOptions, Error, InputError, Precision, Prediction,
-    TokenBatch, Truncation,
+    Batcher, BatcherError, Classifier, ClassifyOptions, Error, InputError, Margin, Precision,
+    Prediction, TokenBatch, Truncation,
 };
 use test_support::{Dice, bundled_model, generator::GeneratedModel, token_goldens};
 

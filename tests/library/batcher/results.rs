@@ -76,6 +76,28 @@ fn windows_and_cuts_are_those_of_classify() {
 
 /// The gate shows the batches: five of one window each, and the short text in the second.
 #[test]
+fn cascades_answer_as_classify_does() {
+    let margin = Margin::new(2.0).unwrap();
+    let builder = Classifier::builder(bundled_model()).threads(1);
+    let classifier = Arc::new(builder.precision(Precision::Cascade { margin }).build().unwrap());
+    let windows = Truncation::Windows { stride: 64, max_windows: Some(3) };
+    let short = ["I miss you.", "What?", "So sad.", "We won!", "Is it today?", "Disgusting."];
+    let long = short.join(" ").repeat(60);
+    let texts: Vec<&str> = short.into_iter().chain([long.as_str()]).collect();
+    let batcher = Batcher::builder(classifier.clone()).workers(1).build().unwrap();
+    let options = SubmitOptions::default().truncation(windows);
+    let pending: Vec<Pending> =
+        texts.iter().map(|text| batcher.submit_with(text, &options).unwrap()).collect();
+    let options = ClassifyOptions::default().truncation(windows);
+    let expected = classifier.classify_batch_with(&texts, &options).unwrap();
+    let found: Vec<_> = pending.into_iter().map(|pending| pending.wait().unwrap()).collect();
+    assert_eq!(found, expected);
+    for precision in [Precision::Int8, Precision::F32] {
+        assert!(found.iter().any(|answer| answer.precision() == precision), "{precision}");
+    }
+}
+
+#[test]
 fn a_long_text_blocks_a_short_one_for_one_batch() {
     let (batcher, gate, first) = held(|builder| builder);
     let options = SubmitOptions::default()

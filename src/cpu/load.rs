@@ -57,5 +57,6 @@ fn load_floats<W: FloatWeight>(
     Ok(Box::new(engine))
 }
 
-#[cfg(test)]
+// Loom and Miri run without the helpers of these tests.
+#[cfg(all(test, not(any(loom, miri))))]
 mod tests;

@@ -22,7 +22,7 @@ pub enum PrecisionError {
     RegressionCascade,
 
     /// Weights cannot be stored in the requested precision.
-    #[error("weights can be stored in f32, f16 or int8, not in {requested}")]
+    #[error("weights can be stored in f32, f16, bf16 or int8, not in {requested}")]
     NotStored {
         /// Requested precision.
         requested: Precision,

@@ -123,9 +123,9 @@ mod tests {
         let margin = Margin::new(0.5).unwrap();
         assert_eq!(parse("cascade:0.5").unwrap(), Precision::Cascade { margin });
         for (wrong, message) in [
-            ("cascade:-1", "expected one of f32, f16, int8, cascade, cascade:MARGIN"),
+            ("cascade:-1", "expected one of f32, f16, bf16, int8, cascade, cascade:MARGIN"),
             ("int8:1", "unknown precision `int8:1`"),
-            ("f64", "possible values: f32, f16, int8, cascade"),
+            ("f64", "possible values: f32, f16, bf16, int8, cascade"),
         ] {
             let error = parse(wrong).unwrap_err().to_string();
             assert!(error.contains(message), "{error}");

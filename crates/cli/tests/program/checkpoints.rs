@@ -44,7 +44,10 @@ fn convert_fails_with_one_line() {
     assert!(failed_with_one_line(&missing, 2).contains("no/such/model"));
     let existing = run(&["convert", &BUNDLED, &BUNDLED]);
     assert!(failed_with_one_line(&existing, 2).contains("already"));
-    assert_eq!(run(&["convert", &BUNDLED, out, "--dtype", "bf16"]).status.code(), Some(2));
+    for dtype in ["f64", "cascade"] {
+        let refused = run(&["convert", &BUNDLED, out, "--dtype", dtype]);
+        assert_eq!(refused.status.code(), Some(2), "{dtype}");
+    }
     assert_eq!(run(&["convert", &BUNDLED]).status.code(), Some(2));
     std::fs::copy(Path::new(&*BUNDLED).join("config.json"), folder.path().join("config.json"))
         .unwrap();

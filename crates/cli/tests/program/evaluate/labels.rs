@@ -25,7 +25,7 @@ fn column_of_numbers_is_read_in_one_way() {
     let names = "text,label\nw5,1\nw6,2\nw7,3\nw8,4\nw9,5\n";
 
     fs::write(table, ids).unwrap();
-    let refused = "line 2, row 1: there is no label `0`; the labels are 1, 2, 3, 4, 5, so that";
+    let refused = "line 2, row 1: there is no label `0`; the labels are 1, 2, 3, 4, 5, so numbers";
     let options = ["--model", &model, "--json"];
     let output = run(&[&["evaluate", table], &options[..]].concat());
     assert!(failed_with_one_line(&output, 2).contains(refused), "{}", stderr(&output));

@@ -41,10 +41,7 @@ fn main() {
         consecutive(&settings(&model, precision));
     }
     println!("\n{CALLERS} callers of one classifier, 16 tokens, latencies in µs");
-    println!(
-        "{:28}{:>9}{:>9}{:>12}{:>18}",
-        "", "median", "99 %", "fair share", "99 % / fair share"
-    );
+    println!("{:28}{:>9}{:>9}{:>12}{:>18}", "", "median", "99%", "fair share", "99% / fair share");
     for precision in precisions {
         settings(&model, precision)[1..].iter().for_each(concurrent);
     }

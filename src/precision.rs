@@ -11,7 +11,7 @@ use crate::names::{ParseNameError, impl_serde_as_string, split_parameter};
 /// Layer normalization, including the sums within it, is computed in `f32` in every precision, and so is softmax, though
 /// [`Int8`](Self::Int8) may round its results.
 ///
-/// `Display` and `FromStr` use the names `f32`, `f16`, `int8` and `cascade:MARGIN`; `cascade` alone has the
+/// `Display` and `FromStr` use the names `f32`, `f16`, `bf16`, `int8`, `cascade:MARGIN` and `auto`; `cascade` alone has the
 /// [default margin](Margin::DEFAULT).
 ///
 /// ```
@@ -57,26 +57,25 @@ pub enum Precision {
     /// of int8.
     ///
     /// Labels are those of f32 only statistically: int8 may be wrong by more than any margin, but the larger the error,
-    /// the rarer. With the default margin, the emotion model in this crate's repository computes 7 % of texts twice and
-    /// has the label of f32 for more than 99.9 %; `distilbert compare` measures both on other data.
+    /// the rarer. With the default margin, the emotion model in this crate's repository computes 7% of texts twice and
+    /// has the label of f32 for more than 99.9%; `distilbert compare` measures both on other data.
     ///
     /// [`Prediction::precision`](crate::Prediction::precision) says which precision answered. Logits are those of that
     /// precision, so they may jump where two texts differ little. Each text is decided by its own logits alone, and
     /// results do not depend on the batch. A text split into windows is decided by their average, and then computed
     /// again as a whole. [Explanations](crate::Classifier::explain) are computed in f32.
     ///
-    /// The model is in memory in both precisions, which is 1.25 times the weights of f32. It needs a checkpoint with float weights, a
-    /// model with labels, and the CPU.
+    /// The model is in memory in both precisions, which is 1.25 times the weights of f32. It needs a checkpoint with float
+    /// weights, a model with labels, and the CPU.
     Cascade {
         /// Margin below which a text is computed in f32 as well.
         margin: Margin,
     },
-    /// The fastest precision that is expected to change no more than one label in 200, compared to
-    /// [`F32`](Self::F32): [`Bf16`](Self::Bf16) on a CPU that multiplies it, otherwise `F32`;
+    /// The precision with the smallest products among those that are expected to change no more than one label in 200,
+    /// compared to [`F32`](Self::F32): [`Bf16`](Self::Bf16) on a CPU that multiplies it, otherwise `F32`;
     /// [`F16`](Self::F16) on a GPU. A checkpoint that is stored in 8 bits is computed in [`Int8`](Self::Int8).
     ///
-    /// Int8 is faster still, and changes more labels: request it by its name.
-    /// [`ModelInfo::precision`](crate::ModelInfo::precision) is the precision that was chosen, never `Auto`.
+    /// Int8 changes more labels: request it by its name. [`ModelInfo::precision`](crate::ModelInfo::precision) is the precision that was chosen, never `Auto`.
     Auto,
 }
 
@@ -103,8 +102,8 @@ impl Precision {
         }
     }
 
-    /// Returns the precision of the most exact answers.
-    pub(crate) const fn of_exact_answers(self) -> Self {
+    /// Returns the precision itself, or that of a cascade's last stage.
+    pub(crate) const fn of_last_stage(self) -> Self {
         match self {
             Self::Cascade { .. } => Self::F32,
             other => other,

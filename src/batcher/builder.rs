@@ -86,9 +86,9 @@ impl BatcherBuilder {
     }
 
     /// Sets the number of tokens up to which waiting requests are computed as one batch; by default
-    /// [`DEFAULT_BATCH_TOKENS`](Self::DEFAULT_BATCH_TOKENS), which suits CPUs. 0 means 1.
+    /// [`DEFAULT_BATCH_TOKENS`](Self::DEFAULT_BATCH_TOKENS), which was chosen for CPUs. 0 means 1.
     ///
-    /// A row that is longer is a batch of its own. A GPU wants thousands of tokens.
+    /// A row that is longer is a batch of its own.
     pub fn batch_tokens(mut self, tokens: usize) -> Self {
         self.limits.batch_tokens = tokens.max(1);
         self
@@ -134,33 +134,30 @@ impl BatcherBuilder {
             let count = self.workers.unwrap_or_else(|| default_workers(classifier));
             (classifier.clone(), count)
         });
-        let mut inner =
-            Inner { shared: shared.clone(), ids: Vec::new(), workers: Mutex::default() };
         let mut handles = Vec::new();
         for (classifier, count) in counts {
             for _ in 0..count {
                 let member = Queue::enter(&shared.queue);
-                let shared = shared.clone();
-                let classifier = classifier.clone();
+                let (queue, classifier) = (shared.clone(), classifier.clone());
                 let body = move || {
                     let _member = member;
-                    work(&shared, &classifier);
+                    work(&queue, &classifier);
                 };
                 let name = format!("batcher-{}", handles.len() + 1);
                 match thread::Builder::new().name(name).spawn(body) {
                     Ok(handle) => handles.push(handle),
                     Err(error) => {
                         // Ends the workers that have been started.
-                        inner.shared.abort();
+                        shared.abort();
                         let reason = error.to_string();
                         return Err(DeviceError::Threads { threads: count, reason }.into());
                     }
                 }
             }
         }
-        inner.ids = handles.iter().map(|handle| handle.thread().id()).collect();
-        inner.workers = Mutex::new(handles);
-        Ok(Batcher { inner: PerProcess::new(inner) })
+        let ids = handles.iter().map(|handle| handle.thread().id()).collect();
+        let inner = Inner { shared, ids, workers: Mutex::new(handles) };
+        Ok(Batcher { inner: PerProcess::new(inner), batch_tokens: self.limits.batch_tokens })
     }
 }
 

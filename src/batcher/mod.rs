@@ -35,7 +35,7 @@
 //!
 //! # Order
 //!
-//! Requests are started in the order in which they came. A batch has at most as many tokens as
+//! Requests are started in order of arrival. A batch has at most as many tokens as
 //! [set](BatcherBuilder::batch_tokens), or a single row. A text that is split into
 //! [windows](crate::Truncation::Windows) goes to the end of the queue after each batch, so that others wait for one
 //! batch of it and not for the whole text; its windows are computed one batch after the other.
@@ -82,6 +82,7 @@ use crate::sync::PerProcess;
 /// [`shutdown(Shutdown::Abort)`](Self::shutdown).
 pub struct Batcher {
     inner: PerProcess<Inner>,
+    batch_tokens: usize,
 }
 
 /// The part of a batcher that a forked child must not touch.
@@ -190,6 +191,11 @@ impl Batcher {
         let windows = std::iter::once(0..ids.len()).collect();
         let input = Input { rows, windows, cut: None, tokens: ids.len() };
         submit_input(shared, input, options.deadline, Duration::ZERO)
+    }
+
+    /// Returns the number of tokens up to which waiting requests are computed as one batch.
+    pub fn batch_tokens(&self) -> usize {
+        self.batch_tokens
     }
 
     /// Returns counters and histograms.

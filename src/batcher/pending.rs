@@ -150,7 +150,7 @@ impl Pending {
                 self.timing = Some(Timing { tokenization: self.tokenization, ..timing });
                 result
             }
-            // A worker answers each request, unless it panics with the request in its hands.
+            // A worker answers each request, unless it panics while it holds the request.
             Outcome::Abandoned => {
                 Err(BatcherError::Panicked { reason: "outside the model".to_owned() }.into())
             }

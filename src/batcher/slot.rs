@@ -33,7 +33,7 @@ enum State<R> {
     Closed,
 }
 
-/// What a receiver finds.
+/// Result of a receiver's look at the slot.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome<R> {
     Answer(R),

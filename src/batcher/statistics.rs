@@ -27,7 +27,7 @@ pub struct Statistics {
     pub failed: u64,
     /// Number of requests whose deadline passed in the queue.
     pub expired: u64,
-    /// Number of requests in the queue that nobody waited for any more.
+    /// Number of requests in the queue that nobody waited for anymore.
     pub canceled: u64,
     /// Number of panics on the workers.
     pub panics: u64,

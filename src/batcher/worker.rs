@@ -12,7 +12,6 @@ use crate::backend::Forward;
 use crate::classifier::Classifier;
 use crate::error::{BatcherError, Error, Result};
 use crate::input::batch::TokenBatch;
-use crate::precision::Precision;
 use crate::prediction::Prediction;
 
 /// Function that is called with each batch before it is computed.
@@ -87,7 +86,7 @@ impl Shared {
 
 /// Computes batches until the queue is closed.
 pub(super) fn work(shared: &Shared, classifier: &Classifier) {
-    // Requests that a panic finds in a worker's hands fail when they are dropped; the thread goes on with others.
+    // If the worker panics, the requests that it holds fail as they are dropped, and the thread takes others.
     while !shielded(|| Worker::new(shared, classifier).run()) {
         shared.meters.panics.add(1);
     }
@@ -183,12 +182,13 @@ impl<'a> Worker<'a> {
                 continue;
             }
             let prediction = request.prediction(self.classifier);
-            match self.classifier.stages() {
-                None => self.complete(request, prediction),
-                Some(stages) if stages.margin.accepts(prediction.margin()) => {
-                    self.complete(request, prediction.with_precision(Precision::Int8));
-                }
-                Some(_) => undecided.push(request),
+            let decided = match self.classifier.stages() {
+                None => Some(prediction),
+                Some(stages) => stages.accept(prediction),
+            };
+            match decided {
+                Some(prediction) => self.complete(request, prediction),
+                None => undecided.push(request),
             }
         }
         self.decide(undecided);

@@ -79,8 +79,8 @@ impl ClassifierBuilder {
     /// Sets the number format of the weights and of the matrix products.
     ///
     /// The default is [`Precision::Int8`] for a checkpoint written by [`quantize`](crate::quantize); otherwise
-    /// [`Precision::F32`] on the CPU and [`Precision::F16`] on a GPU. [`Precision::Auto`] chooses a faster one where the
-    /// CPU has it.
+    /// [`Precision::F32`] on the CPU and [`Precision::F16`] on a GPU. [`Precision::Auto`] chooses bf16 where
+    /// the CPU has it.
     ///
     /// ```
     /// use distilbert::{Classifier, Margin, Precision};
@@ -240,8 +240,8 @@ impl ClassifierBuilder {
         checkpoint: &Checkpoint,
         set: InstructionSet,
     ) -> Result<Loaded> {
-        let fastest = if set.supports(Precision::Bf16) { Precision::Bf16 } else { Precision::F32 };
-        let precision = self.precision_or(Precision::F32, fastest, checkpoint);
+        let auto = if set.supports(Precision::Bf16) { Precision::Bf16 } else { Precision::F32 };
+        let precision = self.precision_or(Precision::F32, auto, checkpoint);
         let threads = match &self.pool {
             Some(pool) => Threads::from_pool(pool.clone()),
             None => {
@@ -271,17 +271,18 @@ impl ClassifierBuilder {
         Err(crate::error::DeviceError::CudaNotBuilt.into())
     }
 
-    /// Returns the precision that was set, else int8 for an int8 checkpoint, else the device's default or fastest one.
+    /// Returns the precision that was set, else int8 for an int8 checkpoint, else the device's default, or its choice for
+    /// [`Precision::Auto`].
     fn precision_or(
         &self,
         default: Precision,
-        fastest: Precision,
+        auto: Precision,
         checkpoint: &Checkpoint,
     ) -> Precision {
         match self.precision {
             None | Some(Precision::Auto) if checkpoint.is_int8() => Precision::Int8,
             None => default,
-            Some(Precision::Auto) => fastest,
+            Some(Precision::Auto) => auto,
             Some(precision) => precision,
         }
     }

@@ -9,31 +9,24 @@ use crate::prediction::Prediction;
 impl Classifier {
     /// Computes the predictions for items with `predict`, which is given an engine and the items. With a cascade, it is
     /// called a second time for the items whose first prediction is closer to other labels than the margin.
-    pub(super) fn answer<T: Copy>(
+    pub(super) fn predict_in_stages<T: Copy>(
         &self,
         items: &[T],
         predict: impl Fn(&dyn Forward, &[T]) -> Result<Vec<Prediction>>,
     ) -> Result<Vec<Prediction>> {
-        let Some(Stages { first, second, margin }) = self.stages() else {
+        let Some(stages) = self.stages() else {
             return predict(self.engine.as_ref(), items);
         };
-        let mut answers: Vec<Prediction> = predict(first, items)?
-            .into_iter()
-            .map(|answer| answer.with_precision(Precision::Int8))
-            .collect();
-        let (mut again, mut items_again) = (Vec::new(), Vec::new());
-        for (answer, &item) in answers.iter_mut().zip(items) {
-            if !margin.accepts(answer.margin()) {
-                again.push(answer);
-                items_again.push(item);
-            }
-        }
-        if !again.is_empty() {
-            for (answer, exact) in again.into_iter().zip(predict(second, &items_again)?) {
-                *answer = exact;
-            }
-        }
-        Ok(answers)
+        let first: Vec<Option<Prediction>> =
+            predict(stages.first, items)?.into_iter().map(|found| stages.accept(found)).collect();
+        let undecided = items.iter().zip(&first).filter(|(_, found)| found.is_none());
+        let undecided: Vec<T> = undecided.map(|(&item, _)| item).collect();
+        let second = match undecided.is_empty() {
+            true => Vec::new(),
+            false => predict(stages.second, &undecided)?,
+        };
+        let mut second = second.into_iter();
+        Ok(first.into_iter().filter_map(|found| found.or_else(|| second.next())).collect())
     }
 
     /// Returns the stages, if the model is a cascade.
@@ -46,10 +39,18 @@ impl Classifier {
         self.stages().map_or(self.engine.as_ref(), |stages| stages.first)
     }
 
-    /// Returns the engine of the most exact answers: the last stage of a cascade.
+    /// Returns the engine of explanations: the last stage of a cascade.
     #[cfg(feature = "explain")]
-    pub(super) fn exact_engine(&self) -> &dyn Forward {
+    pub(super) fn last_engine(&self) -> &dyn Forward {
         let engine = self.engine.as_ref();
         self.stages().map_or(engine, |stages| stages.second)
+    }
+}
+
+impl Stages<'_> {
+    /// Returns a first prediction if it is far enough from other labels to be the cascade's.
+    pub(crate) fn accept(&self, first: Prediction) -> Option<Prediction> {
+        let is_decided = self.margin.accepts(first.margin());
+        is_decided.then(|| first.with_precision(Precision::Int8))
     }
 }

@@ -164,7 +164,7 @@ impl Classifier {
     pub fn classify_tokens(&self, batch: &TokenBatch) -> Result<Vec<Prediction>> {
         self.check(batch)?;
         let rows: Vec<usize> = (0..batch.rows()).collect();
-        self.answer(&rows, |engine, rows| self.classify_rows(engine, batch, rows))
+        self.predict_in_stages(&rows, |engine, rows| self.classify_rows(engine, batch, rows))
     }
 
     /// Classifies rows like [`classify_tokens`](Self::classify_tokens), a cascade's all in the precision that its
@@ -173,7 +173,7 @@ impl Classifier {
     pub(crate) fn classify_tokens_exactly(&self, batch: &TokenBatch) -> Result<Vec<Prediction>> {
         self.check(batch)?;
         let rows: Vec<usize> = (0..batch.rows()).collect();
-        self.classify_rows(self.exact_engine(), batch, &rows)
+        self.classify_rows(self.last_engine(), batch, &rows)
     }
 
     /// Classifies some rows of a checked batch.
@@ -207,7 +207,7 @@ impl Classifier {
 
     /// Returns the prediction for logits; those of a cascade are of its last stage.
     pub(crate) fn prediction(&self, logits: Vec<f32>, cut: Option<Cut>) -> Prediction {
-        let precision = self.info.precision.of_exact_answers();
+        let precision = self.info.precision.of_last_stage();
         Prediction::new(self.labels.clone(), logits, self.problem_type(), cut)
             .with_precision(precision)
     }

@@ -127,7 +127,7 @@ impl Classifier {
     /// Computes the predictions of fitted texts. With a cascade, all windows of a text have one precision.
     fn predict<'t>(&self, texts: impl Iterator<Item = &'t FittedText>) -> Result<Vec<Prediction>> {
         let texts: Vec<&FittedText> = texts.collect();
-        self.answer(&texts, |engine, texts| self.predict_on(engine, texts))
+        self.predict_in_stages(&texts, |engine, texts| self.predict_on(engine, texts))
     }
 
     /// Computes the predictions of fitted texts with one engine.

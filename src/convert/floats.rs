@@ -9,7 +9,7 @@ use safetensors::Dtype as StoredDtype;
 use super::folder::{Content, Tensor};
 use crate::error::Result;
 use crate::model::checkpoint::{Checkpoint, Dtype, ENCODER_PREFIX};
-use crate::model::matrix::{Data, Matrix, Values};
+use crate::model::matrix::{Data, Matrix, RowReader, Values};
 use crate::precision::Precision;
 
 /// Returns the weights and biases of a checkpoint as floats, by their names in a classification checkpoint.
@@ -62,37 +62,44 @@ fn float_tensor<'a>(
 }
 
 fn floats(matrix: &Matrix<'_>) -> Result<Vec<u8>> {
-    let (mut row, mut bytes) = (vec![0.0; matrix.inputs], Vec::new());
-    let mut reader = matrix.reader(0..matrix.outputs);
-    for index in 0..matrix.outputs {
-        reader.read_row(index, &mut row)?;
-        bytes.extend(row.iter().flat_map(|value| value.to_le_bytes()));
-    }
-    Ok(bytes)
+    let read = |reader: &mut RowReader<'_>, index, _: &mut [f32], row: &mut [f32]| {
+        reader.read_row(index, row)
+    };
+    rows_as_bytes(matrix, 0.0, read, f32::to_le_bytes)
 }
 
 fn halves(matrix: &Matrix<'_>) -> Result<Vec<u8>> {
-    let (mut floats, mut row) = (vec![0.0; matrix.inputs], vec![f16::ZERO; matrix.inputs]);
-    let mut bytes = Vec::new();
-    let mut reader = matrix.reader(0..matrix.outputs);
-    for index in 0..matrix.outputs {
-        reader.read_halves(index, &mut floats, &mut row)?;
-        bytes.extend(row.iter().flat_map(|value| value.to_le_bytes()));
-    }
-    Ok(bytes)
+    let read = |reader: &mut RowReader<'_>, index, floats: &mut [f32], row: &mut [f16]| {
+        reader.read_halves(index, floats, row)
+    };
+    rows_as_bytes(matrix, f16::ZERO, read, f16::to_le_bytes)
 }
 
 fn short_floats(matrix: &Matrix<'_>) -> Result<Vec<u8>> {
-    let (mut floats, mut row) = (vec![0.0; matrix.inputs], vec![bf16::ZERO; matrix.inputs]);
+    let read = |reader: &mut RowReader<'_>, index, floats: &mut [f32], row: &mut [bf16]| {
+        reader.read_row(index, floats)?;
+        row.convert_from_f32_slice(floats);
+        match row.iter().position(|value| value.is_infinite()) {
+            None => Ok(()),
+            Some(column) => Err(matrix.bad_value(index, column, floats[column])),
+        }
+    };
+    rows_as_bytes(matrix, bf16::ZERO, read, bf16::to_le_bytes)
+}
+
+/// Reads all rows with `read`, which is given scratch of a row's length, and returns the bytes of their values.
+fn rows_as_bytes<T: Copy, const SIZE: usize>(
+    matrix: &Matrix<'_>,
+    zero: T,
+    read: impl Fn(&mut RowReader<'_>, usize, &mut [f32], &mut [T]) -> Result<()>,
+    to_bytes: impl Fn(T) -> [u8; SIZE],
+) -> Result<Vec<u8>> {
+    let (mut floats, mut row) = (vec![0.0; matrix.inputs], vec![zero; matrix.inputs]);
     let mut bytes = Vec::new();
     let mut reader = matrix.reader(0..matrix.outputs);
     for index in 0..matrix.outputs {
-        reader.read_row(index, &mut floats)?;
-        row.convert_from_f32_slice(&floats);
-        if let Some(column) = row.iter().position(|value| value.is_infinite()) {
-            return Err(matrix.bad_value(index, column, floats[column]));
-        }
-        bytes.extend(row.iter().flat_map(|value| value.to_le_bytes()));
+        read(&mut reader, index, &mut floats, &mut row)?;
+        bytes.extend(row.iter().flat_map(|&value| to_bytes(value)));
     }
     Ok(bytes)
 }

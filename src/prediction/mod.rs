@@ -121,6 +121,24 @@ impl Prediction {
         &self.scores
     }
 
+    /// Returns the scores that the [`logits`](Self::logits) have under a problem type, which may differ from the model's:
+    /// `function_to_apply` of Transformers' text-classification pipeline.
+    ///
+    /// ```
+    /// # #[cfg(feature = "text")] {
+    /// use distilbert::{Classifier, ProblemType};
+    ///
+    /// let classifier = Classifier::builder("models/emotion").build()?;
+    /// let prediction = classifier.classify("What a shock!")?;
+    /// assert_eq!(prediction.scores_as(ProblemType::Regression), prediction.logits());
+    /// assert_eq!(prediction.scores_as(classifier.problem_type()), prediction.scores());
+    /// # }
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
+    pub fn scores_as(&self, problem_type: ProblemType) -> Vec<f32> {
+        scores(&self.logits, problem_type)
+    }
+
     /// Returns the head's outputs, in label order; their averages over the windows for a text split by
     /// [`Truncation::Windows`](crate::Truncation::Windows).
     pub fn logits(&self) -> &[f32] {

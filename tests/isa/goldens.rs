@@ -12,36 +12,18 @@ use distilbert::{Classifier, InstructionSet, Precision, TokenBatch};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use test_support::generator::GeneratedModel;
+use test_support::generator::golden_models as models;
 use test_support::{
-    PORTABLE_TOLERANCE, TOLERANCE, bundled_model, golden, ids, largest_error, list, numbers, sets,
+    PORTABLE_TOLERANCE, TOLERANCE, bundled_model, golden, golden_rows, ids, largest_error, list,
+    numbers, sets,
 };
 
 const FILE: &str = "sets.json";
 
-/// Returns models by name: one of even sizes, one of odd sizes, and one whose second layer is deeper than the blocks in which
-/// products are summed.
-fn models() -> [(&'static str, GeneratedModel); 3] {
-    let sized = |sizes: &[(&str, usize)], seed| {
-        let mut config = GeneratedModel::small().config;
-        sizes.iter().for_each(|&(field, size)| config[field] = size.into());
-        GeneratedModel::new(config, seed)
-    };
-    [
-        ("even", GeneratedModel::small()),
-        ("odd", sized(&[("dim", 36), ("n_heads", 3), ("hidden_dim", 53)], 11)),
-        ("deep", sized(&[("dim", 40), ("hidden_dim", 1030), ("n_layers", 1)], 12)),
-    ]
-}
-
-fn batch() -> TokenBatch {
-    let row = |len: u32| (0..len).map(|at| (at * 7 + len) % 120).collect::<Vec<u32>>();
-    TokenBatch::from_rows(&[1, 2, 3, 5, 8, 13, 21, 34].map(row)).unwrap()
-}
-
 fn logits(model: &Path, set: InstructionSet, precision: Precision) -> Vec<f32> {
     let builder = Classifier::builder(model).instruction_set(set).precision(precision);
-    builder.threads(1).build().unwrap().logits(&batch()).unwrap()
+    let batch = TokenBatch::from_rows(&golden_rows()).unwrap();
+    builder.threads(1).build().unwrap().logits(&batch).unwrap()
 }
 
 /// Returns the precisions with one result on all sets: the instructions for bf16 add in different orders.

@@ -1,8 +1,7 @@
 //! HTTP service for DistilBERT text classification, over [`distilbert::Batcher`].
 //!
 //! It speaks the protocols of text-embeddings-inference (`/predict`), of KServe's Open Inference Protocol
-//! (`/v2/models/{name}/infer`) and of Hugging Face's inference API (`/models/{name}`), so that their clients work with
-//! it unchanged.
+//! (`/v2/models/{name}/infer`) and of Hugging Face's inference API (`/models/{name}`).
 //!
 //! ```no_run
 //! use distilbert::Classifier;
@@ -15,13 +14,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod answers;
 mod app;
 mod endpoints;
 mod failure;
 mod fields;
 mod meters;
 mod model;
+mod prediction;
 mod server;
 mod settings;
 

@@ -228,6 +228,21 @@ impl GeneratedModel {
     }
 }
 
+/// Returns models by name: one of even sizes, one of odd sizes, and one whose second layer is deeper than the blocks in
+/// which products are summed.
+pub fn golden_models() -> [(&'static str, GeneratedModel); 3] {
+    let sized = |sizes: &[(&str, usize)], seed| {
+        let mut config = GeneratedModel::small().config;
+        sizes.iter().for_each(|&(field, size)| config[field] = size.into());
+        GeneratedModel::new(config, seed)
+    };
+    [
+        ("even", GeneratedModel::small()),
+        ("odd", sized(&[("dim", 36), ("n_heads", 3), ("hidden_dim", 53)], 11)),
+        ("deep", sized(&[("dim", 40), ("hidden_dim", 1030), ("n_layers", 1)], 12)),
+    ]
+}
+
 fn write_tensors<'a>(path: &Path, tensors: impl Iterator<Item = (&'a String, &'a Tensor)>) {
     let views = tensors.map(|(name, tensor)| {
         (name, TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes).unwrap())

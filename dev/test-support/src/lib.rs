@@ -56,10 +56,18 @@ pub fn sets() -> Vec<InstructionSet> {
 /// Returns the precisions that this machine computes in on the CPU.
 pub fn precisions() -> Vec<Precision> {
     let set = InstructionSet::choose(None).unwrap();
-    let all = Precision::ALL.iter().copied().filter(|&precision| precision != Precision::Auto);
-    let (supported, others): (Vec<_>, Vec<_>) = all.partition(|&precision| set.supports(precision));
-    others.iter().for_each(|precision| println!("skipped {precision}: {set} lacks it here"));
+    let supported: Vec<Precision> = set.precisions().collect();
+    Precision::ALL
+        .iter()
+        .filter(|precision| **precision != Precision::Auto && !supported.contains(precision))
+        .for_each(|precision| println!("skipped {precision}: {set} lacks it here"));
     supported
+}
+
+/// Returns rows of token ids for the [golden models](generator::golden_models).
+pub fn golden_rows() -> Vec<Vec<u32>> {
+    let row = |len: u32| (0..len).map(|at| (at * 7 + len) % 120).collect();
+    [1, 2, 3, 5, 8, 13, 21, 34].map(row).to_vec()
 }
 
 /// Returns the root of the repository.

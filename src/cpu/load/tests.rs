@@ -5,7 +5,8 @@ use std::path::Path;
 
 use half::bf16;
 use serde_json::{Map, Value, json};
-use test_support::generator::GeneratedModel;
+use test_support::generator::{GeneratedModel, golden_models as models};
+use test_support::golden_rows as rows;
 
 use super::*;
 use crate::Error;
@@ -32,26 +33,6 @@ fn logits(engine: &Engine<bf16>, rows: &[Vec<u32>]) -> Vec<f32> {
     let mut logits = vec![0.0; rows.len() * engine.model.head.outputs];
     engine.forward(&TokenBatch::from_rows(rows).unwrap(), &mut logits).unwrap();
     logits
-}
-
-/// Returns models by name: one of even sizes, one of odd sizes, and one whose second layer is deeper than the blocks in
-/// which products are summed.
-fn models() -> [(&'static str, GeneratedModel); 3] {
-    let sized = |sizes: &[(&str, usize)], seed| {
-        let mut config = GeneratedModel::small().config;
-        sizes.iter().for_each(|&(field, size)| config[field] = size.into());
-        GeneratedModel::new(config, seed)
-    };
-    [
-        ("even", GeneratedModel::small()),
-        ("odd", sized(&[("dim", 36), ("n_heads", 3), ("hidden_dim", 53)], 11)),
-        ("deep", sized(&[("dim", 40), ("hidden_dim", 1030), ("n_layers", 1)], 12)),
-    ]
-}
-
-fn rows() -> Vec<Vec<u32>> {
-    let row = |len: u32| (0..len).map(|at| (at * 7 + len) % 120).collect();
-    [1, 2, 3, 5, 8, 13, 21, 34].map(row).to_vec()
 }
 
 /// Returns the name of the arithmetic, if its logits are known. All instruction sets but the portable one round the rest

@@ -9,14 +9,12 @@ use crate::cpu::gemm::weight::{NoColumns, Weight};
 use crate::cpu::memory::aligned::AlignedVec;
 use crate::cpu::ops::attention::Bf16Attention;
 use crate::cpu::ops::embeddings::FloatTable;
+use crate::cpu::ops::quantize::TASK_VALUES;
 use crate::cpu::parallel::disjoint::Chunks;
 use crate::cpu::simd::bfloat::{narrow_row, widen};
 use crate::cpu::simd::{Isa, Kernel, TileShape};
 use crate::error::Result;
 use crate::model::matrix::RowReader;
-
-/// Number of values per task: a few microseconds of work.
-const TASK_VALUES: usize = 32 * 1024;
 
 /// Values of a cache line, by which rows are farther apart than their length: rows of a tile that are 6 KiB apart would
 /// meet in two sets of L1.

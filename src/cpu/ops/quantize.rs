@@ -13,8 +13,8 @@ use crate::error::Result;
 use crate::model::matrix::RowReader;
 use crate::quantization::{LARGEST_WEIGHT, inverse, read_row, step};
 
-/// Number of values per task: a few microseconds of work.
-const TASK_VALUES: usize = 32 * 1024;
+/// Number of values that a task converts: a few microseconds of work.
+pub(super) const TASK_VALUES: usize = 32 * 1024;
 
 /// Maximum number of inputs whose products sum without overflow in 32 bits. The largest sum is that of inputs 255 away
 /// from their zero point and weights at the end of their range, with either sign.

@@ -7,7 +7,7 @@ use crate::cpu::gemm::tile::Operands;
 use crate::cpu::gemm::tile::{TileOutput, TileRows};
 
 /// Columns of the widest panel of any set.
-const MAX_PANEL: usize = 32;
+pub(crate) const MAX_PANEL: usize = 32;
 
 /// Inputs of a step without an instruction for bf16.
 pub(crate) const GROUP: usize = 2;

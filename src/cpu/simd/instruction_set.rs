@@ -73,6 +73,21 @@ impl InstructionSet {
         self.detect().is_some_and(|isa| precision != Precision::Bf16 || isa.has_bf16())
     }
 
+    /// Returns the precisions in which this machine computes with the set, each once: [`Precision::ALL`] without `Auto`,
+    /// and without those that it does not [support](Self::supports).
+    ///
+    /// ```
+    /// use distilbert::{InstructionSet, Precision};
+    ///
+    /// let precisions: Vec<_> = InstructionSet::choose(None)?.precisions().collect();
+    /// assert!(precisions.contains(&Precision::Int8) && !precisions.contains(&Precision::Auto));
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
+    pub fn precisions(self) -> impl Iterator<Item = Precision> {
+        let all = Precision::ALL.iter().copied();
+        all.filter(move |&precision| precision != Precision::Auto && self.supports(precision))
+    }
+
     /// Returns the set's name, as used in `DISTILBERT_ISA`.
     pub fn name(self) -> &'static str {
         match self {

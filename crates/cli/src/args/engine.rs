@@ -37,7 +37,7 @@ impl Named for Precision {
             Self::Bf16 => {
                 "16 bits with fewer digits: fast on CPUs that multiply them, refused by others"
             }
-            Self::Auto => "the fastest of those that nearly always give the labels of f32",
+            Self::Auto => "bf16 where the CPU multiplies it, otherwise f32; f16 on a GPU",
             Self::Int8 => {
                 "8 bits: a quarter of the memory, usually fastest; activations are quantized too"
             }

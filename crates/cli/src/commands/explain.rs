@@ -188,10 +188,12 @@ impl Task for Explaining {
             Ok(answers) => Ok(answers.into_iter().map(Ok).collect()),
             Err(error) if is_independent_of_text(&error) => Err(error),
             Err(error) if texts.len() == 1 => Ok(vec![Err(error)]),
-            // One is rejected, which must not affect the others.
+            // One is rejected. Each half is explained on its own, so that most texts stay in large batches.
             Err(_) => {
-                let each = texts.iter().map(|&text| self.answers(&[text]));
-                Ok(each.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+                let (first, second) = texts.split_at(texts.len() / 2);
+                let mut answers = self.answers(first)?;
+                answers.extend(self.answers(second)?);
+                Ok(answers)
             }
         }
     }

@@ -1,13 +1,14 @@
 //! `distilbert serve`: predictions over HTTP.
 
 use std::io::IsTerminal;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use distilbert::Classifier;
+use distilbert::batcher::BatcherBuilder;
 use distilbert_server::{Model, Server, Settings};
 
 use crate::args::engine::EngineOptions;
@@ -31,7 +32,7 @@ const API_KEY: &str = "DISTILBERT_API_KEY";
 
 Requests need the key in the environment variable DISTILBERT_API_KEY, if it is set.")]
 pub struct Arguments {
-    /// Model folder, or name on the Hugging Face hub; can be repeated. The name in URLs is the last part, unless
+    /// Model folder, or name on the Hugging Face Hub; can be repeated. The name in URLs is the last part, unless
     /// given as NAME=MODEL; the first model answers /predict [default: the bundled emotion model]
     #[arg(long = "model", value_name = "[NAME=]MODEL")]
     models: Vec<String>,
@@ -40,40 +41,40 @@ pub struct Arguments {
     engine: EngineOptions,
 
     /// Address to listen on; 0.0.0.0 listens on all interfaces
-    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    #[arg(long, default_value_t = Settings::default().address.ip())]
     host: IpAddr,
 
     /// Port to listen on; 0 lets the system choose
-    #[arg(long, default_value_t = 8080)]
+    #[arg(long, default_value_t = Settings::default().address.port())]
     port: u16,
 
     /// Number of tokens up to which waiting texts are computed together
-    #[arg(long, value_name = "N", default_value_t = 128)]
+    #[arg(long, value_name = "N", default_value_t = BatcherBuilder::DEFAULT_BATCH_TOKENS)]
     batch_tokens: usize,
 
     /// Number of texts that may wait for each model; more are refused with status 429
-    #[arg(long, value_name = "N", default_value_t = 512)]
+    #[arg(long, value_name = "N", default_value_t = BatcherBuilder::DEFAULT_MAX_QUEUED_REQUESTS)]
     max_queue: usize,
 
     /// Number of texts that a request may have
-    #[arg(long, value_name = "N", default_value_t = 32)]
+    #[arg(long, value_name = "N", default_value_t = Settings::default().max_texts)]
     max_texts: usize,
 
     /// Number of bytes that a request may have
-    #[arg(long, value_name = "BYTES", default_value_t = 2_000_000)]
+    #[arg(long, value_name = "BYTES", default_value_t = Settings::default().max_body_bytes)]
     max_body: usize,
 
     /// Number of connections at a time; others wait
-    #[arg(long, value_name = "N", default_value_t = 512)]
+    #[arg(long, value_name = "N", default_value_t = Settings::default().max_connections)]
     max_connections: usize,
 
     /// Seconds after which a request fails with status 504
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
-    timeout: u32,
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::default().request_timeout.as_secs())]
+    timeout: u64,
 
     /// Seconds for requests in progress after SIGTERM
-    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
-    grace_period: u32,
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::default().grace_period.as_secs())]
+    grace_period: u64,
 
     /// Log as JSON
     #[arg(long)]
@@ -101,8 +102,8 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         max_body_bytes: arguments.max_body,
         max_texts: arguments.max_texts,
         max_connections: arguments.max_connections,
-        request_timeout: Duration::from_secs(arguments.timeout.into()),
-        grace_period: Duration::from_secs(arguments.grace_period.into()),
+        request_timeout: Duration::from_secs(arguments.timeout),
+        grace_period: Duration::from_secs(arguments.grace_period),
         ..Settings::default()
     };
     let server = Server::bind(models, settings)?;
@@ -127,7 +128,7 @@ fn sources(models: &[String]) -> Result<Vec<(String, PathBuf)>, Failure> {
     models.iter().map(source).collect()
 }
 
-/// Returns the last part of a path or of a name on the hub.
+/// Returns the last part of a path or of a name on the Hub.
 fn last_part(path: &str) -> String {
     let mut parts = path.split(['/', '\\']).filter(|part| !part.is_empty());
     parts.next_back().unwrap_or("model").to_owned()

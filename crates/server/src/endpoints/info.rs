@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use distilbert::batcher::BatcherBuilder;
 use serde_json::json;
 
 use super::json;
@@ -27,7 +26,7 @@ pub async fn info(State(app): State<Arc<App>>) -> Result<Response, Failure> {
         "model_type": {"classifier": {"id2label": by_index, "label2id": by_label}},
         "max_concurrent_requests": settings.max_connections,
         "max_input_length": classifier.max_tokens(),
-        "max_batch_tokens": BatcherBuilder::DEFAULT_BATCH_TOKENS,
+        "max_batch_tokens": model.batcher().batch_tokens(),
         "max_batch_requests": null,
         "max_client_batch_size": settings.max_texts,
         "auto_truncate": true,

@@ -11,11 +11,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{health, json};
-use crate::answers::{Answers, Questions, answer};
 use crate::app::App;
 use crate::failure::Failure;
 use crate::fields::{Fields, Texts, bad, expected};
 use crate::model::Model;
+use crate::prediction::{PredictRequest, Predicted, predict_all};
 
 /// The only version of each model.
 const VERSION: &str = "1";
@@ -121,12 +121,12 @@ pub async fn infer(
     let outputs = requested(&mut fields)?;
     let truncation = super::predict::truncation(&mut fields.object("parameters")?)?;
     let texts = Texts { texts: input(&mut fields)?, is_single: false };
-    let questions = Questions { field: "inputs[0].data", texts, truncation };
-    let answers = answer(&app, model, questions).await?;
-    let outputs = outputs.into_iter().map(|name| tensor(name, &answers)).collect();
+    let request = PredictRequest { field: "inputs[0].data", texts, truncation };
+    let predicted = predict_all(&app, model, request).await?;
+    let outputs = outputs.into_iter().map(|name| tensor(name, &predicted)).collect();
     let (model_name, model_version) = (model.name(), VERSION);
     let mut response = json(&Inference { model_name, model_version, id, outputs })?;
-    answers.describe(response.headers_mut());
+    predicted.describe(response.headers_mut());
     Ok(response)
 }
 
@@ -182,8 +182,8 @@ fn flatten(data: Value, texts: &mut Vec<String>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn tensor<'a>(name: &'static str, answers: &'a Answers) -> Tensor<'a> {
-    let all = &answers.predictions;
+fn tensor<'a>(name: &'static str, predicted: &'a Predicted) -> Tensor<'a> {
+    let all = &predicted.predictions;
     let rows = all.len();
     let matrix = |values: Vec<f32>| {
         let columns = values.len() / rows.max(1);

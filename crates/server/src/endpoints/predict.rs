@@ -10,11 +10,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Scored, json, ranking};
-use crate::answers::{Answers, Questions, answer};
 use crate::app::App;
 use crate::failure::{Failure, Kind};
 use crate::fields::{Fields, bad, texts};
 use crate::model::Model;
+use crate::prediction::{PredictRequest, Predicted, predict_all};
 
 #[derive(Serialize)]
 struct Envelope<'a> {
@@ -31,10 +31,10 @@ pub async fn predict(State(app): State<Arc<App>>, body: Body) -> Result<Response
         Some(instances) => predictions(&app, model, instances, fields).await,
         None => {
             let inputs = fields.require("inputs")?;
-            let (answers, is_raw) = compute(&app, model, ("inputs", inputs), fields).await?;
-            let lists = rankings(&answers, is_raw);
-            let mut response = if answers.is_single { json(&lists[0]) } else { json(&lists) }?;
-            answers.describe(response.headers_mut());
+            let (predicted, is_raw) = compute(&app, model, ("inputs", inputs), fields).await?;
+            let lists = rankings(&predicted, is_raw);
+            let mut response = if predicted.is_single { json(&lists[0]) } else { json(&lists) }?;
+            predicted.describe(response.headers_mut());
             Ok(response)
         }
     }
@@ -69,15 +69,15 @@ async fn predictions(
     fields: Fields,
 ) -> Result<Response, Failure> {
     let instances = unwrapped(instances)?;
-    let (answers, is_raw) = compute(app, model, ("instances", instances), fields).await?;
-    let mut response = json(&Envelope { predictions: rankings(&answers, is_raw) })?;
-    answers.describe(response.headers_mut());
+    let (predicted, is_raw) = compute(app, model, ("instances", instances), fields).await?;
+    let mut response = json(&Envelope { predictions: rankings(&predicted, is_raw) })?;
+    predicted.describe(response.headers_mut());
     Ok(response)
 }
 
 /// Returns the ranking of each text.
-fn rankings(answers: &Answers, is_raw: bool) -> Vec<Vec<Scored<'_>>> {
-    answers.predictions.iter().map(|prediction| ranking(prediction, is_raw)).collect()
+fn rankings(predicted: &Predicted, is_raw: bool) -> Vec<Vec<Scored<'_>>> {
+    predicted.predictions.iter().map(|prediction| ranking(prediction, is_raw)).collect()
 }
 
 /// Takes texts out of instances such as `{"inputs": "a"}`.
@@ -97,11 +97,14 @@ async fn compute(
     model: &Arc<Model>,
     (field, inputs): (&'static str, Value),
     mut fields: Fields,
-) -> Result<(Answers, bool), Failure> {
+) -> Result<(Predicted, bool), Failure> {
     let is_raw = fields.flag("raw_scores")?.unwrap_or(false);
-    let questions =
-        Questions { field, texts: texts(field, inputs)?, truncation: truncation(&mut fields)? };
-    Ok((answer(app, model, questions).await?, is_raw))
+    let request = PredictRequest {
+        field,
+        texts: texts(field, inputs)?,
+        truncation: truncation(&mut fields)?,
+    };
+    Ok((predict_all(app, model, request).await?, is_raw))
 }
 
 /// Reads `truncate`, by default true, and `truncation_direction`, by default the checkpoint's.

@@ -22,7 +22,7 @@ fn a_key_is_required_except_for_health_and_metrics() {
     let refused = server.post("/predict", BODY);
     refused.fails(401, "Unauthorized");
     assert_eq!(refused.header("www-authenticate"), Some("bearer"));
-    for key in ["Bearer secre", "Bearer secrets", "secret", "Bearer "] {
+    for key in ["Bearer secre", "Bearer secrets", "Bearer Secret", "secret", "Bearer "] {
         let header = format!("authorization: {key}\r\n");
         server.post_with("/predict", &header, BODY.as_bytes()).fails(401, "Unauthorized");
     }

@@ -81,16 +81,8 @@ impl Arithmetic for FloatAttention {
             for (panel, values) in values.chunks_exact(I::PANEL * len).enumerate() {
                 let weights: (&[f32], usize) = (scores, score_stride);
                 multiply_panel(isa, weights, (rows, len), values, (&mut *sums, I::PANEL), |_| ());
-                let first = columns.start + panel * I::PANEL;
-                let part = first..columns.end.min(first + I::PANEL);
-                for (row, (sums, inverse_sum)) in
-                    sums.chunks_exact(I::PANEL).zip(inverse_sums).take(rows).enumerate()
-                {
-                    let context = head.context.part(first_row + row, part.clone());
-                    for (to, sum) in context.iter_mut().zip(sums) {
-                        *to = sum * inverse_sum;
-                    }
-                }
+                let to = (first_row..first_row + rows, panel * I::PANEL);
+                head.write_averages::<I>(to, sums, &inverse_sums);
             }
         }
     }

@@ -110,6 +110,28 @@ pub(crate) struct Head<'a> {
     saved: Option<HeadProbabilities<&'a mut [f32]>>,
 }
 
+impl Head<'_> {
+    /// Writes a panel of weighted sums to the context, each row times one over its sum of probabilities. The panel's
+    /// columns begin `first` columns after the head's.
+    #[inline(always)]
+    fn write_averages<I: Isa>(
+        &mut self,
+        (rows, first): (Range<usize>, usize),
+        sums: &[f32],
+        inverse_sums: &[f32],
+    ) {
+        let columns = self.context.columns();
+        let start = columns.start + first;
+        let part = start..columns.end.min(start + I::PANEL);
+        let each = rows.zip(sums.chunks_exact(I::PANEL)).zip(inverse_sums);
+        for ((row, sums), &inverse_sum) in each {
+            for (to, sum) in self.context.part(row, part.clone()).iter_mut().zip(sums) {
+                *to = sum * inverse_sum;
+            }
+        }
+    }
+}
+
 /// A head and the memory of the thread that computes it.
 struct Task<'a, A> {
     scratch: &'a mut A,

@@ -77,7 +77,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Ok(meter) => (meter, None),
         Err(reason) => (None, Some(reason)),
     };
-    let precisions = requested.map_or_else(distinct, |precision| vec![precision]);
+    let precisions = requested.map_or_else(supported, |precision| vec![precision]);
     let progress = progress::measurements(precisions.len() * (LENGTHS.len() + BATCHES.len()));
     let duration = Duration::from_secs_f64(arguments.seconds);
     let bench = Bench { builder, meter, duration, progress };
@@ -104,13 +104,10 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the precisions that this CPU computes in.
-fn distinct() -> Vec<Precision> {
-    let supported = |precision: &Precision| {
-        let set = InstructionSet::choose(None);
-        *precision != Precision::Auto && set.map_or(true, |set| set.supports(*precision))
-    };
-    Precision::ALL.iter().copied().filter(supported).collect()
+/// Returns the precisions that this CPU computes in. Without an instruction set, loading says why.
+fn supported() -> Vec<Precision> {
+    let all = |_| Precision::ALL.to_vec();
+    InstructionSet::choose(None).map_or_else(all, |set| set.precisions().collect())
 }
 
 /// Benchmark of one model.

@@ -93,18 +93,18 @@ fn curve(curve: &MarginCurve) -> String {
     let wanted = MarginCurve::AGREEMENT;
     text += &match curve.recommend(wanted) {
         Some(point) => format!(
-            "recommended: --precision cascade:{}, the smallest margin with the label of f32 on at least {} % of these \
+            "recommended: --precision cascade:{}, the smallest margin with the label of f32 on at least {}% of these \
              rows: {}, with {} of the rows in f32\n",
             point.margin,
             100.0 * wanted,
             interval(point.agreement),
             percent(point.share),
         ),
-        None => format!("no margin gives the label of f32 on {} % of these rows\n", 100.0 * wanted),
+        None => format!("no margin gives the label of f32 on {}% of these rows\n", 100.0 * wanted),
     };
     text += &match curve.recommend_with_confidence(wanted) {
         Some(point) => format!(
-            "to be confident of {} % on rows like these: --precision cascade:{}, with {} of the rows in f32\n",
+            "to be confident of {}% on rows like these: --precision cascade:{}, with {} of the rows in f32\n",
             100.0 * wanted,
             point.margin,
             percent(point.share),

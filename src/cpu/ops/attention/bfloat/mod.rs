@@ -83,15 +83,8 @@ impl Arithmetic for Bf16Attention {
                 let weights: (&[bf16], usize) = (probabilities, stride);
                 let to = (&mut sums[..], I::PANEL);
                 multiply_panel(isa, weights, (rows.len(), padded), values, to, |_| ());
-                let first = columns.start + panel * I::PANEL;
-                let part = first..columns.end.min(first + I::PANEL);
-                let each = rows.clone().zip(sums.chunks_exact(I::PANEL)).zip(inverse_sums);
-                for ((row, sums), inverse_sum) in each {
-                    let context = head.context.part(row, part.clone());
-                    for (to, sum) in context.iter_mut().zip(sums) {
-                        *to = sum * inverse_sum;
-                    }
-                }
+                let to = (rows.clone(), panel * I::PANEL);
+                head.write_averages::<I>(to, sums, &inverse_sums);
             }
         }
     }

@@ -6,12 +6,10 @@ use half::bf16;
 
 use crate::cpu::gemm::rows::Rows;
 use crate::cpu::simd::Isa;
-use crate::cpu::simd::bfloat::{narrow, narrow_row};
+use crate::cpu::simd::bfloat::{MAX_PANEL, narrow, narrow_row};
 
 /// Largest number of inputs of a step on any set.
 const MAX_GROUP: usize = 4;
-/// Columns of the widest panel of any set.
-const MAX_PANEL: usize = 32;
 
 /// Rounds a head's part of some rows to bf16, `depth` values apart. Values past the head are zero.
 #[inline(always)]

@@ -6,8 +6,8 @@
 //! products are exact. The rest is elementwise in a fixed order, so that the integers are the same on every set that
 //! fuses multiplications and additions.
 //!
-//! What all scores of a query have in common does not affect softmax, so the mean of the keys is subtracted from each:
-//! a bias that they share would take up most of their range.
+//! Softmax ignores a term that all scores of a query share, so the mean of the keys is subtracted from each: a shared
+//! bias would take up most of their range.
 
 mod pack;
 mod probabilities;

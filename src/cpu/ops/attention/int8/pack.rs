@@ -103,7 +103,7 @@ pub(super) struct Keys {
     /// Panels of keys.
     panels: AlignedVec<i8>,
     scales: AlignedVec,
-    /// What zero in the queries adds to each key's sums.
+    /// Contribution of the queries' zero point to each key's sums.
     biases: AlignedVec<i32>,
     mean: AlignedVec,
     /// One key, as bytes and as weights.
@@ -219,7 +219,7 @@ pub(super) struct Values {
     scales: AlignedVec,
     /// Inverse scales.
     inverses: AlignedVec,
-    /// What the set's offset adds to each column's sums.
+    /// Contribution of the set's offset to each column's sums.
     biases: AlignedVec<i32>,
     /// A group of tokens, in rows of whole panels.
     bytes: AlignedVec<u8>,

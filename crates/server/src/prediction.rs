@@ -1,22 +1,23 @@
-//! Texts in, predictions out: the way of every endpoint to the queue.
+//! [`predict_all`]: queues the texts of a request and awaits their predictions, for every endpoint.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use distilbert::batcher::{Pending, SubmitOptions, Timing};
-use distilbert::{Prediction, Truncation};
+use distilbert::{Device, Prediction, Truncation};
 
 use crate::app::App;
 use crate::failure::{Failure, Kind};
 use crate::fields::Texts;
 use crate::model::Model;
 
-/// Number of bytes of text up to which a request is tokenized where it is: a fraction of a millisecond.
-const MAX_INLINE_BYTES: usize = 16 << 10;
+/// Number of bytes of text up to which a request is tokenized on the runtime's own threads. Longer texts would delay other
+/// requests.
+const MAX_INLINE_BYTES: usize = 4 << 10;
 
-/// Questions of one request.
-pub struct Questions {
+/// Texts of one request.
+pub struct PredictRequest {
     /// Field that holds the texts, for errors.
     pub field: &'static str,
     pub texts: Texts,
@@ -24,13 +25,14 @@ pub struct Questions {
 }
 
 /// Predictions of one request, in the order of the texts, and their cost.
-pub struct Answers {
+pub struct Predicted {
     pub predictions: Vec<Prediction>,
     pub is_single: bool,
     cost: Cost,
 }
 
 struct Cost {
+    compute_type: &'static str,
     received: Instant,
     tokens: usize,
     characters: usize,
@@ -40,15 +42,16 @@ struct Cost {
 }
 
 /// Computes predictions. If one text fails, the whole request does.
-pub async fn answer(
+pub async fn predict_all(
     app: &App,
     model: &Arc<Model>,
-    questions: Questions,
-) -> Result<Answers, Failure> {
+    request: PredictRequest,
+) -> Result<Predicted, Failure> {
     let received = Instant::now();
-    let Questions { field, texts: Texts { texts, is_single }, truncation } = questions;
+    let PredictRequest { field, texts: Texts { texts, is_single }, truncation } = request;
     check(app, field, &texts)?;
     let characters = texts.iter().map(|text| text.chars().count()).sum();
+    let bytes: usize = texts.iter().map(String::len).sum();
     let deadline = received + app.settings.request_timeout;
     let mut options = SubmitOptions::default().deadline(deadline);
     if let Some(truncation) = truncation {
@@ -62,13 +65,17 @@ pub async fn answer(
                 .map_err(|(index, failure)| failure.about(&name(index)))
         }
     };
-    let pending = if characters <= MAX_INLINE_BYTES {
+    let pending = if bytes <= MAX_INLINE_BYTES {
         submit()?
     } else {
         let task = tokio::task::spawn_blocking(submit);
         task.await.map_err(|error| Failure::new(Kind::Backend, error.to_string()))??
     };
     let mut cost = Cost {
+        compute_type: match model.classifier().info().device {
+            Device::Cuda(_) => "gpu",
+            _ => "cpu",
+        },
         received,
         tokens: 0,
         characters,
@@ -81,7 +88,7 @@ pub async fn answer(
         predictions.push(finish(request, deadline, &mut cost).await?);
     }
     app.meters.answered(cost.tokens, cost.tokenization);
-    Ok(Answers { predictions, is_single, cost })
+    Ok(Predicted { predictions, is_single, cost })
 }
 
 fn check(app: &App, field: &str, texts: &[String]) -> Result<(), Failure> {
@@ -125,24 +132,24 @@ async fn finish(
     Ok(prediction)
 }
 
-impl Answers {
+impl Predicted {
     /// Adds headers that tell the cost, in milliseconds, as text-embeddings-inference does.
     pub fn describe(&self, headers: &mut HeaderMap) {
-        let Cost { received, tokens, characters, tokenization, queue, compute } = self.cost;
-        let total = received.elapsed();
-        let numbers = [
-            ("x-compute-type", None),
-            ("x-compute-time", Some(total.as_millis())),
-            ("x-compute-tokens", Some(tokens as u128)),
-            ("x-compute-characters", Some(characters as u128)),
-            ("x-total-time", Some(total.as_millis())),
-            ("x-tokenization-time", Some(tokenization.as_millis())),
-            ("x-queue-time", Some(queue.as_millis())),
-            ("x-inference-time", Some(compute.as_millis())),
-        ];
-        for (name, number) in numbers {
-            let value = number.map_or("cpu".to_owned(), |number| number.to_string());
-            if let Ok(value) = value.parse() {
+        let Cost { compute_type, received, tokens, characters, tokenization, queue, compute } =
+            self.cost;
+        let total = received.elapsed().as_millis();
+        headers.insert("x-compute-type", HeaderValue::from_static(compute_type));
+        for (name, number) in [
+            ("x-compute-time", total),
+            ("x-compute-tokens", tokens as u128),
+            ("x-compute-characters", characters as u128),
+            ("x-total-time", total),
+            ("x-tokenization-time", tokenization.as_millis()),
+            ("x-queue-time", queue.as_millis()),
+            ("x-inference-time", compute.as_millis()),
+        ] {
+            // A number is a valid value.
+            if let Ok(value) = number.to_string().parse() {
                 headers.insert(name, value);
             }
         }

@@ -19,12 +19,12 @@ import environment
 
 CLASSES = ["f32", "f16", "bf16", "int8", "int8-calibrated", "cascade"]
 ENGINES = ["distilbert", "onnxruntime", "openvino", "pytorch"]
-HEADINGS = ["engine", "accuracy %", "macro-F1 %", "label of f32 %", "mean logit error", "largest", "ms a text"]
+HEADINGS = ["engine", "accuracy %", "macro-F1 %", "label of f32 %", "mean logit error", "largest", "ms per text"]
 
 
 @dataclasses.dataclass
 class Quality:
-    """An engine's results on the labeled texts. Agreement and errors are against Transformers in f32."""
+    """An engine's results on the labeled texts. Agreement and errors are relative to Transformers in f32."""
 
     engine: str
     accuracy: float

@@ -20,7 +20,7 @@ class Worker:
             text=True,
         )
         self.about = self.read()
-        # An engine that chooses its precision itself tells in which class it runs.
+        # An engine that chooses its own precision reports the class in which it runs.
         self.precision_class = self.about.get("class", engine.precision_class)
 
     def read(self):

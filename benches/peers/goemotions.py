@@ -1,7 +1,7 @@
 """GoEmotions in the Ekman grouping, whose folder the environment variable GOEMOTIONS names.
 
-The folder has `train.tsv`, `dev.tsv` (text, label indices, comment id) and `labels.txt`. Nothing of it is kept: only
-results, and the scales that NNCF derives from training texts.
+The folder has `train.tsv`, `dev.tsv` (text, label indices, comment id) and `labels.txt`. None of it is kept, except
+results and the scales that NNCF derives from training texts.
 """
 
 import os

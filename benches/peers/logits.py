@@ -25,7 +25,7 @@ def whole(shape):
 
 
 def ways(engine, shape):
-    """Returns the ways to batch the rows for an engine, as lists of row indices."""
+    """Returns the ways in which an engine may batch the rows, as lists of row indices."""
     if engine.name == engines.OURS or not shape.is_ragged:
         return [whole(shape)]
     # Batches of texts of similar length need less padding.

@@ -23,7 +23,7 @@ SMALL_TOKENS = 110
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """All that a comparison measures: rounds per shape and loads per engine, within a budget."""
+    """Everything that a comparison measures: rounds per shape and loads per engine, within a budget."""
 
     shapes: list
     rounds: int
@@ -39,7 +39,7 @@ class Budget:
         self.unspent = sum(weight(shape, threads) for shape in shapes for threads in thread_counts)
 
     def deadline(self, shape, threads):
-        """Returns the time at which a shape's share of what is left ends. Call it once per shape."""
+        """Returns the time at which a shape's share of the remaining time ends. Call it once per shape."""
         now = time.monotonic()
         share = weight(shape, threads) / self.unspent
         self.unspent -= weight(shape, threads)

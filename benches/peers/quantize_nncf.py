@@ -2,8 +2,8 @@
 
     quantize_nncf.py MODEL.onnx QUANTIZED.xml BITS
 
-BITS is the width of the weights: 8, or 7 for CPUs on which sums of products of 8 bits may saturate. Calibrates on the texts
-in standard input, a JSON list of lists of token ids, each as a batch of one.
+BITS is the width of the weights: 8, or 7 for CPUs on which sums of products of 8 bits may saturate. Calibrates on the
+texts from standard input, a JSON list of lists of token ids, each as a batch of one.
 """
 
 import json

@@ -13,7 +13,7 @@ LOADS = ["threads", "engine", "load ms", "peak MiB", "disk MiB"]
 WORDS = {"shape", "engine", "class", "best peers"}
 # Classes of peers as the tables call them.
 NAMES = {
-    "int8": "int8, activations quantized as they come",
+    "int8": "int8, activations quantized at run time",
     "int8-calibrated": "int8, calibrated",
 }
 
@@ -25,10 +25,10 @@ def print_machine():
 
 
 def print_all(figures, loads):
-    """Prints every table: each time, the times by class, the classes, errors and loads."""
+    """Prints every table: all times, the times by class, the classes, errors and loads."""
     versions = {figure.engine: figure.version for figure in figures}
     print("\n" + ", ".join(f"{engine} {version}" for engine, version in versions.items()))
-    print(f"\nEach time. Ratio: median of a peer ÷ {OURS}'s in the same class; above 1, {OURS} is faster.\n")
+    print(f"\nAll times. Ratio: median of a peer ÷ {OURS}'s in the same class; above 1, {OURS} is faster.\n")
     print_table(TIMES, map(times_row, figures))
     print_classes(figures)
     print_summary(figures)

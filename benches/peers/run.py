@@ -57,7 +57,7 @@ def parse_arguments(engine_names, classes, default_classes):
     )
     parser.add_argument("--rounds", type=int, help=f"{ROUNDS} by default, {QUICK_ROUNDS} with --quick")
     parser.add_argument("--loads", type=int, help=f"{LOADS} by default, {QUICK_LOADS} with --quick; 0 measures none")
-    parser.add_argument("--minutes", type=float, help="time for all rounds, of which a shape has at least three; no limit by default")
+    parser.add_argument("--minutes", type=float, help="minutes for all rounds, but at least three rounds per shape; no limit by default")
     parser.add_argument("--venv", type=pathlib.Path, default=environment.DEFAULT_FOLDER, help="virtual environment to use or create")
     arguments = parser.parse_args()
 

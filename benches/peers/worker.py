@@ -4,7 +4,7 @@
 
 Messages are JSON objects, one per line. The process first writes {"version": "…", "load_ms": …} once it has loaded the
 model and answered a first text of eight tokens; the time starts with only the engine's library in memory and ends with
-that answer. An engine that chooses its precision itself adds {"class": "…", "computes": "…"}, the class that it runs in
+that answer. An engine that chooses its own precision adds {"class": "…", "computes": "…"}, the class that it runs in
 and a description of what it computes with. Then a request, a line on standard input,
 
     {"batches": [[[ids…]…]…], "repeats": n, "warmup": w}

@@ -42,7 +42,7 @@ MODULES = (
 )
 BY_NAME = {module.NAME: module for module in MODULES}
 # Largest difference of a logit from Transformers' in f32. The logits are of order 1 to 10, and wrong wiring moves them
-# by more than 2. Quantizing activations as they come moves those of these random weights by up to 0.7.
+# by more than 2. Quantizing activations at run time moves the logits of these random weights by up to 0.7.
 CLASSES = {"f32": 1e-3, "f16": 1e-2, "bf16": 0.5, "int8": 1.0, "int8-calibrated": 2.0, "cascade": 1.0}
 # A cascade's time depends on the texts, so random weights say little about it.
 DEFAULT_CLASSES = [name for name in CLASSES if name != "cascade"]

@@ -3,7 +3,7 @@ keys and values, or PyTorch's export, whichever is faster for the shape.
 
 `f32` is pinned to f32. `default` sets no precision: OpenVINO then computes in bf16 where the CPU has it, otherwise in f32.
 `int8-nncf` is the model quantized by NNCF with calibrated, static scales (see quantize_nncf.py); OpenVINO chooses the
-precision of the rest, as by default.
+precision of the rest, as it does by default.
 """
 
 import collections
@@ -107,7 +107,7 @@ class Graph:
             compiled = self.core.compile_model(model, "CPU", self.settings)
             self.shape, self.request = shape, compiled.create_infer_request()
         infer = self.request.infer
-        # Copied, since the next answer of a shared request takes its place.
+        # Copied, since the next answer of a shared request overwrites it.
         return lambda: infer(inputs, share_inputs=True, share_outputs=True)[0].copy()
 
 

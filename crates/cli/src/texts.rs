@@ -58,7 +58,7 @@ pub fn process_all(task: impl Task, given: &[String]) -> Result<ExitCode, Failur
     if is_terminal {
         print_input_note();
     }
-    // A counter would mix with results on the same terminal.
+    // A counter would get mixed up with results on the same terminal.
     let is_counted = !is_terminal && !std::io::stdout().is_terminal();
     let progress = if is_counted { progress::counter() } else { ProgressBar::hidden() };
     let mut run = Run::new(task, "line", progress);
@@ -83,7 +83,7 @@ pub fn process_one(task: impl Task, given: &[String]) -> Result<ExitCode, Failur
         }
         let mut batches = LineBatches::new(input);
         let mut found = 0;
-        // Not all of an input that never ends.
+        // Stops at the second text, since the input may never end.
         while found < 2
             && let Some(batch) = batches.next_batch()?
         {

@@ -27,7 +27,7 @@ pub(crate) struct Bootstrap {
     pub seed: u64,
 }
 
-/// Maximum number of resamples: their statistics are kept, and more of them change no digit that is reported.
+/// Maximum number of resamples: their statistics are kept in memory, and more of them would change no reported digit.
 const MOST_RESAMPLES: usize = 1_000_000;
 
 /// Checks a number of resamples.

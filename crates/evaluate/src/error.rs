@@ -84,7 +84,7 @@ pub enum Error {
         limit: usize,
     },
 
-    /// A row doesn't have one score per label.
+    /// A row doesn't have exactly one score per label.
     #[error("row {row} should have {expected} scores, one for each label, found {found}")]
     ScoreCount {
         /// [Number](crate::Row::number) of the row.

@@ -4,7 +4,7 @@
 //! An [`Evaluation`] accumulates labeled rows with a model's scores. Its [`Report`] contains the table of
 //! scikit-learn's `classification_report`, the confusion matrix, top-k accuracy, log loss, calibration, bootstrap
 //! intervals, and the mistakes to begin an error analysis with. An [`Agreement`] compares the predictions of two
-//! models, a [`MarginCurve`] shows what the margin of a cascade of two precisions costs and gives, and
+//! models, a [`MarginCurve`] shows the cost and the agreement of a cascade of two precisions for each margin, and
 //! [`compare_methods`] compares the faithfulness of explanation methods.
 //!
 //! ```

@@ -1,4 +1,4 @@
-//! [`MarginCurve`]: what a cascade's margin costs, and how often its labels are those of f32.
+//! [`MarginCurve`]: the cost of a cascade's margin, and how often its labels match those of f32.
 
 use distilbert::{Margin, Prediction, ProblemType};
 
@@ -43,7 +43,7 @@ struct Row {
 }
 
 impl Row {
-    /// Returns `true` if the first prediction is a cascade's answer.
+    /// Returns `true` if a cascade with this margin answers with the first prediction.
     fn stands(&self, margin: Margin) -> bool {
         self.margin >= margin.get()
     }
@@ -56,7 +56,7 @@ impl Row {
 pub struct MarginPoint {
     /// Margin of the cascade.
     pub margin: Margin,
-    /// Fraction of rows that f32 computes as well.
+    /// Fraction of rows that are computed in f32 as well.
     pub share: f64,
     /// Fraction of rows with the labels of f32, with its Wilson score interval.
     pub agreement: Estimate,
@@ -65,7 +65,7 @@ pub struct MarginPoint {
 }
 
 impl MarginCurve {
-    /// Agreement with f32 that a margin is recommended for.
+    /// Agreement with f32 for which the program recommends a margin.
     pub const AGREEMENT: f64 = 0.999;
 
     /// Margins of the [`points`](Self::points).
@@ -122,28 +122,29 @@ impl MarginCurve {
         }
     }
 
-    /// Returns the curve at margins from 0 to 1.
+    /// Returns points of the curve at margins from 0 to 1.
     pub fn points(&self) -> Vec<MarginPoint> {
         let margins = Self::MARGINS.into_iter().filter_map(|margin| Margin::new(margin).ok());
         margins.map(|margin| self.at(margin)).collect()
     }
 
-    /// Returns the curve at the smallest margin, in hundredths, with which at least this fraction of the rows have the
-    /// labels of f32; `None` if there are no rows or no margin is large enough.
+    /// Returns the point of the curve at the smallest margin, in hundredths, with which at least this fraction of the
+    /// rows have the labels of f32; `None` if there are no rows or no margin is large enough.
     ///
-    /// It was chosen for these rows: the agreement on other rows tends to be lower. See
+    /// The margin is chosen for these rows, so the agreement on other rows tends to be lower. See
     /// [`recommend_with_confidence`](Self::recommend_with_confidence).
     pub fn recommend(&self, agreement: f64) -> Option<MarginPoint> {
         self.smallest(|point| point.value >= agreement)
     }
 
-    /// Returns the curve at the smallest margin, in hundredths, for which the lower end of the agreement's interval is
-    /// at least this fraction: with few rows, an agreement on all of them proves little, and the result is `None`.
+    /// Returns the point of the curve at the smallest margin, in hundredths, for which the lower end of the agreement's
+    /// interval is at least this fraction. With few rows, agreement on all of them proves little, and the result is
+    /// `None`.
     pub fn recommend_with_confidence(&self, agreement: f64) -> Option<MarginPoint> {
         self.smallest(|point| point.low >= agreement)
     }
 
-    /// Returns the curve at the smallest margin, in hundredths, whose agreement is enough.
+    /// Returns the point of the curve at the smallest margin, in hundredths, whose agreement is sufficient.
     fn smallest(&self, is_enough: impl Fn(Estimate) -> bool) -> Option<MarginPoint> {
         let rows = self.rows();
         let differing = self.rows.iter().filter(|row| !row.is_same && row.stands(Margin::ZERO));
@@ -253,7 +254,7 @@ mod tests {
         assert_eq!(at(0.998).margin, margin(0.06));
         assert_eq!(at(0.99).margin, Margin::ZERO);
         assert_eq!(curve.recommend(1.5), None);
-        // A thousand rows cannot prove 99.9 %, but 99.6 % if no label differs.
+        // A thousand rows cannot prove 99.9%, but 99.6% if no label differs.
         assert_eq!(curve.recommend_with_confidence(0.999), None);
         assert_eq!(curve.recommend_with_confidence(0.996).unwrap().margin, margin(0.31));
         assert_eq!(curve.recommend_with_confidence(0.9).unwrap().margin, Margin::ZERO);
@@ -267,7 +268,7 @@ mod tests {
             assert_eq!(hundredth_above(found), Some(margin(expected)), "{found}");
         }
         assert_eq!(hundredth_above(f32::INFINITY), None);
-        // A logit that is not a number is computed again with any margin.
+        // A text with a logit that is NaN is computed again with any margin.
         let curve = curve([(f32::NAN, true), (1.0, false)]);
         assert_eq!(curve.recommend(1.0).unwrap().margin, Margin::ZERO);
         assert_eq!(curve.at(Margin::ZERO).share, 0.5);

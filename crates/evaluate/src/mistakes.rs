@@ -132,7 +132,7 @@ impl Mistakes {
         pairs
     }
 
-    /// Returns the lengths that occur, in ascending order.
+    /// Returns the buckets of lengths that occur, in ascending order.
     pub fn lengths(&self) -> Vec<Length> {
         let length = |(bucket, &(rows, mistakes)): (usize, &(usize, usize))| Length {
             from: if bucket == 0 { 0 } else { (SHORTEST << (bucket - 1)) + 1 },

@@ -2,11 +2,11 @@
 
 use crate::bootstrap::Estimate;
 
-/// Quantile of the normal distribution that leaves 2.5 % above it.
+/// Quantile of the normal distribution that leaves 2.5% above it.
 const QUANTILE: f64 = 1.959_963_984_540_054;
 
-/// Estimates a proportion from the number of hits among independent items: its 95 % Wilson score interval (1927), which
-/// holds where almost all items are hits. Without items, the proportion is 1 and may be any.
+/// Estimates a proportion from the number of hits among independent items: its 95% Wilson score interval (1927), which
+/// holds where almost all items are hits. Without items, the proportion is 1 and its interval is 0 to 1.
 pub(crate) fn proportion(hits: usize, items: usize) -> Estimate {
     if items == 0 {
         return Estimate { value: 1.0, low: 0.0, high: 1.0 };
@@ -54,7 +54,7 @@ mod tests {
                 let found = proportion(items - misses, items);
                 found.low <= truth && truth <= found.high
             };
-            // Probability of so many misses, from that of one less.
+            // Probability of this number of misses, from that of one fewer.
             let mut probability = truth.powi(items as i32);
             let mut coverage = 0.0;
             for count in 0..=items {

@@ -140,7 +140,7 @@ impl Report {
         self.accuracy
     }
 
-    /// Returns the mean of the labels' F1. A label that is true of no row counts as 0.
+    /// Returns the mean F1 of the labels. A label that is true of no row counts as 0.
     pub fn macro_f1(&self) -> Estimate {
         self.macro_f1
     }

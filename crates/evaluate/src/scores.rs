@@ -10,16 +10,16 @@ use distilbert::ParseNameError;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Scores {
-    /// Fraction of the rows with the label predicted in which it is true.
+    /// Fraction of the rows predicted to have the label that have it.
     pub precision: f64,
-    /// Fraction of the rows with the label true in which it is predicted.
+    /// Fraction of the rows with the label that are predicted to have it.
     pub recall: f64,
     /// Harmonic mean of precision and recall.
     pub f1: f64,
 }
 
 impl Scores {
-    /// Makes each of the three from its accessor.
+    /// Computes each of the three with a function of its accessor.
     pub(crate) fn by_figure(mut make: impl FnMut(fn(&Self) -> f64) -> f64) -> Self {
         Self {
             precision: make(|scores| scores.precision),

@@ -1,4 +1,4 @@
-//! [`App`]: the state that requests share, and what happens around each of them.
+//! [`App`]: the state that requests share, and the middleware around each of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,18 +28,18 @@ pub struct App {
     pub models: Vec<Arc<Model>>,
     pub settings: Settings,
     pub meters: Meters,
-    /// The turn of the explanation that is being computed.
+    /// Permit for the only explanation that is computed at a time.
     pub explaining: Arc<Semaphore>,
-    /// `false` while the server is being stopped.
+    /// `false` while the server is shutting down.
     pub is_ready: AtomicBool,
-    /// Start of the ids of requests.
+    /// Prefix of the ids of requests.
     origin: u64,
     requests: AtomicU64,
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest request id that is taken from a client.
+/// Longest request id that is accepted from a client.
 const MAX_REQUEST_ID: usize = 128;
 
 /// Paths that need no key.
@@ -59,7 +59,7 @@ impl App {
         }
     }
 
-    /// Returns the model of a name.
+    /// Returns the model with a name.
     pub fn model(&self, name: &str) -> Result<&Arc<Model>, Failure> {
         self.models.iter().find(|model| model.name() == name).ok_or_else(|| {
             let names: Vec<&str> = self.models.iter().map(|model| model.name()).collect();
@@ -112,13 +112,13 @@ pub fn router(app: Arc<App>) -> Router {
     endpoints::routes()
         .fallback(|| async { Failure::new(Kind::NotFound, "there is nothing at this path") })
         .method_not_allowed_fallback(|| async {
-            Failure::new(Kind::MethodNotAllowed, "this path does not take this method")
+            Failure::new(Kind::MethodNotAllowed, "this path does not support this method")
         })
         .layer(from_fn_with_state(app.clone(), around))
         .with_state(app)
 }
 
-/// Checks the key, and logs and measures a request. Nothing of its text is logged.
+/// Checks the key, and logs and measures a request. None of its text is logged.
 async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let start = Instant::now();
     let id = app.request_id(request.headers());

@@ -60,7 +60,7 @@ impl Kind {
     }
 }
 
-/// An error that a client is told.
+/// An error that is reported to a client.
 #[derive(Debug)]
 pub struct Failure {
     pub kind: Kind,
@@ -72,7 +72,7 @@ impl Failure {
         Self { kind, message: message.into() }
     }
 
-    /// Returns the failure with the field that it is about.
+    /// Returns the failure with the name of the field at fault.
     pub fn about(self, field: &str) -> Self {
         Self { message: format!("{field}: {}", self.message), ..self }
     }

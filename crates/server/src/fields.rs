@@ -21,12 +21,12 @@ impl Fields {
         }
     }
 
-    /// Takes a field; `null` is like no field.
+    /// Takes a field; `null` counts as a missing field.
     pub fn take(&mut self, name: &str) -> Option<Value> {
         self.values.remove(name).filter(|value| !value.is_null())
     }
 
-    /// Takes a field that must be there.
+    /// Takes a required field.
     pub fn require(&mut self, name: &str) -> Result<Value, Failure> {
         self.take(name).ok_or_else(|| bad(format!("{}{name}: missing", self.prefix)))
     }
@@ -57,7 +57,7 @@ impl Fields {
         }
     }
 
-    /// Takes an object; without the field, it has no fields.
+    /// Takes an object; if the field is missing, the object is empty.
     pub fn object(&mut self, name: &str) -> Result<Self, Failure> {
         let prefix = format!("{}{name}.", self.prefix);
         match self.take(name) {
@@ -67,7 +67,7 @@ impl Fields {
         }
     }
 
-    /// Takes a list of objects; nothing without the field.
+    /// Takes a list of objects; `None` if the field is missing.
     pub fn objects(&mut self, name: &str) -> Result<Option<Vec<Self>>, Failure> {
         let field = self.name(name);
         match self.take(name) {

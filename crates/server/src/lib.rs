@@ -1,4 +1,4 @@
-//! HTTP service for DistilBERT text classification, over [`distilbert::Batcher`].
+//! HTTP service for DistilBERT text classification, built on [`distilbert::Batcher`].
 //!
 //! It speaks the protocols of text-embeddings-inference (`/predict`), of KServe's Open Inference Protocol
 //! (`/v2/models/{name}/infer`) and of Hugging Face's inference API (`/models/{name}`).

@@ -1,4 +1,4 @@
-//! [`Meters`]: numbers of the HTTP layer, beside those of the queues.
+//! [`Meters`]: metrics of the HTTP layer, in addition to those of the queues.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -24,7 +24,7 @@ const TOKENS: &[f64] = &[8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 409
 /// Values of one kind, in buckets.
 struct Recorder {
     bounds: &'static [f64],
-    /// One more than there are bounds.
+    /// One more element than there are bounds.
     counts: Vec<AtomicU64>,
     /// In billionths.
     sum: AtomicU64,

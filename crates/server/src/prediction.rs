@@ -133,7 +133,7 @@ async fn finish(
 }
 
 impl Predicted {
-    /// Adds headers that tell the cost, in milliseconds, as text-embeddings-inference does.
+    /// Adds headers with the cost, in milliseconds, as text-embeddings-inference does.
     pub fn describe(&self, headers: &mut HeaderMap) {
         let Cost { compute_type, received, tokens, characters, tokenization, queue, compute } =
             self.cost;

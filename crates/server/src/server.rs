@@ -19,7 +19,7 @@ use crate::app::{App, router};
 use crate::model::Model;
 use crate::settings::Settings;
 
-/// Time to wait after the system refused a connection, such as for want of file descriptors.
+/// Time to wait after the system has refused a connection, for example because file descriptors ran out.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Errors from starting or running a server.
@@ -33,11 +33,11 @@ pub enum ServerError {
     /// Two models have the same name.
     #[error("two models have the name `{name}`")]
     SameName {
-        /// Name of both.
+        /// Name that both have.
         name: String,
     },
 
-    /// The address cannot be listened on.
+    /// The server cannot listen on the address.
     #[error("cannot listen on {address}")]
     Listen {
         /// Address that was requested.
@@ -51,7 +51,7 @@ pub enum ServerError {
     Start(#[source] io::Error),
 }
 
-/// An HTTP server of one or several models, which listens as soon as it exists and answers once it runs.
+/// An HTTP server for one or more models, which listens as soon as it is created and answers once it runs.
 #[derive(Debug)]
 pub struct Server {
     listener: StdListener,
@@ -64,8 +64,8 @@ impl Server {
     /// Listens on the address of the settings. Connections wait until [`run`](Self::run).
     ///
     /// # Errors
-    /// [`ServerError::NoModels`] or [`ServerError::SameName`] for the models, [`ServerError::Listen`] if the address
-    /// is in use or not this machine's.
+    /// [`ServerError::NoModels`] or [`ServerError::SameName`] for the models, [`ServerError::Listen`] if the address is
+    /// in use or does not belong to this machine.
     pub fn bind(models: Vec<Model>, settings: Settings) -> Result<Self, ServerError> {
         if models.is_empty() {
             return Err(ServerError::NoModels);
@@ -88,7 +88,7 @@ impl Server {
         self.address
     }
 
-    /// Serves until the process is told to end (SIGTERM or SIGINT on Unix, Ctrl-C elsewhere), and then finishes the
+    /// Serves until the process is told to stop (SIGTERM or SIGINT on Unix, Ctrl-C elsewhere), and then finishes the
     /// requests in progress within the grace period.
     ///
     /// # Errors
@@ -159,12 +159,12 @@ async fn accept(
         };
         match accepted {
             Ok((stream, _)) => {
-                // Answers are small and complete: they should not wait for more.
+                // Answers are small and complete, so they should be sent at once.
                 let _ = stream.set_nodelay(true);
                 let connection = protocol.serve_connection(TokioIo::new(stream), service.clone());
                 let connection = connections.watch(connection);
                 tokio::spawn(async move {
-                    // A client that goes away or times out is no error of the server.
+                    // A client that disconnects or times out is not a server error.
                     let _ = connection.await;
                     drop(place);
                 });

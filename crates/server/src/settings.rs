@@ -1,4 +1,4 @@
-//! [`Settings`]: address, limits and times of a server.
+//! [`Settings`]: address, limits and timeouts of a server.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -26,13 +26,13 @@ pub struct Settings {
     pub max_texts: usize,
     /// Largest number of connections at a time; by default 512. Others wait until one is closed.
     pub max_connections: usize,
-    /// Time for the header of a request, and for which a connection may be idle; by default 10 seconds.
+    /// Time limit for the header of a request and for an idle connection; by default 10 seconds.
     pub header_timeout: Duration,
-    /// Time for the body of a request; by default 10 seconds.
+    /// Time limit for the body of a request; by default 10 seconds.
     pub body_timeout: Duration,
     /// Time after which a request fails if it has not been answered, counted from its body; by default 10 seconds.
     pub request_timeout: Duration,
-    /// Time for requests in progress when the server is stopped; by default 20 seconds.
+    /// Time that requests in progress have to finish when the server is stopped; by default 20 seconds.
     pub grace_period: Duration,
 }
 

@@ -39,8 +39,8 @@ impl ModelFolder {
     /// Returns the folder of the given model, which is downloaded if necessary, or that of the bundled model.
     ///
     /// # Errors
-    /// [`Failure::NoBundledModel`] if no model was given and the bundled one is missing; [`Failure::Hub`] if there is
-    /// neither a folder nor a model of the Hub of the given name.
+    /// [`Failure::NoBundledModel`] if no model was given and the bundled one is missing; [`Failure::Hub`] if neither a
+    /// folder nor a model on the Hub has the given name.
     pub fn find(&self) -> Result<PathBuf, Failure> {
         let Some(path) = &self.path else { return first_model(bundled_candidates()) };
         #[cfg(feature = "hub")]
@@ -63,7 +63,7 @@ pub fn locate(path: &Path) -> Result<PathBuf, Failure> {
     download(path, HubOptions::default())
 }
 
-/// Returns the folder of a model given by its path. Loading tells if it does not exist.
+/// Returns the folder of a model given by its path. Loading fails if it does not exist.
 #[cfg(not(feature = "hub"))]
 pub fn locate(path: &Path) -> Result<PathBuf, Failure> {
     Ok(path.to_owned())

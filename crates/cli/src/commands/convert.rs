@@ -15,7 +15,7 @@ use crate::render::terminal;
 ///
 /// Reads model.safetensors or pytorch_model.bin, whole or in shards, or TensorFlow's tf_model.h5 (if the program was
 /// built with the feature `tensorflow`). Writes config.json, a single model.safetensors and the tokenizer files. Models
-/// in f32 and f16 also load in Hugging Face Transformers.
+/// in f32, f16 and bf16 also load in Hugging Face Transformers.
 #[derive(Args)]
 #[command(after_help = "Examples:
   distilbert convert path/to/tensorflow path/to/safetensors

@@ -16,24 +16,24 @@ use crate::args::model_folder::{ModelFolder, locate};
 use crate::failure::Failure;
 use crate::render::terminal;
 
-/// Environment variable with the key that requests must present: not an option, which other users of the machine
-/// could read.
+/// Environment variable with the key that requests must present: it is not an option, because other users of the
+/// machine could read that.
 const API_KEY: &str = "DISTILBERT_API_KEY";
 
 /// Serve predictions over HTTP, until SIGTERM or Ctrl-C
 ///
-/// Endpoints: /predict, /info, /health and /metrics as of text-embeddings-inference, /v2/models/NAME/infer as of
-/// KServe, and /models/NAME as of Hugging Face's inference API.
+/// Endpoints: /predict, /info, /health and /metrics as in text-embeddings-inference, /v2/models/NAME/infer as in
+/// KServe, and /models/NAME as in Hugging Face's inference API.
 #[derive(Args)]
 #[command(after_help = "Examples:
   distilbert serve --precision int8
   distilbert serve --model models/emotion --model other=path/to/checkpoint --port 9000
   curl -d '{\"inputs\": \"What a shock!\"}' http://127.0.0.1:8080/predict
 
-Requests need the key in the environment variable DISTILBERT_API_KEY, if it is set.")]
+If the environment variable DISTILBERT_API_KEY is set, requests must present that key.")]
 pub struct Arguments {
-    /// Model folder, or name on the Hugging Face Hub; can be repeated. The name in URLs is the last part, unless
-    /// given as NAME=MODEL; the first model answers /predict [default: the bundled emotion model]
+    /// Model folder, or name on the Hugging Face Hub; can be repeated. The name in URLs is the last part of either,
+    /// unless given as NAME=MODEL; the first model answers /predict [default: the bundled emotion model]
     #[arg(long = "model", value_name = "[NAME=]MODEL")]
     models: Vec<String>,
 
@@ -48,23 +48,23 @@ pub struct Arguments {
     #[arg(long, default_value_t = Settings::default().address.port())]
     port: u16,
 
-    /// Number of tokens up to which waiting texts are computed together
+    /// Maximum number of tokens of texts that are computed together; a longer text is computed alone
     #[arg(long, value_name = "N", default_value_t = BatcherBuilder::DEFAULT_BATCH_TOKENS)]
     batch_tokens: usize,
 
-    /// Number of texts that may wait for each model; more are refused with status 429
+    /// Maximum number of waiting texts per model; further ones are refused with status 429
     #[arg(long, value_name = "N", default_value_t = BatcherBuilder::DEFAULT_MAX_QUEUED_REQUESTS)]
     max_queue: usize,
 
-    /// Number of texts that a request may have
+    /// Maximum number of texts per request
     #[arg(long, value_name = "N", default_value_t = Settings::default().max_texts)]
     max_texts: usize,
 
-    /// Number of bytes that a request may have
+    /// Maximum size of a request, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = Settings::default().max_body_bytes)]
     max_body: usize,
 
-    /// Number of connections at a time; others wait
+    /// Maximum number of open connections; others wait
     #[arg(long, value_name = "N", default_value_t = Settings::default().max_connections)]
     max_connections: usize,
 
@@ -72,7 +72,7 @@ pub struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = Settings::default().request_timeout.as_secs())]
     timeout: u64,
 
-    /// Seconds for requests in progress after SIGTERM
+    /// Seconds that requests in progress have to finish after SIGTERM
     #[arg(long, value_name = "SECONDS", default_value_t = Settings::default().grace_period.as_secs())]
     grace_period: u64,
 
@@ -140,7 +140,7 @@ fn start_log(is_json: bool) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
-    // A log that exists stays.
+    // An existing logger stays in place.
     let _ = if is_json { log.json().try_init() } else { log.try_init() };
 }
 

@@ -142,7 +142,7 @@ impl ColumnSpec<'_> {
 /// Returns `true` if the first row is a header, because it contains a name that is looked for.
 ///
 /// # Errors
-/// Fails if the row contains none and none was given, so that it may be a header or not.
+/// Fails if the row contains none of them and none was given, because it may or may not be a header.
 pub fn is_header(first: &[String], specs: &[ColumnSpec<'_>]) -> Result<bool, String> {
     let is_named = |column: &ColumnSpec<'_>| {
         column.find(first).is_some()

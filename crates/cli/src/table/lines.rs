@@ -59,7 +59,7 @@ fn lines(mut text: Vec<u8>) -> Vec<Vec<u8>> {
     };
     let first = text.iter().position(|&byte| byte == b'\n').map_or(text.len(), |end| end + 1);
     if first == text.len() && first > 0 {
-        // One line, which may be long, is not copied.
+        // A single line, which may be long, is not copied.
         text.truncate(len(&text));
         return vec![text];
     }

@@ -107,7 +107,7 @@ impl TableOptions {
         }
     }
 
-    /// Returns whether the first line is a header, if that was given.
+    /// Returns `true` if the first line is given as a header, `false` if it is given as data, and `None` otherwise.
     fn has_header(&self) -> Option<bool> {
         match (self.header, self.no_header) {
             (true, _) => Some(true),

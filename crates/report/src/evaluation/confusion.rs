@@ -93,7 +93,7 @@ impl<'a> Grid<'a> {
         };
         let (left, top) = (widest(&self.rows), widest(&self.columns));
         let cell = match self.rows.len().max(self.columns.len()) {
-            // A single label is a cell, too.
+            // A single label still needs a cell.
             many if many > FEW => SMALL_CELL,
             few => ((WIDTH - EDGE - left) / few as f64).min(WIDEST_CELL),
         };

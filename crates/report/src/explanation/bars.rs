@@ -6,7 +6,7 @@ use crate::page::markup::Markup;
 use crate::page::number::{Length, Signed};
 use crate::page::picture::{Picture, WIDTH};
 
-/// Maximum number of words with a bar; the strongest have one.
+/// Maximum number of words with a bar; the most relevant words get one.
 const MOST: usize = 25;
 
 const ROW: f64 = 20.0;

@@ -19,8 +19,8 @@ const MAX_STEPS: usize = 100;
 /// Answers `{"inputs": "…", "model": …, "parameters": {"method": …, "target": …, "against": …, "objective": …}}` with
 /// an explanation.
 ///
-/// Explanations don't pass through the queue: they take several times as long as a prediction, and are computed one at
-/// a time beside the workers. A second request meanwhile is refused.
+/// Explanations don't pass through the queue. They take several times as long as a prediction, and are computed one at
+/// a time, outside the workers; other requests in the meantime are refused.
 pub async fn explain(State(app): State<Arc<App>>, body: Body) -> Result<Response, Failure> {
     let mut fields = Fields::parse(&app.read(body).await?)?;
     let text = fields.string("inputs")?.ok_or_else(|| bad("inputs: missing"))?;

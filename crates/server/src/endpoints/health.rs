@@ -11,12 +11,13 @@ use super::json;
 use crate::app::App;
 use crate::failure::{Failure, Kind};
 
-/// Says that the process runs.
+/// Reports that the process is running.
 pub async fn live() -> Result<Response, Failure> {
     json(&json!({"live": true}))
 }
 
-/// Says that requests are taken: from the warm-up, which precedes the first connection, until the server is stopped.
+/// Reports that requests are accepted, which holds until the server is stopped. Models are warmed up before the first
+/// connection.
 pub async fn ready(State(app): State<Arc<App>>) -> Result<Response, Failure> {
     check(&app)?;
     json(&json!({"ready": true}))
@@ -25,6 +26,6 @@ pub async fn ready(State(app): State<Arc<App>>) -> Result<Response, Failure> {
 pub fn check(app: &App) -> Result<(), Failure> {
     match app.is_ready.load(Ordering::Relaxed) {
         true => Ok(()),
-        false => Err(Failure::new(Kind::Unhealthy, "the server is being stopped")),
+        false => Err(Failure::new(Kind::Unhealthy, "the server is shutting down")),
     }
 }

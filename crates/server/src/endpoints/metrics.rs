@@ -33,7 +33,7 @@ const COUNTERS: &[(&str, Number)] = &[
     ("distilbert_worker_panics", |numbers| numbers.panics as f64),
 ];
 
-/// `te_request_inference_duration` is per batch, since a batch's requests share their time.
+/// `te_request_inference_duration` is measured per batch, since the requests of a batch share its time.
 const HISTOGRAMS: &[(&str, Distribution)] = &[
     ("te_request_queue_duration", |numbers| &numbers.queue_seconds),
     ("te_request_inference_duration", |numbers| &numbers.compute_seconds),

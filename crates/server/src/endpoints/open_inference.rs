@@ -20,7 +20,7 @@ use crate::prediction::{PredictRequest, Predicted, predict_all};
 /// The only version of each model.
 const VERSION: &str = "1";
 
-/// Outputs that a request can name; without names, it gets all but the last.
+/// Outputs that a request can name; a request that names none gets all but the last.
 const OUTPUTS: [&str; 4] = ["label", "index", "scores", "logits"];
 
 /// Header of requests with binary tensors, an extension that is not supported.
@@ -60,7 +60,7 @@ pub async fn model(
     }))
 }
 
-/// Says that a model takes requests.
+/// Reports that a model accepts requests.
 pub async fn model_ready(
     State(app): State<Arc<App>>,
     Path(parameters): Parameters,
@@ -75,7 +75,7 @@ fn find<'a>(app: &'a App, parameters: &HashMap<String, String>) -> Result<&'a Ar
         None | Some(VERSION) => app.model(parameters.get("name").map_or("", String::as_str)),
         Some(_) => Err(Failure::new(
             crate::failure::Kind::NotFound,
-            format!("models have only the version {VERSION}"),
+            format!("the only version of a model is {VERSION}"),
         )),
     }
 }
@@ -163,7 +163,7 @@ fn input(fields: &mut Fields) -> Result<Vec<String>, Failure> {
     match rows.as_deref() {
         Some(&[rows] | &[rows, 1]) if rows == texts.len() as u64 => Ok(texts),
         Some(&[_] | &[_, 1]) => Err(bad(format!(
-            "inputs[0].data: expected as many texts as the shape says, found {}",
+            "inputs[0].data: expected as many texts as the shape specifies, found {}",
             texts.len()
         ))),
         _ => Err(bad("inputs[0].shape: expected [n] or [n, 1]")),

@@ -80,7 +80,7 @@ fn rankings(predicted: &Predicted, is_raw: bool) -> Vec<Vec<Scored<'_>>> {
     predicted.predictions.iter().map(|prediction| ranking(prediction, is_raw)).collect()
 }
 
-/// Takes texts out of instances such as `{"inputs": "a"}`.
+/// Extracts the texts from instances such as `{"inputs": "a"}`.
 fn unwrapped(instances: Value) -> Result<Value, Failure> {
     let Value::Array(items) = instances else { return Ok(instances) };
     let text = |(index, item)| match item {

@@ -104,7 +104,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the precisions that this CPU computes in. Without an instruction set, loading says why.
+/// Returns the precisions that this CPU computes in. If the instruction set is invalid, loading reports why.
 fn supported() -> Vec<Precision> {
     let all = |_| Precision::ALL.to_vec();
     InstructionSet::choose(None).map_or_else(all, |set| set.precisions().collect())

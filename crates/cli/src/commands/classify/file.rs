@@ -136,7 +136,7 @@ impl<'a> FileJob<'a> {
                 out
             }
         };
-        // A bar would mix with typed rows, and with results on the same terminal.
+        // A bar would get mixed up with typed rows, and with results on the same terminal.
         let is_typed = self.input.as_os_str() == STANDARD && io::stdin().is_terminal();
         if !is_typed && (self.output.is_some() || !io::stdout().is_terminal()) {
             run.answers.progress = RowProgress::new(run.table.size());

@@ -48,8 +48,8 @@ pub struct Arguments {
     #[command(flatten)]
     classifier: ClassifierOptions,
 
-    /// Count the dropped tokens of every text that is cut, which takes time in proportion to the text [default: only of
-    /// texts up to 16 KiB]
+    /// Count the dropped tokens of every text that is cut, which takes time in proportion to the text [default: only
+    /// those of texts up to 16 KiB]
     #[arg(long, conflicts_with = "input")]
     count_dropped_tokens: bool,
 

@@ -24,8 +24,8 @@ use crate::texts::{answer_rows, classify};
 ///
 /// Prints the share of rows with the same label, the differences of the logits, the accuracy of both models if the
 /// table has labels, and the rows on which they differ. If neither --with-model nor --with-precision is given, the
-/// model is compared with itself in int8. For one model in f32 and int8, also prints what a cascade of both
-/// (--precision cascade:MARGIN) would cost and give by its margin, and recommends a margin.
+/// model is compared with itself in int8. For one model in f32 and int8, also prints the cost and the agreement of a
+/// cascade of both (--precision cascade:MARGIN) for several margins, and recommends a margin.
 #[derive(Args)]
 #[command(after_help = "Examples:
   distilbert compare reviews.csv

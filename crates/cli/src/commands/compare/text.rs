@@ -75,7 +75,7 @@ impl Comparison {
 fn curve(curve: &MarginCurve) -> String {
     let points = curve.points();
     let mut text = format!(
-        "\n{BOLD}cascade{BOLD:#} of int8, and of f32 for rows closer to another label than the margin\n"
+        "\n{BOLD}cascade{BOLD:#}: int8, then f32 for rows closer to another label than the margin\n"
     );
     text += &format!("  {:>6}  {:>8}  {:<28}", "margin", "in f32", "same label as f32");
     text += if points.iter().any(|point| point.accuracy.is_some()) { "  accuracy\n" } else { "\n" };
@@ -109,7 +109,7 @@ fn curve(curve: &MarginCurve) -> String {
             point.margin,
             percent(point.share),
         ),
-        None => format!("more rows are needed to be confident of {} %\n", 100.0 * wanted),
+        None => format!("more rows are needed to be confident of {}%\n", 100.0 * wanted),
     };
     text
 }

@@ -15,8 +15,8 @@ pub(crate) trait Forward: Send + Sync {
     /// Computes the logits, row-major `[rows, labels]`. Callers check the batch against the embedding tables first.
     fn forward(&self, batch: &TokenBatch, logits: &mut [f32]) -> Result<()>;
 
-    /// Calls `task` with each index below `tasks` on this thread and on those of the engine, as far as they are free, and
-    /// returns when all calls have returned. Returns `false` without calling it if no thread of the engine could help.
+    /// Calls `task` with each index below `tasks`, on this thread and on those of the engine that are free, and returns
+    /// when all calls have returned. Returns `false` without calling it if no thread of the engine could help.
     #[cfg(feature = "text")]
     fn try_share(&self, _tasks: usize, _task: &(dyn Fn(usize) + Sync)) -> bool {
         false

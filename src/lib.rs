@@ -31,7 +31,7 @@
 //!   deadlines and cancellation; see the module [`batcher`].
 //! - [`convert`](convert()) and [`quantize`] write checkpoints.
 //!
-//! A [cascade](Precision::Cascade) answers in int8 where that is clear, and otherwise in f32; a prediction's
+//! A [cascade](Precision::Cascade) answers in int8 if the result is clear, and otherwise in f32; a prediction's
 //! [`margin`](Prediction::margin) says how clear it is.
 //!
 //! A classifier is `Send + Sync`, and all its methods take `&self`. Logits are bit-identical whether a text is

@@ -50,7 +50,7 @@ impl Margin {
         f32::from_bits(self.bits)
     }
 
-    /// Returns `true` if an answer at this distance from another one stands. NaN is at no distance.
+    /// Returns `true` if an answer at this distance from another one stands. An answer at distance NaN never stands.
     pub(crate) fn accepts(self, distance: f32) -> bool {
         distance >= self.get()
     }
@@ -88,8 +88,8 @@ impl From<Margin> for f32 {
     }
 }
 
-/// Returns how far logits are from other labels: the difference of the two highest logits of a single-label model, the
-/// smallest magnitude of a multi-label model's logits, and infinity for a regression, which has no labels. NaN if a
+/// Returns the distance of logits from other labels: the difference of the two highest logits of a single-label model,
+/// the smallest magnitude of a multi-label model's logits, and infinity for a regression, which has no labels. NaN if a
 /// logit is NaN.
 pub(crate) fn distance(logits: impl Iterator<Item = f32>, problem_type: ProblemType) -> f32 {
     let (mut first, mut second, mut least) = (f32::NEG_INFINITY, f32::NEG_INFINITY, f32::INFINITY);

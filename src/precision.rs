@@ -35,12 +35,12 @@ pub enum Precision {
     /// 16-bit weights in the linear layers, with the exponents of [`F32`](Self::F32) and 8 bits of precision, and
     /// products of such numbers in the linear layers and in attention, summed in `f32`.
     ///
-    /// Only for CPUs that multiply bf16: x86-64 with AVX512-BF16 or AMX-BF16, and aarch64 with FEAT_BF16, for which
-    /// [`InstructionSet::supports`](crate::InstructionSet::supports) asks. Others are refused with
+    /// Only for CPUs with bf16 instructions: x86-64 with AVX512-BF16 or AMX-BF16, and aarch64 with FEAT_BF16;
+    /// [`InstructionSet::supports`](crate::InstructionSet::supports) checks for them. Other CPUs are refused with
     /// [`DeviceError::CpuPrecision`](crate::DeviceError::CpuPrecision); [`F16`](Self::F16) takes as little memory
-    /// everywhere. On one CPU, results do not depend on the batch or the threads. The three kinds of instructions add in
-    /// different orders and round differently, so their logits differ: by a last digit as a rule, and by as much as from
-    /// [`F32`](Self::F32) where a value falls between two bf16 numbers.
+    /// everywhere. On one CPU, results do not depend on the batch or the threads. The three kinds of instructions add
+    /// in different orders and round differently, so their logits differ: usually in the last digit, but by as much as
+    /// from [`F32`](Self::F32) where a value falls between two bf16 numbers.
     Bf16,
     /// 8-bit weights and embeddings, with one scale per output channel and per embedding.
     ///
@@ -56,26 +56,27 @@ pub enum Precision {
     /// [margin](crate::Prediction::margin) in int8 is smaller than this one: nearly the labels of f32 at nearly the cost
     /// of int8.
     ///
-    /// Labels are those of f32 only statistically: int8 may be wrong by more than any margin, but the larger the error,
-    /// the rarer. With the default margin, the emotion model in this crate's repository computes 7% of texts twice and
-    /// has the label of f32 for more than 99.9%; `distilbert compare` measures both on other data.
+    /// Labels match those of f32 only statistically: int8 may be wrong by more than any margin, but the larger the
+    /// error, the rarer it is. With the default margin, the emotion model in this crate's repository computes 7% of
+    /// texts twice and has the label of f32 for more than 99.9%; `distilbert compare` measures both on your data.
     ///
-    /// [`Prediction::precision`](crate::Prediction::precision) says which precision answered. Logits are those of that
-    /// precision, so they may jump where two texts differ little. Each text is decided by its own logits alone, and
-    /// results do not depend on the batch. A text split into windows is decided by their average, and then computed
-    /// again as a whole. [Explanations](crate::Classifier::explain) are computed in f32.
+    /// [`Prediction::precision`](crate::Prediction::precision) says which precision produced the answer. Logits are
+    /// those of that precision, so they may jump where two texts differ little. Each text is decided by its own logits
+    /// alone, so results do not depend on the batch. A text split into windows is decided by their average, and then
+    /// computed again as a whole. [Explanations](crate::Classifier::explain) are computed in f32.
     ///
-    /// The model is in memory in both precisions, which is 1.25 times the weights of f32. It needs a checkpoint with float
-    /// weights, a model with labels, and the CPU.
+    /// The model is in memory in both precisions, which takes 1.25 times the memory of the f32 weights. It needs a
+    /// checkpoint with float weights, a model with labels, and the CPU.
     Cascade {
         /// Margin below which a text is computed in f32 as well.
         margin: Margin,
     },
-    /// The precision with the smallest products among those that are expected to change no more than one label in 200,
-    /// compared to [`F32`](Self::F32): [`Bf16`](Self::Bf16) on a CPU that multiplies it, otherwise `F32`;
+    /// The precision with the cheapest products among those that are expected to change no more than one label in 200,
+    /// compared to [`F32`](Self::F32): [`Bf16`](Self::Bf16) on a CPU with instructions for it, otherwise `F32`;
     /// [`F16`](Self::F16) on a GPU. A checkpoint that is stored in 8 bits is computed in [`Int8`](Self::Int8).
     ///
-    /// Int8 changes more labels: request it by its name. [`ModelInfo::precision`](crate::ModelInfo::precision) is the precision that was chosen, never `Auto`.
+    /// Int8 changes more labels, so it must be requested by its name.
+    /// [`ModelInfo::precision`](crate::ModelInfo::precision) is the precision that was chosen, never `Auto`.
     Auto,
 }
 

@@ -48,13 +48,13 @@ impl fmt::Debug for BatcherBuilder {
 }
 
 impl BatcherBuilder {
-    /// Number of tokens of a batch, unless set otherwise.
+    /// Default maximum number of tokens per batch.
     pub const DEFAULT_BATCH_TOKENS: usize = 128;
 
-    /// Number of requests that may wait, unless set otherwise.
+    /// Default maximum number of waiting requests.
     pub const DEFAULT_MAX_QUEUED_REQUESTS: usize = 512;
 
-    /// Number of tokens that may wait, unless set otherwise.
+    /// Default maximum number of waiting tokens.
     pub const DEFAULT_MAX_QUEUED_TOKENS: usize = 1 << 14;
 
     pub(super) fn new(classifier: Arc<Classifier>) -> Self {
@@ -77,34 +77,35 @@ impl BatcherBuilder {
 
     /// Sets the number of workers, which are threads, for each classifier. 0 means 1.
     ///
-    /// By default there is one for each physical core if calls of the classifier have
-    /// [one thread](crate::ClassifierBuilder::threads), which is the setting for a service; one if they have more; and
-    /// two for a GPU.
+    /// By default, there is one per physical core if the classifier's calls use [one
+    /// thread](crate::ClassifierBuilder::threads), which is the recommended setting for a service; one if they use
+    /// more; and two for a GPU.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers.max(1));
         self
     }
 
-    /// Sets the number of tokens up to which waiting requests are computed as one batch; by default
+    /// Sets the maximum number of tokens of waiting requests that are computed as one batch; by default
     /// [`DEFAULT_BATCH_TOKENS`](Self::DEFAULT_BATCH_TOKENS), which was chosen for CPUs. 0 means 1.
     ///
-    /// A row that is longer is a batch of its own.
+    /// A longer row forms a batch of its own.
     pub fn batch_tokens(mut self, tokens: usize) -> Self {
         self.limits.batch_tokens = tokens.max(1);
         self
     }
 
-    /// Sets the number of requests that may wait; by default
-    /// [`DEFAULT_MAX_QUEUED_REQUESTS`](Self::DEFAULT_MAX_QUEUED_REQUESTS). More are refused with
+    /// Sets the maximum number of waiting requests; by default
+    /// [`DEFAULT_MAX_QUEUED_REQUESTS`](Self::DEFAULT_MAX_QUEUED_REQUESTS). Further ones are refused with
     /// [`BatcherError::Overloaded`]. 0 means 1.
     pub fn max_queued_requests(mut self, requests: usize) -> Self {
         self.limits.requests = requests.max(1);
         self
     }
 
-    /// Sets the number of tokens that may wait; by default
-    /// [`DEFAULT_MAX_QUEUED_TOKENS`](Self::DEFAULT_MAX_QUEUED_TOKENS). More are refused with
-    /// [`BatcherError::Overloaded`], and a single request that is larger with [`BatcherError::TooLarge`]. 0 means 1.
+    /// Sets the maximum number of waiting tokens; by default
+    /// [`DEFAULT_MAX_QUEUED_TOKENS`](Self::DEFAULT_MAX_QUEUED_TOKENS). Further requests are refused with
+    /// [`BatcherError::Overloaded`], and a single request that is larger than this with [`BatcherError::TooLarge`]. 0
+    /// means 1.
     pub fn max_queued_tokens(mut self, tokens: usize) -> Self {
         self.limits.tokens = tokens.max(1);
         self
@@ -161,7 +162,7 @@ impl BatcherBuilder {
     }
 }
 
-/// Checks that all classifiers have the model of the first.
+/// Checks that all classifiers have the same model as the first.
 fn check_models(classifiers: &[Arc<Classifier>]) -> Result<(), BatcherError> {
     for (index, classifier) in classifiers.iter().enumerate().skip(1) {
         let differs = |what| Err(BatcherError::DifferentModels { index, what });

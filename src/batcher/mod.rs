@@ -1,8 +1,8 @@
 //! [`Batcher`]: answers the requests of a service in batches, on threads of its own.
 //!
-//! A service has many requests at a time, each for one text. A batcher queues them, and whenever one of its workers is
-//! free, it takes what is waiting and computes it as one batch. It never waits for more, so that a lone request is
-//! computed at once, and batches grow only where there is a queue. Results are bit-identical to those of
+//! A service has many requests at a time, each for one text. A batcher queues them. Whenever one of its workers is
+//! free, it takes what is waiting and computes it as one batch. It never waits for more, so a lone request is computed
+//! at once, and batches grow only when there is a queue. Results are bit-identical to those of
 //! [`Classifier::classify`], whatever else is in the batch.
 //!
 //! ```
@@ -24,27 +24,27 @@
 //! # Threads and tasks
 //!
 //! [`submit`](Batcher::submit) tokenizes the text on the calling thread and returns a [`Pending`], which is a [`Future`]
-//! as well as a handle that threads can wait for. No asynchronous runtime is needed, and any can be used: workers call
-//! wakers. A waker that runs a task right there delays the worker.
+//! as well as a handle that threads can wait for. No asynchronous runtime is needed, and any can be used, because
+//! workers call wakers. A waker that runs its task on the spot delays the worker.
 //!
 //! # Overload
 //!
-//! The queue is bounded by requests and by tokens. A request that finds it full is refused at once with
-//! [`BatcherError::Overloaded`], before it is tokenized if too many requests wait. A request that is dropped, or whose
-//! [deadline](SubmitOptions::deadline) passes, is not computed.
+//! The queue is bounded by requests and by tokens. A request that arrives when the queue is full is refused at once
+//! with [`BatcherError::Overloaded`], even before it is tokenized if too many requests are waiting. A request that is
+//! dropped, or whose [deadline](SubmitOptions::deadline) passes, is not computed.
 //!
 //! # Order
 //!
-//! Requests are started in order of arrival. A batch has at most as many tokens as
-//! [set](BatcherBuilder::batch_tokens), or a single row. A text that is split into
-//! [windows](crate::Truncation::Windows) goes to the end of the queue after each batch, so that others wait for one
-//! batch of it and not for the whole text; its windows are computed one batch after the other.
+//! Requests are started in order of arrival. A batch has at most the [configured number](BatcherBuilder::batch_tokens)
+//! of tokens, or a single row. A text that is split into [windows](crate::Truncation::Windows) goes to the end of the
+//! queue after each batch, so that others wait for one batch of it and not for the whole text. Its windows are computed
+//! one batch after another.
 //!
 //! # Failures
 //!
 //! Bad input fails in `submit`, and never reaches a worker. If computing a batch fails or panics, each of its requests
-//! is computed again alone, and only those fail that fail alone. A worker survives panics. A forked child has no
-//! workers, and every call fails with [`BatcherError::Forked`].
+//! is computed again on its own, and only those that fail again do fail. A worker survives panics. A forked child has
+//! no workers, and every call fails with [`BatcherError::Forked`].
 
 mod builder;
 #[cfg(all(test, loom))]
@@ -85,7 +85,7 @@ pub struct Batcher {
     batch_tokens: usize,
 }
 
-/// The part of a batcher that a forked child must not touch.
+/// Part of a batcher that a forked child must not touch.
 struct Inner {
     shared: Arc<Shared>,
     ids: Vec<ThreadId>,
@@ -123,7 +123,8 @@ impl Batcher {
 
     /// Queues a text, with options for this request.
     ///
-    /// The text is tokenized on this thread, so that the queue knows its tokens and workers do nothing but compute.
+    /// The text is tokenized on this thread, so that the queue knows the number of its tokens and workers do nothing
+    /// but compute.
     ///
     /// ```
     /// use std::time::Duration;
@@ -193,7 +194,7 @@ impl Batcher {
         submit_input(shared, input, options.deadline, Duration::ZERO)
     }
 
-    /// Returns the number of tokens up to which waiting requests are computed as one batch.
+    /// Returns the maximum number of tokens of waiting requests that are computed as one batch.
     pub fn batch_tokens(&self) -> usize {
         self.batch_tokens
     }
@@ -207,12 +208,12 @@ impl Batcher {
         Ok(shared.meters.snapshot(shared.queue.depth()))
     }
 
-    /// Takes no more requests, deals with those that wait, and returns when the workers have ended.
+    /// Stops accepting requests, handles those that are waiting, and returns when the workers have ended.
     ///
     /// It can be called again, and from several threads: an [`Abort`](Shutdown::Abort) ends a
-    /// [`Drain`](Shutdown::Drain) in progress. Called on one of the batcher's own threads, such as by a waker, it does
-    /// not wait, and [`DrainFor`](Shutdown::DrainFor) is a [`Drain`](Shutdown::Drain). It does nothing in a forked
-    /// child.
+    /// [`Drain`](Shutdown::Drain) in progress. If it is called on one of the batcher's own threads, for example by a
+    /// waker, it does not wait, and [`DrainFor`](Shutdown::DrainFor) acts like [`Drain`](Shutdown::Drain). It does
+    /// nothing in a forked child.
     ///
     /// ```
     /// use std::time::Duration;

@@ -22,7 +22,7 @@ fn model(execution: impl Fn() + Sync + Send + 'static) {
     builder.check(execution);
 }
 
-/// A request of some one-token rows, whose answer is the number of rows that were computed.
+/// A request with a few one-token rows, whose answer is the number of rows that were computed.
 struct Job {
     rows: usize,
     computed: usize,

@@ -46,9 +46,9 @@ impl SubmitOptions {
 
     /// Sets the time after which the answer is of no use; by default there is none.
     ///
-    /// A request that has not been started by then is never computed and fails with
-    /// [`BatcherError::Expired`](crate::BatcherError::Expired). [`Pending::wait`](super::Pending::wait) returns by
-    /// then; a task that awaits the request is not woken by the deadline, but when a worker comes to the request.
+    /// A request that has not been started by the deadline is never computed and fails with
+    /// [`BatcherError::Expired`](crate::BatcherError::Expired). [`Pending::wait`](super::Pending::wait) returns by the
+    /// deadline. A task that awaits the request is woken not at the deadline, but when a worker reaches the request.
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.deadline = Some(deadline);
         self
@@ -61,7 +61,7 @@ impl SubmitOptions {
     }
 }
 
-/// Fate of the requests that wait when a batcher is shut down: [`Batcher::shutdown`](crate::Batcher::shutdown).
+/// Fate of the requests that are waiting when a batcher is shut down: [`Batcher::shutdown`](crate::Batcher::shutdown).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shutdown {
     /// Computes them all.

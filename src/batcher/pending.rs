@@ -36,7 +36,7 @@ use crate::prediction::Prediction;
 /// # Errors
 /// The result is [`BatcherError::Expired`] if the deadline passed, [`BatcherError::ShutDown`] if the batcher was shut
 /// down before the request was computed, [`BatcherError::Panicked`] if computing it panicked,
-/// [`BatcherError::Forked`] in a forked child, [`BatcherError::Taken`] if the result was taken before, or
+/// [`BatcherError::Forked`] in a forked child, [`BatcherError::Taken`] if the result was already taken, or
 /// [`Error::Device`](crate::Error::Device) if a GPU failed.
 #[must_use = "dropping a request cancels it"]
 pub struct Pending {
@@ -70,8 +70,8 @@ impl Pending {
         Self { receiver, submitted, deadline, tokens, tokenization, timing: None }
     }
 
-    /// Waits for the result, blocking this thread; no longer than until the
-    /// [deadline](super::SubmitOptions::deadline), if there is one.
+    /// Blocks this thread until the result is available, or until the [deadline](super::SubmitOptions::deadline) if
+    /// there is one.
     ///
     /// # Errors
     /// See [`Pending`].
@@ -82,8 +82,8 @@ impl Pending {
         }
     }
 
-    /// Waits for the result like [`wait`](Self::wait), but returns `None` if it does not come within the timeout. The
-    /// request stays queued, so that the call can be repeated.
+    /// Waits for the result like [`wait`](Self::wait), but returns `None` if it is not available within the timeout.
+    /// The request stays queued, so the call can be repeated.
     ///
     /// ```
     /// use std::time::Duration;
@@ -122,8 +122,8 @@ impl Pending {
         self.receiver.is_ready()
     }
 
-    /// Returns the number of tokens that the request's rows have, special tokens included. Tokens that several windows
-    /// share count more than once.
+    /// Returns the number of tokens in the request's rows, special tokens included. Tokens that several windows share
+    /// count more than once.
     pub fn tokens(&self) -> usize {
         self.tokens
     }

@@ -91,7 +91,7 @@ pub(super) struct Queue<T> {
     ready: Condvar,
     /// A worker has ended.
     ended: Condvar,
-    /// Requests whose receiver was dropped since the last sweep, at most.
+    /// Upper bound on the requests whose receiver was dropped since the last sweep.
     dropped: Arc<AtomicUsize>,
 }
 
@@ -150,8 +150,8 @@ impl<T: Entry> Queue<T> {
         Ok(())
     }
 
-    /// Queues a request again after a part of it was computed, behind those that wait, whatever the limits are. Gives
-    /// it back if the queue was aborted.
+    /// Queues a request again after a part of it was computed, behind those that are waiting and regardless of the
+    /// limits. Gives it back if the queue was aborted.
     pub fn put_back(&self, entry: T) -> Result<(), T> {
         let mut state = self.lock();
         if state.stage == Stage::Aborted {
@@ -213,8 +213,8 @@ impl<T: Entry> Queue<T> {
         }
     }
 
-    /// Waits for requests and takes a batch of them, in their order. It never waits for more than there are. Returns
-    /// `false` if no more will come.
+    /// Waits for requests and takes a batch of them, in their order. It never waits for further ones. Returns `false`
+    /// if no more will come.
     pub fn take(&self, batch: &mut Batch<T>) -> bool {
         let mut state = self.lock();
         while state.waiting.is_empty() {

@@ -19,15 +19,15 @@ pub struct Timing {
     pub tokenization: Duration,
     /// From submission to the start of computing.
     pub queue: Duration,
-    /// From the start to the end of computing, with everything else that was computed in the same batches. It includes
-    /// waiting between the batches of a text that was split into windows.
+    /// From the start to the end of computing, including everything else in the same batches, and the waits between the
+    /// batches of a text that was split into windows.
     pub compute: Duration,
 }
 
 /// Answer to a request, with its timing if it was computed.
 pub(super) type Answer = (Result<Prediction>, Timing);
 
-/// The rows of a request and what its prediction needs beside their logits.
+/// The rows of a request, and what its prediction needs besides their logits.
 pub(super) struct Input {
     /// At least one row that the model can take.
     pub rows: TokenBatch,

@@ -1,7 +1,7 @@
 //! The answer to one request, on its way from the thread that computes it to the one that waits for it.
 //!
-//! A [`Reply`] answers at most once: sending consumes it, and dropping it unsent says that there will be no answer. A
-//! [`Receiver`] takes the answer at most once; dropping it says that none is wanted.
+//! A [`Reply`] answers at most once: sending consumes it, and dropping it unsent means that there will be no answer. A
+//! [`Receiver`] takes the answer at most once; dropping it means that none is wanted.
 
 use std::mem::replace;
 use std::sync::PoisonError;
@@ -33,15 +33,15 @@ enum State<R> {
     Closed,
 }
 
-/// Result of a receiver's look at the slot.
+/// Result of checking the slot for an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome<R> {
     Answer(R),
     /// The reply was dropped.
     Abandoned,
-    /// The answer was taken before.
+    /// The answer was already taken.
     Taken,
-    /// The answer is another process's.
+    /// The answer belongs to another process.
     Forked,
 }
 
@@ -147,7 +147,7 @@ impl<R> Receiver<R> {
         !self.process.is_current() || !matches!(*self.slot.lock(), State::Open(_))
     }
 
-    /// Says that no answer is wanted.
+    /// Gives up the answer.
     pub fn close(&mut self) {
         // In a forked child, a thread that does not exist may hold the lock.
         if !self.process.is_current() {

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::queue::Depth;
 
-/// Numbers of a [`Batcher`](crate::Batcher) at one moment, from [`Batcher::statistics`](crate::Batcher::statistics).
+/// Snapshot of a [`Batcher`](crate::Batcher)'s counters and histograms, from
+/// [`Batcher::statistics`](crate::Batcher::statistics).
 ///
-/// Counters and histograms grow from the time when the batcher was built. They are read one after the other while
-/// workers go on, so that they may differ by the requests of that moment.
+/// They count from the time when the batcher was built. They are read one after the other while the workers keep
+/// running, so they may differ by the requests of that moment.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Statistics {
@@ -17,31 +18,31 @@ pub struct Statistics {
     pub queued_requests: usize,
     /// Number of tokens in the queue.
     pub queued_tokens: usize,
-    /// Number of requests that were queued so far.
+    /// Number of requests that have been queued so far.
     pub accepted: u64,
     /// Number of requests that were refused because the queue was full.
     pub overloaded: u64,
     /// Number of requests that were answered with a prediction.
     pub completed: u64,
-    /// Number of requests that failed in computing: a GPU's error, or a panic.
+    /// Number of requests whose computation failed, because of a GPU error or a panic.
     pub failed: u64,
     /// Number of requests whose deadline passed in the queue.
     pub expired: u64,
-    /// Number of requests in the queue that nobody waited for anymore.
+    /// Number of requests that were canceled while they were in the queue.
     pub canceled: u64,
-    /// Number of panics on the workers.
+    /// Number of panics in the workers.
     pub panics: u64,
     /// Seconds from submission to the start of computing, per request.
     pub queue_seconds: Histogram,
     /// Seconds of computing, per batch.
     pub compute_seconds: Histogram,
-    /// Number of tokens, per batch.
+    /// Number of tokens per batch.
     pub batch_tokens: Histogram,
-    /// Number of requests, per batch.
+    /// Number of requests per batch.
     pub batch_requests: Histogram,
 }
 
-/// Distribution of a quantity, in the form of Prometheus' histograms.
+/// Distribution of a quantity, in the form of a Prometheus histogram.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
     /// Upper bound, inclusive, and number of values up to it that are above the previous one.
@@ -116,10 +117,10 @@ const TOKENS: &[u64] = &[8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 1024, 2048,
 
 const REQUESTS: &[u64] = &[1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128];
 
-/// A histogram that is written by many threads.
+/// Histogram to which many threads add values.
 struct Recorder {
     bounds: &'static [u64],
-    /// One more than there are bounds.
+    /// One more element than there are bounds.
     counts: Vec<AtomicU64>,
     sum: AtomicU64,
     /// Size of the unit in which values are reported.
@@ -166,7 +167,7 @@ impl Counter {
     }
 }
 
-/// The numbers of a batcher as they grow.
+/// Counters and histograms that workers and submitting threads update.
 pub(super) struct Meters {
     pub accepted: Counter,
     pub overloaded: Counter,

@@ -13,7 +13,7 @@ pub(super) use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// Runs a caller's code, whose panic must not take this thread's other work with it. Returns `false` if it panics.
+/// Runs a caller's code, whose panic must not affect this thread's other work. Returns `false` if it panics.
 pub(super) fn shielded(work: impl FnOnce()) -> bool {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(()) => true,

@@ -35,7 +35,7 @@ impl Shared {
         result.map_err(|refusal| self.refused(refusal))
     }
 
-    /// Queues a request of a number of tokens.
+    /// Queues a request.
     pub fn push(&self, request: Request) -> Result<(), BatcherError> {
         let mut stale = Vec::new();
         let result = self.queue.push(request, &mut stale);
@@ -76,7 +76,7 @@ impl Shared {
         }
     }
 
-    /// Fails all requests that wait, and takes no more.
+    /// Fails all waiting requests, and accepts no more.
     pub fn abort(&self) {
         for request in self.queue.close(true) {
             request.fail(BatcherError::ShutDown);
@@ -86,7 +86,7 @@ impl Shared {
 
 /// Computes batches until the queue is closed.
 pub(super) fn work(shared: &Shared, classifier: &Classifier) {
-    // If the worker panics, the requests that it holds fail as they are dropped, and the thread takes others.
+    // If the worker panics, the requests that it holds fail as they are dropped, and the thread continues with others.
     while !shielded(|| Worker::new(shared, classifier).run()) {
         shared.meters.panics.add(1);
     }
@@ -113,7 +113,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Computes the claimed rows of requests, and empties the list. If a batch of several fails, each is computed
-    /// alone, so that only those fail that are to blame.
+    /// alone, so that only those at fault fail.
     fn compute(&mut self, requests: &mut Vec<Request>) {
         if requests.is_empty() {
             return;

@@ -120,9 +120,9 @@ impl ClassifierBuilder {
     /// by default 80 µs.
     ///
     /// A call that comes within this time finds the threads awake; waking a thread can take several hundred
-    /// microseconds. Meanwhile they keep their cores busy, but leave them to any other thread that has work. Zero saves
-    /// that energy. Threads never wait like this if they are more than the cores that the process may use, nor do those
-    /// of a [`thread_pool`](Self::thread_pool).
+    /// microseconds. While they wait, they keep their cores busy, but leave them to any other thread that has work.
+    /// Zero saves that energy. Threads never wait like this if there are more of them than cores that the process may
+    /// use, nor do those of a [`thread_pool`](Self::thread_pool).
     ///
     /// ```
     /// use std::time::Duration;
@@ -183,7 +183,7 @@ impl ClassifierBuilder {
     /// - [`Error::Checkpoint`] if the folder does not exist, or its weights are incomplete, damaged, in an unsupported
     ///   format, or out of the precision's range
     /// - [`InputError::Tokenizer`](crate::InputError::Tokenizer) if the tokenizer's files are missing or damaged
-    /// - [`Error::Precision`] for a cascade of a checkpoint stored as int8 or of a regression model
+    /// - [`Error::Precision`] for a cascade if the checkpoint is stored as int8 or the model is a regression model
     /// - [`Error::Device`] if the CPU lacks the instruction set or cannot compute in the precision, threads cannot be
     ///   started, or the GPU cannot run the
     ///   model
@@ -271,8 +271,8 @@ impl ClassifierBuilder {
         Err(crate::error::DeviceError::CudaNotBuilt.into())
     }
 
-    /// Returns the precision that was set, else int8 for an int8 checkpoint, else the device's default, or its choice for
-    /// [`Precision::Auto`].
+    /// Returns the precision that was set, or else int8 for an int8 checkpoint, or else the device's default; for
+    /// [`Precision::Auto`], the device's choice.
     fn precision_or(
         &self,
         default: Precision,

@@ -7,8 +7,8 @@ use crate::precision::Precision;
 use crate::prediction::Prediction;
 
 impl Classifier {
-    /// Computes the predictions for items with `predict`, which is given an engine and the items. With a cascade, it is
-    /// called a second time for the items whose first prediction is closer to other labels than the margin.
+    /// Computes the predictions for items by calling `predict` with an engine and the items. With a cascade, `predict`
+    /// is called a second time for the items whose first prediction is closer to other labels than the margin.
     pub(super) fn predict_in_stages<T: Copy>(
         &self,
         items: &[T],
@@ -48,7 +48,7 @@ impl Classifier {
 }
 
 impl Stages<'_> {
-    /// Returns a first prediction if it is far enough from other labels to be the cascade's.
+    /// Returns a first prediction if it is far enough from other labels to be the cascade's answer.
     pub(crate) fn accept(&self, first: Prediction) -> Option<Prediction> {
         let is_decided = self.margin.accepts(first.margin());
         is_decided.then(|| first.with_precision(Precision::Int8))

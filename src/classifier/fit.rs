@@ -8,8 +8,8 @@ use super::{Classifier, ClassifyOptions};
 use crate::error::InputError;
 use crate::input::truncation::{FittedText, Fitting, Truncation};
 
-/// Number of bytes after which the texts of a task end. A task takes some hundred microseconds, which is about what it
-/// costs to wake a thread for it, and much more than to hand it to one that is awake.
+/// Number of bytes of text at which a task is complete. Such a task takes a few hundred microseconds: about as long as
+/// waking a thread for it, and much longer than handing it to a thread that is awake.
 const TASK_BYTES: usize = 1024;
 
 impl Classifier {
@@ -25,7 +25,7 @@ impl Classifier {
     ) -> Result<Vec<Result<FittedText, InputError>>, InputError> {
         let tasks = split(texts);
         let results: Vec<OnceLock<Vec<_>>> = tasks.iter().map(|_| OnceLock::new()).collect();
-        // The first task that is known to have met a fatal error. Nobody needs the results of later ones.
+        // The first task that is known to have met a fatal error. The results of later tasks are not needed.
         let failed = AtomicUsize::new(usize::MAX);
         let run = |task: usize| {
             let mut fitted = Vec::with_capacity(tasks[task].len());
@@ -44,7 +44,7 @@ impl Classifier {
             // Each task runs once.
             let _ = results[task].set(fitted);
         };
-        // While other calls have the threads, this one need not wait for them.
+        // While other calls occupy the threads, this one need not wait for them.
         let mut next = 0;
         while next < tasks.len() {
             let rest = tasks.len() - next;
@@ -64,7 +64,7 @@ impl Classifier {
         Ok(all)
     }
 
-    /// Tokenizes a text and fits it to the model, with a call's options.
+    /// Tokenizes a text and fits it to the model, with the options of a call.
     pub(crate) fn fit_with(
         &self,
         row: usize,

@@ -31,7 +31,7 @@ use crate::model::config::{Config, ProblemType};
 use crate::model::files::{ModelBytes, ModelFiles};
 use crate::prediction::Prediction;
 
-/// A DistilBERT sequence classifier, loaded and ready to use.
+/// DistilBERT sequence classifier, loaded and ready to use.
 ///
 /// A classifier is `Send + Sync` and all its methods take `&self`, so that any number of threads can share one. Logits
 /// are bit-identical whether a text is classified alone or in a batch, and regardless of the number of threads.
@@ -123,8 +123,8 @@ impl Classifier {
     ///
     /// A call allocates nothing if an earlier call had at least as many tokens and rows, unless it runs on a
     /// [`thread_pool`](ClassifierBuilder::thread_pool), whose queue may allocate. On the CPU, a batch is computed in
-    /// parts of at most 1024 tokens, which bounds the working memory to about 30 MB per concurrent call for a model of
-    /// DistilBERT-base's size, and to twice as much with a [cascade](crate::Precision::Cascade), whose second pass
+    /// parts of at most 1024 tokens, which limits the working memory to about 30 MB per concurrent call for a model of
+    /// DistilBERT-base's size. A [cascade](crate::Precision::Cascade) takes up to twice as much, and its second pass
     /// allocates nothing if an earlier one had at least as many tokens and rows. On a GPU, the first batch of each size
     /// has a one-time cost.
     ///
@@ -167,8 +167,8 @@ impl Classifier {
         self.predict_in_stages(&rows, |engine, rows| self.classify_rows(engine, batch, rows))
     }
 
-    /// Classifies rows like [`classify_tokens`](Self::classify_tokens), a cascade's all in the precision that its
-    /// explanations have.
+    /// Classifies rows like [`classify_tokens`](Self::classify_tokens), but with a cascade all of them in the precision
+    /// of its explanations.
     #[cfg(feature = "explain")]
     pub(crate) fn classify_tokens_exactly(&self, batch: &TokenBatch) -> Result<Vec<Prediction>> {
         self.check(batch)?;
@@ -205,7 +205,7 @@ impl Classifier {
         Ok(batch.check(config.vocab_size, config.max_position_embeddings)?)
     }
 
-    /// Returns the prediction for logits; those of a cascade are of its last stage.
+    /// Returns the prediction for logits; with a cascade, they are those of its last stage.
     pub(crate) fn prediction(&self, logits: Vec<f32>, cut: Option<Cut>) -> Prediction {
         let precision = self.info.precision.of_last_stage();
         Prediction::new(self.labels.clone(), logits, self.problem_type(), cut)

@@ -8,7 +8,7 @@ use crate::input::tokenizer::Tokenizer;
 use crate::input::truncation::FittedText;
 use crate::prediction::Prediction;
 
-/// Number of tokens, after which a batch of texts is computed before further rows are prepared.
+/// Number of tokens at which a batch of texts is computed before further rows are prepared.
 const MAX_TOKENS: usize = 1 << 16;
 
 impl Classifier {

@@ -84,8 +84,8 @@ impl PartialFile {
         Self { partial: partial.into(), path }
     }
 
-    /// Calls `write` with the temporary path, after removing what has this name: a link to another file would be followed,
-    /// and a named pipe would wait for a reader.
+    /// Calls `write` with the temporary path, after removing any file of this name: a link to another file would be
+    /// followed, and a named pipe would wait for a reader.
     fn write(&self, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
         match fs::remove_file(&self.partial) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -1,8 +1,8 @@
-//! [`BatcherError`]: requests that a batcher did not compute.
+//! [`BatcherError`]: batchers that cannot be built, and requests that a batcher did not compute.
 
 use std::time::Duration;
 
-/// Errors from a [`Batcher`](crate::Batcher), which did not compute a request.
+/// Errors from building a [`Batcher`](crate::Batcher), or from a request that it did not compute.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatcherError {
@@ -14,20 +14,20 @@ pub enum BatcherError {
     Overloaded {
         /// Number of requests in the queue.
         requests: usize,
-        /// Number of requests that the queue holds.
+        /// Maximum number of requests in the queue.
         max_requests: usize,
         /// Number of tokens in the queue.
         tokens: usize,
-        /// Number of tokens that the queue holds.
+        /// Maximum number of tokens in the queue.
         max_tokens: usize,
     },
 
-    /// The request has more tokens than the queue holds, so that it would never succeed.
+    /// The request has more tokens than the queue can hold, so it can never succeed.
     #[error("the request has {tokens} tokens, but the queue holds at most {max_tokens}")]
     TooLarge {
         /// Number of tokens of the request.
         tokens: usize,
-        /// Number of tokens that the queue holds.
+        /// Maximum number of tokens in the queue.
         max_tokens: usize,
     },
 
@@ -53,7 +53,7 @@ pub enum BatcherError {
         reason: String,
     },
 
-    /// The result of the request was taken before.
+    /// The result of the request was already taken.
     #[error("the result of the request was already taken")]
     Taken,
 

@@ -48,9 +48,9 @@ pub enum CheckpointError {
         path: PathBuf,
     },
 
-    /// A pickle asks for something that weights do not need. Nothing in it was run.
+    /// A pickle asks for something that weights do not need. Nothing in it was executed.
     #[error(
-        "{} asks for {found}, which the weights of a model do not need; nothing in the file was run",
+        "{} asks for {found}, which the weights of a model do not need; nothing in the file was executed",
         path.display()
     )]
     Pickle {
@@ -60,7 +60,7 @@ pub enum CheckpointError {
         found: String,
     },
 
-    /// The folder holds an adapter (PEFT), which is not a model without its base.
+    /// The folder holds an adapter (PEFT), which is not a complete model without its base model.
     #[error(
         "{} belongs to an adapter{}, expected a complete model: merge the adapter into its base model with merge_and_unload() from the Python package peft, and save the result",
         path.display(), base.as_ref().map(|base| format!(" for {base}")).unwrap_or_default()

@@ -53,7 +53,7 @@ pub enum DeviceError {
     /// No usable NVIDIA driver was found.
     #[error("no usable NVIDIA driver: {reason}")]
     CudaDriver {
-        /// Reason, with what was looked for and found.
+        /// Reason, with what was expected and what was found.
         reason: String,
     },
 

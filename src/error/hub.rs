@@ -30,8 +30,10 @@ pub enum HubError {
         endpoint: String,
     },
 
-    /// The token contains characters that no token has. The message doesn't repeat it.
-    #[error("the token for the Hub contains spaces or other characters that no token has")]
+    /// The token contains characters that are never part of one. The message doesn't repeat the token.
+    #[error(
+        "the token for the Hub contains spaces or other characters that are never part of a token"
+    )]
     InvalidToken,
 
     /// The folder of the cache is unknown: neither it nor a home folder is set.
@@ -104,7 +106,7 @@ pub enum HubError {
     },
 
     /// A response is not one that a hub would send.
-    #[error("the response of {url} is not that of a hub: {reason}")]
+    #[error("the response from {url} is not what a hub would send: {reason}")]
     Response {
         /// Address, without its query.
         url: String,

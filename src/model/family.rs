@@ -32,7 +32,7 @@ pub(super) fn describe(class: &str) -> String {
     }
 }
 
-/// Returns an error that says which model the checkpoint holds, if it evidently holds another one than
+/// Returns an error that says which model the checkpoint holds, if it evidently holds a model other than
 /// `DistilBertForSequenceClassification`.
 ///
 /// The tensors decide, since classifiers often keep the `architectures` of the model that they were trained from.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::error::{ConfigError, Error, Result};
 use crate::model::checkpoint::Source;
 
-/// Memory that a parsed JSON value and a parsed object take at most while they are parsed, in bytes.
+/// Maximum memory that a JSON value and an object take while they are parsed, in bytes.
 const VALUE_BYTES: usize = 96;
 const OBJECT_BYTES: usize = 700;
 
@@ -119,7 +119,7 @@ impl ModelFiles {
         }
     }
 
-    /// Returns `true` if there is something of this name.
+    /// Returns `true` if there is a file or folder of this name.
     pub fn exists(&self, name: &str) -> bool {
         match self {
             Self::Folder(folder) => folder.join(name).exists(),
@@ -190,7 +190,7 @@ pub(crate) fn read_regular(path: &Path) -> Result<Vec<u8>> {
 /// two bytes into hundreds.
 ///
 /// # Errors
-/// The reason as text.
+/// Returns the reason as text.
 pub(crate) fn check_json(bytes: &[u8]) -> Result<(), String> {
     let (mut memory, mut is_text, mut is_escaped) = (0, false, false);
     for &byte in bytes {

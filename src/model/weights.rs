@@ -248,7 +248,7 @@ fn sinusoidal_positions(positions: usize, dim: usize) -> Vec<f32> {
 }
 
 /// Checks that a position table that the checkpoint leaves out is not much larger than the checkpoint, so that a small
-/// folder cannot ask for any amount of memory.
+/// folder cannot ask for an arbitrary amount of memory.
 fn check_positions(config: &Config, checkpoint: &Checkpoint) -> Result<(), ConfigError> {
     let row = config.dim.saturating_mul(size_of::<f32>());
     let limit = checkpoint.bytes().saturating_mul(2).saturating_add(MOST_POSITION_BYTES) / row;

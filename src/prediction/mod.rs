@@ -248,7 +248,7 @@ impl Prediction {
 }
 
 /// Returns the labels with the index of their output where several outputs have the same label, such as `other [2]`:
-/// names by which a table or an object can list all scores of a model.
+/// unique names for listing all scores of a model in a table or an object.
 ///
 /// ```
 /// let labels = ["other", "good", "other"].map(str::to_owned);

@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// A value that is set once. Unlike a `OnceLock`, nobody waits for a thread that is about to set it, which a forked
-/// child would do forever.
+/// A value that is set once. Unlike with a `OnceLock`, nobody waits for a thread that is about to set it; a forked
+/// child would wait forever.
 pub(crate) struct OnceBox<T> {
     value: AtomicPtr<T>,
     owned: PhantomData<T>,
@@ -43,7 +43,7 @@ impl<T> Drop for OnceBox<T> {
     fn drop(&mut self) {
         let value = *self.value.get_mut();
         if !value.is_null() {
-            // SAFETY: the pointer came from a box, nothing borrows it any more, and it is not used again.
+            // SAFETY: the pointer came from a box, nothing borrows it anymore, and it is not used again.
             drop(unsafe { Box::from_raw(value) });
         }
     }

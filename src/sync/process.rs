@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// A process. A child has a number of its own as long as its parent lives.
+/// A process. As long as its parent lives, a child has a different number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Process(u32);
 
@@ -76,7 +76,7 @@ impl<T: Send + Sync> PerProcess<T> {
 impl<T> Drop for PerProcess<T> {
     fn drop(&mut self) {
         let instance = std::mem::replace(self.instance.get_mut(), ptr::null_mut());
-        // SAFETY: the pointer came from a box and nothing borrows it any more.
+        // SAFETY: the pointer came from a box and nothing borrows it anymore.
         let is_own = unsafe { (*instance).process }.is_current();
         if is_own {
             // SAFETY: as above, and it is not used again.

@@ -1,4 +1,4 @@
-//! [`Turns`]: a fair queue for something that few callers may use at a time.
+//! [`Turns`]: a fair queue for something that only a few callers may use at a time.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[cfg(not(loom))]
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-/// Condition variables that waiting callers are spread over, so that a turn that ends wakes few of them.
+/// Condition variables over which waiting callers are spread, so that the end of a turn wakes few of them.
 const BELLS: usize = if cfg!(loom) { 2 } else { 16 };
 
 /// Turns that callers take in the order in which they arrive. Whoever finds one free takes it with one atomic
@@ -31,12 +31,12 @@ pub(crate) struct Turns {
 struct Queue {
     /// Number of tickets that have been drawn.
     drawn: u64,
-    /// Number of tickets that have been called, and possibly not drawn yet.
+    /// Number of tickets that have been called, possibly before they were drawn.
     called: u64,
 }
 
 impl Turns {
-    /// Creates turns for as many callers at a time as there are permits, at least one.
+    /// Creates turns for `permits` callers at a time, at least one.
     pub fn new(permits: usize) -> Self {
         Self {
             permits,

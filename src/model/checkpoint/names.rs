@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// Returns `true` for a weight or a bias, and not for a buffer, such as `position_ids`, or the scales of a matrix.
+/// Returns `true` for a weight or a bias, and `false` for a buffer, such as `position_ids`, or the scales of a matrix.
 pub(super) fn is_parameter(name: &str) -> bool {
     name.ends_with(".weight") || name.ends_with(".bias")
 }

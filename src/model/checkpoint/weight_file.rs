@@ -9,7 +9,7 @@ use super::{SCALE_SUFFIX, names, pickle, safetensors};
 use crate::error::{CheckpointError, Result};
 use crate::model::files::ModelFiles;
 
-/// Maximum number of tensors that a byte of a file belongs to on average, beyond [`SMALL`] bytes.
+/// Maximum number of tensors to which a byte of a file belongs on average, beyond [`SMALL`] bytes.
 const MOST_SHARING: u64 = 4;
 
 /// Number of bytes that a file's tensors may always take.
@@ -177,8 +177,8 @@ fn check_range(source: &Source, name: &str, tensor: &StoredTensor) -> Result<()>
     )))
 }
 
-/// Checks that tensors do not share so many bytes that a small file takes much memory. Models share tensors, such as
-/// the embeddings and the output layer of a masked language model, but few.
+/// Checks that tensors do not share so many bytes that a small file takes much memory. Models share only a few tensors,
+/// such as the embeddings and the output layer of a masked language model.
 fn check_sharing<'a>(
     source: &Source,
     tensors: impl Iterator<Item = &'a StoredTensor>,

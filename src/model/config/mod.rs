@@ -166,7 +166,7 @@ impl Config {
     }
 
     /// Returns the stated problem type, or the default of Hugging Face's pipeline: a sigmoid for one output, a softmax
-    /// for more. Training a regression with Transformers states its problem type.
+    /// for more. When Transformers trains a regression model, it states the problem type.
     pub(crate) fn problem_type_for(&self, outputs: usize) -> ProblemType {
         self.problem_type.unwrap_or(if outputs == 1 {
             ProblemType::MultiLabelClassification

@@ -5,8 +5,8 @@ use super::refuse::Refusal;
 use super::value::{Global, Storage, Value};
 use super::view::View;
 
-/// Maximum number of instructions in a pickle, which bounds its time and memory. A tensor takes about 40, and a module's
-/// version about 8.
+/// Maximum number of instructions in a pickle, which bounds its time and memory. A tensor takes about 40 instructions,
+/// and the version of a module about 8.
 const MAX_INSTRUCTIONS: usize = 1 << 18;
 
 /// Longest name of a tensor or storage in bytes. Names are read whenever they are mentioned.
@@ -372,7 +372,7 @@ pub(super) fn damaged(reason: String) -> Refusal {
     Refusal::Damaged(reason)
 }
 
-/// Returns the beginning of a text for an error of one line.
+/// Returns the beginning of a text, for a one-line error message.
 pub(super) fn excerpt(text: &str) -> String {
     text.chars().take(60).flat_map(char::escape_debug).collect()
 }

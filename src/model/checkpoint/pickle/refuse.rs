@@ -1,9 +1,9 @@
-//! [`Refusal`]: reason for which a pickle is refused.
+//! [`Refusal`]: the reason why a pickle is refused.
 
 use crate::error::{CheckpointError, Error};
 use crate::model::checkpoint::source::Source;
 
-/// Reason for which a pickle is refused.
+/// Reason why a pickle is refused.
 #[derive(Debug)]
 pub(super) enum Refusal {
     /// The pickle asks for something other than tensors.

@@ -34,8 +34,8 @@ pub struct Faithfulness<T = f64> {
     /// Decrease in the target's score if the most relevant words are removed, averaged over 1, 5, 10, 20 and 50% of
     /// the words (DeYoung et al. 2020, arXiv 1911.03429). From −1 to 1; higher is better.
     pub comprehensiveness: T,
-    /// Decrease in the target's score if all other words are removed, averaged in the same way. From −1 to 1; lower is
-    /// better.
+    /// Decrease in the target's score if all other words are removed, averaged over the same percentages. From −1 to 1;
+    /// lower is better.
     pub sufficiency: T,
 }
 

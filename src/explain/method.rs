@@ -56,7 +56,7 @@ impl Method {
     /// long before ten thousand, the only unexplained remainder is rounding error.
     pub const MAX_STEPS: usize = 10_000;
 
-    /// Every method, integrated gradients with the default number of steps.
+    /// Every method; integrated gradients have the default number of steps.
     pub const ALL: &'static [Self] = &[
         Self::Lrp,
         Self::AttnLrp,

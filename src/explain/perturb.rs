@@ -32,7 +32,7 @@ pub enum Order {
 }
 
 impl Order {
-    /// Every order, the random one with seed 0.
+    /// Every order; the random one has seed 0.
     pub const ALL: &'static [Self] = &[
         Self::MostRelevantFirst,
         Self::LeastRelevantFirst,

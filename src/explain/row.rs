@@ -80,7 +80,7 @@ impl Classifier {
         let tokenizer = self.tokenizer()?;
         let fitting = self.fitting(index, truncation);
         let truncation = match fitting.truncation {
-            // One more window is enough to see that there are several.
+            // A second window is enough to know that there are several.
             Truncation::Windows { stride, .. } => {
                 Truncation::Windows { stride, max_windows: Some(2) }
             }

@@ -8,7 +8,7 @@ use tokenizers::{NormalizedString, Normalizer as _};
 use super::explanation::Word;
 use crate::input::tokenizer::Excerpt;
 
-/// Number of bytes whose characters are counted again for each lookup.
+/// Number of bytes per block; each lookup counts the characters within one block.
 const BLOCK: usize = 256;
 
 /// Map from the bytes of a text to its characters.

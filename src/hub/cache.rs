@@ -60,7 +60,7 @@ impl Cache {
         self.folder.join("snapshots").join(commit)
     }
 
-    /// Returns the contents with an entity tag, and `true` if they are there.
+    /// Returns the path of the contents with an entity tag, and `true` if they exist.
     pub fn blob(&self, etag: &str, size: Option<u64>) -> (PathBuf, bool) {
         let path = self.folder.join("blobs").join(etag);
         let is_complete = fs::metadata(&path)
@@ -68,7 +68,7 @@ impl Cache {
         (path, is_complete)
     }
 
-    /// Waits until no other process downloads the contents with an entity tag, and keeps others waiting until the
+    /// Waits until no other process is downloading the contents with an entity tag, and makes others wait until the
     /// returned file is dropped.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ fn symlink(target: &Path, contents: &Path, link: &Path) -> io::Result<()> {
     linked.or_else(|_| fs::copy(contents, link).map(|_| ()))
 }
 
-/// Creates a file under a temporary name and then gives it its own.
+/// Creates a file under a temporary name and then gives it its final one.
 fn replace(path: &Path, create: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
     create_parent(path)?;
     let temporary = Temporary::new(path);
@@ -120,7 +120,7 @@ pub(super) fn create_parent(path: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(Error::writing(folder))
 }
 
-/// Name that no other download uses; what is there is removed when it is dropped.
+/// Temporary name that no other download uses; the file of this name is removed when it is dropped.
 pub(super) struct Temporary {
     pub path: PathBuf,
 }
@@ -140,7 +140,7 @@ impl Temporary {
         }
     }
 
-    /// Gives the file its final name, in place of what has that name.
+    /// Gives the file its final name, replacing any file of that name.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -151,7 +151,7 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // After `keep_as`, nothing is there.
+        // After `keep_as`, there is nothing to remove.
         let _ = fs::remove_file(&self.path);
     }
 }

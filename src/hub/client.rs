@@ -17,9 +17,9 @@ use crate::error::HubError;
 const MAX_DESCRIPTION: u64 = 16 << 20;
 /// Longest chain of redirects.
 const MAX_REDIRECTS: usize = 10;
-/// Further attempts after an error that may pass.
+/// Number of retries after a transient error.
 pub(super) const RETRIES: u32 = 4;
-/// Pause before the first further attempt; each later pause takes twice as long.
+/// Pause before the first retry; each later pause is twice as long.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Client of one hub.
@@ -62,7 +62,7 @@ impl Answer {
         text(self.response.headers(), name)
     }
 
-    /// Returns the error that the answer is not that of a hub.
+    /// Returns the error for an answer that a hub would not send.
     fn unexpected(&self, reason: impl Into<String>) -> HubError {
         HubError::Response { url: without_query(&self.url), reason: reason.into() }
     }
@@ -216,7 +216,7 @@ impl Client {
         request.timeout_recv_response(Some(self.answer_timeout)).build()
     }
 
-    /// Returns `true` if a URL is the Hub's own, which may see the token.
+    /// Returns `true` if a URL belongs to the Hub itself, which may see the token.
     fn is_trusted(&self, url: &str) -> bool {
         match (origin(url), origin(&self.endpoint)) {
             (Some(found), Some(expected)) => found.eq_ignore_ascii_case(expected),
@@ -251,7 +251,7 @@ pub(super) struct Contents {
     pub reader: Box<dyn Read>,
 }
 
-/// Runs `attempt` again after errors that may pass, at most `retries` times.
+/// Runs `attempt` again after transient errors, at most `retries` times.
 pub(super) fn with_retries<T>(
     retries: u32,
     mut attempt: impl FnMut() -> Result<T, HubError>,
@@ -271,7 +271,7 @@ pub(super) fn pause(failures: u32) {
     thread::sleep(PAUSE * 2_u32.saturating_pow(failures));
 }
 
-/// Returns `true` for errors that may be gone at the next attempt.
+/// Returns `true` for transient errors, which may be gone at the next attempt.
 pub(super) fn may_pass(error: &HubError) -> bool {
     match error {
         HubError::Status { status, .. } => matches!(status, 408 | 500 | 502 | 503 | 504),
@@ -313,7 +313,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// Returns a URL without its query, in which signatures are.
+/// Returns a URL without its query, which contains signatures.
 fn without_query(url: &str) -> String {
     url.split('?').next().unwrap_or(url).to_owned()
 }

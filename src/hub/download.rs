@@ -47,7 +47,7 @@ impl Download<'_> {
         self.client.locate(self.repository, self.commit, file)
     }
 
-    /// Downloads contents; after an interruption, goes on where they ended.
+    /// Downloads contents; after an interruption, continues where they ended.
     fn receive(&self, file: &str, mut info: FileInfo, blob: &Path) -> Result<()> {
         create_parent(blob)?;
         let mut partial = Partial::create(blob)?;
@@ -74,7 +74,7 @@ impl Download<'_> {
         partial.keep_as(blob)
     }
 
-    /// Downloads what is missing of contents, and checks the whole.
+    /// Downloads the missing part of the contents, and checks them as a whole.
     fn receive_rest(&self, file: &str, info: &FileInfo, partial: &mut Partial) -> Result<()> {
         let contents = match self.client.contents(&info.url, partial.len) {
             Err(HubError::Status { status: 416, .. }) => {
@@ -150,7 +150,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Forgets what was received.
+    /// Discards what was received.
     fn restart(&mut self) -> Result<()> {
         let cleared = self.file.set_len(0).and_then(|()| self.file.rewind());
         cleared.map_err(Error::writing(&self.name.path))?;

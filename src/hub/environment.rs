@@ -128,7 +128,7 @@ impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
     }
 }
 
-/// Reads the token that a login stored; a missing file means that there was none.
+/// Reads the token that a login stored; a missing file means that there was no login.
 fn stored_token(path: &Path) -> Option<String> {
     if !path.is_file() {
         return None;

@@ -102,7 +102,7 @@ impl Classifier {
 /// which is downloaded if necessary.
 ///
 /// # Errors
-/// [`CheckpointError::NoModel`] for a path that doesn't exist and isn't UTF-8; otherwise fails like
+/// [`CheckpointError::NoModel`] for a path that neither exists nor is UTF-8; otherwise fails like
 /// [`snapshot_download`].
 pub fn locate(model: impl AsRef<Path>, options: &HubOptions) -> Result<PathBuf> {
     let path = model.as_ref();
@@ -129,7 +129,7 @@ pub fn snapshot_download(id: &str, options: &HubOptions) -> Result<PathBuf> {
         return cached;
     }
     let client = Client::new(&settings);
-    // With everything in the cache, there is no need to insist.
+    // With everything in the cache, there is no need to retry.
     let retries = if cached.is_ok() { 0 } else { RETRIES };
     let description = match with_retries(retries, || client.describe(&repository)) {
         Ok(description) => description,
@@ -157,7 +157,7 @@ pub fn snapshot_download(id: &str, options: &HubOptions) -> Result<PathBuf> {
         let names = shard_names(&ModelFiles::Folder(folder.clone()), choice.weights)?;
         names.iter().try_for_each(|file| download.fetch(file))?;
     }
-    // Only now: until all files are there, the previous commit serves offline use.
+    // Only now, because the previous commit serves offline use until all files are there.
     cache.set_commit(&repository, commit)?;
     Ok(folder)
 }

@@ -59,7 +59,7 @@ impl HubOptions {
         self
     }
 
-    /// Calls a function as each file arrives, on the thread that downloads.
+    /// Calls a function as each file arrives, on the thread that downloads it.
     ///
     /// ```
     /// use distilbert::hub::HubOptions;
@@ -81,7 +81,7 @@ impl fmt::Debug for HubOptions {
         formatter
             .debug_struct("HubOptions")
             .field("revision", &self.revision)
-            // A log is no place for a token.
+            // Tokens don't belong in logs.
             .field("token", &self.token.as_ref().map(|_| "…"))
             .field("cache_folder", &self.cache_folder)
             .field("endpoint", &self.endpoint)

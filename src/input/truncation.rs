@@ -44,8 +44,8 @@ pub enum Truncation {
     Windows {
         /// Number of tokens that a window shares with the previous one, called `stride` in Hugging Face Transformers.
         stride: usize,
-        /// Maximum number of windows, after which the text is cut; 0 counts as 1. Without it, the time that a text
-        /// takes grows with its length.
+        /// Maximum number of windows, after which the text is cut; 0 counts as 1. Without a maximum, the time that a
+        /// text takes grows with its length.
         max_windows: Option<usize>,
     },
 }

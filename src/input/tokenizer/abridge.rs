@@ -1,4 +1,4 @@
-//! [`Abridger`]: shortens runs of characters that give few tokens, however long they are.
+//! [`Abridger`]: shortens runs of characters that yield few tokens, however long they are.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -23,7 +23,7 @@ const CHUNK: usize = 4096;
 enum Kind {
     /// Part of a word.
     Word,
-    /// Separates words, and gives no token.
+    /// Separates words, and yields no token.
     Blank,
     /// Removed by the normalizer.
     Removed,
@@ -38,8 +38,8 @@ pub(super) struct Abridgement {
     ascii: [Kind; 128],
     /// `true` if all ASCII letters and digits are of [`Kind::Word`].
     has_letters: bool,
-    /// Characters that stay because of added tokens: each added token has a character that is excluded or of another
-    /// kind than those of the run.
+    /// Characters that are kept because of added tokens: each added token has a character that is excluded or of a
+    /// different kind from those of the run.
     excluded: HashSet<char>,
     /// Number of word characters, or of blanks, kept at each end of a run. More than the longest added token, so that the
     /// added tokens at the ends of the run are found, and more than the longest word that is split into pieces.
@@ -116,7 +116,7 @@ impl Abridgement {
     /// Chooses the excluded characters; `None` if an added token consists of blanks.
     fn exclude(&mut self, locality: &Locality) -> Option<()> {
         for form in locality.forms.iter().filter(|form| !form.is_empty()) {
-            // Marks change places when the text is normalized.
+            // Marks change their order when the text is normalized.
             self.excluded.extend(form.chars().filter(|character| !character.is_ascii()));
             let kinds: Vec<Kind> = form.chars().map(|character| self.kind(character)).collect();
             if kinds.iter().all(|kind| matches!(kind, Kind::Blank | Kind::Removed)) {
@@ -146,13 +146,13 @@ impl Abridgement {
 /// Shortens a text from one of its ends.
 ///
 /// A run of characters of one word keeps only the characters at its ends if it is longer than any word that has
-/// pieces: it is unknown either way. A run of blanks keeps those at its ends, and so does a stretch of characters that
-/// the normalizer removes. The tokens of the rest, and their places in the text, are those of the whole text.
+/// pieces: the word is unknown either way. A run of blanks keeps those at its ends, and so does a stretch of characters
+/// that the normalizer removes. The tokens of the rest, and their places in the text, are those of the whole text.
 pub(super) struct Abridger<'t> {
     text: &'t str,
     rules: Option<&'t Abridgement>,
     side: TruncationSide,
-    /// Part of the text that was not looked at yet.
+    /// Part of the text that has not been examined yet.
     rest: Range<usize>,
     /// Ranges that were kept, in the order in which they were found.
     pieces: Vec<Range<usize>>,

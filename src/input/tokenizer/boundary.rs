@@ -4,9 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs code of the `tokenizers` crate and returns its error, or its panic's message, as text.
 ///
-/// Files are checked before they reach the crate, so that a panic is a defect of the crate. The process's panic hook
-/// still runs and, by default, prints the message: only a hook for the whole process could silence it, and the hook
-/// belongs to the program.
+/// Files are checked before they reach the crate, so a panic is a defect of the crate. The process's panic hook still
+/// runs and, by default, prints the message: only a process-wide hook could silence it, and that hook belongs to the
+/// program.
 pub(super) fn guarded<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
     // What the closure borrows is either dropped with the error or, like a tokenizer that encodes, not changed.
     match catch_unwind(AssertUnwindSafe(run)) {

@@ -12,13 +12,13 @@ use crate::input::cut::TruncationSide;
 /// Length in bytes up to which texts are tokenized whole.
 const WHOLE: usize = 16 * 1024;
 
-/// Bytes per token up to which texts are tokenized whole: tokenizing them costs little beside the model.
+/// Bytes per token up to which texts are tokenized whole: tokenizing them costs little compared to the model.
 const WHOLE_PER_TOKEN: usize = 32;
 
 /// Bytes per token that are tokenized first; English has between four and five.
 const FIRST_PER_TOKEN: usize = 8;
 
-/// Factor by which a part grows that had too few tokens.
+/// Factor by which a part with too few tokens grows.
 const GROWTH: usize = 4;
 
 /// Tokens at one end of a text, without special tokens; all fields but the last have one element per token.
@@ -122,8 +122,8 @@ impl<'t> Part<'t> {
 }
 
 impl Tokenizer {
-    /// Returns the tokens of a text whose other `side` is kept: all of them, or at least the `count` that are farthest
-    /// from that side.
+    /// Returns tokens of a text of which `side` may be cut: all of them, or at least the `count` that are farthest from
+    /// that side.
     ///
     /// The cost does not grow with the text, unless the tokenizer is of another kind than BERT's or the kept tokens
     /// have unusually many characters. The tokens are those of the whole text.
@@ -167,8 +167,8 @@ impl Tokenizer {
         }
     }
 
-    /// Returns the ids of all tokens of a text that is so short that it has hardly more than `count`, which is faster
-    /// than [`excerpt`](Self::excerpt); `None` for a longer text, or if it has more.
+    /// Returns the ids of all tokens of a text so short that it is unlikely to have more than `count`, which is faster
+    /// than [`excerpt`](Self::excerpt); `None` for a longer text, or if it does have more.
     pub(crate) fn ids_of_short(
         &self,
         text: &str,

@@ -18,8 +18,8 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Reads `model_max_length` (formerly `max_len`) and `truncation_side`. The side of a file that states none is
-    /// that of `tokenizer.json`.
+    /// Reads `model_max_length` (formerly `max_len`) and `truncation_side`. If the file states no side, that of
+    /// `tokenizer.json` applies.
     pub fn read(files: &ModelFiles, tokenizer: Option<TruncationDirection>) -> Result<Self> {
         let mut config = files.read_json(FILE)?.unwrap_or_default();
         let mut value = |name| config.remove(name).filter(|value| !value.is_null());

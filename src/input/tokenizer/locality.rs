@@ -19,8 +19,8 @@ const MARGIN: usize = 8;
 pub(super) struct Locality {
     /// Number of words next to a cut that may differ.
     pub words: usize,
-    /// `true` if this also holds to the right of a cut. Added tokens are found from left to right, so that overlapping
-    /// ones could be out of step arbitrarily far from it.
+    /// `true` if this also holds to the right of a cut. Added tokens are found from left to right, so overlapping ones
+    /// could be out of step arbitrarily far from the cut.
     pub holds_after_cut: bool,
     /// Added tokens as they are searched for.
     pub forms: Forms,

@@ -18,13 +18,13 @@ const PRE_TOKENIZERS: [&str; 8] = [
     "UnicodeScripts",
 ];
 
-/// Highest limit of the characters in a word, whose time is quadratic in it.
+/// Maximum value of `max_input_chars_per_word`: the time for a word is quadratic in it.
 const LONGEST_WORD: u64 = 1000;
 
-/// Highest number of bytes that a model adds to a part of a word.
+/// Maximum number of bytes that a model may add to a part of a word.
 const LONGEST_AFFIX: usize = 64;
 
-/// Highest number of normalizers or pre-tokenizers.
+/// Maximum number of normalizers or pre-tokenizers.
 const MOST_PARTS: usize = 32;
 
 /// Checks that tokenizing with the parts of a `tokenizer.json` takes time and memory in proportion to the text.

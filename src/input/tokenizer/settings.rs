@@ -1,4 +1,4 @@
-//! Settings of a tokenizer that stand outside its vocabulary, combined as Hugging Face Transformers 5 combines them.
+//! Settings of a tokenizer besides its vocabulary, combined as Hugging Face Transformers 5 combines them.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ const BERT_CLASSES: [&str; 8] = [
     "DPRQuestionEncoderTokenizer",
 ];
 
-/// Highest total length of added tokens in bytes: the automaton that finds them takes many times as much memory.
+/// Maximum total length of added tokens in bytes: the automaton that finds them takes many times as much memory.
 const MOST_ADDED_BYTES: usize = 1 << 19;
 
 /// Way in which a tokenizer is built.
@@ -239,7 +239,7 @@ impl Reader {
         }
     }
 
-    /// Reads a token with its flags; a token of a special field is special whatever its flag.
+    /// Reads a token with its flags; a token in a field for special tokens is special, whatever its flag.
     fn token(&self, field: &str, value: &Value, special: bool) -> Result<AddedToken, InputError> {
         let flag = |name: &str| match value.get(name) {
             None | Some(Value::Null) => Ok(None),

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
-/// Highest id of a token, the highest size that `config.json` may have.
+/// Upper bound of token ids, which equals the largest size that `config.json` may have.
 const LARGEST_ID: u64 = 1 << 24;
 
-/// Bytes of memory that an entry of a vocabulary takes at most, beside its text.
+/// Maximum number of bytes of memory that an entry of a vocabulary takes, besides its text.
 const ENTRY_BYTES: usize = 200;
 
 /// Memory that a vocabulary may take whatever the size of its file.
@@ -47,7 +47,7 @@ pub(super) fn check_ids(json: &Map<String, Value>) -> Result<(), String> {
     }
 }
 
-/// Reads `vocab.txt`: one token a line.
+/// Reads `vocab.txt`: one token per line.
 ///
 /// # Errors
 /// Describes the defect.

@@ -19,7 +19,7 @@ use crate::model::config::{Config, ProblemType};
 
 /// A model in int8 and in f32, on the same threads.
 ///
-/// A call takes its turn once, for both passes.
+/// A call takes one turn for both passes.
 pub(super) struct Cascade {
     first: Engine<i8>,
     #[cfg(feature = "explain")]

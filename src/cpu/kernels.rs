@@ -1,11 +1,12 @@
 //! Individual kernels, for the benchmarks. Not part of the API.
 //!
-//! # Products, by the instruction
+//! # Products by instruction
 //!
-//! This is arithmetic, not measurement: the cost of a full tile in each set. A multiply-accumulate (MAC) is one product
-//! of an input and a weight, added. A step is the part of a panel that one broadcast of the inputs is multiplied by:
-//! one input of each row in `f32` and `f16` (whose weights take a conversion for each load), two in `bf16` and four in
-//! `int8`, twice as many with `i8mm`, 32 and 64 with AMX. Loads are those of the panel and of the inputs.
+//! The table shows the cost of a full tile in each set. It is arithmetic, not a measurement. A multiply-accumulate
+//! (MAC) is one product of an input and a weight, added to a sum. A step is the part of a panel that one broadcast of
+//! the inputs is multiplied by: one input of each row in `f32` and `f16` (whose weights take a conversion for each
+//! load), two in `bf16` and four in `int8`, twice as many with `i8mm`, 32 and 64 with AMX. Loads are those of the panel
+//! and of the inputs.
 //!
 //! | set | precision | tile | MACs per instruction | MACs per step | loads per step |
 //! |---|---|---|---|---|---|
@@ -25,8 +26,7 @@
 //! | i8mm | int8 | 6×16 | 32 | 768 | 8 + 6 |
 //!
 //! Sets that are not named for a precision compute it as the set above them does, except `bf16`, which needs an
-//! instruction beside the set. `portable` leaves floats
-//! to `matrixmultiply` and integers to the compiler.
+//! instruction in addition to the set. `portable` leaves floats to `matrixmultiply` and integers to the compiler.
 
 use std::hint::black_box;
 
@@ -62,8 +62,8 @@ fn on_this_thread<R: Send>(
 }
 
 /// Returns a linear layer without a bias: `input` is `[rows, inputs]`, `weights` `[outputs, inputs]`, and the output
-/// `[rows, outputs]`. Like the other functions here, returns `None` if the machine lacks the set or the precision; also for
-/// a cascade, which has no kernels of its own.
+/// `[rows, outputs]`. Like the other functions here, it returns `None` if the machine lacks the set or the precision,
+/// and for a cascade, which has no kernels of its own.
 pub fn linear(
     set: InstructionSet,
     precision: Precision,
@@ -214,8 +214,8 @@ pub fn quantize(set: InstructionSet, len: usize, input: &[f32]) -> Option<Run> {
     }))
 }
 
-/// Multiply-adds in as many independent chains as a tile has, over registers alone: the most that the set
-/// computes. Returns the number of floating-point operations, and their result.
+/// Runs multiply-adds in as many independent chains as a tile has, in registers alone, which is the peak of the set.
+/// Returns the number of floating-point operations, and their result.
 pub fn multiply_add(set: InstructionSet, steps: usize) -> Option<(usize, f32)> {
     struct Chains<const VECTORS: usize>(usize);
 

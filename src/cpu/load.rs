@@ -20,7 +20,7 @@ use crate::precision::Precision;
 /// the precision, otherwise as for loading.
 ///
 /// # Panics
-/// For [`Precision::Auto`], which callers replace by the precision of their choice.
+/// For [`Precision::Auto`], which callers replace with the precision of their choice.
 pub(crate) fn load(
     config: Config,
     checkpoint: &Checkpoint,

@@ -11,8 +11,8 @@
 //! 3. `Product::multiply_and_save` in [`ops::linear`] cuts rows and panels of weights into tasks, which
 //!    [`parallel::team`] deals out to [`parallel::threads`]. A task applies the bias and the rest of the epilogue to
 //!    its sums.
-//! 4. [`multiply_panel`](gemm::block::multiply_panel) takes one panel through L1, a block of the depth at a time, past
-//!    all rows of the task, a tile of them at a time.
+//! 4. [`multiply_panel`](gemm::block::multiply_panel) brings one panel into L1, a block of the depth at a time, and
+//!    multiplies all rows of the task by it, a tile of rows at a time.
 //! 5. [`Isa::tile_f32`](simd::Isa::tile_f32) and its siblings check the bounds of a tile once; the code below them
 //!    uses pointers.
 //! 6. `multiply` in `gemm/microkernel.rs` is the loop of a tile, which keeps its sums in registers, and `TileRow::add`

@@ -52,7 +52,7 @@ impl<W: Weight> Workspace<W> {
 }
 
 /// Returns the distance of rows between the two feed-forward layers: a cache line more than their length, since the
-/// rows of a tile would all meet in one set of L1 if they were 12 KiB apart.
+/// rows of a tile would all compete for one set of L1 if they were 12 KiB apart.
 pub(super) fn inner_stride(hidden_dim: usize) -> usize {
     const LINE: usize = 16;
     hidden_dim + LINE

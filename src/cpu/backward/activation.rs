@@ -58,7 +58,7 @@ pub(super) struct ActivationBackward<'a> {
 }
 
 impl ActivationBackward<'_> {
-    /// Replaces the gradient of the output by that of the input. Its rows are `stride` values apart as well; `shares`
+    /// Replaces the gradient of the output with that of the input. Its rows are `stride` values apart as well; `shares`
     /// has one for each row.
     pub fn backpropagate(
         self,

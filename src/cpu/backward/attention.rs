@@ -224,7 +224,7 @@ impl Block<'_, '_> {
         block_probabilities(isa, self.attention, keys, place, probabilities);
     }
 
-    /// Replaces the block's probabilities by the gradients of its scores. Returns the sum of the probabilities times
+    /// Replaces the block's probabilities with the gradients of its scores. Returns the sum of the probabilities times
     /// their gradients, which are multiplied by `factor`.
     #[inline(always)]
     fn score_gradients<I: Isa>(
@@ -287,7 +287,7 @@ impl Block<'_, '_> {
                 }
             }
         }
-        // A loop, since closures of iterators are not compiled with the set's instructions.
+        // This is a loop because the closures of iterators are not compiled with the set's instructions.
         let mut total = 0.0;
         for row in rows {
             let query = &query.values[row * query.stride + self.columns.start..];

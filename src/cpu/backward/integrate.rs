@@ -42,7 +42,8 @@ impl<W: FloatWeight> Differentiable<W> {
                 ends: embeddings(&mut pass, batch),
                 starts: embeddings(&mut pass, baseline),
             };
-            // Each row once for each node of each panel, in this order, as many panels together as fit.
+            // Each row is computed once for each node of each panel, in this order, with as many panels together as
+            // fit.
             let mut parts = (0..batch.rows())
                 .flat_map(|row| panels.iter().map(move |panel| (row, panel)))
                 .peekable();
@@ -129,7 +130,7 @@ fn next_nodes<'a>(
     count
 }
 
-/// Replaces the inputs of the head's ReLU by the fraction of a gradient that it passes, panel by panel.
+/// Replaces the inputs of the head's ReLU with the fraction of a gradient that it passes, panel by panel.
 fn open_gates(nodes: &[Node<'_>], dim: usize, mut gates: &mut [f32]) {
     for nodes in nodes.chunk_by(|_, next| next.node > 0) {
         let (of_panel, others) = gates.split_at_mut(nodes.len() * dim);

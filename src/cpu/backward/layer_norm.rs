@@ -19,7 +19,7 @@ pub(super) struct NormBackward<'a> {
 }
 
 impl NormBackward<'_> {
-    /// Replaces the gradient of the output by that of the input. `shares` has one for each row.
+    /// Replaces the gradient of the output with that of the input. `shares` has one for each row.
     pub fn backpropagate(
         self,
         executor: &mut Executor<'_>,
@@ -35,8 +35,7 @@ impl NormBackward<'_> {
     }
 }
 
-/// Replaces gradients of outputs by those of inputs where deviations are constant, without the division by the
-/// deviations.
+/// Replaces gradients of outputs with those of inputs for constant deviations, without dividing by the deviations.
 pub(super) fn backpropagate_undivided(isa: SelectedIsa, norm: &LayerNorm, gradients: &mut [f32]) {
     isa.dispatch(UndividedRows { norm, gradients });
 }

@@ -1,4 +1,4 @@
-//! The backward pass, and an engine that has one.
+//! The backward pass, and the engine that has one.
 //!
 //! It runs through the operations of [`Pass`] from last to first. The gradient of each operation has a file here and
 //! works on [`SavedActivations`]. Gradients go into the buffers of the [`Workspace`] whose values they belong to.
@@ -41,16 +41,16 @@ use crate::input::batch::TokenBatch;
 use crate::model::config::Config;
 use crate::sync::{OnceBox, PerProcess, Turns};
 
-/// Maximum number of tokens per sub-batch. More would not be faster, and these save 85 MB of activations at
+/// Maximum number of tokens per sub-batch. More would not be faster, and this limit saves 85 MB of activations at
 /// DistilBERT-base's size. A panel of integrated gradients is never split and may have up to four times as many.
 const SUB_BATCH_TOKENS: usize = 512;
 
 /// An engine that also has a backward pass.
 pub(super) struct Differentiable<W: Weight> {
     engine: Engine<W>,
-    /// Made by the first explanation.
+    /// Transposed weights, which the first explanation makes.
     transposed: OnceBox<Transposed<W>>,
-    /// The turn to make it.
+    /// Turn of the call that makes them.
     making: PerProcess<Turns>,
     memory: Pool<Memory<W>>,
 }
@@ -101,8 +101,8 @@ impl<W: FloatWeight> Differentiable<W> {
         if let Some(transposed) = self.transposed.get() {
             return transposed;
         }
-        // As large as the weights themselves, so concurrent calls wait for one instead of each making its own. No
-        // call waits for this turn while it holds threads.
+        // The copy is as large as the weights themselves, so concurrent calls wait for one instead of each making its
+        // own. No call waits for this turn while it holds threads.
         let _turn = self.making.get_or_make(|| Turns::new(1)).take();
         if let Some(transposed) = self.transposed.get() {
             return transposed;

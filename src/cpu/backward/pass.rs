@@ -38,7 +38,7 @@ pub(super) struct AttentionMemory {
     pub inner_vectors: AlignedVec,
 }
 
-/// Buffers of a backward pass besides those that the forward pass has left.
+/// Buffers of a backward pass, besides those left by the forward pass.
 pub(super) struct Memory<'a, W: Weight> {
     pub workspace: &'a mut Workspace<W>,
     pub attention: &'a mut AttentionMemory,
@@ -46,7 +46,7 @@ pub(super) struct Memory<'a, W: Weight> {
     pub sums: &'a mut Sums,
 }
 
-/// The steps of a backward pass over the [`Workspace`] that the forward pass has left.
+/// The steps of a backward pass over the [`Workspace`] left by the forward pass.
 pub(super) struct BackwardPass<'a, W: Weight> {
     pub model: &'a PackedModel<W>,
     pub executor: Executor<'a>,
@@ -98,7 +98,7 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         if let Some(mut last) = layers.next() {
             self.last_layer(&mut last, workspace, attention, sums);
         }
-        // The last layer leaves gradients as spreads to the next layer alone.
+        // The last layer leaves gradients as spreads only for the next layer.
         let mut is_spread = self.rules.layer_norm == NormRule::HoldDeviation;
         while let Some(mut layer) = layers.next() {
             self.feed_forward(
@@ -115,7 +115,7 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         }
     }
 
-    /// Returns which of queries (0), keys (1) and values (2) have gradients.
+    /// Returns the indices of those that have gradients: 0 for queries, 1 for keys, 2 for values.
     pub fn projected(&self) -> Range<usize> {
         if self.rules.attention == AttentionRule::HoldWeights { 2..3 } else { 0..3 }
     }

@@ -49,8 +49,8 @@ impl Panel {
         self.width * self.rule.weights[node]
     }
 
-    /// Replaces the inputs of a ReLU's units, a row for each node, by the fraction of a gradient that they pass there.
-    /// It is one or zero for a unit that does not switch within the panel.
+    /// Replaces the inputs of a ReLU's units, a row for each node, with the fraction of a gradient that they pass
+    /// there. It is one or zero for a unit that does not switch within the panel.
     pub fn gates(&self, rows: &mut [f32]) {
         let units = rows.len() / self.rule.count;
         for unit in 0..units {

@@ -53,7 +53,7 @@ struct Projections<'a> {
     /// `[3, tokens, dim]`
     gradients: &'a [f32],
     bias: &'a [f32],
-    /// Indices of those that have gradients: 0 for queries, 1 for keys, 2 for values.
+    /// Indices of those with gradients: 0 for queries, 1 for keys, 2 for values.
     parts: Range<usize>,
 }
 

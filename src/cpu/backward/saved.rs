@@ -31,7 +31,7 @@ pub(super) struct SavedLayer {
     /// The attention norm's input, `[tokens, dim]`, or one over each token's deviation if that is constant.
     pub attention_norm: AlignedVec,
     /// `[tokens, hidden_dim]` in rows [`inner_stride`] apart: the activation's input, or the quotient of its output and
-    /// input if that is constant. The backward pass replaces the quotients by gradients of the input.
+    /// input if that is constant. The backward pass replaces the quotients with gradients of the input.
     pub inner: AlignedVec,
     /// The feed-forward norm's input, or one over each token's deviation.
     pub feed_forward_norm: AlignedVec,

@@ -7,7 +7,7 @@ use std::arch::asm;
 use super::tile::Operands;
 use crate::cpu::simd::prefetch;
 
-/// Function that multiplies a tile of one number of rows, under the conditions of [`multiply`].
+/// Function that multiplies a tile with a fixed number of rows, under the conditions of [`multiply`].
 pub(crate) type Product<A, W, S> = unsafe fn(&Operands<A, W, S>);
 
 /// One row of a tile: its sums in registers, and how a step of a panel is added to them. It is compiled inside
@@ -41,19 +41,19 @@ pub(crate) unsafe trait TileRow {
     unsafe fn store(sums: Self::Sums, output: *mut Self::Sum, accumulate: bool);
 }
 
-/// Rows that are read through one pointer: an instruction's operand can be an address plus once or twice the distance
-/// of rows.
+/// Rows that are read through one pointer: an instruction's operand can be an address plus one or two times the row
+/// stride.
 const ROWS_PER_POINTER: usize = 3;
 /// Enough pointers for the largest tile.
 const POINTERS: usize = 4;
-/// A tile of more rows takes two steps between updates of the pointers. A tile of fewer rows waits for memory rather
-/// than for the arithmetic, and two steps slow it down: 14.8 ms instead of 12.5 for a text of 8 tokens at the 6×768
-/// size.
+/// A tile with more rows than this takes two steps between updates of the pointers. A tile with fewer rows waits for
+/// memory rather than for arithmetic, and two steps slow it down: 14.8 ms instead of 12.5 for a text of 8 tokens at the
+/// 6×768 size.
 const UNROLLED_ABOVE: usize = 8;
 
 /// Position of a tile in its operands.
 ///
-/// With this layout AVX-512 reaches 88 % of the arithmetic's peak. Pointers computed for each row and step reach 80 %,
+/// With this layout, AVX-512 reaches 88% of its arithmetic peak. Pointers computed for each row and step reach 80%,
 /// because their additions compete with the multiplications.
 struct Cursor<T: TileRow> {
     input: [*const T::Input; POINTERS],

@@ -43,9 +43,9 @@ impl<'a> Ahead<'a> {
 /// Operands of the innermost loop of a tile, bounds checked: `rows` rows at `input`, `input_stride`
 /// apart, times `steps` steps of a panel, to as many rows at `output`, `output_stride` apart.
 ///
-/// Kernels may rely on it: each row of `input` has `steps` groups of `GROUP` values; `panel` has `steps` steps of
-/// `PANEL · GROUP` values, step `k` being the weights of each column for group `k` of the inputs; `output` has room for
-/// runs of `PANEL` values, which no other tile has.
+/// Kernels may rely on the following: each row of `input` has `steps` groups of `GROUP` values; `panel` has `steps`
+/// steps of `PANEL · GROUP` values, step `k` being the weights of each column for group `k` of the inputs; `output` has
+/// room for runs of `PANEL` values, which belong to no other tile.
 #[cfg_attr(
     not(any(target_arch = "x86_64", target_arch = "aarch64")),
     allow(dead_code, reason = "the portable set fetches nothing ahead")

@@ -56,7 +56,7 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
         converted: &'a mut Self::Converted,
     ) -> Self::Rows<'a>;
 
-    /// Returns the values that tiles read, from one row on, and the distance of rows.
+    /// Returns the values that tiles read, from one row on, and the row stride.
     fn inputs<'a>(rows: &'a Self::Rows<'_>, first_row: usize) -> (&'a [Self::Input], usize);
 
     /// Returns the number of inputs of one step of a panel, whose weights are side by side for each column.

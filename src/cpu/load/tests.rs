@@ -1,4 +1,4 @@
-//! Models in bf16. Machines that don't multiply it load them here, and only here, and compute in plain Rust.
+//! Models in bf16. Machines without bf16 instructions load them only in these tests, and compute in plain Rust.
 
 use std::fs;
 use std::path::Path;
@@ -123,7 +123,7 @@ fn bundled_model_in_bf16_matches_the_simulation() {
 
 #[test]
 fn bf16_is_refused_without_its_instructions() {
-    // Emulated CPUs say whether they have the instructions, which then must be used.
+    // The environment says whether an emulated CPU has the instructions, which must then be used.
     if let (Some(set), Ok(expected)) = (expected_set(), std::env::var("EXPECT_BF16")) {
         assert_eq!(set.supports(Precision::Bf16).to_string(), expected, "{set}");
     }

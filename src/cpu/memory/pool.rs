@@ -2,11 +2,11 @@
 
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-/// Attempts to get the lock, which is held for some nanoseconds. A thread that never gets it makes memory of its own:
-/// in a forked child, the lock may be held by a thread that does not exist there.
+/// Attempts to get the lock, which is held for a few nanoseconds. A thread that never gets it allocates memory of its
+/// own: in a forked child, the lock may be held by a thread that does not exist there.
 const ATTEMPTS: usize = 1000;
 
-/// Idle memory, one for each call that ran at the same time as others, up to a limit.
+/// Idle memory for the calls that ran at the same time, up to a limit.
 pub(crate) struct Pool<T> {
     idle: Mutex<Vec<T>>,
     limit: usize,
@@ -47,7 +47,7 @@ impl<T: Default> Pool<T> {
         None
     }
 
-    /// Returns the number of idle memories.
+    /// Returns the number of calls for which there is idle memory.
     #[cfg(all(test, not(loom)))]
     pub fn idle_count(&self) -> usize {
         self.idle().map_or(0, |idle| idle.len())

@@ -16,8 +16,8 @@ use crate::cpu::simd::{Isa, Kernel, TileShape};
 use crate::error::Result;
 use crate::model::matrix::RowReader;
 
-/// Values of a cache line, by which rows are farther apart than their length: rows of a tile that are 6 KiB apart would
-/// meet in two sets of L1.
+/// Values in a cache line, which is left between rows: rows of a tile that are 6 KiB apart would compete for two sets
+/// of L1.
 const LINE: usize = 32;
 
 /// Tokens' vectors in bf16.

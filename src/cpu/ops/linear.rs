@@ -17,8 +17,8 @@ use crate::model::weights::Linear;
 /// Multiply-accumulates that make a task worth handing to a thread: about 5 µs.
 const TASK_WORK: usize = 256 * 1024;
 
-/// Maximum number of rows per panel before the next panel's turn. The part of their inputs that is in use
-/// (192 rows by 256 values, 192 KiB) should stay in L2 while the weights pass.
+/// Maximum number of rows that a panel multiplies before the next panel. The part of their inputs that is in use (192
+/// rows by 256 values, 192 KiB) should stay in L2 while the weights pass.
 const BLOCK_ROWS: usize = 192;
 
 /// Working memory of linear layers.
@@ -167,7 +167,7 @@ impl<W: Weight> Block<'_, '_, W> {
             weight.panels_from(panel),
             (sums, I::PANEL),
             |rows| {
-                // The rows of the output are far apart and seldom in a cache. Prefetching them here gains 4 % at 512
+                // The rows of the output are far apart and seldom in a cache. Prefetching them here gains 4% at 512
                 // tokens.
                 for row in first_row + rows.start..first_row + rows.end {
                     let saved = saved.as_ref().map(|(_, saved)| saved.address(row, first_column));
@@ -219,7 +219,7 @@ impl<W: Weight> Block<'_, '_, W> {
 }
 
 /// Returns a vector with `values` in the given lanes. They are copied at once, unlike a row's tail in
-/// [`lanes`](crate::cpu::simd::lanes): copied one by one, they made a pass in int8 1 % slower.
+/// [`lanes`](crate::cpu::simd::lanes): copied one by one, they made a pass in int8 1% slower.
 #[inline(always)]
 fn load_lanes<I: Isa>(isa: I, values: &[f32], lanes: &Range<usize>) -> I::F32 {
     if values.len() == I::LANES {

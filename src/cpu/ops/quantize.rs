@@ -289,7 +289,7 @@ mod tests {
         }
     }
 
-    /// The most inputs, all of them as far from the zero point as they can be, by the largest weights.
+    /// Maximum number of inputs, all of them as far from the zero point as possible, times the largest weights.
     #[derive(Clone, Copy)]
     struct LargestSum {
         weight: i8,

@@ -3,8 +3,8 @@
 use crate::cpu::ops::math::exp;
 use crate::cpu::simd::Isa;
 
-/// Replaces the first `len` values of a row by `exp(scale · (row[i] − max))`, and the rest, up to a multiple of
-/// `LANES`, by zero. Returns one over their sum, which the caller multiplies by after it has used the row, when there
+/// Replaces the first `len` values of a row with `exp(scale · (row[i] − max))`, and the rest, up to a multiple of
+/// `LANES`, with zero. Returns one over their sum, which the caller multiplies by after it has used the row, when there
 /// are fewer values to multiply.
 #[inline(always)]
 pub(crate) fn exponentials<I: Isa>(isa: I, row: &mut [f32], len: usize, scale: f32) -> f32 {

@@ -8,8 +8,8 @@ use super::sync::{Arc, AtomicU8, Condvar, Mutex, MutexGuard, Ordering, spin_unti
 use super::team::{Leader, Seat, Team};
 use crate::sync::{Turn, Turns};
 
-/// Helpers for one call at a time, led by the caller's own thread. Concurrent calls wait for their turn, asleep and in
-/// the order in which they came, so that no more threads compute than were asked for.
+/// Helpers for one call at a time, led by the caller's own thread. Concurrent calls sleep until it is their turn, in
+/// order of arrival, so that no more threads compute than were requested.
 ///
 /// A call starts at once: it neither waits for helpers to wake up nor allocates, and it makes no system call unless a
 /// helper sleeps. It ends as soon as its last stage does, because the team belongs to the crew: a helper that has not
@@ -22,8 +22,8 @@ pub(super) struct Crew {
 
 struct Shared {
     team: Team,
-    /// [`IDLE`], [`CALLED`] or [`CLOSED`]. Leaves [`IDLE`] only under the lock of `sleeping`, so that no helper falls
-    /// asleep afterwards.
+    /// [`IDLE`], [`CALLED`] or [`CLOSED`]. It leaves [`IDLE`] only under the lock of `sleeping`, so that no helper
+    /// falls asleep afterwards.
     state: AtomicU8,
     /// Number of helpers that sleep.
     sleeping: Mutex<usize>,

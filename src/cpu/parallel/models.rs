@@ -1,5 +1,5 @@
 //! Models of the team's protocol and of turns. Loom runs them through every interleaving with at most two preemptions
-//! and every outcome of the memory model; for whole crews, through a part of them.
+//! and every outcome of the memory model; for whole crews, through some of them with at most one preemption.
 //!
 //! ```text
 //! CARGO_TARGET_DIR=target/loom RUSTFLAGS="--cfg loom" \
@@ -24,7 +24,7 @@ fn model(execution: impl Fn() + Sync + Send + 'static) {
     builder.check(execution);
 }
 
-/// Checks executions with at most one preemption, as many as fit in a quarter of a minute: whole crews have too many.
+/// Checks as many executions with at most one preemption as fit in 15 seconds: whole crews have too many.
 fn model_partly(execution: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(1);
@@ -106,7 +106,7 @@ fn one_helper_and_more_tasks_than_workers() {
     with_helpers(1, |seat| seat.help(), [1, 3]);
 }
 
-/// Two helpers that wait could take turns at it forever, so these give up.
+/// Two waiting helpers could alternate forever, so these give up.
 #[test]
 fn two_helpers_of_which_one_has_no_share() {
     let help = |seat: Seat<'_>| {

@@ -36,7 +36,7 @@ struct Offer {
     team: NonNull<Team>,
     /// Visits that may be using the team. Rises only under the lock of [`Offers::open`], while the offer is open.
     helping: NonNull<AtomicUsize>,
-    /// Workers that no visit has been yet.
+    /// Workers whose place no visit has taken yet.
     workers: Range<usize>,
 }
 

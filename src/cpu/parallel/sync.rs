@@ -17,8 +17,8 @@ pub(super) use std::{
     thread,
 };
 
-/// Iterations of a spin loop between looks at the clock: half a microsecond to two, since a pause takes 40 cycles on
-/// some processors and 140 on others.
+/// Iterations of a spin loop between looks at the clock: between half a microsecond and two, since a pause takes 40
+/// cycles on some processors and 140 on others.
 #[cfg(not(loom))]
 const SPINS: u32 = 32;
 
@@ -52,7 +52,7 @@ impl Backoff {
         }
     }
 
-    /// Starts anew: what was waited for has happened.
+    /// Starts over, because the awaited event has happened.
     pub fn reset(&mut self) {
         *self = Self::default();
     }

@@ -17,9 +17,9 @@ use super::sync::{
 /// instead of sleeping: the next stage starts within a microsecond, but waking a thread takes tens.
 ///
 /// Each worker starts with a share of consecutive tasks, because a task prefetches data for the next one into
-/// the cache of its own core. In `int8`, a second core speeds up a text of 16 tokens by 70 % with shares, but
-/// only by 6 % if tasks are dealt out in turn. A worker that runs out takes tasks from the ends of the other
-/// shares, so a helper that never arrives because its thread is busy does not delay the call.
+/// the cache of its own core. In `int8`, a second core speeds up a text of 16 tokens by 70% with shares, but only by 6%
+/// if tasks are dealt out in turn. A worker that runs out takes tasks from the ends of the other shares, so a helper
+/// that never arrives because its thread is busy does not delay the call.
 pub(super) struct Team {
     size: usize,
     /// Remaining tasks of each worker. Workers past the last share only take from others.
@@ -186,8 +186,8 @@ impl Leader<'_> {
         self.team.size
     }
 
-    /// Calls `task` with each part and its index, and returns when all calls have returned. Parts go to
-    /// workers by chance, so results must not depend on the worker.
+    /// Calls `task` with each part and its index, and returns when all calls have returned. It is up to chance which
+    /// worker gets a part, so results must not depend on the worker.
     ///
     /// # Panics
     /// If a task panics, with its payload.

@@ -13,7 +13,8 @@ use super::team::{Leader, Team};
 use crate::error::{DeviceError, Result};
 use crate::sync::PerProcess;
 
-/// Maximum number of threads of a call: more than any machine has, so that a mistaken number does not exhaust it.
+/// Maximum number of threads of a call: more than any machine needs, but few enough that a mistaken number does not
+/// exhaust it.
 const MAX_THREADS: usize = 4096;
 
 /// Source of the threads of a call.
@@ -27,7 +28,7 @@ pub(crate) struct Threads {
 enum Source {
     /// The caller's thread alone.
     Caller,
-    /// The caller's thread and helpers of our own; nothing if a forked child was refused the threads.
+    /// The caller's thread and helpers of our own; `None` if the system refused the threads to a forked child.
     Crew(PerProcess<Option<Crew>>),
     /// Threads of a pool that others may use as well. They do not exist in a forked child.
     Pool(PerProcess<SharedPool>),
@@ -41,10 +42,10 @@ impl Threads {
     /// Uses the caller's thread alone.
     pub const CALLER: Self = Self { count: 1, spin: Duration::ZERO, source: Source::Caller };
 
-    /// Starts threads until there are `count` with the caller's.
+    /// Starts threads until there are `count`, the caller's included.
     ///
     /// # Errors
-    /// [`DeviceError::Threads`] if the system refuses one, or if `count` is absurd.
+    /// [`DeviceError::Threads`] if the system refuses one, or if `count` is absurdly large.
     pub fn new(count: usize) -> Result<Self> {
         Self::spinning(count, Self::SPIN)
     }
@@ -114,8 +115,8 @@ impl Threads {
         }
     }
 
-    /// Calls `task` with each index below `tasks` on this thread and on others, as far as they are free, and returns
-    /// when all calls have returned. Returns `false` without calling it if no other threads could help.
+    /// Calls `task` with each index below `tasks`, on this thread and on others that are free, and returns when all
+    /// calls have returned. Returns `false` without calling it if no other threads could help.
     ///
     /// Never waits for other calls: a caller that finds the threads busy has better things to do.
     #[cfg(feature = "text")]

@@ -13,8 +13,8 @@ pub(crate) const MAX_PANEL: usize = 32;
 pub(crate) const GROUP: usize = 2;
 
 /// An instruction that multiplies bf16 and adds the products in `f32`. Machines with the same set differ in whether they
-/// have it, so it is no part of the set: [`IntegerUnit`](super::integers::IntegerUnit) names the one that such machines
-/// can have.
+/// have it, so it is not part of the set: the [`IntegerUnit`](super::integers::IntegerUnit) names the unit that such
+/// machines may have.
 ///
 /// # Safety
 /// `is_detected` returns `true` only on machines that have the unit, and `multiply` reads and writes no more than
@@ -38,7 +38,7 @@ pub(crate) unsafe trait Bf16Unit: Copy + Send + Sync + 'static {
     unsafe fn multiply(operands: &Operands<bf16, bf16, f32>);
 }
 
-/// Unit of sets whose machines never multiply bf16.
+/// Unit of sets whose machines never have bf16 instructions.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[derive(Clone, Copy)]
 pub(crate) struct NoBf16;

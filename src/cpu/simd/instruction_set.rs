@@ -58,8 +58,8 @@ impl InstructionSet {
         self.detect().is_some()
     }
 
-    /// Returns `true` if this machine supports the set and computes in a precision with it. Machines with the same set
-    /// differ in [`Precision::Bf16`]; all compute in the others.
+    /// Returns `true` if this machine supports the set and can compute in a precision with it. Machines with the same
+    /// set may differ in [`Precision::Bf16`]; all can compute in the others.
     ///
     /// ```
     /// use distilbert::{InstructionSet, Precision};
@@ -73,8 +73,8 @@ impl InstructionSet {
         self.detect().is_some_and(|isa| precision != Precision::Bf16 || isa.has_bf16())
     }
 
-    /// Returns the precisions in which this machine computes with the set, each once: [`Precision::ALL`] without `Auto`,
-    /// and without those that it does not [support](Self::supports).
+    /// Returns the precisions in which this machine can compute with the set, each once: [`Precision::ALL`] without
+    /// `Auto`, and without those that it does not [support](Self::supports).
     ///
     /// ```
     /// use distilbert::{InstructionSet, Precision};

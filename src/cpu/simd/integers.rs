@@ -15,7 +15,7 @@ pub(crate) unsafe trait IntegerUnit: Copy + Send + Sync + 'static {
     const GROUP: usize = 4;
     /// [`Isa::INT8_OFFSET`](super::Isa::INT8_OFFSET).
     const OFFSET: u8 = 0;
-    /// Instruction for products of bf16 that machines with this unit can have.
+    /// Instruction for products of bf16 that machines with this unit may have.
     type Bf16: Bf16Unit;
 
     /// Returns `true` if the machine has the unit.

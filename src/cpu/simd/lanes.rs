@@ -15,8 +15,8 @@ pub(crate) fn load_at<I: Isa>(isa: I, values: &[f32], at: usize) -> I::F32 {
     if rest.len() >= I::LANES {
         return isa.load(rest);
     }
-    // One by one: a call that copies them would take the registers in which the loop around it has its sums, in every
-    // iteration.
+    // One by one: a call that copies them would, in every iteration, take the registers that hold the sums of the
+    // surrounding loop.
     let mut buffer = [0.0; MAX_LANES];
     for (lane, to) in buffer.iter_mut().enumerate().take(I::LANES) {
         if let Some(&value) = rest.get(lane) {

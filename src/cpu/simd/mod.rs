@@ -8,8 +8,8 @@
 //! the rest.
 //!
 //! A set that differs from an existing one only in how it multiplies bytes is an `IntegerUnit` of that set. Products of
-//! bf16 are a `Bf16Unit`, which is detected apart: code above checks [`Isa::has_bf16`] before it loads a model. The
-//! properties of a tile that packing depends on (its columns, the inputs of a step, the offset of inputs) are
+//! bf16 are a `Bf16Unit`, which is detected separately: code above checks [`Isa::has_bf16`] before it loads a model.
+//! The properties of a tile that packing depends on (its columns, the inputs of a step, the offset of inputs) are
 //! constants of [`Isa`].
 
 #[cfg(target_arch = "aarch64")]
@@ -75,7 +75,7 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     /// Inputs of one step of a panel of bf16, whose weights are side by side for each column; a multiple of two.
     const BF16_GROUP: usize = bfloat::GROUP;
 
-    /// Returns `true` if this machine has an instruction for products of bf16 beside the set's.
+    /// Returns `true` if this machine has an instruction for products of bf16 in addition to the set's.
     fn has_bf16(self) -> bool {
         false
     }
@@ -115,7 +115,7 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
 
     /// Multiplies up to `BF16_TILE_ROWS` rows by one packed panel in groups of `BF16_GROUP`. The order in which an output
     /// is summed over the inner dimension depends on that dimension and the instruction alone. Without an instruction,
-    /// [`bfloat::emulate`] multiplies: correctly, and slowly.
+    /// [`bfloat::emulate`] multiplies correctly but slowly.
     fn tile_bf16(
         self,
         input: TileRows<'_, bf16>,

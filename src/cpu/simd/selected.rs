@@ -103,7 +103,7 @@ impl SelectedIsa {
         self.dispatch(Shape)
     }
 
-    /// Returns `true` if this machine has an instruction for products of bf16 beside the set's.
+    /// Returns `true` if this machine has an instruction for products of bf16 in addition to the set's.
     pub fn has_bf16(self) -> bool {
         struct HasBf16;
         impl Kernel for HasBf16 {

@@ -25,7 +25,7 @@ pub(crate) struct FloatAttention {
 }
 
 /// Returns the distance of the rows of scores over `tokens` tokens. They reach to the end of the last panel of keys;
-/// the cache line beyond keeps the rows of a tile from meeting in the same sets of L1.
+/// the cache line beyond keeps the rows of a tile from competing for the same sets of L1.
 pub(crate) fn score_stride(panel: usize, tokens: usize) -> usize {
     tokens.next_multiple_of(panel) + LINE
 }

@@ -1,7 +1,7 @@
 //! Multi-head attention over packed rows: one task per sequence and head.
 //!
-//! Sequences are computed apart, so there is no mask. How a task computes is an [`Arithmetic`], which the type of the
-//! weights chooses.
+//! Sequences are computed separately, so there is no mask. The type of the weights chooses the [`Arithmetic`] of a
+//! task.
 
 mod bfloat;
 mod float;
@@ -27,14 +27,14 @@ use crate::cpu::parallel::tiles::{ColumnBlocks, RowBlocks, Tile, Tiles};
 use crate::cpu::sequences::Sequences;
 use crate::cpu::simd::{Isa, Kernel, TileShape};
 
-/// Arithmetic of attention. A value is the memory of one thread for one task.
+/// Arithmetic of attention. A value is one thread's working memory for one task.
 pub(crate) trait Arithmetic: Default + Send + 'static {
-    /// Makes room for a head of a sequence of up to `tokens` tokens.
+    /// Makes room for one head of a sequence of up to `tokens` tokens.
     fn resize(&mut self, shape: TileShape, tokens: usize, head_size: usize);
 
     /// Computes a head of a sequence, without an allocation if there is room for it.
     ///
-    /// Implementations are `#[inline(always)]`, as those of [`Kernel::eval`].
+    /// Implementations are `#[inline(always)]`, like those of [`Kernel::eval`].
     fn attend<I: Isa>(&mut self, isa: I, head: Head<'_>);
 }
 

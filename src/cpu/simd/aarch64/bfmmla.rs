@@ -1,5 +1,5 @@
-//! Products of matrices of bf16 (`bfmmla`): two rows of four inputs by two columns of four weights, as Neoverse V1 and
-//! Apple's M2 have them.
+//! Products of matrices of bf16 (`bfmmla`): two rows of four inputs by two columns of four weights, available on
+//! Neoverse V1 and Apple's M2.
 //!
 //! Unless the thread has set `FPCR.EBF`, which no system does by itself, the instruction rounds every product, every sum
 //! of a pair and every total to odd, and flushes denormals: `bfdot` twice gives the same bits.

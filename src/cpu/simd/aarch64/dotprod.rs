@@ -1,4 +1,4 @@
-//! Dot products of four signed bytes (`sdot`), as Neoverse N1 and Cortex-A76 have them.
+//! Dot products of four signed bytes (`sdot`), available on Neoverse N1 and Cortex-A76.
 
 use std::arch::aarch64::{int8x16_t, int32x4_t};
 use std::arch::{asm, is_aarch64_feature_detected};

@@ -1,5 +1,5 @@
-//! Products of matrices of bytes (`usmmla`): two rows of eight inputs by two columns of eight weights, as
-//! Neoverse V1 and Apple's M2 have them.
+//! Products of matrices of bytes (`usmmla`): two rows of eight inputs by two columns of eight weights, available on
+//! Neoverse V1 and Apple's M2.
 
 use std::arch::aarch64::*;
 use std::arch::{asm, is_aarch64_feature_detected};

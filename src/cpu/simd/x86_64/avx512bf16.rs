@@ -1,4 +1,4 @@
-//! Dot products of pairs of bf16 (`vdpbf16ps`), as Zen 4, Cooper Lake and Sapphire Rapids have them.
+//! Dot products of pairs of bf16 (`vdpbf16ps`), available on Zen 4, Cooper Lake and Sapphire Rapids.
 
 use std::arch::x86_64::*;
 use std::mem::transmute;

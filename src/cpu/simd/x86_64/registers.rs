@@ -48,7 +48,8 @@ pub(super) unsafe fn transpose_square(
     }
 }
 
-/// Returns the sum of eight lanes. Every set with 16 lanes ends in this order, so that their sums have the same bits.
+/// Returns the sum of eight lanes. Every set with 16 lanes ends with this order of additions, so that their sums have
+/// the same bits.
 ///
 /// # Safety
 /// The machine has AVX.

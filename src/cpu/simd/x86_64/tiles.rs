@@ -102,7 +102,7 @@ macro_rules! multiply_tiles {
             // SAFETY: the tile registers are loaded from `upper` and `lower` rows of `groups` groups, `input_stride`
             // apart, and from `groups` steps of a panel, `count` times, all of which the operands have; and stored to
             // runs of `PANEL` sums in two halves, for which the output has room. A register without rows is not used.
-            // Prefetches never fault. The registers are released: they are as the compiler has left them.
+            // Prefetches never fault. The registers are released: they are as the compiler left them.
             unsafe {
                 asm!(
                     "ldtilecfg [{job}]",

@@ -1,4 +1,4 @@
-//! Attention whose products are of bf16.
+//! Attention with products in bf16.
 
 mod pack;
 #[cfg(test)]
@@ -15,7 +15,7 @@ use crate::cpu::ops::softmax::exponentials;
 use crate::cpu::simd::bfloat::narrow_row;
 use crate::cpu::simd::{Isa, TileShape};
 
-/// Values of a cache line, by which rows of probabilities are farther apart than their length.
+/// Values in a cache line, which is left between rows of probabilities.
 const LINE: usize = 32;
 
 /// Attention in the order of [`FloatAttention`](super::FloatAttention). Queries, keys, values and the exponentials of

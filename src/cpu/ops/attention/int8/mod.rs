@@ -24,8 +24,8 @@ use crate::cpu::gemm::block::multiply_panel;
 use crate::cpu::memory::aligned::AlignedVec;
 use crate::cpu::simd::{Isa, TileShape};
 
-/// Numbers of tokens for which integers are used. Below 96, quantizing takes longer than the products save (AVX2 without
-/// VNNI); the accuracy beyond 512 has not been measured.
+/// Sequence lengths, in tokens, for which attention uses integers. Below 96, quantizing takes longer than the products
+/// save (AVX2 without VNNI); the accuracy beyond 512 has not been measured.
 const TOKENS: Range<usize> = 96..513;
 
 /// Attention with 8-bit weights: in integers if every token attends and [`TOKENS`] contains the sequence's length, else
@@ -72,7 +72,7 @@ pub(crate) struct IntegerAttention {
 }
 
 /// Returns the distance of the rows of probabilities over `tokens` tokens: beyond the end of the last panel, the cache
-/// line that keeps the rows of a tile from meeting in the same sets of L1.
+/// line that keeps the rows of a tile from competing for the same sets of L1.
 fn probability_stride(panel: usize, tokens: usize) -> usize {
     const LINE: usize = 64;
     tokens.next_multiple_of(panel) + LINE

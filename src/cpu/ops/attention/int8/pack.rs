@@ -65,7 +65,7 @@ impl Queries {
         self.depth
     }
 
-    /// Returns a query's scale, times what turns a score into the exponent of a power of two.
+    /// Returns a query's scale, times the factor that turns a score into the exponent of a power of two.
     pub fn factor(&self, row: usize) -> f32 {
         self.factors[row]
     }

@@ -57,7 +57,7 @@ pub(super) fn probabilities<I: Isa>(
     total as f32
 }
 
-/// Returns `255 · 2^x` for `x` up to zero, or less than a half where that is.
+/// Returns `255 · 2^x` for `x` up to zero. Where that is less than a half, the result is only less than a half too.
 #[inline(always)]
 fn power<I: Isa>(isa: I, x: I::F32) -> I::F32 {
     /// Rounds to an integer when added and subtracted: it pushes the fraction out of the mantissa.

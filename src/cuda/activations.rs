@@ -45,7 +45,7 @@ impl<F: Format> Activations<F> {
         let Limits { tokens, sequences, .. } = limits;
         let new = |rows: usize, width: usize| DeviceBuffer::new(stream, rows.saturating_mul(width));
         // Attention and gathering skip the rows that a shape was rounded up by, but GEMMs read them. The
-        // results are unused; zeros make them the same in every run.
+        // results are unused; zeros make them identical in every run.
         let zeroed =
             |rows: usize, width: usize| DeviceBuffer::zeroed(stream, rows.saturating_mul(width));
         Ok(Self {

@@ -105,8 +105,8 @@ impl<F: Format> ExecutionContext<F> {
 
 impl<F: Format> Drop for ExecutionContext<F> {
     fn drop(&mut self) {
-        // After a panic in `forward`, work may be in flight. An error means that the device is lost, and
-        // with it the work.
+        // After a panic in `forward`, work may be in flight. An error means that the device is lost, and the work with
+        // it.
         let _ = self.stream.synchronize();
     }
 }

@@ -120,7 +120,8 @@ fn forked() -> Error {
 
 /// Execution contexts, and the turns of the calls that use them.
 struct Lanes<F: Format> {
-    /// One for each context that there may be. All waiting is for these, and each is passed on however its call ends.
+    /// One turn for each context that may exist. Callers wait only for these, and each turn is passed on however its
+    /// call ends.
     turns: Turns,
     pool: Mutex<Pool<F>>,
     loaded: Arc<LoadedModel<F>>,
@@ -153,14 +154,14 @@ impl<F: Format> Lease<'_, F> {
     }
 }
 
-/// Place of a context among those that were created; free again when it is dropped.
+/// Place of a context among those that were created; dropping it frees the place.
 struct Slot<'e, F: Format> {
     lanes: &'e Lanes<F>,
 }
 
 impl<F: Format> Drop for Slot<'_, F> {
     fn drop(&mut self) {
-        // What failed while the context was dropped is this call's error, not the next caller's.
+        // A failure while the context was dropped is this call's error, not the next caller's.
         let _ = self.lanes.context.check_err();
         self.lanes.pool().created -= 1;
     }
@@ -183,8 +184,8 @@ impl<F: Format> Lanes<F> {
                 Err(error) => error,
             };
             drop(slot);
-            // If memory is short, callers share the contexts that there are. This turn is retired only while another
-            // call has a context and thus a turn, so one always remains.
+            // If memory is short, callers share the existing contexts. This turn is retired only while another call has
+            // a context and thus a turn, so one always remains.
             let pool = self.pool();
             let in_use = pool.created - pool.idle.len();
             match error {

@@ -66,7 +66,7 @@ impl<F: Format> WeightStore for Convert<'_, F> {
     }
 }
 
-/// Rows that a task reads in sequence, so that a block of the file is not read by two tasks.
+/// Number of rows that a task reads in sequence, so that no block of the file is read by two tasks.
 const TASK_ROWS: usize = 256;
 
 /// Converts all rows of a matrix in parallel. If several rows have bad weights, the error names the first.

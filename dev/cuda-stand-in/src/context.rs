@@ -152,7 +152,7 @@ impl Context {
         Ok(address)
     }
 
-    /// Records an event: it completes when everything queued before has run.
+    /// Frees memory after everything that is queued has run.
     pub fn free(&mut self, address: u64) -> Result<()> {
         self.refuse_in_any_capture()?;
         self.resources.memory.doom(address)?;
@@ -170,6 +170,7 @@ impl Context {
         self.events.get(&event).copied().ok_or(Error::InvalidHandle)
     }
 
+    /// Records an event: it completes when everything queued before has run.
     pub fn record(&mut self, event: Handle, stream: Handle) -> Result<()> {
         self.event(event)?;
         let recorded = match &self.streams.get(stream)?.capture {

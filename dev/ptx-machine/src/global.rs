@@ -45,7 +45,7 @@ impl Memory {
         Self::starting_at(FIRST_ADDRESS)
     }
 
-    /// Creates memory whose addresses start at `start`.
+    /// Creates memory whose addresses start at `first_address`.
     pub fn starting_at(first_address: u64) -> Self {
         Self { buffers: Vec::new(), next_address: first_address }
     }
@@ -78,7 +78,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Reads on behalf of the host, at any alignment.
+    /// Writes on behalf of the host, at any alignment.
     pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Fault> {
         let (index, start) = self.find(address, bytes.len())?;
         let buffer = &mut self.buffers[index];
@@ -91,7 +91,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Writes on behalf of the host, at any alignment.
+    /// Reads on behalf of the host, at any alignment.
     pub fn read(&self, address: u64, len: usize) -> Result<Vec<u8>, Fault> {
         let mut bytes = vec![0; len];
         self.load_by(THE_PAST, address, &mut bytes)?;

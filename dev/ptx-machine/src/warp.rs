@@ -327,7 +327,7 @@ impl Warp {
         }
     }
 
-    /// Writes a register in all lanes, active or not.
+    /// Returns the value of a source in all lanes, active or not.
     pub fn values(&self, source: Source, around: &Surroundings) -> Lanes {
         match source {
             Source::Register(register) => self.registers[register],

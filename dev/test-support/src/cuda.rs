@@ -168,7 +168,7 @@ pub fn supports_concurrent_callers(device: Device) {
     let rows = &random_rows(&mut Dice(3), 40, 20);
     let labels = gpu.labels().len();
     let expected = &logits(gpu, rows);
-    // More callers than lanes.
+    // More callers than execution contexts.
     thread::scope(|scope| {
         for caller in 0..7 {
             scope.spawn(move || {

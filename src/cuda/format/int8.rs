@@ -85,7 +85,7 @@ impl Format for Int8 {
 
     fn allocate(stream: &Arc<CudaStream>, rows: usize, width: usize) -> Result<QuantizedBuffer> {
         Ok(QuantizedBuffer {
-            // Gathering skips empty sequences, whose rows are read all the same.
+            // Gathering skips empty sequences, whose rows are read nevertheless.
             values: DeviceBuffer::zeroed(stream, rows.saturating_mul(width))?,
             scales: DeviceBuffer::zeroed(stream, rows)?,
         })

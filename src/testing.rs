@@ -3,7 +3,7 @@
 use crate::InstructionSet;
 use crate::random::SplitMix64;
 
-/// Returns the instruction set that `EXPECT_ISA` names. Runs on an emulated processor test this set alone, and fail if
+/// Returns the instruction set that `EXPECT_ISA` names. Runs on an emulated processor test only this set, and fail if
 /// the processor lacks it instead of skipping it.
 pub(crate) fn expected_set() -> Option<InstructionSet> {
     let name = std::env::var("EXPECT_ISA").ok()?;

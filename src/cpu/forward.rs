@@ -189,7 +189,7 @@ impl<W: Weight> Pass<'_, W> {
         let model = self.model;
         for (index, layer) in model.layers.iter().enumerate() {
             let buffers = buffers.of_layer(index, [&mut query_key_value, &mut first_queries]);
-            // The head reads the first token of each row alone, so the last layer needs only keys and values of the
+            // The head reads only the first token of each row, so the last layer needs only keys and values of the
             // others.
             let is_last = index + 1 == model.layers.len();
             let queries = if is_last { Queries::FirstTokens } else { Queries::AllTokens };

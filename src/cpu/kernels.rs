@@ -53,7 +53,7 @@ pub use super::gemm::epilogue::Epilogue;
 /// A kernel with its operands: computes into a slice, on this thread.
 pub type Run = Box<dyn FnMut(&mut [f32])>;
 
-/// Calls a function with an executor of the caller's thread alone.
+/// Calls a function with an executor that has only the caller's thread.
 fn on_this_thread<R: Send>(
     isa: SelectedIsa,
     work: impl FnOnce(&mut Executor<'_>) -> R + Send,
@@ -214,7 +214,7 @@ pub fn quantize(set: InstructionSet, len: usize, input: &[f32]) -> Option<Run> {
     }))
 }
 
-/// Runs multiply-adds in as many independent chains as a tile has, in registers alone, which is the peak of the set.
+/// Runs multiply-adds in as many independent chains as a tile has, only in registers, which gives the peak of the set.
 /// Returns the number of floating-point operations, and their result.
 pub fn multiply_add(set: InstructionSet, steps: usize) -> Option<(usize, f32)> {
     struct Chains<const VECTORS: usize>(usize);

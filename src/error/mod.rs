@@ -84,12 +84,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns a function that turns the operating system's error into one that says that `path` could not be read.
+    /// Returns a function that wraps an error of the operating system: `path` could not be read.
     pub(crate) fn reading(path: &Path) -> impl Fn(io::Error) -> Self + Copy {
         move |source| Self::Io { operation: "read", path: path.to_owned(), source }
     }
 
-    /// Returns a function that turns the operating system's error into one that says that `path` could not be written.
+    /// Returns a function that wraps an error of the operating system: `path` could not be written.
     pub(crate) fn writing(path: &Path) -> impl Fn(io::Error) -> Self + Copy {
         move |source| Self::Io { operation: "write", path: path.to_owned(), source }
     }

@@ -124,7 +124,7 @@ pub(super) struct Trial {
     pruned: [usize; STEPS + 1],
     /// Text without the most relevant words.
     without_top: [usize; PERCENTS.len()],
-    /// The most relevant words alone.
+    /// Only the most relevant words.
     only_top: [usize; PERCENTS.len()],
 }
 

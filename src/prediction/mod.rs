@@ -284,7 +284,7 @@ pub(crate) fn argmax(scores: &[f32]) -> usize {
     best
 }
 
-/// Turns logits into scores, in `f64` so that a score depends on its logits alone and not on the instruction set.
+/// Turns logits into scores, in `f64` so that a score depends only on its logits and not on the instruction set.
 fn scores(logits: &[f32], problem_type: ProblemType) -> Vec<f32> {
     match problem_type {
         ProblemType::Regression => logits.to_vec(),

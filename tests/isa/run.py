@@ -127,7 +127,7 @@ SUITES = (
         ),
         exhaustive=True,
     ),
-    # Instructions for bf16 come beside a set, so these also run on CPUs that repeat one.
+    # Instructions for bf16 are not part of a set, so these also run on CPUs that repeat one.
     Suite(
         "bf16",
         build.LIBRARY,

@@ -17,7 +17,7 @@ use crate::model::config::Config;
 
 impl<W: FloatWeight> BackwardPass<'_, W> {
     /// Backpropagates through the last layer: `first_tokens` → `hidden`. Down to attention only first tokens have a
-    /// gradient. The other tokens get theirs through keys and values alone.
+    /// gradient. The other tokens get theirs only through keys and values.
     pub fn last_layer(
         &mut self,
         layer: &mut LayerBackward<'_, W>,

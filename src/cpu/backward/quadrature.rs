@@ -4,7 +4,7 @@
 //! as the layers. The head is not smooth: where a unit of its ReLU switches, the gradient jumps, which would cost the
 //! rule an error of a fraction of a step for each unit. So each unit has weights of its own ([`Panel::gates`]): its
 //! input is smooth, and the polynomial through the panel's nodes tells where it is positive. The rule is integrated
-//! over that part alone.
+//! only over that part.
 
 use std::array;
 use std::ops::Range;

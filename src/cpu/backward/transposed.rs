@@ -21,7 +21,7 @@ pub(super) struct Transposed<W: Weight> {
 }
 
 pub(super) struct TransposedLayer<W: Weight> {
-    /// Queries, keys and values apart, since some rules skip queries and keys.
+    /// Separate matrices for queries, keys and values, since some rules skip queries and keys.
     pub query_key_value: [Back<W>; 3],
     pub attention_output: Back<W>,
     pub feed_forward_in: Back<W>,

@@ -14,7 +14,7 @@ use crate::cpu::simd::{Isa, TileShape};
 ///
 /// `before_tile` is called with the rows of each tile before the tile is computed for the first time.
 ///
-/// Each output is summed in an order that depends on `depth` alone.
+/// Each output is summed in an order that depends only on `depth`.
 #[inline(always)]
 pub(crate) fn multiply_panel<I: Isa, W: Weight>(
     isa: I,

@@ -7,10 +7,10 @@ use crate::cpu::simd::Isa;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
     not(any(feature = "explain", feature = "kernels")),
-    allow(dead_code, reason = "the backward pass alone multiplies by the previous output")
+    allow(dead_code, reason = "only the backward pass multiplies by the previous output")
 )]
 pub enum Epilogue {
-    /// The bias alone.
+    /// Adds nothing but the bias.
     Bias,
     /// Applies GELU.
     BiasGelu,

@@ -26,7 +26,7 @@ impl<T: Default> Pool<T> {
         let idle = self.idle().and_then(|mut idle| idle.pop());
         let mut memory = idle.unwrap_or_default();
         let result = work(&mut memory);
-        // What is not kept is freed after the lock is released.
+        // Memory that is not kept is freed after the lock is released.
         let mut surplus = Some(memory);
         if let Some(mut idle) = self.idle()
             && idle.len() < self.limit

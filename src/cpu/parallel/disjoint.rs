@@ -72,7 +72,7 @@ pub(crate) unsafe trait Split: Sync {
     /// Returns a part.
     ///
     /// # Safety
-    /// The index is below [`parts`](Self::parts), and each index is asked for at most once.
+    /// The index is below [`parts`](Self::parts), and each index is requested at most once.
     unsafe fn part(&self, index: usize) -> Self::Part;
 }
 
@@ -125,7 +125,7 @@ unsafe impl<'a, T: Send> Split for Chunks<'a, T> {
 
     unsafe fn part(&self, index: usize) -> &'a mut [T] {
         let start = index * self.chunk;
-        // SAFETY: chunks do not overlap, and this one is asked for once (caller).
+        // SAFETY: chunks do not overlap, and this one is requested once (caller).
         unsafe { self.values.slice(start..self.values.len.min(start.saturating_add(self.chunk))) }
     }
 }
@@ -174,7 +174,7 @@ unsafe impl<'a, T: Send> Split for HeadRuns<'a, T> {
     }
 
     unsafe fn part(&self, index: usize) -> &'a mut [T] {
-        // SAFETY: runs do not overlap, and this one is asked for once (caller).
+        // SAFETY: runs do not overlap, and this one is requested once (caller).
         unsafe { self.values.slice(head_run(self.starts, self.unit, self.heads, index)) }
     }
 }
@@ -215,7 +215,7 @@ unsafe impl<'a, T: Send> Split for TokenBlocks<'a, T> {
         let (sequence, block) = (index / self.blocks, index % self.blocks);
         let Range { start, end } = self.sequences.tokens_of(sequence);
         let [start, end] = [block, block + 1].map(|block| end.min(start + block * self.block));
-        // SAFETY: blocks do not overlap, and this one is asked for once (caller).
+        // SAFETY: blocks do not overlap, and this one is requested once (caller).
         let rows = unsafe { self.values.slice(start * self.stride..end * self.stride) };
         (sequence, start..end, rows)
     }

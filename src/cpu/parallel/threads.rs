@@ -26,7 +26,7 @@ pub(crate) struct Threads {
 }
 
 enum Source {
-    /// The caller's thread alone.
+    /// Only the caller's thread.
     Caller,
     /// The caller's thread and helpers of our own; `None` if the system refused the threads to a forked child.
     Crew(PerProcess<Option<Crew>>),
@@ -39,7 +39,7 @@ impl Threads {
     /// a result in between are back by then, and waking a helper can take longer than this.
     pub const SPIN: Duration = Duration::from_micros(80);
 
-    /// Uses the caller's thread alone.
+    /// Uses only the caller's thread.
     pub const CALLER: Self = Self { count: 1, spin: Duration::ZERO, source: Source::Caller };
 
     /// Starts threads until there are `count`, the caller's included.
@@ -79,7 +79,7 @@ impl Threads {
         num_cpus::get_physical().clamp(1, allowed_cores())
     }
 
-    /// Returns `true` if calls have the caller's thread alone.
+    /// Returns `true` if calls run only on the caller's thread.
     pub fn is_caller(&self) -> bool {
         matches!(self.source, Source::Caller)
     }
@@ -159,7 +159,7 @@ fn crew(count: usize, spin: Duration) -> std::io::Result<Crew> {
     Crew::new(count - 1, if count <= allowed_cores() { spin } else { Duration::ZERO })
 }
 
-/// Runs `work` on this thread alone.
+/// Runs `work` only on this thread.
 fn run_alone<R>(work: impl FnOnce(Leader<'_>) -> R) -> R {
     work(Team::new(1).split().0)
 }

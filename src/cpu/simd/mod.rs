@@ -51,7 +51,7 @@ pub(crate) trait Kernel {
 
 /// Operations that an instruction set supplies: those on vectors of `f32`, and the tile of a matrix product.
 ///
-/// Every method is IEEE arithmetic in a fixed order, so that results depend on the set and the operands alone. Between
+/// Every method is IEEE arithmetic in a fixed order, so that results depend only on the set and the operands. Between
 /// sets, [`mul_add`](Self::mul_add) may round differently, and sums may be taken in another order.
 ///
 /// # Safety
@@ -114,7 +114,7 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
     );
 
     /// Multiplies up to `BF16_TILE_ROWS` rows by one packed panel in groups of `BF16_GROUP`. The order in which an output
-    /// is summed over the inner dimension depends on that dimension and the instruction alone. Without an instruction,
+    /// is summed over the inner dimension depends only on that dimension and the instruction. Without an instruction,
     /// [`bfloat::emulate`] multiplies correctly but slowly.
     fn tile_bf16(
         self,

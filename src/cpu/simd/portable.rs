@@ -44,8 +44,8 @@ unsafe impl Isa for Portable {
         output: TileOutput<'_, f32>,
     ) {
         let operands = Operands::new(input, panel, ahead, output, (PANEL, 1));
-        // SAFETY: `Operands` has checked the input's, the panel's and the output's bounds; the output
-        // is borrowed alone, and its runs do not overlap.
+        // SAFETY: `Operands` has checked the input's, the panel's and the output's bounds; the output is borrowed
+        // exclusively, and its runs do not overlap.
         unsafe {
             matrixmultiply::sgemm(
                 operands.rows,
@@ -90,7 +90,7 @@ unsafe impl Isa for Portable {
         let operands = Operands::new(input, panel, ahead, output, (PANEL, GROUP));
         for row in 0..operands.rows {
             // SAFETY: `Operands` has checked that the row and its run of the output are there, and
-            // the output is borrowed alone.
+            // the output is borrowed exclusively.
             let (input, output) = unsafe {
                 (
                     std::slice::from_raw_parts(

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// runs and, by default, prints the message: only a process-wide hook could silence it, and that hook belongs to the
 /// program.
 pub(super) fn guarded<T>(run: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
-    // What the closure borrows is either dropped with the error or, like a tokenizer that encodes, not changed.
+    // Values that the closure borrows are either dropped with the error or, like a tokenizer that encodes, not changed.
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(panic) => {

@@ -41,7 +41,7 @@ const MOST_ADDED_BYTES: usize = 1 << 19;
 /// Way in which a tokenizer is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    /// The vocabulary alone is taken from the files; normalizer, pre-tokenizer and template are BERT's.
+    /// Only the vocabulary is taken from the files; normalizer, pre-tokenizer and template are BERT's.
     Bert,
     /// `tokenizer.json` is taken as it is. Holds the name of the class.
     Json(String),

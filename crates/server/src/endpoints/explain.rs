@@ -61,7 +61,7 @@ fn options(mut parameters: Fields) -> Result<ExplainOptions, Failure> {
         (None, None) => Ok(options),
         (Some(label), None) => Ok(options.target(Target::label(label))),
         (Some(label), Some(other)) => Ok(options.target(Target::against(label, other))),
-        (None, Some(_)) => Err(bad("parameters.against: expected a `target` beside it")),
+        (None, Some(_)) => Err(bad("parameters.against: expected a `target` as well")),
     }
 }
 

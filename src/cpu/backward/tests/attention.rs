@@ -14,7 +14,7 @@ use crate::cpu::sequences::Sequences;
 use crate::cpu::simd::{SelectedIsa, on_every_isa};
 use crate::testing::{assert_all_close, random, sizes};
 
-/// Attention over ragged sequences, in which every token attends, or the first alone.
+/// Attention over ragged sequences, in which every token attends, or only the first.
 #[derive(Clone)]
 struct Attending {
     rule: AttentionRule,

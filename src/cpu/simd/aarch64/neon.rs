@@ -42,7 +42,7 @@ impl<U: IntegerUnit> Neon<U> {
     }
 }
 
-// SAFETY: every aarch64 has NEON, and `detect`, which alone makes tokens, has found the unit.
+// SAFETY: every aarch64 has NEON, and `detect`, the only function that makes tokens, has found the unit.
 unsafe impl<U: IntegerUnit> Isa for Neon<U> {
     type F32 = [float32x4_t; PARTS];
     const LANES: usize = LANES;

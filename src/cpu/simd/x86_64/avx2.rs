@@ -44,7 +44,7 @@ impl<U: IntegerUnit> Avx2<U> {
     }
 }
 
-// SAFETY: `detect`, which alone makes tokens, has found the instructions and the unit.
+// SAFETY: `detect`, the only function that makes tokens, has found the instructions and the unit.
 unsafe impl<U: IntegerUnit> Isa for Avx2<U> {
     type F32 = [__m256; PARTS];
     const LANES: usize = LANES;

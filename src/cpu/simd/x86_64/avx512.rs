@@ -47,7 +47,7 @@ impl<U: IntegerUnit> Avx512<U> {
     }
 }
 
-// SAFETY: `detect`, which alone makes tokens, has found the instructions and the unit.
+// SAFETY: `detect`, the only function that makes tokens, has found the instructions and the unit.
 unsafe impl<U: IntegerUnit> Isa for Avx512<U> {
     type F32 = [__m512; PARTS];
     const LANES: usize = LANES;

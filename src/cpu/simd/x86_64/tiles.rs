@@ -1,5 +1,5 @@
 //! The loop over AMX's tile registers: eight registers of 16 rows of 64 bytes, and an instruction that multiplies two of
-//! them. Bytes in groups of four and bf16 in pairs differ in the instruction alone.
+//! them. Bytes in groups of four and bf16 in pairs differ only in the instruction.
 
 use std::arch::asm;
 use std::mem::offset_of;

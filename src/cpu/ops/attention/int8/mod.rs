@@ -29,7 +29,7 @@ use crate::cpu::simd::{Isa, TileShape};
 const TOKENS: Range<usize> = 96..513;
 
 /// Attention with 8-bit weights: in integers if every token attends and [`TOKENS`] contains the sequence's length, else
-/// in `f32`. The choice depends on the sequence alone, not on its batch.
+/// in `f32`. The choice depends only on the sequence, not on its batch.
 #[derive(Default)]
 pub(crate) struct Int8Attention {
     integer: IntegerAttention,

@@ -27,7 +27,7 @@ fn batches() -> Vec<TokenBatch> {
         .collect()
 }
 
-/// Returns the number of allocations while more callers than one want a classifier whose calls take turns.
+/// Returns the number of allocations while several callers use a classifier whose calls take turns.
 fn allocations_of_concurrent_callers(classifier: &Classifier, batches: &[TokenBatch]) -> usize {
     const CALLERS: usize = 16;
     let (ready, done) = (Barrier::new(CALLERS + 1), Barrier::new(CALLERS + 1));
@@ -41,7 +41,7 @@ fn allocations_of_concurrent_callers(classifier: &Classifier, batches: &[TokenBa
                     classifier.logits_into(batch, &mut logits).unwrap();
                 }
                 done.wait();
-                // Nobody ends before the allocations are counted.
+                // No caller ends before the allocations are counted.
                 ready.wait();
             });
         }

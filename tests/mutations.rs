@@ -28,7 +28,7 @@ const MOST_FAILURES: usize = 20;
 /// Time after which loading and computing counts as hanging; the usual time is below a millisecond.
 const HANGING: Duration = Duration::from_secs(20);
 
-/// Texts that a model which loads must take.
+/// Texts that a model must accept if it loads.
 const TEXTS: [&str; 3] = ["w5 W17 <user>, café w5w6", "", "\u{1F600}\u{0}\u{301} [MASK] 你好"];
 
 type Files = BTreeMap<&'static str, Arc<[u8]>>;

@@ -43,8 +43,8 @@
 //! # Failures
 //!
 //! Bad input fails in `submit`, and never reaches a worker. If computing a batch fails or panics, each of its requests
-//! is computed again on its own, and only those that fail again do fail. A worker survives panics. A forked child has
-//! no workers, and every call fails with [`BatcherError::Forked`].
+//! is computed again on its own, and only those that fail again return an error. A worker survives panics. A forked
+//! child has no workers, and every call fails with [`BatcherError::Forked`].
 
 mod builder;
 #[cfg(all(test, loom))]

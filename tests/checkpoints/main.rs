@@ -1,4 +1,4 @@
-//! Checkpoints in other formats than `model.safetensors`, conversion, and files that change while being read.
+//! Checkpoints in formats other than `model.safetensors`, conversion, and files that change while being read.
 
 #[cfg(unix)]
 mod changing;

@@ -15,7 +15,7 @@ const CALLERS: usize = 12;
 /// Time after which a caller counts as lost. A trial takes less than a second.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Lets uses of an entry point of the stand-in fail: `times` of them, after `before` that succeed.
+/// Makes uses of an entry point of the stand-in fail: `times` of them, after `before` that succeed.
 fn fail(entry: Option<&CStr>, before: u64, times: u64) {
     type Fail = unsafe extern "C" fn(*const libc::c_char, u64, u64);
     // SAFETY: the library is the stand-in, which the classifier has loaded, and the function has this type.

@@ -222,7 +222,7 @@ fn a_child_loads_a_model_after_its_parent_has_used_rayon() {
     });
 }
 
-/// If memory suffices for only one lane, callers take turns.
+/// If memory suffices for only one execution context, callers take turns.
 #[test]
 fn callers_share_lanes_if_memory_is_scarce() {
     on_stand_in(

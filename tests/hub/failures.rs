@@ -1,4 +1,4 @@
-//! Models that the Hub doesn't give.
+//! Models that the Hub doesn't deliver.
 
 use std::error::Error as _;
 
@@ -82,7 +82,7 @@ fn refusing_hub_leaves_the_cache() {
         setup.hub.fail("GET /api/", Fault::Status(status), 1);
         assert_eq!(setup.download().unwrap(), folder, "{status}");
     }
-    // A revision that is gone is no accident.
+    // A revision that is gone is not a transient error.
     let error = hub_error(snapshot_download(ID, &setup.options().revision("gone")));
     assert!(matches!(error, HubError::RevisionNotFound { .. }), "{error}");
 }

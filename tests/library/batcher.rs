@@ -1,4 +1,4 @@
-//! Requests of a batcher get the bits of `classify`, each with its own fate.
+//! Requests of a batcher get results bit-identical to those of `classify`, each with its own outcome.
 
 #![cfg(feature = "text")]
 

@@ -18,7 +18,7 @@ const REPLACEMENTS: [(Replacement, Option<u32>); 4] = [
     (Replacement::Delete, None),
 ];
 
-/// Returns a sample of the texts, without the longest, whose variants would take minutes one at a time.
+/// Returns a sample of the texts, without the longest ones, whose variants would take minutes one at a time.
 fn texts(step: usize) -> Vec<String> {
     let goldens = golden("bundled.json");
     let text = |case: &Value| case["text"].as_str().unwrap().to_owned();

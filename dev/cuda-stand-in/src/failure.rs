@@ -19,7 +19,7 @@ struct Plan {
     times: u64,
 }
 
-/// Lets uses of an entry point fail: `times` of them, after `before` that succeed. A null pointer ends the failures.
+/// Makes uses of an entry point fail: `times` of them, after `before` that succeed. A null pointer ends the failures.
 /// Not part of the driver.
 ///
 /// Allocations fail for lack of memory. A failing synchronization makes every later call fail, as in the driver.

@@ -63,7 +63,7 @@ pub fn answer(state: &State, request: &Request) -> Answer {
     })
 }
 
-/// Answers for a commit, or why the requester may not see it.
+/// Answers for a commit, or says why the requester may not see it.
 fn with_commit(
     state: &State,
     request: &Request,

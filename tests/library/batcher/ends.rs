@@ -52,7 +52,7 @@ fn dropping_the_batcher_ends_its_threads() {
     assert!(matches!(result, Ok(_) | Err(Error::Batcher(BatcherError::ShutDown))), "{result:?}");
 }
 
-/// Token 2307 panics in the engine's place.
+/// Token 2307 causes a panic that stands for one of the engine.
 #[test]
 fn a_panic_fails_its_request_alone() {
     let fail = |batch: &TokenBatch| assert!(!batch.input_ids().contains(&2307), "token 2307");

@@ -85,7 +85,7 @@ fn compares_precisions_row_by_row() {
         assert_eq!(point["agreement"]["value"], agreement, "{margin}");
     }
     assert!(found["cascade"]["recommended"]["agreement"]["value"].as_f64().unwrap() >= 0.999);
-    // So few texts prove little.
+    // A few texts prove little.
     assert_eq!(found["cascade"]["recommended_with_confidence"], Value::Null);
     assert_eq!(found["largest_logit_difference"].to_string().parse(), Ok(largest));
     let found_mean = found["mean_logit_difference"].as_f64().unwrap();

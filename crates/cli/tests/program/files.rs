@@ -76,7 +76,7 @@ fn output_is_not_the_input_under_another_name() {
         command.stdin(open()).stdout(append());
         folder.refused(command, "standard output is the same file as");
     }
-    // A device is no file: it may be both.
+    // A device is not a file: it may be both.
     let arguments = ["classify", "--input", "-", "--format", "csv", "--output", "/dev/null"];
     succeeded(&folder.run(&arguments));
 }

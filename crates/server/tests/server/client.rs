@@ -114,7 +114,7 @@ pub struct Response {
 /// Reads a response until the server closes the connection.
 pub fn receive(mut connection: TcpStream) -> Response {
     let mut bytes = Vec::new();
-    // A reset after the response is no matter.
+    // A reset after the response doesn't matter.
     let _ = connection.read_to_end(&mut bytes);
     let text = String::from_utf8(bytes).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));

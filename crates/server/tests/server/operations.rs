@@ -148,7 +148,7 @@ fn a_request_whose_client_has_gone_is_canceled() {
     let second = post();
     queued(1);
     drop(second);
-    // Time for the server to see it.
+    // Gives the server time to notice.
     std::thread::sleep(Duration::from_millis(300));
     drop(go);
     receive(first).ok();

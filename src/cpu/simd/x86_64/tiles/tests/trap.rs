@@ -114,7 +114,7 @@ fn address(code: &[u8], registers: &[i64], index_bit: u8, base_bit: u8) -> Optio
     Some(Address { start, stride, length })
 }
 
-/// Executes an instruction and returns its length, or `None` if it is not one of AMX's, or is used wrongly.
+/// Executes an instruction and returns its length, or `None` if it is not one of AMX's, or is used incorrectly.
 fn execute(state: &mut State, code: &[u8; 10], registers: &[i64]) -> Option<usize> {
     // The three bytes of the prefix VEX, map 0F38, 128 bits.
     (code[0] == 0xC4 && code[1] & 0x1F == 2 && code[2] & 0x84 == 0).then_some(())?;

@@ -58,8 +58,9 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if a file cannot be read, [`CheckpointError::Damaged`] if it is damaged,
-    /// [`CheckpointError::Pickle`] if it is a pickle of something other than tensors, [`ConfigError::Json`] if it is
-    /// an invalid shard index; [`CheckpointError::TensorflowNotBuilt`].
+    /// [`CheckpointError::Pickle`] if it is a pickle of something other than tensors, [`ConfigError::Json`] if it is an
+    /// invalid shard index; [`CheckpointError::TensorflowNotBuilt`]; [`CheckpointError::Adapter`] if there are no
+    /// weights but those of an adapter.
     pub(crate) fn open(files: &ModelFiles) -> Result<Self> {
         let open = match () {
             () if files.exists(WEIGHTS) => vec![WeightFile::safetensors(files, WEIGHTS)?],

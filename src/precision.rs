@@ -49,8 +49,9 @@ pub enum Precision {
     /// values between them are 16-bit.
     ///
     /// On the CPU, attention within a text of 96 to 512 tokens is computed in 8-bit integers too, in all layers but the
-    /// last: queries and keys have a scale per token and head, values one per column, and probabilities are rounded to
-    /// multiples of 1/255 of the largest. Attention within other texts is computed in `f32`, and on a GPU in `f16`.
+    /// last. Queries and keys have a scale per token and head, values have one per column, and probabilities are
+    /// rounded to multiples of 1/255 of the largest. Attention within other texts is computed in `f32`, and on a GPU in
+    /// `f16`.
     Int8,
     /// [`Int8`](Self::Int8) for every text, then [`F32`](Self::F32) for those whose
     /// [margin](crate::Prediction::margin) in int8 is smaller than this one: nearly the labels of f32 at nearly the cost

@@ -100,9 +100,9 @@ macro_rules! multiply_tiles {
         /// least one, in groups of four bytes, and at most 32 rows.
         pub(super) unsafe fn $name(tiles: &Tiles) {
             // SAFETY: the tile registers are loaded from `upper` and `lower` rows of `groups` groups, `input_stride`
-            // apart, and from `groups` steps of a panel, `count` times, all of which the operands have; and stored to
-            // runs of `PANEL` sums in two halves, for which the output has room. A register without rows is not used.
-            // Prefetches never fault. The registers are released: they are as the compiler left them.
+            // apart, and from `groups` steps of a panel, `count` times, all of which the operands have. They are stored
+            // to runs of `PANEL` sums in two halves, for which the output has room. A register without rows is not
+            // used. Prefetches never fault. The registers are released: they are as the compiler left them.
             unsafe {
                 asm!(
                     "ldtilecfg [{job}]",

@@ -81,9 +81,9 @@ fn calibration_matches_numpy() {
     });
 }
 
-/// Both bootstraps use 20,000 resamples. The sampling error of an end of the interval, the 2.5 % quantile of a normal
-/// distribution, is 0.019 standard errors (√(0.025 · 0.975 / 20,000) / 0.0584); that of the difference of two is 0.027. The
-/// tolerance is four times that.
+/// Both bootstraps use 20,000 resamples. The sampling error of an end of the interval, the 2.5% quantile of a normal
+/// distribution, is 0.019 standard errors (√(0.025 · 0.975 / 20,000) / 0.0584); that of the difference of two is 0.027.
+/// The tolerance is four times that.
 #[test]
 fn intervals_match_reference_bootstrap() {
     each_case(|case, data| {

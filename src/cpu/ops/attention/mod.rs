@@ -3,6 +3,7 @@
 //! Sequences are computed apart, so there is no mask. How a task computes is an [`Arithmetic`], which the type of the
 //! weights chooses.
 
+mod absorbed;
 mod bfloat;
 mod float;
 mod int8;
@@ -12,6 +13,7 @@ mod tests;
 
 use std::ops::Range;
 
+pub(crate) use self::absorbed::AbsorbedAttention;
 pub(crate) use self::bfloat::Bf16Attention;
 #[cfg(feature = "explain")]
 pub(crate) use self::float::score_stride;

@@ -9,6 +9,7 @@ use super::gemm::epilogue::Epilogue;
 use super::gemm::pack::PackedMatrix;
 use super::gemm::rows::rows;
 use super::gemm::weight::Weight;
+use super::last_layer::{FirstQueries, FirstTokenAttention, FirstTokens};
 use super::memory::pool::Pool;
 use super::ops::attention::{Attention, Queries};
 use super::ops::embeddings::{Table, embed};
@@ -58,6 +59,8 @@ pub(super) struct Engine<W: Weight> {
     pub isa: SelectedIsa,
     pub model: PackedModel<W>,
     pub threads: Arc<Threads>,
+    /// `None` for a model without layers.
+    pub last_attention: Option<W::FirstTokenAttention>,
     workspaces: Pool<Workspace<W>>,
 }
 
@@ -78,20 +81,24 @@ impl<W: Weight> Engine<W> {
         // Packing briefly uses all cores, even where calls will have one: the caller is waiting.
         let own =
             threads.is_caller().then(|| Threads::new(Threads::default_count())).transpose()?;
-        let model = own.as_ref().unwrap_or(&*threads).run(|leader| {
-            let executor = RefCell::new(Executor { isa, leader });
-            Model::load(config, checkpoint, &Packing { executor, weight: PhantomData })
+        let (model, last_attention) = own.as_ref().unwrap_or(&*threads).run(|leader| {
+            let packing =
+                Packing { executor: RefCell::new(Executor { isa, leader }), weight: PhantomData };
+            let model = Model::load(config, checkpoint, &packing)?;
+            let mut executor = packing.executor.into_inner();
+            let has_layers = !model.layers.is_empty();
+            let last = has_layers.then(|| W::FirstTokenAttention::new(&mut executor, &model));
+            Ok::<_, crate::Error>((model, last))
         })?;
         let workspaces = Pool::new(threads.concurrent_calls());
-        Ok(Self { isa, model, threads, workspaces })
+        Ok(Self { isa, model, threads, last_attention, workspaces })
     }
 
     /// Computes logits like [`forward`](Forward::forward), on threads that the caller already leads.
     pub fn forward_led(&self, leader: Leader<'_>, batch: &TokenBatch, logits: &mut [f32]) {
         self.workspaces.with(|workspace| {
             workspace.set_threads(self.threads.count());
-            let executor = Executor { isa: self.isa, leader };
-            let mut pass = Pass { model: &self.model, executor };
+            let mut pass = self.pass(leader);
             for batch in batch.sub_batches(SUB_BATCH_TOKENS) {
                 let outputs = self.model.head.outputs;
                 let logits = &mut logits[batch.rows.start * outputs..batch.rows.end * outputs];
@@ -100,6 +107,17 @@ impl<W: Weight> Engine<W> {
                 pass.head(workspace, logits, None);
             }
         });
+    }
+}
+
+impl<W: Weight> Engine<W> {
+    /// Returns a forward pass on threads that the caller leads.
+    pub fn pass<'a>(&'a self, leader: Leader<'a>) -> Pass<'a, W> {
+        Pass {
+            model: &self.model,
+            last_attention: self.last_attention.as_ref(),
+            executor: Executor { isa: self.isa, leader },
+        }
     }
 }
 
@@ -137,8 +155,7 @@ impl<W: Weight> Forward for Engine<W> {
 pub(super) struct LayerBuffers<'a> {
     /// `[tokens, 3·dim]`: queries, keys and values.
     pub query_key_value: &'a mut [f32],
-    /// `[sequences, dim]`: queries of first tokens.
-    pub first_queries: &'a mut [f32],
+    pub first_queries: &'a mut FirstQueries,
     pub probabilities: Option<&'a mut SavedProbabilities>,
     pub attention_norm: SavedNorm<'a>,
     pub activation: Option<SavedActivation<'a>>,
@@ -149,15 +166,22 @@ pub(super) struct LayerBuffers<'a> {
 pub(super) trait ChooseBuffers {
     /// Returns the buffers of a layer, given the shared ones for queries, keys and values, and for queries of first
     /// tokens.
-    fn of_layer<'a>(&'a mut self, index: usize, shared: [&'a mut [f32]; 2]) -> LayerBuffers<'a>;
+    fn of_layer<'a>(
+        &'a mut self,
+        index: usize,
+        shared: (&'a mut [f32], &'a mut FirstQueries),
+    ) -> LayerBuffers<'a>;
 }
 
 /// Saves nothing.
 struct Discard;
 
 impl ChooseBuffers for Discard {
-    fn of_layer<'a>(&'a mut self, _: usize, shared: [&'a mut [f32]; 2]) -> LayerBuffers<'a> {
-        let [query_key_value, first_queries] = shared;
+    fn of_layer<'a>(
+        &'a mut self,
+        _: usize,
+        (query_key_value, first_queries): (&'a mut [f32], &'a mut FirstQueries),
+    ) -> LayerBuffers<'a> {
         LayerBuffers {
             query_key_value,
             first_queries,
@@ -172,6 +196,7 @@ impl ChooseBuffers for Discard {
 /// The steps of a forward pass over the buffers of a [`Workspace`].
 pub(super) struct Pass<'a, W: Weight> {
     pub model: &'a PackedModel<W>,
+    pub last_attention: Option<&'a W::FirstTokenAttention>,
     pub executor: Executor<'a>,
 }
 
@@ -188,60 +213,66 @@ impl<W: Weight> Pass<'_, W> {
         let mut first_queries = std::mem::take(&mut workspace.first_queries);
         let model = self.model;
         for (index, layer) in model.layers.iter().enumerate() {
-            let buffers = buffers.of_layer(index, [&mut query_key_value, &mut first_queries]);
-            // The head reads only the first token of each row, so the last layer needs only keys and values of the
-            // others.
+            let buffers = buffers.of_layer(index, (&mut query_key_value, &mut first_queries));
+            // The head reads only the first token of each row, so in the last layer no other token attends.
             let is_last = index + 1 == model.layers.len();
-            let queries = if is_last { Queries::FirstTokens } else { Queries::AllTokens };
-            self.layer(layer, queries, workspace, buffers);
+            let last_attention = self.last_attention.filter(|_| is_last);
+            self.layer(layer, last_attention, workspace, buffers);
         }
         workspace.query_key_value = query_key_value;
         workspace.first_queries = first_queries;
     }
 
-    /// Runs one layer: `hidden` → `hidden`, or `hidden` → `first_tokens` where only first tokens attend.
+    /// Runs one layer: `hidden` → `hidden`, or `hidden` → `first_tokens` with the last layer's attention.
     fn layer(
         &mut self,
         layer: &Layer<PackedMatrix<W>>,
-        queries: Queries,
+        last_attention: Option<&W::FirstTokenAttention>,
         workspace: &mut Workspace<W>,
         buffers: LayerBuffers<'_>,
     ) {
-        let Config { dim, n_heads: heads, .. } = self.model.config;
-        let executor = &mut self.executor;
+        let (config, executor) = (&self.model.config, &mut self.executor);
+        let dim = config.dim;
         let Workspace { sequences, hidden, first_tokens, context, inner, linear, .. } = workspace;
         let LayerBuffers { query_key_value, first_queries, .. } = buffers;
-        let mut project = |input, outputs, to| {
-            let (linear_layer, epilogue) = (&layer.query_key_value, Epilogue::Bias);
-            Product { input, linear: linear_layer, outputs, epilogue }
-                .multiply(executor, linear, to);
-        };
-        let (query, states) = match queries {
-            Queries::AllTokens => {
-                project(rows(hidden, dim), 0..3 * dim, (&mut *query_key_value, 3 * dim));
-                (rows(query_key_value, 3 * dim), hidden)
+        let (states, context) = if let Some(attention) = last_attention {
+            for (first, tokens) in first_tokens.chunks_exact_mut(dim).zip(sequences.iter()) {
+                first.copy_from_slice(&hidden[tokens.start * dim..][..dim]);
             }
-            Queries::FirstTokens => {
-                for (first, tokens) in first_tokens.chunks_exact_mut(dim).zip(sequences.iter()) {
-                    first.copy_from_slice(&hidden[tokens.start * dim..][..dim]);
-                }
-                project(rows(hidden, dim), dim..3 * dim, (&mut *query_key_value, 3 * dim));
-                project(rows(first_tokens, dim), 0..dim, (&mut *first_queries, dim));
-                (rows(first_queries, dim), first_tokens)
+            let context = &mut context[..first_tokens.len()];
+            let step = FirstTokens {
+                layer,
+                config,
+                sequences,
+                hidden,
+                first_tokens,
+                queries: first_queries,
+                query_key_value,
+                averages: &mut workspace.averages,
+                linear,
+                attention: &mut workspace.attention,
+            };
+            attention.attend(executor, step, context);
+            (first_tokens, context)
+        } else {
+            Product::dense(&layer.query_key_value, Epilogue::Bias, hidden).multiply(
+                executor,
+                linear,
+                (&mut *query_key_value, 3 * dim),
+            );
+            let context = &mut context[..];
+            Attention {
+                heads: config.n_heads,
+                head_size: config.head_size(),
+                sequences,
+                queries: Queries::AllTokens,
+                query: rows(query_key_value, 3 * dim),
+                key: rows(&query_key_value[dim..], 3 * dim),
+                value: rows(&query_key_value[2 * dim..], 3 * dim),
             }
+            .attend(executor, &mut workspace.attention, context, buffers.probabilities);
+            (hidden, context)
         };
-        let context = &mut context[..states.len()];
-        Attention {
-            heads,
-            head_size: self.model.config.head_size(),
-            sequences,
-            queries,
-            query,
-            key: rows(&query_key_value[dim..], 3 * dim),
-            value: rows(&query_key_value[2 * dim..], 3 * dim),
-        }
-        .attend(executor, &mut workspace.attention, context, buffers.probabilities);
-
         Product::dense(&layer.attention_output, Epilogue::BiasResidual, context).multiply(
             executor,
             linear,

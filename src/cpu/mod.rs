@@ -29,6 +29,7 @@ mod forward;
 mod gemm;
 #[cfg(feature = "kernels")]
 pub mod kernels;
+mod last_layer;
 mod load;
 mod memory;
 mod ops;

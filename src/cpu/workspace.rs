@@ -1,6 +1,7 @@
 //! [`Workspace`]: the buffers of a forward pass.
 
 use super::gemm::weight::Weight;
+use super::last_layer::FirstQueries;
 use super::memory::aligned::AlignedVec;
 use super::ops::linear::LinearScratch;
 use super::sequences::Sequences;
@@ -16,8 +17,9 @@ pub(super) struct Workspace<W: Weight> {
     pub first_tokens: AlignedVec,
     /// `[tokens, 3·dim]`: queries, keys and values.
     pub query_key_value: AlignedVec,
-    /// `[sequences, dim]`: queries of first tokens.
-    pub first_queries: AlignedVec,
+    pub first_queries: FirstQueries,
+    /// `[sequences · heads, dim]`: averages of the last layer's inputs.
+    pub averages: AlignedVec,
     /// `[sequences, dim]`: output of the head's first layer.
     pub pooled: AlignedVec,
     /// `[tokens, dim]`: output of attention.
@@ -46,7 +48,6 @@ impl<W: Weight> Workspace<W> {
         self.context.resize(tokens * dim);
         self.inner.resize(tokens * inner_stride(hidden_dim));
         self.first_tokens.resize(rows * dim);
-        self.first_queries.resize(rows * dim);
         self.pooled.resize(rows * dim);
     }
 }

@@ -60,9 +60,10 @@ impl AttentionBackwardScratch {
         (&mut self.key_columns, &mut self.sums)
     }
 
-    /// Returns room for a row of scores over `tokens` tokens.
-    pub fn row(&mut self, panel: usize, tokens: usize) -> &mut [f32] {
-        &mut self.probabilities[..score_stride(panel, tokens)]
+    /// Returns room for two rows over `tokens` tokens: probabilities and scores.
+    pub fn rows(&mut self, panel: usize, tokens: usize) -> (&mut [f32], &mut [f32]) {
+        let stride = score_stride(panel, tokens);
+        (&mut self.probabilities[..stride], &mut self.probability_gradients[..stride])
     }
 }
 

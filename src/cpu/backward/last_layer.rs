@@ -1,19 +1,22 @@
 //! The steps of a backward pass that involve spreads: the last layer, and the feed-forward network below it.
 
-use super::first_tokens::FirstTokensBackward;
+use super::first_tokens::{FirstTokensBackward, FirstTokensGradients};
 use super::layer_norm::backpropagate_undivided;
-use super::pass::{AttentionMemory, BackwardPass, LayerBackward, saved_attention};
-use super::spread::{Spread, SpreadSums};
+use super::pass::{AttentionMemory, BackwardPass, LayerBackward, dot_f64};
+use super::saved::SavedLayer;
+use super::spread::SpreadSums;
 use super::sums::Sums;
-use super::transposed::TransposedLayer;
-use crate::attribution::{ActivationRule, AttentionRule, Rules};
+use crate::attribution::{ActivationRule, AttentionRule};
 use crate::cpu::gemm::epilogue::Epilogue;
+use crate::cpu::gemm::pack::PackedMatrix;
+use crate::cpu::gemm::rows::{Rows, rows};
 use crate::cpu::gemm::weight::FloatWeight;
-use crate::cpu::ops::attention::Queries;
-use crate::cpu::ops::linear::{LinearScratch, Product};
+use crate::cpu::ops::attention::AbsorbedAttention;
+use crate::cpu::ops::linear::{GroupedProduct, LinearScratch, Product};
 use crate::cpu::sequences::Sequences;
 use crate::cpu::workspace::{Workspace, inner_stride};
 use crate::model::config::Config;
+use crate::model::weights::Layer;
 
 impl<W: FloatWeight> BackwardPass<'_, W> {
     /// Backpropagates through the last layer: `first_tokens` → `hidden`. Down to attention only first tokens have a
@@ -25,8 +28,7 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         attention: &mut AttentionMemory,
         sums: &mut Sums,
     ) {
-        let Workspace { context, inner, linear, sequences, first_tokens, first_queries, .. } =
-            workspace;
+        let Workspace { context, inner, linear, sequences, first_tokens, .. } = workspace;
         let config = &self.model.config;
         let dim = config.dim;
         let inner = &mut inner[..sequences.len() * inner_stride(config.hidden_dim)];
@@ -41,65 +43,126 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
             linear,
             (&mut *context, dim),
         );
-        let [value, key] = &mut attention.spreads;
+        self.last_attention(layer, saved, workspace, attention, sums);
+        let Workspace { linear, first_tokens, first_queries, .. } = workspace;
+        if self.has_key_gradients() {
+            Product::dense(
+                &transposed.query_key_value[0],
+                Epilogue::BiasResidual,
+                &first_queries.projected,
+            )
+            .multiply(&mut self.executor, linear, (&mut *first_tokens, dim));
+        }
+        self.combine_vectors(workspace, attention);
+    }
+
+    /// Backpropagates through the last layer's attention: gradients of `context` → vectors and amounts, and gradients of
+    /// the projected queries.
+    fn last_attention(
+        &mut self,
+        layer: &Layer<PackedMatrix<W>>,
+        saved: &SavedLayer,
+        workspace: &mut Workspace<W>,
+        AttentionMemory { threads, amounts, vectors, .. }: &mut AttentionMemory,
+        sums: &mut Sums,
+    ) {
+        let Workspace { hidden, context, linear, sequences, first_queries, averages, .. } =
+            workspace;
+        let &Config { dim, n_heads: heads, .. } = &self.model.config;
+        let (has_keys, sets) = (self.has_key_gradients(), self.vector_sets());
+        let executor = &mut self.executor;
+        let context = &context[..sequences.len() * dim];
+        let absorbed = &saved.first_queries.absorbed;
+        let len = absorbed.len();
+        vectors.resize(sets * len + context.len());
+        let (value_vectors, rest) = vectors.split_at_mut(len);
+        if has_keys {
+            rest[..len].copy_from_slice(absorbed);
+        }
+        if let Some(values) = &self.transposed.last_values {
+            GroupedProduct {
+                input: rows(context, dim),
+                weight: values,
+                bias: None,
+                outputs: 0..heads * dim,
+                groups: heads,
+            }
+            .multiply(executor, linear, value_vectors);
+        }
+        averages.resize(len);
+        amounts.iter_mut().for_each(|amounts| amounts.resize(sequences.tokens() * heads));
+        let [value_amounts, key_amounts] = amounts;
+        let bias = &layer.query_key_value.bias;
         FirstTokensBackward {
-            attention: saved_attention(config, saved, sequences, Queries::FirstTokens),
+            attention: AbsorbedAttention {
+                heads,
+                head_size: self.model.config.head_size(),
+                sequences,
+                inputs: rows(hidden, dim),
+                queries: absorbed,
+            },
             rule: self.rules.attention,
             context_gradient: context,
-            bias: &layer.query_key_value.bias,
+            value_vectors,
+            value_bias: &bias[2 * dim..],
         }
         .backpropagate(
             executor,
-            &mut attention.threads,
-            first_queries,
-            [key, value],
-            &mut sums.heads,
+            threads,
+            FirstTokensGradients {
+                amounts: [key_amounts, value_amounts],
+                queries: averages,
+                shares: &mut sums.heads,
+            },
         );
-        if self.rules.attention != AttentionRule::HoldWeights {
-            let transposed = &transposed.query_key_value[0];
-            Product::dense(transposed, Epilogue::BiasResidual, first_queries).multiply(
-                executor,
-                linear,
-                (&mut *first_tokens, dim),
-            );
+        if has_keys {
+            first_queries.projected.resize(context.len());
+            GroupedProduct {
+                input: Rows { count: sequences.len(), ..rows(averages, heads * dim) },
+                weight: &layer.query_key_value.weight,
+                bias: None,
+                outputs: dim..2 * dim,
+                groups: heads,
+            }
+            .multiply(executor, linear, &mut first_queries.projected);
+            let rows = first_queries.projected.chunks_exact(dim);
+            for (shares, gradients) in sums.rows.iter_mut().zip(rows) {
+                shares.bias += dot_f64(gradients, &bias[..dim]);
+            }
         }
-        self.combine_spreads(transposed, workspace, attention);
     }
 
-    /// Backpropagates the last layer's spreads through the projections, and writes their sums and the gradients of
-    /// first tokens to `hidden`.
-    fn combine_spreads(
+    /// Returns `true` if keys and queries have gradients.
+    fn has_key_gradients(&self) -> bool {
+        self.rules.attention != AttentionRule::HoldWeights
+    }
+
+    /// Returns the number of gradients that a token gets in the last layer: through its value, and through its key.
+    fn vector_sets(&self) -> usize {
+        if self.has_key_gradients() { 2 } else { 1 }
+    }
+
+    /// Writes the sums of the last layer's vectors and the gradients of first tokens to `hidden`.
+    fn combine_vectors(
         &mut self,
-        transposed: &TransposedLayer<W>,
         workspace: &mut Workspace<W>,
-        attention: &mut AttentionMemory,
+        AttentionMemory { amounts, vectors, .. }: &mut AttentionMemory,
     ) {
-        let Workspace { hidden, linear, sequences, first_tokens, .. } = workspace;
-        let AttentionMemory { spreads, vectors, .. } = attention;
-        let (executor, config) = (&mut self.executor, &self.model.config);
-        let spreads = with_gradients(self.rules, spreads);
-        let [_, key_back, value_back] = &transposed.query_key_value;
-        let len = spreads[0].vectors.len();
-        vectors.resize(spreads.len() * len + first_tokens.len());
-        let (of_spreads, own) = vectors.split_at_mut(spreads.len() * len);
-        let each = spreads.iter().zip([value_back, key_back]);
-        for ((spread, back), to) in each.zip(of_spreads.chunks_exact_mut(len)) {
-            Product::dense(back, Epilogue::Bias, &spread.vectors).multiply(
-                executor,
-                linear,
-                (to, config.dim),
-            );
-        }
-        own.copy_from_slice(first_tokens);
+        let Workspace { hidden, sequences, first_tokens, .. } = workspace;
+        let config = &self.model.config;
+        let amounts = amounts.each_ref().map(|amounts| &amounts[..]);
+        let own = vectors.len() - first_tokens.len();
+        vectors[own..].copy_from_slice(first_tokens);
+        let amounts = &amounts[..self.vector_sets()];
         SpreadSums {
-            spreads,
+            amounts,
             heads: config.n_heads,
             sequences,
             vectors,
             factors: None,
             times_previous: false,
         }
-        .write(executor, (hidden, config.dim));
+        .write(&mut self.executor, (hidden, config.dim));
     }
 
     /// Backpropagates the last layer's spreads through the second feed-forward layer and the normalization after it.
@@ -112,8 +175,10 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         inner: &mut [f32],
     ) {
         let Config { dim, hidden_dim, n_heads, .. } = self.model.config;
+        let AttentionMemory { amounts, vectors, inner_vectors, .. } = attention;
+        let amounts = amounts.each_ref().map(|amounts| &amounts[..]);
+        let amounts = &amounts[..self.vector_sets()];
         let executor = &mut self.executor;
-        let AttentionMemory { spreads, vectors, inner_vectors, .. } = attention;
         backpropagate_undivided(executor.isa, &layer.feed_forward_norm, vectors);
         inner_vectors.resize(vectors.len() / dim * hidden_dim);
         Product::dense(&transposed.feed_forward_out, Epilogue::Bias, vectors).multiply(
@@ -123,7 +188,7 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         );
         let times_previous = self.rules.activation == ActivationRule::HoldQuotient;
         SpreadSums {
-            spreads: with_gradients(self.rules, spreads),
+            amounts,
             heads: n_heads,
             sequences,
             vectors: inner_vectors,
@@ -135,9 +200,4 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
             (if times_previous { &mut saved.inner } else { inner }, inner_stride(hidden_dim)),
         );
     }
-}
-
-/// Returns the spreads that the rules give gradients.
-fn with_gradients(rules: Rules, spreads: &[Spread; 2]) -> &[Spread] {
-    &spreads[..if rules.attention == AttentionRule::HoldWeights { 1 } else { 2 }]
 }

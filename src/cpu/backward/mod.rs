@@ -114,7 +114,7 @@ impl<W: FloatWeight> Differentiable<W> {
     }
 
     fn pass<'a>(&'a self, leader: Leader<'a>) -> Pass<'a, W> {
-        Pass { model: &self.engine.model, executor: Executor { isa: self.engine.isa, leader } }
+        self.engine.pass(leader)
     }
 
     /// Runs the forward pass from `hidden` to the logits, and saves the activations that the rules need.

@@ -7,7 +7,6 @@ use super::attention::{AttentionBackward, AttentionBackwardScratch, Gradients};
 use super::constant_attention::ConstantAttentionBackward;
 use super::layer_norm::NormBackward;
 use super::saved::{SavedActivations, SavedLayer};
-use super::spread::Spread;
 use super::sums::Sums;
 use super::transposed::{Transposed, TransposedLayer};
 use crate::attribution::{ActivationRule, AttentionRule, NormRule, Rules, Shares};
@@ -30,9 +29,10 @@ use crate::model::weights::Layer;
 pub(super) struct AttentionMemory {
     /// Scratch of each thread.
     pub threads: Vec<AttentionBackwardScratch>,
-    /// Gradients of the last layer's values and keys.
-    pub spreads: [Spread; 2],
-    /// Products with the spreads' vectors, those of values first, followed by the gradients of first tokens.
+    /// Amounts of the vectors in the last layer's gradients: those through values, and those through keys.
+    pub amounts: [AlignedVec; 2],
+    /// `[sequences · heads]` vectors of the gradients through values, as many of those through keys if these have
+    /// gradients, and the gradients of first tokens.
     pub vectors: AlignedVec,
     /// Gradients that belong to `vectors` between the two feed-forward layers.
     pub inner_vectors: AlignedVec,
@@ -204,7 +204,7 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
             .backpropagate(executor, threads, value, shares);
         } else {
             AttentionBackward {
-                attention: saved_attention(config, saved, sequences, Queries::AllTokens),
+                attention: saved_attention(config, saved, sequences),
                 rule: self.rules.attention,
                 context_gradient: context,
                 bias,
@@ -310,29 +310,25 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
     }
 }
 
-/// Returns attention as the forward pass computed it.
-pub(super) fn saved_attention<'a>(
+/// Returns attention as the forward pass computed it, in any layer but the last.
+fn saved_attention<'a>(
     config: &Config,
     saved: &'a SavedLayer,
     sequences: &'a Sequences,
-    queries: Queries,
 ) -> Attention<'a> {
     let dim = config.dim;
     Attention {
         heads: config.n_heads,
         head_size: config.head_size(),
         sequences,
-        queries,
-        query: match queries {
-            Queries::AllTokens => rows(&saved.query_key_value, 3 * dim),
-            Queries::FirstTokens => rows(&saved.first_queries, dim),
-        },
+        queries: Queries::AllTokens,
+        query: rows(&saved.query_key_value, 3 * dim),
         key: rows(&saved.query_key_value[dim..], 3 * dim),
         value: rows(&saved.query_key_value[2 * dim..], 3 * dim),
     }
 }
 
 /// Returns a sum of products in double precision.
-fn dot_f64(a: &[f32], b: &[f32]) -> f64 {
+pub(super) fn dot_f64(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }

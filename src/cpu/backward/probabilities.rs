@@ -21,16 +21,17 @@ pub(super) fn of_rows<W: Weight>(
     workspace: &mut Workspace<W>,
     saved: &mut SavedActivations,
 ) -> Vec<Vec<f32>> {
-    let Pass { model, executor } = pass;
+    let Pass { model, executor, .. } = pass;
     let config = &model.config;
     let (dim, heads, layers) = (config.dim, config.n_heads, config.n_layers);
     let Workspace { hidden, linear, sequences, .. } = workspace;
     if let (Some(layer), Some(saved)) = (model.layers.last(), saved.layers.last_mut()) {
-        // The forward pass has computed only the queries of first tokens.
+        // The forward pass has computed only the queries of first tokens, and no keys.
+        saved.query_key_value.resize(sequences.tokens() * 3 * dim);
         Product {
             input: rows(hidden, dim),
             linear: &layer.query_key_value,
-            outputs: 0..dim,
+            outputs: 0..2 * dim,
             epilogue: Epilogue::Bias,
         }
         .multiply(executor, linear, (&mut saved.query_key_value, 3 * dim));

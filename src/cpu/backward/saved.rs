@@ -3,6 +3,7 @@
 use crate::attribution::{ActivationRule, AttentionRule, NormRule, Rules};
 use crate::cpu::forward::{ChooseBuffers, LayerBuffers};
 use crate::cpu::gemm::epilogue::ActivationValue;
+use crate::cpu::last_layer::FirstQueries;
 use crate::cpu::memory::aligned::AlignedVec;
 use crate::cpu::ops::layer_norm::SavedNorm;
 use crate::cpu::ops::probabilities::SavedProbabilities;
@@ -17,14 +18,15 @@ pub(super) struct SavedActivations {
     pub layers: Vec<SavedLayer>,
 }
 
-/// Saved activations of one layer. In the last layer, rows are those of first tokens except for keys and values.
+/// Saved activations of one layer. In the last layer, rows are those of first tokens.
 #[derive(Default)]
 pub(super) struct SavedLayer {
     rules: Rules,
-    /// `[tokens, 3·dim]`; empty if the backward pass does not read it.
+    /// `[tokens, 3·dim]`; empty if the backward pass does not read it, and in the last layer, which computes no keys
+    /// and values.
     pub query_key_value: AlignedVec,
-    /// `[sequences, dim]`: the last layer's queries. Its columns of `query_key_value` are not written.
-    pub first_queries: AlignedVec,
+    /// The last layer's queries.
+    pub first_queries: FirstQueries,
     /// `true` if the attention probabilities are saved.
     has_probabilities: bool,
     pub probabilities: SavedProbabilities,
@@ -50,7 +52,7 @@ impl SavedActivations {
             let norm = if rules.layer_norm == NormRule::HoldDeviation { 1 } else { dim };
             layer.rules = rules;
             // The backward pass ends at the first layer's values, and the last layer recomputes its probabilities.
-            let has_projections = !is_constant || index == 0 || index == last;
+            let has_projections = index != last && (!is_constant || index == 0);
             layer.query_key_value.resize(if has_projections { tokens * 3 * dim } else { 0 });
             layer.attention_norm.resize(states * norm);
             layer.inner.resize(states * inner_stride(config.hidden_dim));
@@ -60,14 +62,15 @@ impl SavedActivations {
                 layer.probabilities.resize(panel, config.n_heads, sequences);
             }
         }
-        if let Some(last) = self.layers.last_mut() {
-            last.first_queries.resize(sequences.len() * dim);
-        }
     }
 }
 
 impl ChooseBuffers for SavedActivations {
-    fn of_layer<'a>(&'a mut self, index: usize, shared: [&'a mut [f32]; 2]) -> LayerBuffers<'a> {
+    fn of_layer<'a>(
+        &'a mut self,
+        index: usize,
+        (shared_query_key_value, _): (&'a mut [f32], &'a mut FirstQueries),
+    ) -> LayerBuffers<'a> {
         let SavedLayer {
             rules,
             query_key_value,
@@ -86,7 +89,6 @@ impl ChooseBuffers for SavedActivations {
             ActivationRule::Gradient => ActivationValue::Input,
             ActivationRule::HoldQuotient => ActivationValue::Quotient,
         };
-        let [shared_query_key_value, _] = shared;
         LayerBuffers {
             query_key_value: match query_key_value.is_empty() {
                 true => shared_query_key_value,

@@ -1,12 +1,12 @@
 //! Gradients of tokens that are multiples of a few vectors.
 //!
-//! In the last layer only first tokens attend, so a head of a sequence has one query there. The gradient of each key is
-//! that query times a number, and that of each value the context's gradient times another. As long as tokens differ
-//! only in these numbers, the vectors are multiplied by matrices, once for a head rather than once for a token. Then
-//! the results are combined for each token.
+//! In the last layer only first tokens attend, so a head of a sequence has one query there. The gradient that a token
+//! gets through its key is that query, multiplied by the key matrix, times a number, and the one through its value is the
+//! context's gradient, multiplied by the value matrix, times another. As long as tokens differ only in these numbers, the
+//! vectors are multiplied by matrices, once for a head rather than once for a token. Then the results are combined for
+//! each token.
 
 use crate::cpu::executor::Executor;
-use crate::cpu::memory::aligned::AlignedVec;
 use crate::cpu::parallel::disjoint::TokenBlocks;
 use crate::cpu::sequences::Sequences;
 use crate::cpu::simd::lanes::{load_at, starts, store_at};
@@ -15,31 +15,14 @@ use crate::cpu::simd::{Isa, Kernel};
 /// Tokens of one task: a few microseconds.
 const TASK_TOKENS: usize = 16;
 
-/// Gradients of the keys or of the values of a batch: a vector for each sequence and head, and each token's amount of
-/// it.
-#[derive(Default)]
-pub(super) struct Spread {
-    /// `[sequences · heads, dim]`, zero except for the head's own columns.
-    pub vectors: AlignedVec,
-    /// `[heads, tokens]` for each sequence.
-    pub amounts: AlignedVec,
-}
-
-impl Spread {
-    pub fn resize(&mut self, heads: usize, dim: usize, sequences: usize, tokens: usize) {
-        self.vectors.resize(sequences * heads * dim);
-        self.vectors.fill(0.0);
-        self.amounts.resize(tokens * heads);
-    }
-}
-
 /// Rows of tokens as sums of vectors.
 pub(super) struct SpreadSums<'a> {
     pub heads: usize,
     pub sequences: &'a Sequences,
-    pub spreads: &'a [Spread],
-    /// Results of each spread's vectors, one spread after the other, and then a row for each sequence that belongs to
-    /// its first token.
+    /// Each token's amount of a vector of each head, `[heads, tokens]` for each sequence; one or more of these.
+    pub amounts: &'a [&'a [f32]],
+    /// `[sequences · heads]` vectors for each of the amounts, one after the other, and then one for each sequence that
+    /// belongs to its first token.
     pub vectors: &'a [f32],
     /// Factor of each token's sum, or `None` for a factor of one.
     pub factors: Option<&'a [f32]>,
@@ -73,18 +56,18 @@ impl Kernel for SumRows<'_> {
     #[inline(always)]
     fn eval<I: Isa>(self, isa: I) {
         let Self { sums, sequence, first_token, rows, stride } = self;
-        let &SpreadSums { heads, sequences, spreads, vectors, factors, times_previous } = sums;
+        let &SpreadSums { heads, sequences, amounts, vectors, factors, times_previous } = sums;
         let count = sequences.len();
-        let width = vectors.len() / (count * (spreads.len() * heads + 1));
+        let width = vectors.len() / (count * (amounts.len() * heads + 1));
         let tokens = sequences.tokens_of(sequence);
-        let own = &vectors[(spreads.len() * count * heads + sequence) * width..][..width];
+        let own = &vectors[(amounts.len() * count * heads + sequence) * width..][..width];
         for (token, row) in (first_token..).zip(rows.chunks_exact_mut(stride)) {
             let row = &mut row[..width];
             let factor = isa.splat(factors.map_or(1.0, |factors| factors[token]));
             for at in starts(isa, width) {
                 let is_first = token == tokens.start;
                 let mut sum = if is_first { load_at(isa, own, at) } else { isa.splat(0.0) };
-                for (index, Spread { amounts, .. }) in spreads.iter().enumerate() {
+                for (index, amounts) in amounts.iter().enumerate() {
                     let first = (index * count + sequence) * heads;
                     for head in 0..heads {
                         let amount = amounts
@@ -183,19 +166,13 @@ mod tests {
         }
 
         fn write(&self, isa: SelectedIsa) -> Vec<f32> {
-            let spreads: Vec<Spread> = (0..self.spreads)
-                .map(|spread| {
-                    let amounts = self.amounts(spread);
-                    let mut aligned = AlignedVec::zeroed(amounts.len());
-                    aligned.copy_from_slice(&amounts);
-                    Spread { vectors: AlignedVec::default(), amounts: aligned }
-                })
-                .collect();
+            let amounts: Vec<_> = (0..self.spreads).map(|spread| self.amounts(spread)).collect();
+            let amounts: Vec<_> = amounts.iter().map(|amounts| &amounts[..]).collect();
             let (mut rows, factors) = (self.previous(), self.factors());
             let sums = SpreadSums {
                 heads: self.heads,
                 sequences: &self.sequences(),
-                spreads: &spreads,
+                amounts: &amounts,
                 vectors: &self.vectors(),
                 factors: factors.as_deref(),
                 times_previous: self.times_previous,

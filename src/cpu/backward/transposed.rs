@@ -16,13 +16,16 @@ type Back<W> = Linear<PackedMatrix<W>>;
 
 pub(super) struct Transposed<W: Weight> {
     pub layers: Vec<TransposedLayer<W>>,
+    /// The last layer's value matrix, of each head: outputs `[heads · dim]`, inputs `[head_size]`.
+    pub last_values: Option<PackedMatrix<W>>,
     pub pre_classifier: Back<W>,
     pub classifier: Back<W>,
 }
 
 pub(super) struct TransposedLayer<W: Weight> {
-    /// Separate matrices for queries, keys and values, since some rules skip queries and keys.
-    pub query_key_value: [Back<W>; 3],
+    /// Separate matrices for queries, keys and values, since some rules skip queries and keys. The last layer has only
+    /// queries.
+    pub query_key_value: Vec<Back<W>>,
     pub attention_output: Back<W>,
     pub feed_forward_in: Back<W>,
     pub feed_forward_out: Back<W>,
@@ -36,19 +39,26 @@ impl<W: FloatWeight> Transposed<W> {
         };
         let mut layers = Vec::new();
         let dim = model.config.dim;
-        for layer in &model.layers {
+        for (index, layer) in model.layers.iter().enumerate() {
+            let parts = if index + 1 == model.layers.len() { 1 } else { 3 };
             layers.push(TransposedLayer {
-                query_key_value: [0, 1, 2]
-                    .map(|index| part(&layer.query_key_value, index * dim..(index + 1) * dim)),
+                query_key_value: (0..parts)
+                    .map(|part_index| {
+                        let outputs = part_index * dim..(part_index + 1) * dim;
+                        part(&layer.query_key_value, outputs)
+                    })
+                    .collect(),
                 attention_output: part(&layer.attention_output, 0..dim),
                 feed_forward_in: part(&layer.feed_forward_in, 0..model.config.hidden_dim),
                 feed_forward_out: part(&layer.feed_forward_out, 0..dim),
             });
         }
-        Self {
-            layers,
-            pre_classifier: part(&model.head.pre_classifier, 0..dim),
-            classifier: part(&model.head.classifier, 0..model.head.outputs),
-        }
+        let pre_classifier = part(&model.head.pre_classifier, 0..dim);
+        let classifier = part(&model.head.classifier, 0..model.head.outputs);
+        let last_values = model.layers.last().map(|last| {
+            let weight = &last.query_key_value.weight;
+            weight.transposed_groups(executor, 2 * dim..3 * dim, model.config.n_heads)
+        });
+        Self { layers, last_values, pre_classifier, classifier }
     }
 }

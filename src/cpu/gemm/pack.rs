@@ -1,12 +1,9 @@
 //! Packed weight matrices.
 
-#[cfg(feature = "explain")]
 use std::convert::Infallible;
 use std::ops::Range;
 
-#[cfg(feature = "explain")]
-use super::weight::FloatWeight;
-use super::weight::Weight;
+use super::weight::{FloatWeight, Weight};
 use crate::cpu::executor::Executor;
 use crate::cpu::memory::pages::Pages;
 use crate::cpu::parallel::disjoint::Chunks;
@@ -95,23 +92,41 @@ impl<W: Weight> PackedMatrix<W> {
     }
 }
 
-#[cfg(feature = "explain")]
 impl<W: FloatWeight> PackedMatrix<W> {
     /// Packs the transpose of the rows of some outputs.
+    #[cfg(feature = "explain")]
     pub fn transposed(&self, executor: &mut Executor<'_>, outputs: Range<usize>) -> Self {
-        let read = |input: usize, _: &mut [f32], weights: &mut [W]| {
-            let mut output = outputs.start;
-            while output < outputs.end {
+        self.transposed_groups(executor, outputs, 1)
+    }
+
+    /// Packs the transpose of the rows of some outputs in groups: `groups` matrices of all inputs by a group's outputs,
+    /// one below the other.
+    ///
+    /// # Panics
+    /// If the groups differ in size.
+    pub fn transposed_groups(
+        &self,
+        executor: &mut Executor<'_>,
+        outputs: Range<usize>,
+        groups: usize,
+    ) -> Self {
+        assert_eq!(outputs.len() % groups, 0, "the groups differ in size");
+        let size = outputs.len() / groups;
+        let read = |row: usize, _: &mut [f32], weights: &mut [W]| {
+            let (group, input) = (row / self.inputs, row % self.inputs);
+            let first = outputs.start + group * size;
+            let mut output = first;
+            while output < first + size {
                 let (panel, column) = (output / self.width, output % self.width);
-                let count = (self.width - column).min(outputs.end - output);
+                let count = (self.width - column).min(first + size - output);
                 let start = (panel * self.depth + input) * self.width + column;
-                let to = &mut weights[output - outputs.start..][..count];
+                let to = &mut weights[output - first..][..count];
                 to.copy_from_slice(&self.panels[start..start + count]);
                 output += count;
             }
             Ok::<_, Infallible>(())
         };
-        let Ok(transposed) = Self::from_rows(executor, self.inputs, outputs.len(), |_| read);
+        let Ok(transposed) = Self::from_rows(executor, groups * self.inputs, size, |_| read);
         transposed
     }
 }

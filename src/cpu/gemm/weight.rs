@@ -5,6 +5,7 @@ use half::f16;
 use super::rows::Rows;
 use super::tile::{Ahead, FLOAT_DEPTH_BLOCK, TileOutput, TileRows};
 use crate::cpu::executor::Executor;
+use crate::cpu::last_layer::{Absorbed, FirstTokenAttention};
 use crate::cpu::memory::aligned::Plain;
 use crate::cpu::ops::attention::{Arithmetic, FloatAttention};
 use crate::cpu::ops::embeddings::{FloatTable, Table};
@@ -39,6 +40,8 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
     type Table: Table;
     /// Attention of a model with such weights.
     type Attention: Arithmetic;
+    /// Attention of the last layer of a model with such weights.
+    type FirstTokenAttention: FirstTokenAttention<Self>;
 
     /// Reads a row of a matrix. `floats` is scratch of the row's length.
     fn read_row(
@@ -128,6 +131,7 @@ impl<F: FloatWeight> Weight for F {
     type Rows<'a> = Rows<'a>;
     type Table = FloatTable;
     type Attention = FloatAttention;
+    type FirstTokenAttention = Absorbed<F>;
 
     fn read_row(
         reader: &mut RowReader<'_>,

@@ -6,6 +6,7 @@ use crate::cpu::executor::Executor;
 use crate::cpu::gemm::rows::Rows;
 use crate::cpu::gemm::tile::{Ahead, TileOutput, TileRows};
 use crate::cpu::gemm::weight::{NoColumns, Weight};
+use crate::cpu::last_layer::Projected;
 use crate::cpu::memory::aligned::AlignedVec;
 use crate::cpu::ops::attention::Bf16Attention;
 use crate::cpu::ops::embeddings::FloatTable;
@@ -70,6 +71,7 @@ impl Weight for bf16 {
     type Rows<'a> = &'a Bf16Rows;
     type Table = FloatTable;
     type Attention = Bf16Attention;
+    type FirstTokenAttention = Projected;
 
     fn read_row(
         reader: &mut RowReader<'_>,

@@ -7,7 +7,7 @@ use crate::cpu::gemm::block::multiply_panel;
 use crate::cpu::gemm::epilogue::{ActivationValue, Epilogue};
 use crate::cpu::gemm::pack::PackedMatrix;
 use crate::cpu::gemm::rows::{Rows, rows};
-use crate::cpu::gemm::weight::Weight;
+use crate::cpu::gemm::weight::{FloatWeight, Weight};
 use crate::cpu::memory::aligned::AlignedVec;
 use crate::cpu::parallel::disjoint::{Optional, Split};
 use crate::cpu::parallel::tiles::{ColumnBlocks, RowBlocks, Tile, Tiles};
@@ -20,6 +20,9 @@ const TASK_WORK: usize = 256 * 1024;
 /// Maximum number of rows that a panel multiplies before the next panel. The part of their inputs that is in use (192
 /// rows by 256 values, 192 KiB) should stay in L2 while the weights pass.
 const BLOCK_ROWS: usize = 192;
+
+/// Maximum number of rows of a task of a grouped product: heads alone are few tasks for many threads.
+const GROUPED_ROWS: usize = 48;
 
 /// Working memory of linear layers.
 #[derive(Default)]
@@ -107,7 +110,48 @@ impl<'a, W: Weight> Product<'a, W> {
         let saved = Optional::new(saved, output.parts());
         executor.leader.for_each_with(sums, (output, saved), |sums, _, (output, saved)| {
             let saved = value.zip(saved);
-            isa.dispatch(Block { input, linear, epilogue, sums, output, saved });
+            let (bias, origin) = (Some(&linear.bias[..]), 0);
+            isa.dispatch(Block { input, weight, bias, origin, epilogue, sums, output, saved });
+        });
+    }
+}
+
+/// Some outputs of a linear layer in equal groups, each with input columns of its own: group `g` multiplies the weight's
+/// depth of columns from column `g · depth` on.
+pub(crate) struct GroupedProduct<'a, W: Weight> {
+    pub input: Rows<'a>,
+    pub weight: &'a PackedMatrix<W>,
+    /// Bias of all outputs of the weight, if there is any.
+    pub bias: Option<&'a [f32]>,
+    /// Outputs of all groups.
+    pub outputs: Range<usize>,
+    pub groups: usize,
+}
+
+impl<W: FloatWeight> GroupedProduct<'_, W> {
+    /// Writes the first of the outputs of each row to the first column of `output`, whose rows are as long as there are
+    /// outputs.
+    pub fn multiply(
+        self,
+        executor: &mut Executor<'_>,
+        scratch: &mut LinearScratch<W>,
+        output: &mut [f32],
+    ) {
+        let Self { input, weight, bias, outputs, groups } = self;
+        let (isa, depth, origin) = (executor.isa, weight.inputs(), outputs.start);
+        let panel = isa.shape().panel;
+        let count = input.count;
+        let block = count.div_ceil(count.div_ceil(GROUPED_ROWS));
+        let sums = &mut scratch.sums;
+        sums.iter_mut().for_each(|sums| sums.resize(block * panel));
+        let rows = RowBlocks::Even { rows: count, block };
+        let columns = ColumnBlocks::even(groups, outputs.len() / groups);
+        let output = Tiles::new((output, outputs.len()), rows, columns);
+        executor.leader.for_each_with(sums, output, |sums, task, output| {
+            let values = &input.values[task % groups * depth..];
+            let input = Rows { values, ..input };
+            let (epilogue, saved) = (Epilogue::Bias, None);
+            isa.dispatch(Block { input, weight, bias, origin, epilogue, sums, output, saved });
         });
     }
 }
@@ -115,7 +159,10 @@ impl<'a, W: Weight> Product<'a, W> {
 /// A task: some rows by some panels.
 struct Block<'a, 'b, W: Weight> {
     input: W::Rows<'b>,
-    linear: &'a Linear<PackedMatrix<W>>,
+    weight: &'a PackedMatrix<W>,
+    bias: Option<&'a [f32]>,
+    /// The weight's output in column 0 of `output`.
+    origin: usize,
     epilogue: Epilogue,
     sums: &'a mut [W::Sum],
     output: Tile<'a>,
@@ -127,8 +174,8 @@ impl<W: Weight> Kernel for Block<'_, '_, W> {
 
     #[inline(always)]
     fn eval<I: Isa>(mut self, isa: I) {
-        let columns = self.output.columns();
-        for panel in columns.start / I::PANEL..columns.end.div_ceil(I::PANEL) {
+        let outputs = self.outputs();
+        for panel in outputs.start / I::PANEL..outputs.end.div_ceil(I::PANEL) {
             self.multiply(isa, panel);
             // A separate loop for each, in which the variant is constant.
             match self.epilogue {
@@ -143,6 +190,12 @@ impl<W: Weight> Kernel for Block<'_, '_, W> {
 }
 
 impl<W: Weight> Block<'_, '_, W> {
+    /// Returns the weight's outputs that the task computes.
+    fn outputs(&self) -> Range<usize> {
+        let Range { start, end } = self.output.columns();
+        start + self.origin..end + self.origin
+    }
+
     /// Calls [`finish`](Self::finish) in a loop for each saved value.
     #[inline(always)]
     fn finish_activation<I: Isa>(&mut self, isa: I, panel: usize, epilogue: Epilogue) {
@@ -157,9 +210,9 @@ impl<W: Weight> Block<'_, '_, W> {
     /// Multiplies the rows by a panel into `sums`.
     #[inline(always)]
     fn multiply<I: Isa>(&mut self, isa: I, panel: usize) {
-        let Self { input, linear, sums, output, saved, .. } = self;
-        let (weight, first_row) = (&linear.weight, output.rows().start);
-        let first_column = output.columns().start.max(panel * I::PANEL);
+        let first_column = self.outputs().start.max(panel * I::PANEL) - self.origin;
+        let Self { input, weight, sums, output, saved, .. } = self;
+        let first_row = output.rows().start;
         multiply_panel(
             isa,
             W::inputs(input, first_row),
@@ -190,8 +243,8 @@ impl<W: Weight> Block<'_, '_, W> {
         epilogue: Epilogue,
         save: Option<ActivationValue>,
     ) {
-        let Self { input, linear, sums, output, saved, .. } = self;
-        let all = output.columns();
+        let all = self.outputs();
+        let Self { input, weight, bias, origin, sums, output, saved, .. } = self;
         for first in (0..I::PANEL).step_by(I::LANES) {
             let columns = panel * I::PANEL + first..panel * I::PANEL + first + I::LANES;
             let wanted = all.start.max(columns.start)..all.end.min(columns.end);
@@ -201,8 +254,12 @@ impl<W: Weight> Block<'_, '_, W> {
             // Where some lanes are not wanted, all pass through a buffer of full width, so that every output sees the
             // same instructions.
             let lanes = wanted.start - columns.start..wanted.end - columns.start;
-            let bias = load_lanes(isa, &linear.bias[wanted.clone()], &lanes);
-            let scales = W::scales(isa, linear.weight.columns(), columns.start);
+            let bias = match bias {
+                Some(bias) => load_lanes(isa, &bias[wanted.clone()], &lanes),
+                None => isa.splat(0.0),
+            };
+            let scales = W::scales(isa, weight.columns(), columns.start);
+            let wanted = wanted.start - *origin..wanted.end - *origin;
             for (row, sums) in output.rows().zip(sums.chunks_exact(I::PANEL)) {
                 let product = W::value::<I>(isa, &sums[first..], *input, row, scales);
                 let sum = isa.add(product, bias);

@@ -4,6 +4,7 @@ use crate::cpu::executor::Executor;
 use crate::cpu::gemm::rows::Rows;
 use crate::cpu::gemm::tile::{Ahead, TileOutput, TileRows};
 use crate::cpu::gemm::weight::Weight;
+use crate::cpu::last_layer::Projected;
 use crate::cpu::memory::aligned::AlignedVec;
 use crate::cpu::ops::attention::Int8Attention;
 use crate::cpu::ops::embeddings::Int8Table;
@@ -170,6 +171,7 @@ impl Weight for i8 {
     type Rows<'a> = &'a QuantizedRows;
     type Table = Int8Table;
     type Attention = Int8Attention;
+    type FirstTokenAttention = Projected;
 
     fn read_row(
         reader: &mut RowReader<'_>,

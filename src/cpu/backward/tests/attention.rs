@@ -4,9 +4,6 @@ use super::{on_one_thread, product, slopes, widen};
 use crate::attribution::{AttentionRule, Shares};
 use crate::cpu::backward::attention::{AttentionBackward, AttentionBackwardScratch, Gradients};
 use crate::cpu::backward::constant_attention::ConstantAttentionBackward;
-use crate::cpu::backward::first_tokens::FirstTokensBackward;
-use crate::cpu::backward::spread::{Spread, SpreadSums};
-use crate::cpu::executor::Executor;
 use crate::cpu::gemm::rows::rows;
 use crate::cpu::ops::attention::{Attention, FloatAttention, Queries};
 use crate::cpu::ops::probabilities::SavedProbabilities;
@@ -14,11 +11,10 @@ use crate::cpu::sequences::Sequences;
 use crate::cpu::simd::{SelectedIsa, on_every_isa};
 use crate::testing::{assert_all_close, random, sizes};
 
-/// Attention over ragged sequences, in which every token attends, or only the first.
+/// Attention over ragged sequences.
 #[derive(Clone)]
 struct Attending {
     rule: AttentionRule,
-    queries: Queries,
     heads: usize,
     head_size: usize,
     lengths: Vec<usize>,
@@ -45,12 +41,8 @@ impl Attending {
         self.lengths.iter().sum()
     }
 
-    fn query_rows(&self) -> usize {
-        if self.queries == Queries::AllTokens { self.tokens() } else { self.lengths.len() }
-    }
-
     fn query(&self) -> Vec<f32> {
-        random(11, self.query_rows() * self.dim()).iter().map(|x| 2.0 * x).collect()
+        random(11, self.tokens() * self.dim()).iter().map(|x| 2.0 * x).collect()
     }
 
     fn key(&self) -> Vec<f32> {
@@ -62,7 +54,7 @@ impl Attending {
     }
 
     fn gradient(&self) -> Vec<f32> {
-        random(14, self.query_rows() * self.dim())
+        random(14, self.tokens() * self.dim())
     }
 
     fn bias(&self) -> Vec<f32> {
@@ -73,12 +65,8 @@ impl Attending {
     fn function(&self, query: &[f64], key: &[f64], value: &[f64]) -> f64 {
         let (dim, gradient) = (self.dim(), widen(&self.gradient()));
         let mut total = 0.0;
-        for (index, sequence) in self.sequences().iter().enumerate() {
-            let rows = match self.queries {
-                Queries::AllTokens => sequence.clone(),
-                Queries::FirstTokens => index..index + 1,
-            };
-            for row in rows {
+        for sequence in self.sequences().iter() {
+            for row in sequence.clone() {
                 for head in (0..dim).step_by(self.head_size) {
                     let columns = head..head + self.head_size;
                     let part = |values: &[f64], row: usize| -> Vec<f64> {
@@ -126,12 +114,12 @@ impl Attending {
         let (dim, sequences) = (self.dim(), &self.sequences());
         let [query, key, value] = [self.query(), self.key(), self.value()];
         let (context_gradient, bias) = (&self.gradient()[..], &self.bias()[..]);
-        let &Self { rule, queries, heads, head_size, .. } = self;
+        let &Self { rule, heads, head_size, .. } = self;
         let attention = Attention {
             heads,
             head_size,
             sequences,
-            queries,
+            queries: Queries::AllTokens,
             query: rows(&query, dim),
             key: rows(&key, dim),
             value: rows(&value, dim),
@@ -144,8 +132,8 @@ impl Attending {
         };
         let mut shares = vec![Shares::default(); sequences.len() * heads];
         let mut scratch = [AttentionBackwardScratch::default()];
-        on_one_thread(isa, |executor| match (queries, rule) {
-            (Queries::AllTokens, AttentionRule::HoldWeights) => {
+        on_one_thread(isa, |executor| match rule {
+            AttentionRule::HoldWeights => {
                 let mut probabilities = SavedProbabilities::default();
                 probabilities.resize(isa.shape().panel, heads, sequences);
                 let mut context = vec![0.0; context_gradient.len()];
@@ -166,83 +154,55 @@ impl Attending {
                     &mut shares,
                 );
             }
-            (Queries::AllTokens, _) => {
+            AttentionRule::Gradient | AttentionRule::Share => {
                 let Back { query, key, value, .. } = &mut back;
                 let step = AttentionBackward { attention, rule, context_gradient, bias };
                 let gradients = Gradients { query, key, value };
                 step.backpropagate(executor, &mut scratch, gradients, &mut shares);
             }
-            (Queries::FirstTokens, _) => {
-                let step = FirstTokensBackward { attention, rule, context_gradient, bias };
-                let [mut key, mut value] = [Spread::default(), Spread::default()];
-                let both = [&mut key, &mut value];
-                step.backpropagate(executor, &mut scratch, &mut back.query, both, &mut shares);
-                self.write_spread(executor, value, &mut back.value);
-                if rule != AttentionRule::HoldWeights {
-                    self.write_spread(executor, key, &mut back.key);
-                }
-            }
         });
         shares.into_iter().for_each(|share| back.shares += share);
         back
-    }
-
-    /// Writes the gradients that a spread stands for.
-    fn write_spread(&self, executor: &mut Executor<'_>, spread: Spread, gradients: &mut [f32]) {
-        let (dim, sequences) = (self.dim(), &self.sequences());
-        let mut vectors = spread.vectors.to_vec();
-        vectors.resize(vectors.len() + sequences.len() * dim, 0.0);
-        SpreadSums {
-            spreads: &[spread],
-            heads: self.heads,
-            sequences,
-            vectors: &vectors,
-            factors: None,
-            times_previous: false,
-        }
-        .write(executor, (gradients, dim));
     }
 }
 
 #[test]
 fn attention_matches_central_differences() {
     for rule in [AttentionRule::Gradient, AttentionRule::Share, AttentionRule::HoldWeights] {
-        for queries in [Queries::AllTokens, Queries::FirstTokens] {
-            let few = [(2, 3, vec![5, 1, 2]), (1, 17, vec![2, 3])];
-            let all = [
-                (1, 1, vec![1]),
-                (2, 3, vec![5, 1, 2]),
-                (1, 16, vec![7]),
-                (2, 17, vec![2, 3]),
-                (1, 5, vec![51, 17]),
-            ];
-            for (heads, head_size, lengths) in sizes(all, few) {
-                let case = Attending { rule, queries, heads, head_size, lengths };
-                let expected = case.expected();
-                let parts = [case.query(), case.key(), case.value()].map(|values| widen(&values));
-                let dim = case.dim();
-                let bias: f64 = expected
-                    .iter()
-                    .zip(widen(&case.bias()).chunks(dim))
-                    .flat_map(|(gradients, bias)| gradients.chunks(dim).map(|g| product(g, bias)))
-                    .sum();
-                let out = case.function(&parts[0], &parts[1], &parts[2]);
-                let back: f64 = parts.iter().zip(&expected).map(|(a, b)| product(a, b)).sum();
-                on_every_isa(|set, isa| {
-                    let found = case.backpropagate(isa);
-                    for (found, expected) in
-                        [&found.query, &found.key, &found.value].into_iter().zip(&expected)
-                    {
-                        assert_all_close(found, expected, 2e-5);
-                    }
-                    let Shares { bias: found_bias, softmax, attention, .. } = found.shares;
-                    assert!((found_bias - bias).abs() < 2e-4, "{set}: {found_bias} of {bias}");
-                    // The outputs' relevance is that of the inputs and biases plus the relevance that operations
-                    // absorb.
-                    let lost = out - back - softmax - attention;
-                    assert!(lost.abs() < 2e-4, "{set}, {rule:?}: {lost} of {out}");
-                });
-            }
+        let few = [(2, 3, vec![5, 1, 2]), (1, 17, vec![2, 3])];
+        let all = [
+            (1, 1, vec![1]),
+            (2, 3, vec![5, 1, 2]),
+            (1, 16, vec![7]),
+            (2, 17, vec![2, 3]),
+            (1, 5, vec![51, 17]),
+        ];
+        for (heads, head_size, lengths) in sizes(all, few) {
+            let case = Attending { rule, heads, head_size, lengths };
+            let expected = case.expected();
+            let parts = [case.query(), case.key(), case.value()].map(|values| widen(&values));
+            let dim = case.dim();
+            let bias: f64 = expected
+                .iter()
+                .zip(widen(&case.bias()).chunks(dim))
+                .flat_map(|(gradients, bias)| gradients.chunks(dim).map(|g| product(g, bias)))
+                .sum();
+            let out = case.function(&parts[0], &parts[1], &parts[2]);
+            let back: f64 = parts.iter().zip(&expected).map(|(a, b)| product(a, b)).sum();
+            on_every_isa(|set, isa| {
+                let found = case.backpropagate(isa);
+                for (found, expected) in
+                    [&found.query, &found.key, &found.value].into_iter().zip(&expected)
+                {
+                    assert_all_close(found, expected, 2e-5);
+                }
+                let Shares { bias: found_bias, softmax, attention, .. } = found.shares;
+                assert!((found_bias - bias).abs() < 2e-4, "{set}: {found_bias} of {bias}");
+                // The outputs' relevance is that of the inputs and biases plus the relevance that operations
+                // absorb.
+                let lost = out - back - softmax - attention;
+                assert!(lost.abs() < 2e-4, "{set}, {rule:?}: {lost} of {out}");
+            });
         }
     }
 }

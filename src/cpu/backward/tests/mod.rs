@@ -2,6 +2,7 @@
 
 mod activation;
 mod attention;
+mod first_tokens;
 mod layer_norm;
 
 use crate::cpu::executor::Executor;

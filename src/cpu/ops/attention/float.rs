@@ -30,6 +30,18 @@ pub(crate) fn score_stride(panel: usize, tokens: usize) -> usize {
     tokens.next_multiple_of(panel) + LINE
 }
 
+impl FloatAttention {
+    /// Makes room for one row of scores over `tokens` tokens.
+    pub fn resize_row(&mut self, panel: usize, tokens: usize) {
+        self.scores.resize(score_stride(panel, tokens));
+    }
+
+    /// Returns room for one row of scores over `tokens` tokens.
+    pub fn row(&mut self, panel: usize, tokens: usize) -> &mut [f32] {
+        &mut self.scores[..score_stride(panel, tokens)]
+    }
+}
+
 impl Arithmetic for FloatAttention {
     fn resize(&mut self, TileShape { panel, .. }: TileShape, tokens: usize, head_size: usize) {
         self.keys.resize(tokens.next_multiple_of(panel) * head_size);

@@ -3,6 +3,7 @@
 //! Sequences are computed separately, so there is no mask. The type of the weights chooses the [`Arithmetic`] of a
 //! task.
 
+mod absorbed;
 mod bfloat;
 mod float;
 mod int8;
@@ -12,6 +13,7 @@ mod tests;
 
 use std::ops::Range;
 
+pub(crate) use self::absorbed::AbsorbedAttention;
 pub(crate) use self::bfloat::Bf16Attention;
 #[cfg(feature = "explain")]
 pub(crate) use self::float::score_stride;

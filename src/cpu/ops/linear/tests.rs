@@ -192,3 +192,89 @@ fn a_row_has_the_same_bits_alone_in_any_batch_and_on_any_threads() {
         }
     }
 }
+
+/// A grouped product by a matrix, and one by the transpose of its groups.
+struct Grouped {
+    rows: usize,
+    groups: usize,
+    depth: usize,
+    /// Outputs of a group.
+    size: usize,
+    /// Outputs before those of the groups.
+    before: usize,
+}
+
+impl Grouped {
+    fn multiply<W: FloatWeight>(
+        &self,
+        executor: &mut Executor<'_>,
+        (weight, bias): (&PackedMatrix<W>, Option<&[f32]>),
+        (input, depth): (&[f32], usize),
+        outputs: Range<usize>,
+    ) -> Vec<f32> {
+        let mut output = vec![f32::NAN; self.rows * outputs.len()];
+        let mut scratch = LinearScratch::default();
+        scratch.resize(executor.leader.size());
+        let input = Rows { values: input, stride: self.groups * depth + 1, count: self.rows };
+        GroupedProduct { input, weight, bias, outputs, groups: self.groups }.multiply(
+            executor,
+            &mut scratch,
+            &mut output,
+        );
+        output
+    }
+
+    /// Compares with naive float64 loops.
+    fn check<W: FloatWeight>(&self, isa: SelectedIsa, threads: &Threads, round: fn(f32) -> f32) {
+        let &Self { rows, groups, depth, size, before } = self;
+        let outputs = before..before + groups * size;
+        let values = random(1, outputs.end * depth);
+        let matrix = Matrix::from_values(outputs.end, depth, values.clone());
+        let weight = |output: usize, input: usize| f64::from(round(values[output * depth + input]));
+        let bias = random(2, outputs.end);
+        let input = random(3, rows * (groups * depth + 1));
+        let gradient = random(4, rows * (groups * size + 1));
+        threads.run(|leader| {
+            let executor = &mut Executor { isa, leader };
+            let packed = PackedMatrix::<W>::pack(executor, &matrix).unwrap();
+            let transposed = packed.transposed_groups(executor, outputs.clone(), groups);
+            let with_bias = (&packed, Some(&bias[..]));
+            let found = self.multiply(executor, with_bias, (&input, depth), outputs.clone());
+            for (index, &found) in found.iter().enumerate() {
+                let (row, output) = (index / (groups * size), index % (groups * size));
+                let input = &input[row * (groups * depth + 1) + output / size * depth..][..depth];
+                let each = input.iter().enumerate();
+                let sum: f64 = each.map(|(k, &x)| f64::from(x) * weight(before + output, k)).sum();
+                let expected = sum + f64::from(bias[before + output]);
+                assert_close(found, expected, 2e-6 * (1.0 + (depth as f64).sqrt()));
+            }
+            let of_inputs = 0..groups * depth;
+            let found = self.multiply(executor, (&transposed, None), (&gradient, size), of_inputs);
+            for (index, &found) in found.iter().enumerate() {
+                let (row, input) = (index / (groups * depth), index % (groups * depth));
+                let (group, input) = (input / depth, input % depth);
+                let gradient = &gradient[row * (groups * size + 1) + group * size..][..size];
+                let each = gradient.iter().enumerate();
+                let expected: f64 = each
+                    .map(|(j, &g)| f64::from(g) * weight(before + group * size + j, input))
+                    .sum();
+                assert_close(found, expected, 2e-6 * (1.0 + (size as f64).sqrt()));
+            }
+        });
+    }
+}
+
+#[test]
+fn grouped_products_match_float64() {
+    let threads = Threads::new(2).unwrap();
+    let shapes = [(1, 1, 1, 0), (2, 5, 3, 6), (3, 40, 17, 0), (2, 33, 16, 32), (4, 7, 64, 11)];
+    for rows in sizes([1, 2, 7, 48, 49, 100], [1, 49]) {
+        for (groups, depth, size, before) in sizes(shapes, [(2, 5, 3, 6), (2, 33, 16, 32)]) {
+            let case = Grouped { rows, groups, depth, size, before };
+            on_every_isa(|_, isa| {
+                case.check::<f32>(isa, &threads, |weight| weight);
+                case.check::<f16>(isa, &threads, |weight| f16::from_f32(weight).to_f32());
+            });
+        }
+    }
+}

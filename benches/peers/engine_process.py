@@ -2,10 +2,10 @@
 
 import contextlib
 import json
-import os
-import pathlib
 import subprocess
 import sys
+
+import usage
 
 
 class Worker:
@@ -38,21 +38,11 @@ class Worker:
 
     def cpu_seconds(self):
         """Returns the CPU time of all threads so far; 0 if /proc doesn't have it."""
-        try:
-            stat = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text()
-        except OSError:
-            return 0.0
-        # Fields after the program's name, which may contain spaces: 11 is user time, 12 is system time.
-        fields = stat.rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return usage.cpu_seconds(self.process.pid)
 
     def peak_mib(self):
         """Returns the peak memory so far; None if /proc doesn't have it."""
-        with contextlib.suppress(OSError):
-            for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) / 1024
-        return None
+        return usage.mib(self.process.pid, "VmHWM")
 
     def close(self):
         # It exits at the end of its input; otherwise it is killed.

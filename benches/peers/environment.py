@@ -12,10 +12,16 @@ DEFAULT_FOLDER = HERE / ".venv"
 REQUIREMENTS = HERE / "requirements.txt"
 
 
-def required():
-    """Returns the version of each package in requirements.txt by name."""
-    lines = REQUIREMENTS.read_text().split()
-    return dict(line.split("==") for line in lines)
+def required(requirements=REQUIREMENTS):
+    """Returns the version of each package in a file and those that it refers to, by name."""
+    versions = {}
+    for line in requirements.read_text().splitlines():
+        if line.startswith("-r "):
+            versions |= required(requirements.parent / line.removeprefix("-r "))
+        else:
+            name, version = line.split("==")
+            versions[name.partition("[")[0]] = version
+    return versions
 
 
 def installed(name):
@@ -26,15 +32,15 @@ def installed(name):
         return None
 
 
-def enter(folder):
+def enter(folder, requirements=REQUIREMENTS):
     """Ensures that the interpreter has every package, restarting the script in another one if necessary."""
-    missing = [name for name in required() if installed(name) is None]
+    missing = [name for name in required(requirements) if installed(name) is None]
     if not missing:
         return
     python = folder.absolute() / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if pathlib.Path(sys.prefix).resolve() == folder.resolve():
         print(f"installing {', '.join(missing)} into {folder}", file=sys.stderr)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", REQUIREMENTS], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", requirements], check=True)
     elif not python.exists():
         venv.create(folder, with_pip=True)
     # The restarted script checks again.

@@ -10,7 +10,7 @@ from figures import comparisons
 TIMES = ["threads", "shape", "engine", "median ms", "min ms", "spread ms", "ratio"]
 LOADS = ["threads", "engine", "load ms", "peak MiB", "disk MiB"]
 # Columns of text; the others are aligned to the right.
-WORDS = {"shape", "engine", "class", "best peers"}
+WORDS = {"shape", "engine", "class", "best peers", "server", "load"}
 # Classes of peers as the tables call them.
 NAMES = {
     "int8": "int8, activations quantized at run time",

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use super::queue::{Limits, Queue};
 use super::statistics::Meters;
@@ -62,6 +63,7 @@ impl BatcherBuilder {
             requests: Self::DEFAULT_MAX_QUEUED_REQUESTS,
             tokens: Self::DEFAULT_MAX_QUEUED_TOKENS,
             batch_tokens: Self::DEFAULT_BATCH_TOKENS,
+            wait: None,
         };
         Self { classifiers: vec![classifier], workers: None, limits, before_batch: None }
     }
@@ -108,6 +110,15 @@ impl BatcherBuilder {
     /// means 1.
     pub fn max_queued_tokens(mut self, tokens: usize) -> Self {
         self.limits.tokens = tokens.max(1);
+        self
+    }
+
+    /// Sets the time that a request may be expected to wait before it is computed; by default there is no limit.
+    ///
+    /// The expectation follows from the tokens in the queue and the time that workers took for those before. Requests
+    /// beyond it are refused with [`BatcherError::Overloaded`], so that the others are answered in time however many come.
+    pub fn max_wait(mut self, wait: Duration) -> Self {
+        self.limits.wait = Some(wait);
         self
     }
 

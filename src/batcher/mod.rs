@@ -29,9 +29,10 @@
 //!
 //! # Overload
 //!
-//! The queue is bounded by requests and by tokens. A request that arrives when the queue is full is refused at once
-//! with [`BatcherError::Overloaded`], even before it is tokenized if too many requests are waiting. A request that is
-//! dropped, or whose [deadline](SubmitOptions::deadline) passes, is not computed.
+//! The queue is bounded by requests and by tokens. A request that finds it full is refused at once with
+//! [`BatcherError::Overloaded`], before it is tokenized if too many requests wait. With
+//! [`max_wait`](BatcherBuilder::max_wait), so is a request that would wait for too long at the pace of the workers. A
+//! request that is dropped, or whose [deadline](SubmitOptions::deadline) passes, is not computed.
 //!
 //! # Order
 //!
@@ -50,6 +51,7 @@ mod builder;
 #[cfg(all(test, loom))]
 mod models;
 mod options;
+mod pace;
 mod pending;
 mod queue;
 mod request;

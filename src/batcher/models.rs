@@ -51,7 +51,7 @@ impl Entry for Job {
 const ABORTED: usize = 100;
 
 fn queue(requests: usize, batch_tokens: usize) -> Arc<Queue<Job>> {
-    Arc::new(Queue::new(Limits { requests, tokens: 100, batch_tokens }))
+    Arc::new(Queue::new(Limits { requests, tokens: 100, batch_tokens, wait: None }))
 }
 
 fn submit(queue: &Queue<Job>, rows: usize) -> Result<Receiver<usize>, Refusal> {
@@ -167,10 +167,10 @@ fn a_canceled_request_makes_room() {
         dropping.join().unwrap();
         match early {
             Ok(_second) => {
-                assert!(matches!(submit(&queue, 1), Err(Refusal::Full { requests: 1, tokens: 1 })));
+                assert!(matches!(submit(&queue, 1), Err(Refusal::Full { requests: 1, .. })));
             }
             Err(refusal) => {
-                assert_eq!(refusal, Refusal::Full { requests: 1, tokens: 1 });
+                assert!(matches!(refusal, Refusal::Full { requests: 1, tokens: 1, .. }));
                 assert!(submit(&queue, 1).is_ok());
             }
         }

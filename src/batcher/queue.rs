@@ -4,8 +4,9 @@
 
 use std::collections::VecDeque;
 use std::sync::PoisonError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::pace::Pace;
 use super::sync::{Arc, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering};
 
 /// A request in the queue. Its methods are called under the queue's lock.
@@ -32,13 +33,15 @@ pub(super) struct Limits {
     pub tokens: usize,
     /// Tokens of a batch. A larger part of one request is a batch of its own.
     pub batch_tokens: usize,
+    /// Time that a request may be expected to wait.
+    pub wait: Option<Duration>,
 }
 
 /// Reason why a request is not queued.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     Closed,
-    Full { requests: usize, tokens: usize },
+    Full { requests: usize, tokens: usize, wait: Duration },
 }
 
 /// Requests and tokens that wait.
@@ -93,6 +96,7 @@ pub(super) struct Queue<T> {
     ended: Condvar,
     /// Upper bound on the requests whose receiver was dropped since the last sweep.
     dropped: Arc<AtomicUsize>,
+    pace: Pace,
 }
 
 impl<T: Entry> Queue<T> {
@@ -111,7 +115,13 @@ impl<T: Entry> Queue<T> {
             ready: Condvar::new(),
             ended: Condvar::new(),
             dropped: Arc::new(AtomicUsize::new(0)),
+            pace: Pace::default(),
         }
+    }
+
+    /// Records that a worker has computed a batch.
+    pub fn computed(&self, tokens: usize, time: Duration) {
+        self.pace.record(tokens, time);
     }
 
     pub fn limits(&self) -> Limits {
@@ -180,9 +190,12 @@ impl<T: Entry> Queue<T> {
         if state.stage != Stage::Open {
             return Err(Refusal::Closed);
         }
-        let Limits { requests, tokens: most, .. } = self.limits;
+        let Limits { requests, tokens: most, wait, .. } = self.limits;
+        let expected = |state: &State<T>| self.pace.wait(state.tokens, state.workers);
         let fits = |state: &State<T>| {
-            state.waiting.len() < requests && state.tokens.saturating_add(tokens) <= most
+            state.waiting.len() < requests
+                && state.tokens.saturating_add(tokens) <= most
+                && wait.is_none_or(|wait| expected(state) <= wait)
         };
         if !fits(state) {
             self.sweep(state, stale);
@@ -190,7 +203,8 @@ impl<T: Entry> Queue<T> {
         if fits(state) {
             return Ok(());
         }
-        Err(Refusal::Full { requests: state.waiting.len(), tokens: state.tokens })
+        let (requests, tokens, wait) = (state.waiting.len(), state.tokens, expected(state));
+        Err(Refusal::Full { requests, tokens, wait })
     }
 
     /// Removes stale requests if there may be any: a full queue is not searched for each request that it refuses.

@@ -52,7 +52,7 @@ impl Shared {
     fn refused(&self, refusal: Refusal) -> BatcherError {
         match refusal {
             Refusal::Closed => BatcherError::ShutDown,
-            Refusal::Full { requests, tokens } => {
+            Refusal::Full { requests, tokens, wait } => {
                 self.meters.overloaded.add(1);
                 let limits = self.queue.limits();
                 BatcherError::Overloaded {
@@ -60,6 +60,7 @@ impl Shared {
                     max_requests: limits.requests,
                     tokens,
                     max_tokens: limits.tokens,
+                    expected_wait: wait,
                 }
             }
         }
@@ -144,7 +145,9 @@ impl<'a> Worker<'a> {
             }
         }
         self.compute_rows(self.classifier.first_engine())?;
-        self.shared.meters.computed(requests.len(), self.tokens.tokens(), start.elapsed());
+        let (tokens, time) = (self.tokens.tokens(), start.elapsed());
+        self.shared.queue.computed(tokens, time);
+        self.shared.meters.computed(requests.len(), tokens, time);
         Ok(())
     }
 

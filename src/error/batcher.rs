@@ -6,10 +6,10 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatcherError {
-    /// The queue is full. The request may succeed later.
+    /// The queue is full, or a request would wait for too long. It may succeed later.
     #[error(
         "the queue is full: {requests} of at most {max_requests} requests and {tokens} of at most {max_tokens} \
-         tokens are waiting"
+         tokens are waiting, for about {} ms", expected_wait.as_millis()
     )]
     Overloaded {
         /// Number of requests in the queue.
@@ -20,6 +20,8 @@ pub enum BatcherError {
         tokens: usize,
         /// Maximum number of tokens in the queue.
         max_tokens: usize,
+        /// Time that another request would be expected to wait.
+        expected_wait: Duration,
     },
 
     /// The request has more tokens than the queue can hold, so it can never succeed.

@@ -22,19 +22,19 @@ use crate::meters::Meters;
 use crate::model::Model;
 use crate::settings::Settings;
 
-/// State that requests share.
+/// State that requests share, until a reload replaces it by one with other models.
 pub struct App {
     /// At least one; the first answers requests that name no model.
     pub models: Vec<Arc<Model>>,
     pub settings: Settings,
-    pub meters: Meters,
-    /// Permit for the only explanation that is computed at a time.
+    pub meters: Arc<Meters>,
+    /// The turn of the explanation that is being computed.
     pub explaining: Arc<Semaphore>,
-    /// `false` while the server is shutting down.
-    pub is_ready: AtomicBool,
-    /// Prefix of the ids of requests.
+    /// `false` while the server is being stopped.
+    pub is_ready: Arc<AtomicBool>,
+    /// Start of the ids of requests.
     origin: u64,
-    requests: AtomicU64,
+    requests: Arc<AtomicU64>,
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -51,11 +51,24 @@ impl App {
         Self {
             models,
             settings,
-            meters: Meters::default(),
+            meters: Arc::default(),
             explaining: Arc::new(Semaphore::new(1)),
-            is_ready: AtomicBool::new(true),
+            is_ready: Arc::new(AtomicBool::new(true)),
             origin: now.as_micros() as u64,
-            requests: AtomicU64::new(0),
+            requests: Arc::default(),
+        }
+    }
+
+    /// Returns the state with other models.
+    pub fn with_models(&self, models: Vec<Arc<Model>>) -> Self {
+        Self {
+            models,
+            settings: self.settings.clone(),
+            meters: self.meters.clone(),
+            explaining: self.explaining.clone(),
+            is_ready: self.is_ready.clone(),
+            origin: self.origin,
+            requests: self.requests.clone(),
         }
     }
 

@@ -15,9 +15,11 @@
 //! ```
 
 mod app;
+mod connections;
 mod endpoints;
 mod failure;
 mod fields;
+mod generation;
 mod meters;
 mod model;
 mod prediction;

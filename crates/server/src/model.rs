@@ -1,5 +1,6 @@
 //! [`Model`]: a classifier with a name, its queue and its workers.
 
+use std::fmt;
 use std::sync::Arc;
 
 use distilbert::batcher::BatcherBuilder;
@@ -29,6 +30,19 @@ pub struct Model {
     name: String,
     classifier: Arc<Classifier>,
     batcher: Batcher,
+    source: Option<Arc<Source>>,
+}
+
+/// Functions that make a model again.
+struct Source {
+    load: Box<dyn Fn() -> Result<Classifier> + Send + Sync>,
+    configure: Box<dyn Fn(BatcherBuilder) -> BatcherBuilder + Send + Sync>,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Source")
+    }
 }
 
 impl Model {
@@ -53,7 +67,42 @@ impl Model {
         classifier.tokenizer()?;
         warm_up(&classifier)?;
         let batcher = configure(Batcher::builder(classifier.clone())).build()?;
-        Ok(Self { name: name.into(), classifier, batcher })
+        Ok(Self { name: name.into(), classifier, batcher, source: None })
+    }
+
+    /// Loads a model that can be reloaded while the server runs: [`Server::run`](crate::Server::run) calls the functions
+    /// again when it is told to. Until the new model has been warmed up, there are two in memory.
+    ///
+    /// ```
+    /// use distilbert::Classifier;
+    /// use distilbert_server::Model;
+    ///
+    /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/emotion");
+    /// let load = move || Classifier::builder(folder).threads(1).build();
+    /// let model = Model::load("emotion", load, |queue| queue.max_queued_requests(1000))?;
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Fails like `load` or [`new`](Self::new).
+    pub fn load(
+        name: impl Into<String>,
+        load: impl Fn() -> Result<Classifier> + Send + Sync + 'static,
+        configure: impl Fn(BatcherBuilder) -> BatcherBuilder + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let source = Source { load: Box::new(load), configure: Box::new(configure) };
+        Self::of_source(name.into(), Arc::new(source))
+    }
+
+    fn of_source(name: String, source: Arc<Source>) -> Result<Self> {
+        let model = Self::with_queue(name, (source.load)()?, &source.configure)?;
+        Ok(Self { source: Some(source), ..model })
+    }
+
+    /// Loads the model again; `None` if it has no source.
+    pub(crate) fn reload(&self) -> Option<Result<Self>> {
+        let source = self.source.clone()?;
+        Some(Self::of_source(self.name.clone(), source))
     }
 
     /// Returns the name in URLs.

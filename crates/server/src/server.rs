@@ -1,6 +1,6 @@
 //! [`Server`]: accepts connections until it is stopped.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
@@ -8,19 +8,23 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use distilbert::batcher::Shutdown;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 
-use crate::app::{App, router};
+use crate::app::App;
+use crate::connections::Acceptor;
+use crate::generation::Generations;
 use crate::model::Model;
 use crate::settings::Settings;
 
-/// Time to wait after the system has refused a connection, for example because file descriptors ran out.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Number of connections that the system holds until they are accepted.
+const BACKLOG: i32 = 4096;
+
+/// Time for the answers to requests that are given up when the grace period ends.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// Errors from starting or running a server.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +82,8 @@ impl Server {
         let failed = |source| ServerError::Listen { address: settings.address, source };
         let listener = StdListener::bind(settings.address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
+        // The standard library's backlog is so short that a burst of connections makes others wait for a second.
+        SockRef::from(&listener).listen(BACKLOG).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let models = models.into_iter().map(Arc::new).collect();
         Ok(Self { listener, address, models, settings })
@@ -88,18 +94,23 @@ impl Server {
         self.address
     }
 
-    /// Serves until the process is told to stop (SIGTERM or SIGINT on Unix, Ctrl-C elsewhere), and then finishes the
-    /// requests in progress within the grace period.
+    /// Serves until the process is told to end (SIGTERM or SIGINT on Unix, Ctrl-C elsewhere), and then finishes the
+    /// requests in progress within the grace period. A second signal ends the grace period. On Unix, SIGHUP reloads the
+    /// [models that have a source](Model::load).
     ///
     /// # Errors
     /// [`ServerError::Start`] if threads or signals cannot be set up.
     pub fn run(self) -> Result<(), ServerError> {
-        let runtime = runtime().map_err(ServerError::Start)?;
-        let stop = {
+        let runtime = runtime()?;
+        let (sender, events) = unbounded_channel();
+        {
             let _context = runtime.enter();
-            signaled().map_err(ServerError::Start)?
-        };
-        runtime.block_on(self.serve(stop)).map_err(ServerError::Start)
+            listen_to_signals(&sender).map_err(ServerError::Start)?;
+        }
+        let served = runtime.block_on(self.serve(events));
+        // An explanation that is being computed is not waited for.
+        runtime.shutdown_background();
+        served.map_err(ServerError::Start)
     }
 
     /// Serves like [`run`](Self::run) until `stop` is ready, and ignores signals.
@@ -107,94 +118,98 @@ impl Server {
     /// # Errors
     /// [`ServerError::Start`] if threads cannot be started.
     pub fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let runtime = runtime().map_err(ServerError::Start)?;
-        runtime.block_on(self.serve(stop)).map_err(ServerError::Start)
+        let runtime = runtime()?;
+        let (sender, events) = unbounded_channel();
+        let stop = async {
+            stop.await;
+            let _ = sender.send(Event::Stop);
+            pending().await
+        };
+        let served = runtime.block_on(async {
+            tokio::select! {
+                served = self.serve(events) => served,
+                never = stop => never,
+            }
+        });
+        runtime.shutdown_background();
+        served.map_err(ServerError::Start)
     }
 
-    async fn serve(self, stop: impl Future<Output = ()>) -> io::Result<()> {
+    async fn serve(self, mut events: UnboundedReceiver<Event>) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener)?;
         let grace_period = self.settings.grace_period;
-        let app = Arc::new(App::new(self.models, self.settings));
-        let connections = accept(&app, listener, stop).await;
+        let generations = Arc::new(Generations::new(App::new(self.models, self.settings)));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let acceptor = Acceptor::new(listener, generations.clone());
+        let acceptor = tokio::spawn(acceptor.run(async { drop(stopped.await) }));
+        while let Some(Event::Reload) = events.recv().await {
+            let generations = generations.clone();
+            tokio::task::spawn_blocking(move || generations.reload());
+        }
+        drop(stop);
+        let connections = acceptor.await.map_err(io::Error::other)?;
+        let app = generations.app();
         app.is_ready.store(false, Ordering::Relaxed);
         tracing::info!("finishing requests in progress");
-        let end = Instant::now() + grace_period;
-        if tokio::time::timeout_at(end.into(), connections.shutdown()).await.is_err() {
-            tracing::warn!("the grace period ended before all requests did");
-        }
-        let finish = move || {
-            for model in &app.models {
-                let left = end.saturating_duration_since(Instant::now());
-                model.batcher().shutdown(Shutdown::DrainFor(left));
-            }
+        let mut finished = std::pin::pin!(connections.shutdown());
+        let shutdown = tokio::select! {
+            () = &mut finished => Shutdown::Drain,
+            () = end(&mut events, Instant::now() + grace_period) => Shutdown::Abort,
         };
-        tokio::task::spawn_blocking(finish).await.map_err(io::Error::other)
+        let finish = move || app.models.iter().for_each(|model| model.batcher().shutdown(shutdown));
+        tokio::task::spawn_blocking(finish).await.map_err(io::Error::other)?;
+        if shutdown == Shutdown::Abort {
+            // The requests that are given up are told so.
+            let _ = tokio::time::timeout(LAST_ANSWERS, finished).await;
+        }
+        Ok(())
     }
 }
 
-fn runtime() -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().thread_name("http").enable_all().build()
+/// A request to the server from outside of HTTP.
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Reload,
+    Stop,
 }
 
-/// Accepts connections until `stop` is ready, and returns those that are open.
-async fn accept(
-    app: &Arc<App>,
-    listener: TcpListener,
-    stop: impl Future<Output = ()>,
-) -> GracefulShutdown {
-    let service = TowerToHyperService::new(router(app.clone()));
-    let mut protocol = http1::Builder::new();
-    protocol.timer(TokioTimer::new()).header_read_timeout(app.settings.header_timeout);
-    let connections = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(app.settings.max_connections));
-    let mut stop = std::pin::pin!(stop);
-    loop {
-        let next = async {
-            let place = places.clone().acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            () = &mut stop => return connections,
-            next = next => next,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                // Answers are small and complete, so they should be sent at once.
-                let _ = stream.set_nodelay(true);
-                let connection = protocol.serve_connection(TokioIo::new(stream), service.clone());
-                let connection = connections.watch(connection);
-                tokio::spawn(async move {
-                    // A client that disconnects or times out is not a server error.
-                    let _ = connection.await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
+fn runtime() -> Result<Runtime, ServerError> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.thread_name("http").enable_all().build().map_err(ServerError::Start)
+}
+
+/// Waits for the end of the grace period, or to be told to stop again.
+async fn end(events: &mut UnboundedReceiver<Event>, end: Instant) {
+    let again = async { while let Some(Event::Reload) = events.recv().await {} };
+    match tokio::time::timeout_at(end.into(), again).await {
+        Ok(()) => tracing::warn!("stopped again: requests in progress are given up"),
+        Err(_) => tracing::warn!("the grace period ended before all requests did"),
     }
 }
 
-/// Waits for the signal to end, from the time of the call.
+/// Sends an event for each signal, from the time of the call.
 #[cfg(unix)]
-fn signaled() -> io::Result<impl Future<Output = ()>> {
+fn listen_to_signals(sender: &UnboundedSender<Event>) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
 
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
+    for (kind, event) in [
+        (SignalKind::terminate(), Event::Stop),
+        (SignalKind::interrupt(), Event::Stop),
+        (SignalKind::hangup(), Event::Reload),
+    ] {
+        let (mut signals, sender) = (signal(kind)?, sender.clone());
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() && sender.send(event).is_ok() {}
+        });
+    }
+    Ok(())
 }
 
 #[cfg(not(unix))]
-fn signaled() -> io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        let _ = tokio::signal::ctrl_c().await;
-    })
+fn listen_to_signals(sender: &UnboundedSender<Event>) -> io::Result<()> {
+    let sender = sender.clone();
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() && sender.send(Event::Stop).is_ok() {}
+    });
+    Ok(())
 }

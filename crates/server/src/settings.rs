@@ -24,7 +24,7 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// Largest number of texts in a request; by default 32.
     pub max_texts: usize,
-    /// Largest number of connections at a time; by default 512. Others wait until one is closed.
+    /// Largest number of connections at a time; by default 512. For another, one is closed that has no complete request.
     pub max_connections: usize,
     /// Time limit for the header of a request and for an idle connection; by default 10 seconds.
     pub header_timeout: Duration,

@@ -1,5 +1,7 @@
 //! Overload, cancellation, deadlines and waits.
 
+use std::sync::mpsc;
+
 use super::*;
 
 #[test]
@@ -37,6 +39,36 @@ fn a_queue_is_bounded_by_tokens() {
     assert!(matches!(refused, BatcherError::Overloaded { tokens: 6, max_tokens: 7, .. }));
     let too_large = batcher_error(batcher.submit_tokens(&[101; 8]));
     assert!(matches!(too_large, BatcherError::TooLarge { tokens: 8, max_tokens: 7 }));
+}
+
+/// Each batch waits for a message, the first for 60 ms, which is 20 for each of its tokens.
+#[test]
+fn a_request_that_would_wait_for_too_long_is_refused() {
+    let (go, goes) = mpsc::channel::<()>();
+    let goes = Mutex::new(goes);
+    let hold = move |_: &TokenBatch| drop(goes.lock().unwrap().recv());
+    let builder = Batcher::builder(classifier()).workers(1).batch_tokens(1).before_batch(hold);
+    let batcher = builder.max_wait(Duration::from_millis(40)).build().unwrap();
+    let first = batcher.submit_tokens(IDS).unwrap();
+    thread::sleep(Duration::from_millis(60));
+    go.send(()).unwrap();
+    first.wait().unwrap();
+    let second = batcher.submit_tokens(IDS).unwrap();
+    while batcher.statistics().unwrap().queued_requests > 0 {
+        thread::yield_now();
+    }
+    // Whatever the pace, an empty queue takes a request.
+    let third = batcher.submit_tokens(IDS).unwrap();
+    match batcher_error(batcher.submit_tokens(IDS)) {
+        BatcherError::Overloaded { requests: 1, expected_wait, .. } => {
+            assert!(expected_wait >= Duration::from_millis(60), "{expected_wait:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    drop(go);
+    for pending in [second, third] {
+        pending.wait().unwrap();
+    }
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! `distilbert serve`: predictions over HTTP.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use distilbert::Classifier;
 use distilbert::batcher::BatcherBuilder;
+use distilbert::{Classifier, Error};
 use distilbert_server::{Model, Server, Settings};
 
 use crate::args::engine::EngineOptions;
@@ -16,11 +17,14 @@ use crate::args::model_folder::{ModelFolder, locate};
 use crate::failure::Failure;
 use crate::render::terminal;
 
-/// Environment variable with the key that requests must present: it is not an option, because other users of the
-/// machine could read that.
+/// Environment variable with the key that requests must present. The key itself is not an option, which other users of
+/// the machine could read.
 const API_KEY: &str = "DISTILBERT_API_KEY";
 
-/// Serve predictions over HTTP, until SIGTERM or Ctrl-C
+/// Milliseconds that a text may be expected to wait, unless set otherwise.
+const MAX_WAIT: u64 = 500;
+
+/// Serve predictions over HTTP, until SIGTERM or Ctrl-C; SIGHUP reloads the models
 ///
 /// Endpoints: /predict, /info, /health and /metrics as in text-embeddings-inference, /v2/models/NAME/infer as in
 /// KServe, and /models/NAME as in Hugging Face's inference API.
@@ -30,7 +34,7 @@ const API_KEY: &str = "DISTILBERT_API_KEY";
   distilbert serve --model models/emotion --model other=path/to/checkpoint --port 9000
   curl -d '{\"inputs\": \"What a shock!\"}' http://127.0.0.1:8080/predict
 
-If the environment variable DISTILBERT_API_KEY is set, requests must present that key.")]
+Requests need the key in the file --api-key-file or the environment variable DISTILBERT_API_KEY, if there is one.")]
 pub struct Arguments {
     /// Model folder, or name on the Hugging Face Hub; can be repeated. The name in URLs is the last part of either,
     /// unless given as NAME=MODEL; the first model answers /predict [default: the bundled emotion model]
@@ -56,7 +60,11 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = BatcherBuilder::DEFAULT_MAX_QUEUED_REQUESTS)]
     max_queue: usize,
 
-    /// Maximum number of texts per request
+    /// Milliseconds that a text may be expected to wait, by the pace of those before it; more are refused with status 429
+    #[arg(long, value_name = "MS", default_value_t = MAX_WAIT)]
+    max_wait: u64,
+
+    /// Number of texts that a request may have
     #[arg(long, value_name = "N", default_value_t = Settings::default().max_texts)]
     max_texts: usize,
 
@@ -64,7 +72,7 @@ pub struct Arguments {
     #[arg(long, value_name = "BYTES", default_value_t = Settings::default().max_body_bytes)]
     max_body: usize,
 
-    /// Maximum number of open connections; others wait
+    /// Number of connections at a time; the one that has been idle for longest gives way to another
     #[arg(long, value_name = "N", default_value_t = Settings::default().max_connections)]
     max_connections: usize,
 
@@ -76,6 +84,14 @@ pub struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = Settings::default().grace_period.as_secs())]
     grace_period: u64,
 
+    /// File with the key that requests must present; by default, the environment variable DISTILBERT_API_KEY
+    #[arg(long, value_name = "FILE")]
+    api_key_file: Option<PathBuf>,
+
+    /// Number of threads that compute a batch, for comparisons
+    #[arg(long, value_name = "N", default_value_t = 1, hide = true)]
+    threads_per_batch: usize,
+
     /// Log as JSON
     #[arg(long)]
     log_json: bool,
@@ -83,22 +99,9 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     start_log(arguments.log_json);
-    let mut models = Vec::new();
-    for (name, folder) in sources(&arguments.models)? {
-        // One thread per call: the workers of the queue run in parallel.
-        let builder = arguments.engine.apply(Classifier::builder(folder)).threads(1);
-        let model = Model::with_queue(name, builder.build()?, |queue| {
-            let queue = match arguments.engine.threads() {
-                Some(threads) => queue.workers(threads),
-                None => queue,
-            };
-            queue.batch_tokens(arguments.batch_tokens).max_queued_requests(arguments.max_queue)
-        });
-        models.push(model?);
-    }
     let settings = Settings {
         address: SocketAddr::new(arguments.host, arguments.port),
-        api_key: std::env::var(API_KEY).ok().filter(|key| !key.is_empty()),
+        api_key: api_key(arguments.api_key_file.as_deref())?,
         max_body_bytes: arguments.max_body,
         max_texts: arguments.max_texts,
         max_connections: arguments.max_connections,
@@ -106,10 +109,49 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         grace_period: Duration::from_secs(arguments.grace_period),
         ..Settings::default()
     };
-    let server = Server::bind(models, settings)?;
+    let sources = sources(&arguments.models)?;
+    let arguments = Arc::new(arguments);
+    let models = sources.into_iter().map(|(name, folder)| model(name, folder, &arguments));
+    let server = Server::bind(models.collect::<Result<_, _>>()?, settings)?;
     terminal::print_note(format_args!("listening on http://{}", server.address()));
     server.run()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Loads a model so that it can be reloaded.
+fn model(name: String, folder: PathBuf, arguments: &Arc<Arguments>) -> Result<Model, Error> {
+    let (own, queues) = (arguments.clone(), arguments.clone());
+    let load = move || {
+        let builder = own.engine.apply(Classifier::builder(&folder));
+        // By default one thread per call: the workers of the queue run in parallel.
+        builder.threads(own.threads_per_batch).build()
+    };
+    let configure = move |queue: BatcherBuilder| {
+        let queue = match queues.engine.threads() {
+            Some(threads) => queue.workers(threads),
+            None => queue,
+        };
+        queue
+            .batch_tokens(queues.batch_tokens)
+            .max_queued_requests(queues.max_queue)
+            .max_wait(Duration::from_millis(queues.max_wait))
+    };
+    Model::load(name, load, configure)
+}
+
+/// Returns the key that requests must present, if any.
+fn api_key(file: Option<&Path>) -> Result<Option<String>, Failure> {
+    let Some(path) = file else {
+        return Ok(std::env::var(API_KEY).ok().filter(|key| !key.is_empty()));
+    };
+    let failed = |source| Failure::Read { path: path.to_owned(), source };
+    let key = std::fs::read_to_string(path).map_err(failed)?;
+    let key = key.trim();
+    match key.is_empty() {
+        // Without a key, everybody would have access.
+        true => Err(failed(io::Error::new(io::ErrorKind::InvalidData, "the file has no key"))),
+        false => Ok(Some(key.to_owned())),
+    }
 }
 
 /// Returns the name and the folder of each model.

@@ -16,4 +16,6 @@ mod files;
 mod hub;
 mod info;
 mod machine;
+#[cfg(all(feature = "serve", unix))]
+mod server_process;
 mod support;

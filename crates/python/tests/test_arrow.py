@@ -140,8 +140,8 @@ def test_polars(classifier, expected):
 
 def test_duckdb(classifier, expected):
     duckdb = pytest.importorskip("duckdb")
-    table = pa.table({"text": TEXTS})
-    relation = duckdb.sql("select * from table")
+    rows = pa.table({"text": TEXTS})
+    relation = duckdb.sql("select * from rows")
     found = classifier.classify_arrow(relation, "text")
-    rows = duckdb.sql("select label, score from found").fetchall()
-    assert tuple(map(list, zip(*rows))) == expected
+    answers = duckdb.sql("select label, score from found").fetchall()
+    assert tuple(map(list, zip(*answers))) == expected

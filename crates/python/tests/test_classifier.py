@@ -17,7 +17,7 @@ def test_classifies_one_text(classifier):
     assert found.top_k(1) == [(found.label, found.score)]
     assert sum(found.scores.values()) == pytest.approx(1)
     assert found.labels == classifier.labels
-    assert (found.tokens, found.truncated, found.dropped_tokens) == (9, False, 0)
+    assert (found.tokens, found.truncated, found.dropped_tokens) == (10, False, 0)
     assert repr(found) == 'Prediction(label="happiness", score=0.5970)'
 
 

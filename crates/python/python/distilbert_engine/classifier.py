@@ -300,7 +300,7 @@ def _set(future: asyncio.Future[None]) -> None:
 
 def _capsules(data: Any) -> Any:
     """Return the capsules of Arrow's C data interface."""
-    for name in ("__arrow_c_stream__", "__arrow_c_array__"):
+    for name in ("__arrow_c_array__", "__arrow_c_stream__"):
         method: Callable[[], Any] | None = getattr(data, name, None)
         if method is not None:
             return method()

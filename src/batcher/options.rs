@@ -44,6 +44,13 @@ impl SubmitOptions {
         self
     }
 
+    /// Sets the number of tokens that are read at once like [`ClassifyOptions::max_tokens`].
+    #[cfg(feature = "text")]
+    pub fn max_tokens(mut self, tokens: usize) -> Self {
+        self.classify = self.classify.max_tokens(tokens);
+        self
+    }
+
     /// Sets the time after which the answer is of no use; by default there is none.
     ///
     /// A request that has not been started by the deadline is never computed and fails with

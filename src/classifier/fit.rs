@@ -71,8 +71,11 @@ impl Classifier {
         text: &str,
         options: &ClassifyOptions,
     ) -> Result<FittedText, InputError> {
-        let &ClassifyOptions { truncation, count_dropped_tokens: counts_dropped } = options;
-        self.fit(text, Fitting { counts_dropped, ..self.fitting(row, truncation) })
+        let &ClassifyOptions { truncation, count_dropped_tokens: counts_dropped, max_tokens } =
+            options;
+        let fitting = self.fitting(row, truncation);
+        let limit = max_tokens.map_or(fitting.limit, |most| most.min(fitting.limit));
+        self.fit(text, Fitting { counts_dropped, limit, ..fitting })
     }
 
     /// Tokenizes a text and fits it to the model.

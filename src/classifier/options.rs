@@ -17,6 +17,7 @@ use crate::input::truncation::Truncation;
 pub struct ClassifyOptions {
     pub(super) truncation: Option<Truncation>,
     pub(super) count_dropped_tokens: bool,
+    pub(super) max_tokens: Option<usize>,
 }
 
 impl ClassifyOptions {
@@ -31,6 +32,24 @@ impl ClassifyOptions {
     /// larger than 16 KiB. Counting takes time and memory in proportion to the text.
     pub fn count_dropped_tokens(mut self, count: bool) -> Self {
         self.count_dropped_tokens = count;
+        self
+    }
+
+    /// Sets the number of tokens that are read at once, special tokens included, if it is below
+    /// [`Classifier::max_tokens`](crate::Classifier::max_tokens): `max_length` of Hugging Face Transformers.
+    ///
+    /// ```
+    /// use distilbert::{Classifier, ClassifyOptions};
+    ///
+    /// let classifier = Classifier::builder("models/emotion").build()?;
+    /// let options = ClassifyOptions::default().max_tokens(5);
+    /// let prediction = classifier.classify_with("We won! I can't believe it!", &options)?;
+    /// assert_eq!(prediction.logits(), classifier.classify("We won!")?.logits());
+    /// assert_eq!((prediction.tokens(), prediction.truncated()), (5, true));
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
+    pub fn max_tokens(mut self, tokens: usize) -> Self {
+        self.max_tokens = Some(tokens);
         self
     }
 }

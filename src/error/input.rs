@@ -60,6 +60,22 @@ pub enum InputError {
         found: u32,
     },
 
+    /// A padded id or mask value is not an unsigned integer of 32 bits.
+    #[error(
+        "{what} of row {row} should be integers from 0 to {}, found {found} at position {position}",
+        u32::MAX
+    )]
+    NotU32 {
+        /// `input_ids` or `attention_mask`.
+        what: &'static str,
+        /// Index of the row.
+        row: usize,
+        /// Position in the row.
+        position: usize,
+        /// Value at that position.
+        found: String,
+    },
+
     /// The first token of a row, which the classification head reads, is masked.
     #[error(
         "the first token of row {row} is masked, but the classification head reads it; padding belongs on the right"
@@ -115,4 +131,36 @@ pub enum InputError {
         /// Number of text tokens in one window.
         limit: usize,
     },
+}
+
+impl InputError {
+    /// Returns the error with a larger row, for callers that pass their rows in parts: `first` is the index of the part's
+    /// first row. Errors without a row stay as they are.
+    ///
+    /// ```
+    /// use distilbert::InputError;
+    ///
+    /// let error = InputError::EmptyRow { row: 3 }.in_part(1000);
+    /// assert_eq!(error.to_string(), "row 1003 is empty, expected at least 1 token");
+    /// ```
+    #[must_use]
+    pub fn in_part(mut self, first: usize) -> Self {
+        match &mut self {
+            Self::EmptyRow { row }
+            | Self::MaskValue { row, .. }
+            | Self::NotU32 { row, .. }
+            | Self::MaskedFirstToken { row }
+            | Self::MaskedRow { row }
+            | Self::TokenId { row, .. }
+            | Self::TooManyTokens { row, .. }
+            | Self::TextTooLong { row, .. } => *row += first,
+            Self::Tokenizer { .. }
+            | Self::NoTokenizer
+            | Self::Encode(_)
+            | Self::EmptyBatch
+            | Self::PaddedShape { .. }
+            | Self::Stride { .. } => {}
+        }
+        self
+    }
 }

@@ -1,5 +1,6 @@
 //! [`TokenBatch`]: rows of token ids, packed without padding.
 
+use std::fmt::Display;
 use std::ops::Range;
 
 use crate::error::{InputError, Result};
@@ -63,14 +64,28 @@ impl TokenBatch {
 
     /// Packs `input_ids` and `attention_mask`, both row-major `[rows, len]`, and drops the tokens whose mask is 0.
     ///
-    /// The other tokens keep their positions, wherever in the row the masked tokens are.
+    /// The other tokens keep their positions, wherever in the row the masked tokens are. Ids and mask can be of any
+    /// integer type, such as the `i64` of most tokenizers; a mask can also be of `bool`.
+    ///
+    /// ```
+    /// use distilbert::TokenBatch;
+    ///
+    /// let batch = TokenBatch::from_padded(&[101i64, 2204, 102, 0], &[true, true, true, false], 4)?;
+    /// assert_eq!(batch.input_ids(), [101, 2204, 102]);
+    /// # Ok::<(), distilbert::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`InputError::EmptyBatch`] if there are no rows; [`InputError::PaddedShape`] if the slices differ in length or
-    /// the length is not a multiple of `len`; [`InputError::MaskValue`] for a mask value other than 0 and 1;
+    /// the length is not a multiple of `len`; [`InputError::NotU32`] for a negative or huge value;
+    /// [`InputError::MaskValue`] for a mask value other than 0 and 1;
     /// [`InputError::MaskedRow`] if every token of a row is masked; [`InputError::MaskedFirstToken`] if the first one
     /// is, since the classification head reads the first token.
-    pub fn from_padded(input_ids: &[u32], attention_mask: &[u32], len: usize) -> Result<Self> {
+    pub fn from_padded<I, M>(input_ids: &[I], attention_mask: &[M], len: usize) -> Result<Self>
+    where
+        I: Copy + TryInto<u32> + Display,
+        M: Copy + TryInto<u32> + Display,
+    {
         let whole_rows = len != 0 && input_ids.len().is_multiple_of(len);
         if input_ids.len() != attention_mask.len() || !(whole_rows || input_ids.is_empty()) {
             return Err(InputError::PaddedShape {
@@ -84,11 +99,22 @@ impl TokenBatch {
             return Err(InputError::EmptyBatch.into());
         }
         let mut batch = Self::default();
-        for (row, (ids, mask)) in input_ids.chunks(len).zip(attention_mask.chunks(len)).enumerate()
+        let mut mask = Vec::with_capacity(len);
+        for (row, (ids, values)) in
+            input_ids.chunks(len).zip(attention_mask.chunks(len)).enumerate()
         {
-            check_mask(row, mask)?;
-            let tokens = ids.iter().copied().zip(0..).zip(mask);
-            batch.push_row(tokens.filter(|&(_, &mask)| mask == 1).map(|(token, _)| token));
+            mask.clear();
+            for (position, &value) in values.iter().enumerate() {
+                mask.push(to_u32("attention_mask", row, position, value)?);
+            }
+            check_mask(row, &mask)?;
+            for (position, (&id, _)) in
+                ids.iter().zip(&mask).enumerate().filter(|(_, (_, mask))| **mask == 1)
+            {
+                batch.input_ids.push(to_u32("input_ids", row, position, id)?);
+                batch.positions.push(position as u32);
+            }
+            batch.cu_seqlens.push(batch.input_ids.len());
         }
         Ok(batch)
     }
@@ -250,6 +276,17 @@ impl SubBatch<'_> {
     }
 }
 
+/// Converts a value of a padded row.
+fn to_u32<T: Copy + TryInto<u32> + Display>(
+    what: &'static str,
+    row: usize,
+    position: usize,
+    value: T,
+) -> Result<u32, InputError> {
+    let out_of_range = |_| InputError::NotU32 { what, row, position, found: value.to_string() };
+    value.try_into().map_err(out_of_range)
+}
+
 /// Checks that a row's mask has only zeros and ones and keeps the first token.
 fn check_mask(row: usize, mask: &[u32]) -> Result<(), InputError> {
     if let Some(position) = mask.iter().position(|&value| value > 1) {
@@ -265,98 +302,4 @@ fn check_mask(row: usize, mask: &[u32]) -> Result<(), InputError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn drops_masked_tokens_and_keeps_positions() {
-        let batch =
-            TokenBatch::from_padded(&[7, 8, 9, 10, 5, 6, 0, 0], &[1, 0, 1, 1, 1, 1, 0, 0], 4)
-                .unwrap();
-        assert_eq!(batch.input_ids(), [7, 9, 10, 5, 6]);
-        assert_eq!(batch.positions(), [0, 2, 3, 0, 1]);
-        assert_eq!(batch.cu_seqlens(), [0, 3, 5]);
-        assert_eq!(batch.row(1), 3..5);
-    }
-
-    #[test]
-    fn full_mask_equals_no_mask() {
-        let padded = TokenBatch::from_padded(&[1, 2, 3, 4], &[1; 4], 2).unwrap();
-        assert_eq!(padded, TokenBatch::from_rows(&[[1, 2], [3, 4]]).unwrap());
-    }
-
-    #[test]
-    fn parts_never_split_rows() {
-        let rows: Vec<Vec<u32>> = [3, 4, 9, 1, 1, 1].map(|len| vec![1; len]).into();
-        let batch = TokenBatch::from_rows(&rows).unwrap();
-        let parts = |tokens, rows| batch.parts(tokens, rows).collect::<Vec<_>>();
-        assert_eq!(parts(7, usize::MAX), [0..2, 2..3, 3..6]);
-        assert_eq!(parts(100, 2), [0..2, 2..4, 4..6]);
-    }
-
-    #[test]
-    fn sub_batches_cover_the_batch() {
-        let rows: Vec<Vec<u32>> = [3, 4, 9, 1].map(|len| vec![len as u32; len]).into();
-        let batch = TokenBatch::from_rows(&rows).unwrap();
-        let parts: Vec<SubBatch<'_>> = batch.sub_batches(7).collect();
-        assert_eq!(
-            parts.iter().map(|part| part.rows.clone()).collect::<Vec<_>>(),
-            [0..2, 2..3, 3..4]
-        );
-        #[cfg(feature = "explain")]
-        assert_eq!(parts[1].tokens, 7..16);
-        assert_eq!(parts[0].lengths().collect::<Vec<_>>(), [3, 4]);
-        assert_eq!(parts[2].input_ids, [1]);
-        #[cfg(feature = "explain")]
-        assert_eq!(batch.as_sub_batch().lengths().collect::<Vec<_>>(), [3, 4, 9, 1]);
-    }
-
-    #[test]
-    fn takes_rows_of_another_batch() {
-        let of =
-            TokenBatch::from_padded(&[7, 8, 9, 5, 6, 0, 4, 0, 0], &[1, 0, 1, 1, 1, 0, 1, 0, 0], 3);
-        let of = of.unwrap();
-        let mut batch = TokenBatch::from_rows(&[[1, 2, 3, 4]]).unwrap();
-        batch.set_rows(&of, &[2, 0]);
-        assert_eq!(batch.input_ids(), [4, 7, 9]);
-        assert_eq!(batch.positions(), [0, 0, 2]);
-        assert_eq!(batch.cu_seqlens(), [0, 1, 3]);
-        batch.set_rows(&of, &[0, 1, 2]);
-        assert_eq!(batch, of);
-    }
-
-    #[test]
-    fn rows_of_another_batch_keep_ids_and_positions() {
-        let other = TokenBatch::from_padded(&[7, 8, 9, 5, 6, 0], &[1, 0, 1, 1, 1, 0], 3).unwrap();
-        let mut batch = TokenBatch::from_rows(&[[1, 2]]).unwrap();
-        batch.append(&other, 0..1);
-        assert_eq!((batch.input_ids(), batch.positions()), (&[1, 2, 7, 9][..], &[0, 1, 0, 2][..]));
-        assert_eq!(batch.cu_seqlens(), [0, 2, 4]);
-        batch.clear();
-        assert_eq!(batch, TokenBatch::default());
-        batch.append(&other, 0..2);
-        assert_eq!(batch, other);
-    }
-
-    #[test]
-    fn default_batch_has_no_rows() {
-        let batch = TokenBatch::default();
-        assert_eq!((batch.rows(), batch.tokens()), (0, 0));
-        assert_eq!(batch.parts(7, 7).count(), 0);
-        assert!(matches!(batch.check(6, 3), Err(InputError::EmptyBatch)));
-    }
-
-    #[test]
-    fn rejects_ids_and_positions_outside_the_tables() {
-        let batch = TokenBatch::from_rows(&[vec![1, 2], vec![3, 4, 5]]).unwrap();
-        assert!(batch.check(6, 3).is_ok());
-        assert!(matches!(
-            batch.check(5, 3),
-            Err(InputError::TokenId { row: 1, id: 5, vocab_size: 5 })
-        ));
-        assert!(matches!(
-            batch.check(6, 2),
-            Err(InputError::TooManyTokens { row: 1, tokens: 3, limit: 2 })
-        ));
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 #[cfg(feature = "hub")]
 use std::sync::Arc;
+use std::sync::OnceLock;
 
 use clap::Args;
 #[cfg(feature = "hub")]
@@ -14,6 +15,15 @@ use crate::render::progress::DownloadBar;
 
 /// Path of the bundled model, relative to an installation or the source checkout.
 const BUNDLED: &str = "models/emotion";
+
+/// Folder of the bundled model, if it was given.
+static GIVEN: OnceLock<PathBuf> = OnceLock::new();
+
+/// Sets the folder of the bundled model, which is then not searched for.
+pub fn set_bundled(folder: PathBuf) {
+    // The first one counts.
+    let _ = GIVEN.set(folder);
+}
 
 /// Model given with `--model`; by default the bundled one.
 #[derive(Args, Default)]
@@ -82,6 +92,9 @@ fn download(path: &Path, options: HubOptions) -> Result<PathBuf, Failure> {
 
 /// Returns the folders to search: beside the program, in the installation's shared data, and in the source checkout.
 fn bundled_candidates() -> Vec<PathBuf> {
+    if let Some(folder) = GIVEN.get() {
+        return vec![folder.clone()];
+    }
     let mut candidates = Vec::new();
     if let Ok(program) = std::env::current_exe()
         && let Some(folder) = program.parent()

@@ -1,0 +1,167 @@
+"""The examples for Spark, Ray and DuckDB: one worker is killed in mid-job, and the bits are those of one machine.
+
+`CLUSTER_ROWS` sets the number of rows, 2,000 by default.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import distilbert_engine
+
+pa = pytest.importorskip("pyarrow")
+compute = pytest.importorskip("pyarrow.compute")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+ROWS = int(os.environ.get("CLUSTER_ROWS", "2000"))
+FILES = 10
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, texts):
+    """Write a data set of several files, with a column that is not classified."""
+    folder = tmp_path_factory.mktemp("cluster") / "rows.parquet"
+    folder.mkdir()
+    rows = [None if row % 97 == 0 else texts[row % len(texts)] for row in range(ROWS)]
+    table = pa.table({"id": pa.array(range(ROWS), pa.int64()), "text": pa.array(rows, pa.string())})
+    for file in range(FILES):
+        start = ROWS * file // FILES
+        part = table.slice(start, ROWS * (file + 1) // FILES - start)
+        parquet.write_table(part, folder / f"part-{file:03}.parquet")
+    return folder, table
+
+
+def run(
+    example, source, target, *arguments, victim=None, started=None, parent=None, **environment
+):
+    """Run an example; once `started` holds, kill a descendant whose command line matches `victim`."""
+    command = [sys.executable, str(EXAMPLES / example), str(source), str(target), *arguments]
+    log = target.with_suffix(".log")
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env={**os.environ, **environment}
+        )
+        begin, killed = time.monotonic(), None
+        try:
+            while process.poll() is None:
+                assert time.monotonic() < begin + 300 + ROWS / 100, log.read_text()[-3000:]
+                if victim and not killed and started(target):
+                    killed = kill_one(parent or process.pid, victim)
+                time.sleep(0.02)
+        finally:
+            for child in descendants(process.pid):
+                _kill(child)
+            process.kill()
+            process.wait()
+    assert process.returncode == 0, log.read_text()[-3000:]
+    assert killed or not victim, "the job ended before a worker could be killed"
+    print(f"{example}: {ROWS} rows in {time.monotonic() - begin:.1f} s")
+    return parquet.read_table(target)
+
+
+def kill_one(parent, pattern):
+    """Kill a descendant of a process, and return its id."""
+    for child in descendants(parent):
+        try:
+            command = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if re.search(pattern, command):
+            _kill(child)
+            return child
+    return None
+
+
+def _kill(process):
+    try:
+        os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def descendants(parent):
+    """Return the ids of the descendants of a process."""
+    found = []
+    try:
+        for task in Path(f"/proc/{parent}/task").iterdir():
+            children = (task / "children").read_text().split()
+            for child in map(int, children):
+                found += [child, *descendants(child)]
+    except OSError:
+        pass
+    return found
+
+
+def assert_complete(found, table, classifier):
+    expected = classifier.classify_arrow(table, "text")
+    found = found.sort_by("id").select(expected.column_names)
+    assert found["id"].equals(expected["id"])
+    for name in expected.column_names:
+        assert found[name].to_pylist() == expected[name].to_pylist(), name
+
+
+def test_spark(data, classifier, tmp_path):
+    pytest.importorskip("pyspark", reason="PySpark is not installed")
+    source, table = data
+    found = run(
+        "spark.py",
+        source,
+        tmp_path / "out.parquet",
+        "--master",
+        "local-cluster[2,1,1024]",
+        victim="CoarseGrainedExecutorBackend",
+        started=lambda target: any(target.glob("_temporary/*/task_*")),
+        PYSPARK_PYTHON=sys.executable,
+        # A task for each file.
+        PYSPARK_SUBMIT_ARGS="--conf spark.sql.files.maxPartitionBytes=4194304 "
+        "--conf spark.ui.enabled=false pyspark-shell",
+    )
+    assert_complete(found, table, classifier)
+
+
+def test_ray(data, classifier, tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    from ray.cluster_utils import Cluster
+
+    source, table = data
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    try:
+        cluster.add_node(num_cpus=2)
+        found = run(
+            "ray_data.py",
+            source,
+            tmp_path / "out.parquet",
+            *["--actors", "2", "--batch-size", "50"],
+            victim=r"ray::.*Classify",
+            started=lambda target: any(target.glob("*.parquet")),
+            # The actors are children of the cluster, which is this process's.
+            parent=os.getpid(),
+            RAY_ADDRESS=cluster.address,
+        )
+    finally:
+        cluster.shutdown()
+    assert_complete(found, table, classifier)
+
+
+def test_duckdb(data, classifier, tmp_path):
+    pytest.importorskip("duckdb", reason="DuckDB is not installed")
+    source, table = data
+    found = run(
+        "duckdb_stream.py", source / "*.parquet", tmp_path / "out.parquet",
+        "--batch-size", "300", "--where", "id % 2 = 0", "--threads", "1",
+    )
+    even = table.filter(compute.equal(compute.bit_wise_and(table["id"], 1), 0))
+    assert_complete(found, even, classifier)
+
+
+def test_shared_classifier_is_loaded_once():
+    one = distilbert_engine.Classifier.shared(threads=1)
+    assert one is distilbert_engine.Classifier.shared(threads=1)
+    assert one is not distilbert_engine.Classifier.shared(threads=1, precision="int8")

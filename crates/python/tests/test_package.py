@@ -1,0 +1,50 @@
+"""The package as a whole: its README, the program, and the types."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import distilbert_engine
+
+HERE = Path(__file__).parent
+
+
+def python(*arguments, **options):
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+
+
+def test_first_example_of_the_readme_runs(tmp_path):
+    readme = (HERE.parent / "README.md").read_text("utf-8")
+    code, printed = re.search(r"```python\n(.*?)```\n+```text\n(.*?)```", readme, re.S).groups()
+    found = python("-c", code, cwd=tmp_path)
+    assert (found.stdout, found.returncode) == (printed, 0), found.stderr
+
+
+def test_module_is_the_program(tmp_path):
+    found = python("-m", "distilbert_engine", "classify", "--json", "We won!", cwd=tmp_path)
+    assert '"label":"happiness"' in found.stdout.replace(" ", ""), found.stderr
+    found = python("-m", "distilbert_engine", "classify", "--precision", "f8", "text")
+    assert found.returncode == 2
+    assert "possible values" in found.stderr
+    found = python("-m", "distilbert_engine", "classify", "--model", "/no/such", "text", cwd=tmp_path)
+    assert found.returncode == 2
+
+
+def test_public_names_have_docstrings():
+    for name in distilbert_engine.__all__:
+        value = getattr(distilbert_engine, name)
+        if name not in ("__version__", "BUNDLED_MODEL"):
+            assert value.__doc__, name
+
+
+@pytest.mark.parametrize("command", [["mypy.stubtest", "distilbert_engine"], ["mypy", "--strict", "-p", "distilbert_engine"]])
+def test_types(command, tmp_path):
+    pytest.importorskip("mypy")
+    found = python("-m", *command, "--cache-dir", tmp_path, cwd=tmp_path) if command[0] == "mypy" else python(
+        "-m", *command, "--ignore-missing-stub", cwd=tmp_path
+    )
+    assert found.returncode == 0, found.stdout

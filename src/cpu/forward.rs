@@ -34,6 +34,9 @@ const SUB_BATCH_TOKENS: usize = 1024;
 /// A model with packed weights.
 pub(super) type PackedModel<W> = Model<PackedMatrix<W>, <W as Weight>::Table>;
 
+/// A layer with packed weights.
+pub(crate) type PackedLayer<W> = Layer<PackedMatrix<W>>;
+
 /// Packs weights as they are loaded.
 struct Packing<'a, W> {
     executor: RefCell<Executor<'a>>,
@@ -105,7 +108,7 @@ impl<W: Weight> Engine<W> {
 
 /// Checks that no layer has more inputs than sums of the weight type allow.
 fn check_inputs<W: Weight>(config: &Config) -> Result<(), ConfigError> {
-    for (field, inputs) in [("dim", config.dim), ("hidden_dim", config.hidden_dim)] {
+    for (field, inputs) in [("dim", config.dim), ("hidden_dim", config.largest_hidden_dim())] {
         if inputs > W::MAX_INPUTS {
             return Err(ConfigError::Field {
                 field,
@@ -135,9 +138,9 @@ impl<W: Weight> Forward for Engine<W> {
 
 /// Buffers that a layer writes and the rest of the forward pass does not read.
 pub(super) struct LayerBuffers<'a> {
-    /// `[tokens, 3·dim]`: queries, keys and values.
+    /// `[tokens, 3·width]`: queries, keys and values, each as wide as the layer's heads together. May be longer.
     pub query_key_value: &'a mut [f32],
-    /// `[sequences, dim]`: queries of first tokens.
+    /// `[sequences, width]`: queries of first tokens. May be longer.
     pub first_queries: &'a mut [f32],
     pub probabilities: Option<&'a mut SavedProbabilities>,
     pub attention_norm: SavedNorm<'a>,
@@ -200,17 +203,20 @@ impl<W: Weight> Pass<'_, W> {
     }
 
     /// Runs one layer: `hidden` → `hidden`, or `hidden` → `first_tokens` where only first tokens attend.
-    fn layer(
+    pub fn layer(
         &mut self,
         layer: &Layer<PackedMatrix<W>>,
         queries: Queries,
         workspace: &mut Workspace<W>,
         buffers: LayerBuffers<'_>,
     ) {
-        let Config { dim, n_heads: heads, .. } = self.model.config;
+        let (dim, head_size) = (self.model.config.dim, self.model.config.head_size());
+        let width = layer.attention_output.weight.inputs();
         let executor = &mut self.executor;
         let Workspace { sequences, hidden, first_tokens, context, inner, linear, .. } = workspace;
         let LayerBuffers { query_key_value, first_queries, .. } = buffers;
+        let query_key_value = &mut query_key_value[..sequences.tokens() * 3 * width];
+        let first_queries = &mut first_queries[..sequences.len() * width];
         let mut project = |input, outputs, to| {
             let (linear_layer, epilogue) = (&layer.query_key_value, Epilogue::Bias);
             Product { input, linear: linear_layer, outputs, epilogue }
@@ -218,27 +224,28 @@ impl<W: Weight> Pass<'_, W> {
         };
         let (query, states) = match queries {
             Queries::AllTokens => {
-                project(rows(hidden, dim), 0..3 * dim, (&mut *query_key_value, 3 * dim));
-                (rows(query_key_value, 3 * dim), hidden)
+                project(rows(hidden, dim), 0..3 * width, (&mut *query_key_value, 3 * width));
+                (rows(query_key_value, 3 * width), hidden)
             }
             Queries::FirstTokens => {
                 for (first, tokens) in first_tokens.chunks_exact_mut(dim).zip(sequences.iter()) {
                     first.copy_from_slice(&hidden[tokens.start * dim..][..dim]);
                 }
-                project(rows(hidden, dim), dim..3 * dim, (&mut *query_key_value, 3 * dim));
-                project(rows(first_tokens, dim), 0..dim, (&mut *first_queries, dim));
-                (rows(first_queries, dim), first_tokens)
+                let keys_and_values = (&mut *query_key_value, 3 * width);
+                project(rows(hidden, dim), width..3 * width, keys_and_values);
+                project(rows(first_tokens, dim), 0..width, (&mut *first_queries, width));
+                (rows(first_queries, width), first_tokens)
             }
         };
-        let context = &mut context[..states.len()];
+        let context = &mut context[..states.len() / dim * width];
         Attention {
-            heads,
-            head_size: self.model.config.head_size(),
+            heads: width / head_size,
+            head_size,
             sequences,
             queries,
             query,
-            key: rows(&query_key_value[dim..], 3 * dim),
-            value: rows(&query_key_value[2 * dim..], 3 * dim),
+            key: rows(&query_key_value[width..], 3 * width),
+            value: rows(&query_key_value[2 * width..], 3 * width),
         }
         .attend(executor, &mut workspace.attention, context, buffers.probabilities);
 
@@ -260,7 +267,8 @@ impl<W: Weight> Pass<'_, W> {
         (inner, linear): (&mut [f32], &mut LinearScratch<W>),
         saved: Option<SavedActivation<'_>>,
     ) {
-        let Config { dim, hidden_dim, activation, .. } = self.model.config;
+        let Config { dim, activation, .. } = self.model.config;
+        let hidden_dim = layer.feed_forward_in.weight.outputs();
         let (executor, stride) = (&mut self.executor, inner_stride(hidden_dim));
         let inner = &mut inner[..states.len() / dim * stride];
         let epilogue = match activation {
@@ -317,6 +325,8 @@ mod tests {
             hidden_dim,
             n_layers: 1,
             n_heads: 1,
+            pruned_heads: Default::default(),
+            hidden_dims: Vec::new(),
             vocab_size: 1,
             max_position_embeddings: 1,
             sinusoidal_pos_embds: false,

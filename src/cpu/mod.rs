@@ -29,6 +29,8 @@ mod forward;
 mod gemm;
 #[cfg(feature = "kernels")]
 pub mod kernels;
+#[cfg(feature = "prune")]
+pub(crate) mod layers;
 mod load;
 mod memory;
 mod ops;
@@ -37,7 +39,11 @@ mod sequences;
 pub(crate) mod simd;
 mod workspace;
 
+#[cfg(feature = "prune")]
+pub(crate) use self::backward::SumGradients;
+#[cfg(feature = "prune")]
+pub(crate) use self::gemm::rows::Rows;
 pub(crate) use self::load::load;
 pub(crate) use self::parallel::threads::Threads;
-#[cfg(feature = "cuda")]
+#[cfg(any(feature = "cuda", feature = "prune"))]
 pub(crate) use self::parallel::{disjoint::Chunks, team::Leader};

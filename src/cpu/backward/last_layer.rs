@@ -13,7 +13,6 @@ use crate::cpu::ops::attention::Queries;
 use crate::cpu::ops::linear::{LinearScratch, Product};
 use crate::cpu::sequences::Sequences;
 use crate::cpu::workspace::{Workspace, inner_stride};
-use crate::model::config::Config;
 
 impl<W: FloatWeight> BackwardPass<'_, W> {
     /// Backpropagates through the last layer: `first_tokens` → `hidden`. Down to attention only first tokens have a
@@ -27,37 +26,36 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
     ) {
         let Workspace { context, inner, linear, sequences, first_tokens, first_queries, .. } =
             workspace;
-        let config = &self.model.config;
-        let dim = config.dim;
-        let inner = &mut inner[..sequences.len() * inner_stride(config.hidden_dim)];
+        let (dim, head_size) = (self.model.config.dim, self.model.config.head_size());
+        let width = layer.layer.attention_output.weight.inputs();
+        let hidden_dim = layer.layer.feed_forward_in.weight.outputs();
+        let inner = &mut inner[..sequences.len() * inner_stride(hidden_dim)];
         self.feed_forward_norm(layer, first_tokens, &mut sums.rows);
         self.feed_forward_out(layer, linear, first_tokens, inner);
         self.feed_forward_in(layer, linear, inner, first_tokens, &mut sums.rows);
         let LayerBackward { layer, transposed, saved } = layer;
-        let context = &mut context[..first_tokens.len()];
+        let context = &mut context[..sequences.len() * width];
+        let first_queries = &mut first_queries[..sequences.len() * width];
         let executor = &mut self.executor;
         Product::dense(&transposed.attention_output, Epilogue::Bias, first_tokens).multiply(
             executor,
             linear,
-            (&mut *context, dim),
+            (&mut *context, width),
         );
         let [value, key] = &mut attention.spreads;
-        FirstTokensBackward {
-            attention: saved_attention(config, saved, sequences, Queries::FirstTokens),
+        let step = FirstTokensBackward {
+            attention: saved_attention((width, head_size), saved, sequences, Queries::FirstTokens),
             rule: self.rules.attention,
             context_gradient: context,
             bias: &layer.query_key_value.bias,
-        }
-        .backpropagate(
-            executor,
-            &mut attention.threads,
-            first_queries,
-            [key, value],
-            &mut sums.heads,
-        );
+        };
+        sums.add_layer_heads(width / head_size, |shares| {
+            let (threads, spreads) = (&mut attention.threads, [key, value]);
+            step.backpropagate(executor, threads, &mut *first_queries, spreads, shares);
+        });
         if self.rules.attention != AttentionRule::HoldWeights {
             let transposed = &transposed.query_key_value[0];
-            Product::dense(transposed, Epilogue::BiasResidual, first_queries).multiply(
+            Product::dense(transposed, Epilogue::BiasResidual, &*first_queries).multiply(
                 executor,
                 linear,
                 (&mut *first_tokens, dim),
@@ -79,7 +77,8 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         let (executor, config) = (&mut self.executor, &self.model.config);
         let spreads = with_gradients(self.rules, spreads);
         let [_, key_back, value_back] = &transposed.query_key_value;
-        let len = spreads[0].vectors.len();
+        let width = transposed.attention_output.weight.outputs();
+        let len = spreads[0].vectors.len() / width * config.dim;
         vectors.resize(spreads.len() * len + first_tokens.len());
         let (of_spreads, own) = vectors.split_at_mut(spreads.len() * len);
         let each = spreads.iter().zip([value_back, key_back]);
@@ -91,15 +90,9 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
             );
         }
         own.copy_from_slice(first_tokens);
-        SpreadSums {
-            spreads,
-            heads: config.n_heads,
-            sequences,
-            vectors,
-            factors: None,
-            times_previous: false,
-        }
-        .write(executor, (hidden, config.dim));
+        let heads = width / config.head_size();
+        SpreadSums { spreads, heads, sequences, vectors, factors: None, times_previous: false }
+            .write(executor, (hidden, config.dim));
     }
 
     /// Backpropagates the last layer's spreads through the second feed-forward layer and the normalization after it.
@@ -111,7 +104,8 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         sequences: &Sequences,
         inner: &mut [f32],
     ) {
-        let Config { dim, hidden_dim, n_heads, .. } = self.model.config;
+        let (dim, last) = (self.model.config.dim, self.model.config.n_layers - 1);
+        let hidden_dim = transposed.feed_forward_out.weight.outputs();
         let executor = &mut self.executor;
         let AttentionMemory { spreads, vectors, inner_vectors, .. } = attention;
         backpropagate_undivided(executor.isa, &layer.feed_forward_norm, vectors);
@@ -124,7 +118,7 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         let times_previous = self.rules.activation == ActivationRule::HoldQuotient;
         SpreadSums {
             spreads: with_gradients(self.rules, spreads),
-            heads: n_heads,
+            heads: self.model.config.layer(last).heads,
             sequences,
             vectors: inner_vectors,
             factors: Some(&saved.feed_forward_norm),

@@ -37,11 +37,15 @@ impl<W: FloatWeight> Transposed<W> {
         let mut layers = Vec::new();
         let dim = model.config.dim;
         for layer in &model.layers {
+            let width = layer.attention_output.weight.inputs();
             layers.push(TransposedLayer {
                 query_key_value: [0, 1, 2]
-                    .map(|index| part(&layer.query_key_value, index * dim..(index + 1) * dim)),
+                    .map(|index| part(&layer.query_key_value, index * width..(index + 1) * width)),
                 attention_output: part(&layer.attention_output, 0..dim),
-                feed_forward_in: part(&layer.feed_forward_in, 0..model.config.hidden_dim),
+                feed_forward_in: part(
+                    &layer.feed_forward_in,
+                    0..layer.feed_forward_in.weight.outputs(),
+                ),
                 feed_forward_out: part(&layer.feed_forward_out, 0..dim),
             });
         }

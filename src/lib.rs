@@ -29,7 +29,7 @@
 //! - [`Classifier::explain`] shows which words a prediction is based on; see the module [`explain`].
 //! - [`Batcher`] answers the requests of a service: it computes what is waiting in batches, with a bounded queue,
 //!   deadlines and cancellation; see the module [`batcher`].
-//! - [`convert`](convert()) and [`quantize`] write checkpoints.
+//! - [`convert`](convert()), [`quantize`] and [`pad`] write checkpoints.
 //!
 //! A [cascade](Precision::Cascade) answers in int8 if the result is clear, and otherwise in f32; a prediction's
 //! [`margin`](Prediction::margin) says how clear it is.
@@ -45,6 +45,7 @@
 //!   needs only the NVIDIA driver.
 //! - `hub`: [`Classifier::from_pretrained`](crate::Classifier::from_pretrained) loads a model from the Hugging Face Hub
 //!   by name; see the module `hub`.
+//! - `prune`: the module `prune`, which makes a model smaller without retraining it.
 //! - `tensorflow`: weights can also be read from `tf_model.h5`.
 //! - `serde`: predictions, explanations and options implement `Serialize`; options also implement `Deserialize`.
 
@@ -72,6 +73,8 @@ mod model;
 mod names;
 mod precision;
 mod prediction;
+#[cfg(feature = "prune")]
+pub mod prune;
 mod quantization;
 #[doc(hidden)]
 pub mod random;
@@ -83,7 +86,7 @@ pub use self::batcher::Batcher;
 #[cfg(feature = "text")]
 pub use self::classifier::ClassifyOptions;
 pub use self::classifier::{Classifier, ClassifierBuilder, ModelInfo};
-pub use self::convert::{convert, quantize};
+pub use self::convert::{convert, pad, quantize};
 #[cfg(feature = "kernels")]
 #[doc(hidden)]
 pub use self::cpu::kernels;
@@ -93,6 +96,8 @@ pub use self::device::{CudaDevice, Device};
 pub use self::error::ExplainError;
 #[cfg(feature = "hub")]
 pub use self::error::HubError;
+#[cfg(feature = "prune")]
+pub use self::error::PruneError;
 pub use self::error::{
     BatcherError, CheckpointError, ConfigError, DeviceError, Error, InputError, PrecisionError,
     Result,
@@ -104,7 +109,7 @@ pub use self::input::tokenizer::{Encoding, Tokenizer};
 #[cfg(feature = "text")]
 pub use self::input::truncation::Truncation;
 pub use self::margin::Margin;
-pub use self::model::config::{Activation, Config, ProblemType};
+pub use self::model::config::{Activation, Config, LayerShape, ProblemType};
 pub use self::model::files::ModelBytes;
 pub use self::names::ParseNameError;
 pub use self::precision::Precision;

@@ -14,7 +14,7 @@ use crate::precision::Precision;
 
 /// Returns the weights and biases of a checkpoint as floats, by their names in a classification checkpoint.
 /// Without a `dtype` each tensor keeps its type.
-pub(super) fn float_tensors(
+pub(crate) fn float_tensors(
     checkpoint: &Checkpoint,
     dtype: Option<Precision>,
 ) -> Result<BTreeMap<String, Tensor<'_>>> {

@@ -13,7 +13,7 @@ use crate::model::checkpoint::{Checkpoint, Region, WEIGHTS};
 use crate::model::files::{CONFIG, TOKENIZER_FILES, read_regular};
 
 /// Contents of a folder to write.
-pub(super) struct Folder<'a> {
+pub(crate) struct Folder<'a> {
     pub config: Vec<u8>,
     pub tensors: BTreeMap<String, Tensor<'a>>,
     pub metadata: (&'static str, &'static str),
@@ -110,20 +110,37 @@ impl Drop for PartialFile {
 }
 
 /// Tensor to write.
-pub(super) struct Tensor<'a> {
+pub(crate) struct Tensor<'a> {
     pub dtype: Dtype,
     pub shape: Vec<usize>,
     pub content: Content<'a>,
 }
 
 /// Bytes of a tensor to write.
-pub(super) enum Content<'a> {
+pub(crate) enum Content<'a> {
     Bytes(Vec<u8>),
     /// Bytes that are copied from a weight file only when they are written, so that one tensor at a time is in memory.
     Stored {
         name: String,
         region: Region<'a>,
     },
+}
+
+impl Content<'_> {
+    /// Reads all bytes.
+    ///
+    /// # Errors
+    /// Fails like [`Region::read`].
+    pub fn bytes(&self) -> Result<Cow<'_, [u8]>> {
+        match self {
+            Content::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+            Content::Stored { name, region } => {
+                let mut bytes = vec![0; region.len];
+                region.read(name, 0, &mut bytes)?;
+                Ok(Cow::Owned(bytes))
+            }
+        }
+    }
 }
 
 /// Tensor for the `safetensors` crate. Its trait cannot return errors, so `failure` records the first one.
@@ -142,18 +159,13 @@ impl View for TensorView<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        match &self.tensor.content {
-            Content::Bytes(bytes) => Cow::Borrowed(bytes),
-            Content::Stored { name, region } => {
-                let mut bytes = vec![0; region.len];
-                if self.failure.get().is_none()
-                    && let Err(error) = region.read(name, 0, &mut bytes)
-                {
-                    let _ = self.failure.set(error);
-                }
-                Cow::Owned(bytes)
+        if self.failure.get().is_none() {
+            match self.tensor.content.bytes() {
+                Ok(bytes) => return bytes,
+                Err(error) => drop(self.failure.set(error)),
             }
         }
+        vec![0; self.data_len()].into()
     }
 
     fn data_len(&self) -> usize {

@@ -3,15 +3,17 @@
 mod floats;
 mod folder;
 mod int8;
+mod pad;
 
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use self::floats::float_tensors;
-use self::folder::Folder;
+pub(crate) use self::floats::float_tensors;
+pub(crate) use self::folder::{Content, Folder, Tensor};
 use self::int8::int8_tensors;
+pub use self::pad::pad;
 use crate::error::{CheckpointError, Error, PrecisionError, Result};
 use crate::model::checkpoint::{Checkpoint, Dtype};
 use crate::model::config::Config;
@@ -124,7 +126,7 @@ impl WeightStore for Validation {
 }
 
 /// Returns `config.json` with the fields that Transformers needs to load the weights.
-fn classifier_config(
+pub(crate) fn classifier_config(
     mut json: Map<String, Value>,
     config: &Config,
     checkpoint: &Checkpoint,

@@ -35,6 +35,9 @@ const SUB_BATCH_TOKENS: usize = 1024;
 /// A model with packed weights.
 pub(super) type PackedModel<W> = Model<PackedMatrix<W>, <W as Weight>::Table>;
 
+/// A layer with packed weights.
+pub(crate) type PackedLayer<W> = Layer<PackedMatrix<W>>;
+
 /// Packs weights as they are loaded.
 struct Packing<'a, W> {
     executor: RefCell<Executor<'a>>,
@@ -86,8 +89,9 @@ impl<W: Weight> Engine<W> {
                 Packing { executor: RefCell::new(Executor { isa, leader }), weight: PhantomData };
             let model = Model::load(config, checkpoint, &packing)?;
             let mut executor = packing.executor.into_inner();
-            let has_layers = !model.layers.is_empty();
-            let last = has_layers.then(|| W::FirstTokenAttention::new(&mut executor, &model));
+            let head_size = model.config.head_size();
+            let last = model.layers.last();
+            let last = last.map(|last| W::FirstTokenAttention::new(&mut executor, last, head_size));
             Ok::<_, crate::Error>((model, last))
         })?;
         let workspaces = Pool::new(threads.concurrent_calls());
@@ -123,7 +127,7 @@ impl<W: Weight> Engine<W> {
 
 /// Checks that no layer has more inputs than sums of the weight type allow.
 fn check_inputs<W: Weight>(config: &Config) -> Result<(), ConfigError> {
-    for (field, inputs) in [("dim", config.dim), ("hidden_dim", config.hidden_dim)] {
+    for (field, inputs) in [("dim", config.dim), ("hidden_dim", config.largest_hidden_dim())] {
         if inputs > W::MAX_INPUTS {
             return Err(ConfigError::Field {
                 field,
@@ -153,7 +157,7 @@ impl<W: Weight> Forward for Engine<W> {
 
 /// Buffers that a layer writes and the rest of the forward pass does not read.
 pub(super) struct LayerBuffers<'a> {
-    /// `[tokens, 3·dim]`: queries, keys and values.
+    /// `[tokens, 3·width]`: queries, keys and values, each as wide as the layer's heads together. May be longer.
     pub query_key_value: &'a mut [f32],
     pub first_queries: &'a mut FirstQueries,
     pub probabilities: Option<&'a mut SavedProbabilities>,
@@ -224,7 +228,7 @@ impl<W: Weight> Pass<'_, W> {
     }
 
     /// Runs one layer: `hidden` → `hidden`, or `hidden` → `first_tokens` with the last layer's attention.
-    fn layer(
+    pub fn layer(
         &mut self,
         layer: &Layer<PackedMatrix<W>>,
         last_attention: Option<&W::FirstTokenAttention>,
@@ -232,14 +236,15 @@ impl<W: Weight> Pass<'_, W> {
         buffers: LayerBuffers<'_>,
     ) {
         let (config, executor) = (&self.model.config, &mut self.executor);
-        let dim = config.dim;
+        let (dim, head_size) = (config.dim, config.head_size());
+        let width = layer.attention_output.weight.inputs();
         let Workspace { sequences, hidden, first_tokens, context, inner, linear, .. } = workspace;
         let LayerBuffers { query_key_value, first_queries, .. } = buffers;
         let (states, context) = if let Some(attention) = last_attention {
             for (first, tokens) in first_tokens.chunks_exact_mut(dim).zip(sequences.iter()) {
                 first.copy_from_slice(&hidden[tokens.start * dim..][..dim]);
             }
-            let context = &mut context[..first_tokens.len()];
+            let context = &mut context[..sequences.len() * width];
             let step = FirstTokens {
                 layer,
                 config,
@@ -255,20 +260,21 @@ impl<W: Weight> Pass<'_, W> {
             attention.attend(executor, step, context);
             (first_tokens, context)
         } else {
+            let query_key_value = &mut query_key_value[..sequences.tokens() * 3 * width];
             Product::dense(&layer.query_key_value, Epilogue::Bias, hidden).multiply(
                 executor,
                 linear,
-                (&mut *query_key_value, 3 * dim),
+                (&mut *query_key_value, 3 * width),
             );
-            let context = &mut context[..];
+            let context = &mut context[..sequences.tokens() * width];
             Attention {
-                heads: config.n_heads,
-                head_size: config.head_size(),
+                heads: width / head_size,
+                head_size,
                 sequences,
                 queries: Queries::AllTokens,
-                query: rows(query_key_value, 3 * dim),
-                key: rows(&query_key_value[dim..], 3 * dim),
-                value: rows(&query_key_value[2 * dim..], 3 * dim),
+                query: rows(query_key_value, 3 * width),
+                key: rows(&query_key_value[width..], 3 * width),
+                value: rows(&query_key_value[2 * width..], 3 * width),
             }
             .attend(executor, &mut workspace.attention, context, buffers.probabilities);
             (hidden, context)
@@ -291,7 +297,8 @@ impl<W: Weight> Pass<'_, W> {
         (inner, linear): (&mut [f32], &mut LinearScratch<W>),
         saved: Option<SavedActivation<'_>>,
     ) {
-        let Config { dim, hidden_dim, activation, .. } = self.model.config;
+        let Config { dim, activation, .. } = self.model.config;
+        let hidden_dim = layer.feed_forward_in.weight.outputs();
         let (executor, stride) = (&mut self.executor, inner_stride(hidden_dim));
         let inner = &mut inner[..states.len() / dim * stride];
         let epilogue = match activation {
@@ -348,6 +355,8 @@ mod tests {
             hidden_dim,
             n_layers: 1,
             n_heads: 1,
+            pruned_heads: Default::default(),
+            hidden_dims: Vec::new(),
             vocab_size: 1,
             max_position_embeddings: 1,
             sinusoidal_pos_embds: false,

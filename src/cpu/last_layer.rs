@@ -1,7 +1,6 @@
 //! Attention of the last layer, where only the first token of each sequence attends.
 
 use super::executor::Executor;
-use super::forward::PackedModel;
 use super::gemm::epilogue::Epilogue;
 use super::gemm::pack::PackedMatrix;
 use super::gemm::rows::{Rows, rows};
@@ -16,7 +15,7 @@ use crate::model::weights::Layer;
 /// Queries of first tokens, which the backward pass reads again.
 #[derive(Default)]
 pub(crate) struct FirstQueries {
-    /// `[sequences, dim]`
+    /// `[sequences, width]`, where the width is that of the layer's heads.
     pub projected: AlignedVec,
     /// `[sequences · heads, dim]`: `Kᵀ q` of each query and head, where keys are absorbed.
     pub absorbed: AlignedVec,
@@ -32,7 +31,7 @@ pub(crate) struct FirstTokens<'a, W: Weight> {
     /// `[sequences, dim]`: the rows of first tokens.
     pub first_tokens: &'a [f32],
     pub queries: &'a mut FirstQueries,
-    /// `[tokens, 3·dim]`: keys and values, where they are computed.
+    /// `[tokens, 3·width]`: keys and values, where they are computed. May be longer.
     pub query_key_value: &'a mut [f32],
     /// Averages of inputs, where values are absorbed.
     pub averages: &'a mut AlignedVec,
@@ -41,27 +40,32 @@ pub(crate) struct FirstTokens<'a, W: Weight> {
     pub attention: &'a mut [W::Attention],
 }
 
-impl<'a, W: Weight> FirstTokens<'a, W> {
+impl<W: Weight> FirstTokens<'_, W> {
+    /// Returns the width of the layer's heads together.
+    fn width(&self) -> usize {
+        self.layer.attention_output.weight.inputs()
+    }
+
     /// Projects queries of first tokens.
     fn project_queries(&mut self, executor: &mut Executor<'_>) {
-        let dim = self.config.dim;
-        self.queries.projected.resize(self.first_tokens.len());
+        let (dim, width) = (self.config.dim, self.width());
+        self.queries.projected.resize(self.sequences.len() * width);
         Product {
             input: rows(self.first_tokens, dim),
             linear: &self.layer.query_key_value,
-            outputs: 0..dim,
+            outputs: 0..width,
             epilogue: Epilogue::Bias,
         }
-        .multiply(executor, self.linear, (&mut self.queries.projected, dim));
+        .multiply(executor, self.linear, (&mut self.queries.projected, width));
     }
 }
 
 /// Attention of first tokens.
 pub(crate) trait FirstTokenAttention<W: Weight>: Send + Sync {
-    /// Prepares the weights of a model's last layer.
-    fn new(executor: &mut Executor<'_>, model: &PackedModel<W>) -> Self;
+    /// Prepares the weights of the last layer.
+    fn new(executor: &mut Executor<'_>, layer: &Layer<PackedMatrix<W>>, head_size: usize) -> Self;
 
-    /// Writes the context of first tokens, `[sequences, dim]`.
+    /// Writes the context of first tokens, `[sequences, width]`.
     fn attend(&self, executor: &mut Executor<'_>, step: FirstTokens<'_, W>, context: &mut [f32]);
 }
 
@@ -69,7 +73,7 @@ pub(crate) trait FirstTokenAttention<W: Weight>: Send + Sync {
 pub(crate) struct Projected;
 
 impl<W: Weight> FirstTokenAttention<W> for Projected {
-    fn new(_: &mut Executor<'_>, _: &PackedModel<W>) -> Self {
+    fn new(_: &mut Executor<'_>, _: &Layer<PackedMatrix<W>>, _: usize) -> Self {
         Self
     }
 
@@ -80,23 +84,25 @@ impl<W: Weight> FirstTokenAttention<W> for Projected {
         context: &mut [f32],
     ) {
         step.project_queries(executor);
+        let width = step.width();
         let FirstTokens { layer, config, sequences, hidden, queries, query_key_value, .. } = step;
-        let dim = config.dim;
+        let (dim, head_size) = (config.dim, config.head_size());
+        let query_key_value = &mut query_key_value[..sequences.tokens() * 3 * width];
         Product {
             input: rows(hidden, dim),
             linear: &layer.query_key_value,
-            outputs: dim..3 * dim,
+            outputs: width..3 * width,
             epilogue: Epilogue::Bias,
         }
-        .multiply(executor, step.linear, (&mut *query_key_value, 3 * dim));
+        .multiply(executor, step.linear, (&mut *query_key_value, 3 * width));
         Attention {
-            heads: config.n_heads,
-            head_size: config.head_size(),
+            heads: width / head_size,
+            head_size,
             sequences,
             queries: Queries::FirstTokens,
-            query: rows(&queries.projected, dim),
-            key: rows(&query_key_value[dim..], 3 * dim),
-            value: rows(&query_key_value[2 * dim..], 3 * dim),
+            query: rows(&queries.projected, width),
+            key: rows(&query_key_value[width..], 3 * width),
+            value: rows(&query_key_value[2 * width..], 3 * width),
         }
         .attend(executor, step.attention, context, None);
     }
@@ -112,11 +118,10 @@ pub(crate) struct Absorbed<W: Weight> {
 }
 
 impl<W: FloatWeight> FirstTokenAttention<W> for Absorbed<W> {
-    fn new(executor: &mut Executor<'_>, model: &PackedModel<W>) -> Self {
-        let Config { dim, n_heads, .. } = model.config;
-        let last = model.layers.last().expect("a model without layers has no last layer");
-        let weight = &last.query_key_value.weight;
-        Self { keys: weight.transposed_groups(executor, dim..2 * dim, n_heads) }
+    fn new(executor: &mut Executor<'_>, layer: &Layer<PackedMatrix<W>>, head_size: usize) -> Self {
+        let width = layer.attention_output.weight.inputs();
+        let weight = &layer.query_key_value.weight;
+        Self { keys: weight.transposed_groups(executor, width..2 * width, width / head_size) }
     }
 
     fn attend(
@@ -126,12 +131,14 @@ impl<W: FloatWeight> FirstTokenAttention<W> for Absorbed<W> {
         context: &mut [f32],
     ) {
         step.project_queries(executor);
+        let width = step.width();
         let FirstTokens { layer, config, sequences, hidden, queries, averages, linear, .. } = step;
-        let (dim, heads) = (config.dim, config.n_heads);
+        let (dim, head_size) = (config.dim, config.head_size());
+        let heads = width / head_size;
         queries.absorbed.resize(sequences.len() * heads * dim);
         averages.resize(queries.absorbed.len());
         GroupedProduct {
-            input: rows(&queries.projected, dim),
+            input: rows(&queries.projected, width),
             weight: &self.keys,
             bias: None,
             outputs: 0..heads * dim,
@@ -140,7 +147,7 @@ impl<W: FloatWeight> FirstTokenAttention<W> for Absorbed<W> {
         .multiply(executor, linear, &mut queries.absorbed);
         AbsorbedAttention {
             heads,
-            head_size: config.head_size(),
+            head_size,
             sequences,
             inputs: rows(hidden, dim),
             queries: &queries.absorbed,
@@ -151,7 +158,7 @@ impl<W: FloatWeight> FirstTokenAttention<W> for Absorbed<W> {
             input: Rows { count: sequences.len(), ..rows(averages, heads * dim) },
             weight: &values.weight,
             bias: Some(&values.bias),
-            outputs: 2 * dim..3 * dim,
+            outputs: 2 * width..3 * width,
             groups: heads,
         }
         .multiply(executor, linear, context);

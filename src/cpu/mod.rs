@@ -30,6 +30,8 @@ mod gemm;
 #[cfg(feature = "kernels")]
 pub mod kernels;
 mod last_layer;
+#[cfg(feature = "prune")]
+pub(crate) mod layers;
 mod load;
 mod memory;
 mod ops;
@@ -38,7 +40,11 @@ mod sequences;
 pub(crate) mod simd;
 mod workspace;
 
+#[cfg(feature = "prune")]
+pub(crate) use self::backward::SumGradients;
+#[cfg(feature = "prune")]
+pub(crate) use self::gemm::rows::Rows;
 pub(crate) use self::load::load;
 pub(crate) use self::parallel::threads::Threads;
-#[cfg(feature = "cuda")]
+#[cfg(any(feature = "cuda", feature = "prune"))]
 pub(crate) use self::parallel::{disjoint::Chunks, team::Leader};

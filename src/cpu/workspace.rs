@@ -15,7 +15,7 @@ pub(super) struct Workspace<W: Weight> {
     pub hidden: AlignedVec,
     /// `[sequences, dim]`: states of first tokens, in the last layer and the head.
     pub first_tokens: AlignedVec,
-    /// `[tokens, 3·dim]`: queries, keys and values.
+    /// `[tokens, 3·dim]`: queries, keys and values. Layers with fewer heads use the beginning of this and other buffers.
     pub query_key_value: AlignedVec,
     pub first_queries: FirstQueries,
     /// `[sequences · heads, dim]`: averages of the last layer's inputs.
@@ -40,13 +40,13 @@ impl<W: Weight> Workspace<W> {
 
     /// Makes room for sequences of these lengths.
     pub fn set_sequences(&mut self, config: &Config, lengths: impl Iterator<Item = usize>) {
-        let &Config { dim, hidden_dim, .. } = config;
+        let dim = config.dim;
         self.sequences.set(lengths);
         let (tokens, rows) = (self.sequences.tokens(), self.sequences.len());
         self.hidden.resize(tokens * dim);
         self.query_key_value.resize(tokens * 3 * dim);
         self.context.resize(tokens * dim);
-        self.inner.resize(tokens * inner_stride(hidden_dim));
+        self.inner.resize(tokens * inner_stride(config.largest_hidden_dim()));
         self.first_tokens.resize(rows * dim);
         self.pooled.resize(rows * dim);
     }

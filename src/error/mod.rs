@@ -10,6 +10,8 @@ mod explain;
 mod hub;
 mod input;
 mod precision;
+#[cfg(feature = "prune")]
+mod prune;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,8 @@ pub use self::explain::ExplainError;
 pub use self::hub::HubError;
 pub use self::input::InputError;
 pub use self::precision::PrecisionError;
+#[cfg(feature = "prune")]
+pub use self::prune::PruneError;
 use crate::names::ParseNameError;
 
 /// Errors from loading, converting or running a model.
@@ -72,6 +76,11 @@ pub enum Error {
     #[cfg(feature = "explain")]
     #[error(transparent)]
     Explain(#[from] ExplainError),
+
+    /// A model cannot be pruned.
+    #[cfg(feature = "prune")]
+    #[error(transparent)]
+    Prune(#[from] PruneError),
 
     /// A model cannot be fetched from the Hugging Face Hub.
     #[cfg(feature = "hub")]

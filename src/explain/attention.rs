@@ -38,7 +38,8 @@ impl AttentionWeights {
         self.tokens
     }
 
-    /// Returns the probabilities of one head, row-major `[query tokens, key tokens]`. Each row sums to 1.
+    /// Returns the probabilities of one head, row-major `[query tokens, key tokens]`. Each row sums to 1, except that a
+    /// [pruned head](crate::Config::pruned_heads) has only zeros.
     ///
     /// # Errors
     /// [`ExplainError::NoAttentionHead`] if there is no such layer or head.
@@ -51,18 +52,22 @@ impl AttentionWeights {
         Ok(&self.weights[(layer * heads + head) * size..][..size])
     }
 
-    /// Computes the mean over the heads of a layer, row-major `[query tokens, key tokens]`.
+    /// Computes the mean over the heads that a layer has, row-major `[query tokens, key tokens]`.
     ///
     /// # Errors
     /// [`ExplainError::NoAttentionHead`] if there is no such layer.
     pub fn mean(&self, layer: usize) -> Result<Vec<f32>> {
-        let mut sums = vec![0f64; self.tokens * self.tokens];
-        for head in 0..self.heads {
-            for (sum, &weight) in sums.iter_mut().zip(self.head(layer, head)?) {
+        let size = self.tokens * self.tokens;
+        let mut sums = vec![0f64; size];
+        self.head(layer, 0)?;
+        let heads = &self.weights[layer * self.heads * size..][..self.heads * size];
+        let kept = self.kept(heads);
+        for head in &kept {
+            for (sum, &weight) in sums.iter_mut().zip(*head) {
                 *sum += f64::from(weight);
             }
         }
-        Ok(sums.into_iter().map(|sum| (sum / self.heads as f64) as f32).collect())
+        Ok(sums.into_iter().map(|sum| (sum / kept.len() as f64) as f32).collect())
     }
 
     /// Computes attention rollout (Abnar and Zuidema 2020, arXiv 2005.00928): the share of each token that reaches
@@ -77,16 +82,25 @@ impl AttentionWeights {
         }
         for layer in self.weights.chunks_exact(self.heads * size).rev() {
             let mut next: Vec<f64> = reached.iter().map(|share| share / 2.0).collect();
-            for head in layer.chunks_exact(size) {
+            let kept = self.kept(layer);
+            for head in &kept {
                 for (share, row) in reached.iter().zip(head.chunks_exact(self.tokens)) {
                     for (next, &weight) in next.iter_mut().zip(row) {
-                        *next += share * f64::from(weight) / (2 * self.heads) as f64;
+                        *next += share * f64::from(weight) / (2 * kept.len()) as f64;
                     }
                 }
             }
             reached = next;
         }
         reached.into_iter().map(|share| share as f32).collect()
+    }
+}
+
+impl AttentionWeights {
+    /// Returns the heads of a layer that were not pruned.
+    fn kept<'a>(&self, layer: &'a [f32]) -> Vec<&'a [f32]> {
+        let is_kept = |head: &&[f32]| head[..self.tokens].iter().any(|&weight| weight > 0.0);
+        layer.chunks_exact(self.tokens * self.tokens).filter(is_kept).collect()
     }
 }
 

@@ -54,7 +54,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// Wraps row-major values.
-    #[cfg(any(test, feature = "kernels"))]
+    #[cfg(any(test, feature = "kernels", feature = "prune"))]
     pub fn from_values(outputs: usize, inputs: usize, values: Vec<f32>) -> Self {
         assert_eq!(values.len(), outputs * inputs, "one value per row and column");
         let name = String::new();

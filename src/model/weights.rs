@@ -5,7 +5,7 @@
 
 use crate::error::{CheckpointError, ConfigError, Result};
 use crate::model::checkpoint::Checkpoint;
-use crate::model::config::{Config, generic_labels};
+use crate::model::config::{Config, LayerShape, generic_labels};
 use crate::model::family;
 use crate::model::matrix::{Data, Matrix, Values};
 
@@ -30,13 +30,14 @@ pub(crate) trait WeightStore {
 }
 
 /// `y = W x + b`.
+#[derive(Clone)]
 pub(crate) struct Linear<M, B = Vec<f32>> {
     pub weight: M,
     pub bias: B,
 }
 
 /// `y = (x − mean) / √(variance + eps) · weight + bias` over a token's vector.
-#[cfg_attr(test, derive(Clone))]
+#[derive(Clone)]
 pub(crate) struct LayerNorm<V = Vec<f32>> {
     pub weight: V,
     pub bias: V,
@@ -53,8 +54,9 @@ pub(crate) struct Embeddings<T, V = Vec<f32>> {
 }
 
 /// Transformer layer: attention and a feed-forward network, each followed by a residual and a layer normalization.
+#[derive(Clone)]
 pub(crate) struct Layer<M, B = Vec<f32>, V = Vec<f32>> {
-    /// Query, key and value as one matrix of `3·dim` outputs, in this order.
+    /// Query, key and value as one matrix, in this order, each with an output for every value of every head.
     pub query_key_value: Linear<M, B>,
     pub attention_output: Linear<M, B>,
     pub attention_norm: LayerNorm<V>,
@@ -172,16 +174,18 @@ impl<S: WeightStore> Loader<'_, S> {
     }
 
     fn layer(&self, config: &Config, index: usize) -> Result<Layer<S::Matrix>> {
-        let (dim, hidden_dim) = (config.dim, config.hidden_dim);
+        let dim = config.dim;
+        let LayerShape { heads, hidden_dim } = config.layer(index);
+        let width = heads * config.head_size();
         let name = |part: &str| format!("transformer.layer.{index}.{part}");
         let attention = |part: &str| name(&format!("attention.{part}"));
         Ok(Layer {
             query_key_value: self.encoder_linear(
                 &[attention("q_lin"), attention("k_lin"), attention("v_lin")],
-                dim,
+                width,
                 dim,
             )?,
-            attention_output: self.encoder_linear(&[attention("out_lin")], dim, dim)?,
+            attention_output: self.encoder_linear(&[attention("out_lin")], dim, width)?,
             attention_norm: self.layer_norm(&name("sa_layer_norm"), dim)?,
             feed_forward_in: self.encoder_linear(&[name("ffn.lin1")], hidden_dim, dim)?,
             feed_forward_out: self.encoder_linear(&[name("ffn.lin2")], dim, hidden_dim)?,

@@ -78,15 +78,17 @@ fn odd_sizes_are_bit_identical_in_any_batch_and_on_any_threads() {
     for (field, value) in [("dim", 36), ("n_heads", 3), ("hidden_dim", 53)] {
         model[field] = value.into();
     }
-    let folder = TempDir::new().unwrap();
-    GeneratedModel::new(model, 11).write(folder.path());
     let mut dice = Dice(3);
     let count = if expected_set().is_some() { 12 } else { 150 };
     let rows: Vec<Vec<u32>> = (0..count)
         .map(|_| (0..=dice.below(40)).map(|_| dice.below(120) as u32).collect())
         .collect();
-    for precision in precisions() {
-        check(folder.path(), &rows, precision);
+    for model in [GeneratedModel::new(model, 11), GeneratedModel::pruned()] {
+        let folder = TempDir::new().unwrap();
+        model.write(folder.path());
+        for precision in precisions() {
+            check(folder.path(), &rows, precision);
+        }
     }
 }
 

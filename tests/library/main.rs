@@ -17,6 +17,9 @@ mod many_texts;
 mod parity;
 #[cfg(feature = "explain")]
 mod perturb;
+#[cfg(feature = "prune")]
+mod prune;
+mod pruned_layers;
 #[cfg(feature = "text")]
 mod tokenizer_files;
 mod variants;

@@ -140,9 +140,11 @@ impl GeneratedModel {
         pair("embeddings.LayerNorm".to_owned(), vec![dim]);
         for layer in 0..size("n_layers") {
             let name = |part: &str| format!("transformer.layer.{layer}.{part}");
-            for projection in ["q_lin", "k_lin", "v_lin", "out_lin"] {
-                pair(name(&format!("attention.{projection}")), vec![dim, dim]);
+            let (width, hidden) = layer_shape(&config, layer, (dim, hidden));
+            for projection in ["q_lin", "k_lin", "v_lin"] {
+                pair(name(&format!("attention.{projection}")), vec![width, dim]);
             }
+            pair(name("attention.out_lin"), vec![dim, width]);
             pair(name("sa_layer_norm"), vec![dim]);
             pair(name("ffn.lin1"), vec![hidden, dim]);
             pair(name("ffn.lin2"), vec![dim, hidden]);
@@ -155,6 +157,21 @@ impl GeneratedModel {
             (name, tensor)
         };
         Self { tensors: shapes.into_iter().map(tensor).collect(), config }
+    }
+
+    /// Generates a small model whose layers have different heads and widths: 3 layers of up to 4 heads of size 16.
+    pub fn pruned() -> Self {
+        let mut config = Self::small().config;
+        for (field, value) in [
+            ("dim", json!(64)),
+            ("hidden_dim", json!(70)),
+            ("n_layers", json!(3)),
+            ("pruned_heads", json!({"0": [1], "1": [0, 3], "2": [0, 1, 2]})),
+            ("hidden_dims", json!([33, 70, 32])),
+        ] {
+            config[field] = value;
+        }
+        Self::new(config, 6)
     }
 
     /// Generates a small model for tests that need any model: 2 layers, 4 heads, 7 labels.
@@ -226,6 +243,16 @@ impl GeneratedModel {
         let lines: Vec<String> = special.into_iter().map(str::to_owned).chain(words).collect();
         std::fs::write(folder.join("vocab.txt"), lines.join("\n")).unwrap();
     }
+}
+
+/// Returns the width of a layer's heads together, and that of its feed-forward network, given those of whole layers.
+fn layer_shape(config: &Value, layer: usize, (dim, hidden): (usize, usize)) -> (usize, usize) {
+    let pruned = config["pruned_heads"][layer.to_string()].as_array().map_or(0, Vec::len);
+    let width = match config["n_heads"].as_u64() {
+        Some(heads) => dim - pruned * dim / heads as usize,
+        None => dim,
+    };
+    (width, config["hidden_dims"][layer].as_u64().map_or(hidden, |hidden| hidden as usize))
 }
 
 /// Returns models by name: one of even sizes, one of odd sizes, and one whose second layer is deeper than the blocks in

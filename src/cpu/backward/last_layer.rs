@@ -15,7 +15,6 @@ use crate::cpu::ops::attention::AbsorbedAttention;
 use crate::cpu::ops::linear::{GroupedProduct, LinearScratch, Product};
 use crate::cpu::sequences::Sequences;
 use crate::cpu::workspace::{Workspace, inner_stride};
-use crate::model::config::Config;
 use crate::model::weights::Layer;
 
 impl<W: FloatWeight> BackwardPass<'_, W> {
@@ -29,19 +28,20 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         sums: &mut Sums,
     ) {
         let Workspace { context, inner, linear, sequences, first_tokens, .. } = workspace;
-        let config = &self.model.config;
-        let dim = config.dim;
-        let inner = &mut inner[..sequences.len() * inner_stride(config.hidden_dim)];
+        let dim = self.model.config.dim;
+        let width = layer.layer.attention_output.weight.inputs();
+        let hidden_dim = layer.layer.feed_forward_in.weight.outputs();
+        let inner = &mut inner[..sequences.len() * inner_stride(hidden_dim)];
         self.feed_forward_norm(layer, first_tokens, &mut sums.rows);
         self.feed_forward_out(layer, linear, first_tokens, inner);
         self.feed_forward_in(layer, linear, inner, first_tokens, &mut sums.rows);
         let LayerBackward { layer, transposed, saved } = layer;
-        let context = &mut context[..first_tokens.len()];
+        let context = &mut context[..sequences.len() * width];
         let executor = &mut self.executor;
         Product::dense(&transposed.attention_output, Epilogue::Bias, first_tokens).multiply(
             executor,
             linear,
-            (&mut *context, dim),
+            (&mut *context, width),
         );
         self.last_attention(layer, saved, workspace, attention, sums);
         let Workspace { linear, first_tokens, first_queries, .. } = workspace;
@@ -68,20 +68,22 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
     ) {
         let Workspace { hidden, context, linear, sequences, first_queries, averages, .. } =
             workspace;
-        let &Config { dim, n_heads: heads, .. } = &self.model.config;
+        let (dim, head_size) = (self.model.config.dim, self.model.config.head_size());
+        let width = layer.attention_output.weight.inputs();
+        let heads = width / head_size;
         let (has_keys, sets) = (self.has_key_gradients(), self.vector_sets());
         let executor = &mut self.executor;
-        let context = &context[..sequences.len() * dim];
+        let context = &context[..sequences.len() * width];
         let absorbed = &saved.first_queries.absorbed;
         let len = absorbed.len();
-        vectors.resize(sets * len + context.len());
+        vectors.resize(sets * len + sequences.len() * dim);
         let (value_vectors, rest) = vectors.split_at_mut(len);
         if has_keys {
             rest[..len].copy_from_slice(absorbed);
         }
         if let Some(values) = &self.transposed.last_values {
             GroupedProduct {
-                input: rows(context, dim),
+                input: rows(context, width),
                 weight: values,
                 bias: None,
                 outputs: 0..heads * dim,
@@ -93,10 +95,10 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         amounts.iter_mut().for_each(|amounts| amounts.resize(sequences.tokens() * heads));
         let [value_amounts, key_amounts] = amounts;
         let bias = &layer.query_key_value.bias;
-        FirstTokensBackward {
+        let step = FirstTokensBackward {
             attention: AbsorbedAttention {
                 heads,
-                head_size: self.model.config.head_size(),
+                head_size,
                 sequences,
                 inputs: rows(hidden, dim),
                 queries: absorbed,
@@ -104,30 +106,26 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
             rule: self.rules.attention,
             context_gradient: context,
             value_vectors,
-            value_bias: &bias[2 * dim..],
-        }
-        .backpropagate(
-            executor,
-            threads,
-            FirstTokensGradients {
-                amounts: [key_amounts, value_amounts],
-                queries: averages,
-                shares: &mut sums.heads,
-            },
-        );
+            value_bias: &bias[2 * width..],
+        };
+        sums.add_layer_heads(heads, |shares| {
+            let amounts = [&mut key_amounts[..], &mut value_amounts[..]];
+            let gradients = FirstTokensGradients { amounts, queries: averages, shares };
+            step.backpropagate(executor, threads, gradients);
+        });
         if has_keys {
             first_queries.projected.resize(context.len());
             GroupedProduct {
                 input: Rows { count: sequences.len(), ..rows(averages, heads * dim) },
                 weight: &layer.query_key_value.weight,
                 bias: None,
-                outputs: dim..2 * dim,
+                outputs: width..2 * width,
                 groups: heads,
             }
             .multiply(executor, linear, &mut first_queries.projected);
-            let rows = first_queries.projected.chunks_exact(dim);
+            let rows = first_queries.projected.chunks_exact(width);
             for (shares, gradients) in sums.rows.iter_mut().zip(rows) {
-                shares.bias += dot_f64(gradients, &bias[..dim]);
+                shares.bias += dot_f64(gradients, &bias[..width]);
             }
         }
     }
@@ -149,20 +147,14 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         AttentionMemory { amounts, vectors, .. }: &mut AttentionMemory,
     ) {
         let Workspace { hidden, sequences, first_tokens, .. } = workspace;
-        let config = &self.model.config;
+        let heads = self.model.config.layer(self.model.config.n_layers - 1).heads;
+        let dim = self.model.config.dim;
         let amounts = amounts.each_ref().map(|amounts| &amounts[..]);
         let own = vectors.len() - first_tokens.len();
         vectors[own..].copy_from_slice(first_tokens);
         let amounts = &amounts[..self.vector_sets()];
-        SpreadSums {
-            amounts,
-            heads: config.n_heads,
-            sequences,
-            vectors,
-            factors: None,
-            times_previous: false,
-        }
-        .write(&mut self.executor, (hidden, config.dim));
+        SpreadSums { amounts, heads, sequences, vectors, factors: None, times_previous: false }
+            .write(&mut self.executor, (hidden, dim));
     }
 
     /// Backpropagates the last layer's spreads through the second feed-forward layer and the normalization after it.
@@ -174,7 +166,9 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         sequences: &Sequences,
         inner: &mut [f32],
     ) {
-        let Config { dim, hidden_dim, n_heads, .. } = self.model.config;
+        let dim = self.model.config.dim;
+        let hidden_dim = transposed.feed_forward_out.weight.outputs();
+        let heads = self.model.config.layer(self.model.config.n_layers - 1).heads;
         let AttentionMemory { amounts, vectors, inner_vectors, .. } = attention;
         let amounts = amounts.each_ref().map(|amounts| &amounts[..]);
         let amounts = &amounts[..self.vector_sets()];
@@ -189,7 +183,7 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         let times_previous = self.rules.activation == ActivationRule::HoldQuotient;
         SpreadSums {
             amounts,
-            heads: n_heads,
+            heads,
             sequences,
             vectors: inner_vectors,
             factors: Some(&saved.feed_forward_norm),

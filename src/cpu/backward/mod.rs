@@ -15,6 +15,8 @@ mod probabilities;
 mod quadrature;
 mod relevance;
 mod saved;
+#[cfg(feature = "prune")]
+mod sensitivity;
 mod spread;
 mod sums;
 #[cfg(test)]
@@ -24,6 +26,8 @@ mod transposed;
 use self::attention::AttentionBackwardScratch;
 use self::pass::{AttentionMemory, BackwardPass, Directions};
 use self::saved::SavedActivations;
+#[cfg(feature = "prune")]
+pub(crate) use self::sensitivity::{SumGradients, TakeGradients};
 use self::sums::Sums;
 use self::transposed::Transposed;
 use crate::attribution::{Attribute, Attribution, LogitGradient, Rules, Shares};
@@ -158,6 +162,13 @@ impl<W: FloatWeight> Differentiable<W> {
     }
 }
 
+/// Replaces the inputs of the head's ReLU by the fraction of a gradient that it passes.
+fn open_gates(gates: &mut [f32]) {
+    for gate in gates {
+        *gate = if *gate > 0.0 { 1.0 } else { 0.0 };
+    }
+}
+
 impl<W: FloatWeight> Forward for Differentiable<W> {
     fn config(&self) -> &Config {
         self.engine.config()
@@ -198,9 +209,7 @@ impl<W: FloatWeight> Attribute for Differentiable<W> {
                 memory.directions.resize(memory.workspace.hidden.len());
                 memory.directions.copy_from_slice(&memory.workspace.hidden);
                 self.forward(&mut pass, memory, rules);
-                for gate in memory.gates.iter_mut() {
-                    *gate = if *gate > 0.0 { 1.0 } else { 0.0 };
-                }
+                open_gates(&mut memory.gates);
                 let rows = batch.rows;
                 let first = rows.start;
                 self.backward(

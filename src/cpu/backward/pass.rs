@@ -21,7 +21,6 @@ use crate::cpu::ops::attention::{Attention, Queries};
 use crate::cpu::ops::linear::{LinearScratch, Product};
 use crate::cpu::sequences::Sequences;
 use crate::cpu::workspace::{Workspace, inner_stride};
-use crate::model::config::Config;
 use crate::model::weights::Layer;
 
 /// Working memory of attention's backward pass.
@@ -182,41 +181,50 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
     ) {
         let Workspace { hidden, query_key_value, context, linear, sequences, .. } = workspace;
         let LayerBackward { layer, transposed, saved } = layer;
-        let (config, executor) = (&self.model.config, &mut self.executor);
+        let (head_size, executor) = (self.model.config.head_size(), &mut self.executor);
+        let width = layer.attention_output.weight.inputs();
+        let (heads, len) = (width / head_size, sequences.tokens() * width);
+        let context = &mut context[..len];
         Product::dense(&transposed.attention_output, Epilogue::Bias, hidden).multiply(
             executor,
             linear,
-            (context, config.dim),
+            (&mut *context, width),
         );
-        let (query, key_value) = query_key_value.split_at_mut(hidden.len());
-        let (key, value) = key_value.split_at_mut(hidden.len());
-        let (threads, shares) = (&mut attention.threads, &mut sums.heads);
-        let bias = &layer.query_key_value.bias;
-        if self.rules.attention == AttentionRule::HoldWeights {
-            ConstantAttentionBackward {
-                heads: config.n_heads,
-                head_size: config.head_size(),
-                sequences,
-                probabilities: &saved.probabilities,
-                context_gradient: context,
-                bias: &bias[2 * config.dim..],
+        let (query, key_value) = query_key_value.split_at_mut(len);
+        let (key, value) = key_value.split_at_mut(len);
+        let (threads, bias) = (&mut attention.threads, &layer.query_key_value.bias);
+        sums.add_layer_heads(heads, |shares| {
+            if self.rules.attention == AttentionRule::HoldWeights {
+                ConstantAttentionBackward {
+                    heads,
+                    head_size,
+                    sequences,
+                    probabilities: &saved.probabilities,
+                    context_gradient: context,
+                    bias: &bias[2 * width..],
+                }
+                .backpropagate(executor, threads, value, shares);
+            } else {
+                AttentionBackward {
+                    attention: saved_attention((width, head_size), saved, sequences),
+                    rule: self.rules.attention,
+                    context_gradient: context,
+                    bias,
+                }
+                .backpropagate(
+                    executor,
+                    threads,
+                    Gradients { query, key, value },
+                    shares,
+                );
             }
-            .backpropagate(executor, threads, value, shares);
-        } else {
-            AttentionBackward {
-                attention: saved_attention(config, saved, sequences),
-                rule: self.rules.attention,
-                context_gradient: context,
-                bias,
-            }
-            .backpropagate(executor, threads, Gradients { query, key, value }, shares);
-        }
+        });
     }
 
     /// Adds the gradients of queries, keys and values to those of their input, in `hidden`.
     fn projections(&mut self, transposed: &TransposedLayer<W>, workspace: &mut Workspace<W>) {
-        let Workspace { hidden, query_key_value, linear, .. } = workspace;
-        let len = hidden.len();
+        let Workspace { hidden, query_key_value, linear, sequences, .. } = workspace;
+        let len = sequences.tokens() * transposed.attention_output.weight.outputs();
         for part in self.projected() {
             let gradients = &query_key_value[part * len..(part + 1) * len];
             let transposed = &transposed.query_key_value[part];
@@ -231,7 +239,7 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
     /// Backpropagates through the normalization at the end of a layer, in place.
     pub fn feed_forward_norm(
         &mut self,
-        LayerBackward { layer, saved, .. }: &LayerBackward<'_, W>,
+        LayerBackward { layer, saved, .. }: &mut LayerBackward<'_, W>,
         states: &mut [f32],
         shares: &mut [Shares],
     ) {
@@ -242,6 +250,8 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
             bias: &layer.feed_forward_out.bias,
         }
         .backpropagate(&mut self.executor, states, shares);
+        #[cfg(feature = "prune")]
+        saved.keep_gradients(false, states);
     }
 
     /// Backpropagates through the second feed-forward layer: `states` → `inner`. If the activation's quotient is
@@ -253,13 +263,13 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         states: &[f32],
         inner: &mut [f32],
     ) {
-        let Config { dim, hidden_dim, .. } = self.model.config;
+        let hidden_dim = transposed.feed_forward_out.weight.outputs();
         let (inner, epilogue) = match self.rules.activation {
             ActivationRule::Gradient => (inner, Epilogue::Bias),
             ActivationRule::HoldQuotient => (&mut *saved.inner, Epilogue::BiasTimes),
         };
         Product {
-            input: rows(states, dim),
+            input: rows(states, self.model.config.dim),
             linear: &transposed.feed_forward_out,
             outputs: 0..hidden_dim,
             epilogue,
@@ -271,17 +281,18 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
     /// attention's output and the layer's input.
     pub fn feed_forward_in(
         &mut self,
-        LayerBackward { layer, transposed, saved }: &LayerBackward<'_, W>,
+        LayerBackward { layer, transposed, saved }: &mut LayerBackward<'_, W>,
         linear: &mut LinearScratch<W>,
         inner: &mut [f32],
         states: &mut [f32],
         shares: &mut [Shares],
     ) {
         let (config, executor) = (&self.model.config, &mut self.executor);
-        let stride = inner_stride(config.hidden_dim);
+        let stride = inner_stride(layer.feed_forward_in.weight.outputs());
         let bias = &layer.feed_forward_in.bias;
         let inner: &[f32] = match self.rules.activation {
             ActivationRule::Gradient => {
+                let inner = &mut inner[..shares.len() * stride];
                 let activation = config.activation;
                 ActivationBackward { activation, inputs: &saved.inner, stride, bias }
                     .backpropagate(executor, inner, shares);
@@ -307,24 +318,26 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
             bias: &layer.attention_output.bias,
         }
         .backpropagate(executor, states, shares);
+        #[cfg(feature = "prune")]
+        saved.keep_gradients(true, states);
     }
 }
 
-/// Returns attention as the forward pass computed it, in any layer but the last.
+/// Returns attention as the forward pass computed it, in any layer but the last, given the width of all heads together
+/// and that of one.
 fn saved_attention<'a>(
-    config: &Config,
+    (width, head_size): (usize, usize),
     saved: &'a SavedLayer,
     sequences: &'a Sequences,
 ) -> Attention<'a> {
-    let dim = config.dim;
     Attention {
-        heads: config.n_heads,
-        head_size: config.head_size(),
+        heads: width / head_size,
+        head_size,
         sequences,
         queries: Queries::AllTokens,
-        query: rows(&saved.query_key_value, 3 * dim),
-        key: rows(&saved.query_key_value[dim..], 3 * dim),
-        value: rows(&saved.query_key_value[2 * dim..], 3 * dim),
+        query: rows(&saved.query_key_value, 3 * width),
+        key: rows(&saved.query_key_value[width..], 3 * width),
+        value: rows(&saved.query_key_value[2 * width..], 3 * width),
     }
 }
 

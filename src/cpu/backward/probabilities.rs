@@ -15,7 +15,8 @@ use crate::cpu::parallel::disjoint::Chunks;
 use crate::cpu::simd::{Isa, Kernel};
 use crate::cpu::workspace::Workspace;
 
-/// Returns the probabilities of each row of a forward pass, `[layers, heads, tokens, tokens]`.
+/// Returns the probabilities of each row of a forward pass, `[layers, heads, tokens, tokens]`. Those of pruned heads are
+/// zero.
 pub(super) fn of_rows<W: Weight>(
     pass: &mut Pass<'_, W>,
     workspace: &mut Workspace<W>,
@@ -23,38 +24,44 @@ pub(super) fn of_rows<W: Weight>(
 ) -> Vec<Vec<f32>> {
     let Pass { model, executor, .. } = pass;
     let config = &model.config;
-    let (dim, heads, layers) = (config.dim, config.n_heads, config.n_layers);
+    let (dim, head_size) = (config.dim, config.head_size());
+    let (heads, layers) = (config.n_heads, config.n_layers);
     let Workspace { hidden, linear, sequences, .. } = workspace;
     if let (Some(layer), Some(saved)) = (model.layers.last(), saved.layers.last_mut()) {
         // The forward pass has computed only the queries of first tokens, and no keys.
-        saved.query_key_value.resize(sequences.tokens() * 3 * dim);
+        let width = layer.attention_output.weight.inputs();
+        saved.query_key_value.resize(sequences.tokens() * 3 * width);
         Product {
             input: rows(hidden, dim),
             linear: &layer.query_key_value,
-            outputs: 0..2 * dim,
+            outputs: 0..2 * width,
             epilogue: Epilogue::Bias,
         }
-        .multiply(executor, linear, (&mut saved.query_key_value, 3 * dim));
+        .multiply(executor, linear, (&mut saved.query_key_value, 3 * width));
     }
     let mut probabilities: Vec<Vec<f32>> =
         sequences.iter().map(|tokens| vec![0.0; layers * heads * tokens.len().pow(2)]).collect();
     let isa = executor.isa;
     for (index, saved) in saved.layers.iter().enumerate() {
-        let part = |start: usize| rows(&saved.query_key_value[start..], 3 * dim);
+        let kept = config.kept_heads(index);
+        let width = kept.len() * head_size;
+        let part = |start: usize| rows(&saved.query_key_value[start..], 3 * width);
         let attention = Attention {
-            heads,
-            head_size: config.head_size(),
+            heads: kept.len(),
+            head_size,
             sequences,
             queries: Queries::AllTokens,
             query: part(0),
-            key: part(dim),
-            value: part(2 * dim),
+            key: part(width),
+            value: part(2 * width),
         };
         for (tokens, probabilities) in sequences.iter().zip(&mut probabilities) {
             let size = tokens.len().pow(2);
             let of_layer = &mut probabilities[index * heads * size..(index + 1) * heads * size];
             executor.leader.for_each(Chunks::new(of_layer, size), |head, to| {
-                isa.dispatch(Head { attention: &attention, tokens: tokens.clone(), head, to });
+                if let Ok(head) = kept.binary_search(&head) {
+                    isa.dispatch(Head { attention: &attention, tokens: tokens.clone(), head, to });
+                }
             });
         }
     }

@@ -28,6 +28,7 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
             outputs: &saved.query_key_value,
             gradients: &workspace.query_key_value,
             bias: &layer.query_key_value.bias,
+            width: layer.attention_output.weight.inputs(),
             parts: self.projected(),
         });
         let (isa, dim, count) = (self.executor.isa, self.model.config.dim, relevance.len());
@@ -48,11 +49,13 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
 
 /// The first layer's queries, keys and values, where gradients stop there.
 struct Projections<'a> {
-    /// `[tokens, 3·dim]`
+    /// `[tokens, 3·width]`
     outputs: &'a [f32],
-    /// `[3, tokens, dim]`
+    /// `[3, tokens, width]`
     gradients: &'a [f32],
     bias: &'a [f32],
+    /// Width of all heads together.
+    width: usize,
     /// Indices of those with gradients: 0 for queries, 1 for keys, 2 for values.
     parts: Range<usize>,
 }
@@ -78,11 +81,11 @@ impl Kernel for RelevanceRows<'_> {
         for (token, relevance) in (first_token..).zip(relevance) {
             let values = token * dim..(token + 1) * dim;
             let mut sum = f64::from(dot(isa, &hidden[values.clone()], &directions[values.clone()]));
-            if let Some(Projections { outputs, gradients, bias, parts }) = projections {
-                let outputs = &outputs[token * 3 * dim..][..3 * dim];
+            if let Some(Projections { outputs, gradients, bias, width, parts }) = projections {
+                let outputs = &outputs[token * 3 * width..][..3 * width];
                 for part in parts.clone() {
-                    let gradient = &gradients[part * count * dim..][values.clone()];
-                    let columns = part * dim..(part + 1) * dim;
+                    let gradient = &gradients[(part * count + token) * width..][..*width];
+                    let columns = part * width..(part + 1) * width;
                     sum += f64::from(dot(isa, gradient, &outputs[columns.clone()]));
                     sum -= f64::from(dot(isa, gradient, &bias[columns]));
                 }

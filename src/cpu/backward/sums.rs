@@ -10,8 +10,10 @@ pub(super) struct Sums {
     pub rows: Vec<Shares>,
     /// Shares of each token.
     pub tokens: Vec<Shares>,
-    /// Shares of each row and head of attention.
-    pub heads: Vec<Shares>,
+    /// Shares of each row and head of attention, the sums over all layers.
+    heads: Vec<Shares>,
+    /// Shares of each row and head of one layer, which may have fewer.
+    layer_heads: Vec<Shares>,
 }
 
 impl Sums {
@@ -22,6 +24,18 @@ impl Sums {
         {
             sums.clear();
             sums.resize(len, Shares::default());
+        }
+    }
+
+    /// Calls `add` with zeroed shares, one for each row and head of a layer of `heads` heads, and keeps what it adds.
+    pub fn add_layer_heads(&mut self, heads: usize, add: impl FnOnce(&mut [Shares])) {
+        let Self { rows, heads: all, layer_heads, .. } = self;
+        layer_heads.clear();
+        layer_heads.resize(rows.len() * heads, Shares::default());
+        add(layer_heads);
+        let most = all.len() / rows.len();
+        for (all, layer) in all.chunks_exact_mut(most).zip(layer_heads.chunks_exact(heads)) {
+            all.iter_mut().zip(layer).for_each(|(sum, &shares)| *sum += shares);
         }
     }
 

@@ -40,16 +40,20 @@ impl<W: FloatWeight> Transposed<W> {
         let mut layers = Vec::new();
         let dim = model.config.dim;
         for (index, layer) in model.layers.iter().enumerate() {
+            let width = layer.attention_output.weight.inputs();
             let parts = if index + 1 == model.layers.len() { 1 } else { 3 };
             layers.push(TransposedLayer {
                 query_key_value: (0..parts)
                     .map(|part_index| {
-                        let outputs = part_index * dim..(part_index + 1) * dim;
+                        let outputs = part_index * width..(part_index + 1) * width;
                         part(&layer.query_key_value, outputs)
                     })
                     .collect(),
                 attention_output: part(&layer.attention_output, 0..dim),
-                feed_forward_in: part(&layer.feed_forward_in, 0..model.config.hidden_dim),
+                feed_forward_in: part(
+                    &layer.feed_forward_in,
+                    0..layer.feed_forward_in.weight.outputs(),
+                ),
                 feed_forward_out: part(&layer.feed_forward_out, 0..dim),
             });
         }
@@ -57,7 +61,9 @@ impl<W: FloatWeight> Transposed<W> {
         let classifier = part(&model.head.classifier, 0..model.head.outputs);
         let last_values = model.layers.last().map(|last| {
             let weight = &last.query_key_value.weight;
-            weight.transposed_groups(executor, 2 * dim..3 * dim, model.config.n_heads)
+            let width = last.attention_output.weight.inputs();
+            let heads = width / model.config.head_size();
+            weight.transposed_groups(executor, 2 * width..3 * width, heads)
         });
         Self { layers, last_values, pre_classifier, classifier }
     }

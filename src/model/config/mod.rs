@@ -1,13 +1,16 @@
 //! Parsing and validation of `config.json`.
 
 mod labels;
+mod shapes;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 pub(crate) use self::labels::generic_labels;
+pub use self::shapes::LayerShape;
 use super::files::{CONFIG, ModelFiles, read_json_object};
 use super::{checkpoint, family};
 use crate::error::{ConfigError, Error, Result};
@@ -60,12 +63,17 @@ impl ProblemType {
 pub struct Config {
     /// Width of a token's vector.
     pub dim: usize,
-    /// Width of the feed-forward network's inner layer.
+    /// Width of the feed-forward network's inner layer, in layers that [`hidden_dims`](Self::hidden_dims) doesn't name.
     pub hidden_dim: usize,
     /// Number of transformer layers.
     pub n_layers: usize,
-    /// Attention heads per layer, a divisor of `dim`.
+    /// Attention heads per layer, a divisor of `dim`; [`pruned_heads`](Self::pruned_heads) lists those that are missing.
     pub n_heads: usize,
+    /// Heads that were removed from a layer, ascending, by the layer's index. Empty for most models.
+    pub pruned_heads: BTreeMap<usize, Vec<usize>>,
+    /// Width of the feed-forward network's inner layer in each layer, or empty if it is `hidden_dim` in all. The field
+    /// is this crate's own.
+    pub hidden_dims: Vec<usize>,
     /// Rows of the word embedding table.
     pub vocab_size: usize,
     /// Rows of the position table: the maximum number of tokens of a text, special tokens included.
@@ -119,14 +127,18 @@ impl Config {
             });
         }
         let vocab_size = size(json, "vocab_size", 30522)?;
+        let n_layers = aliased(json, "num_hidden_layers", "n_layers", 6)?;
+        let n_heads = aliased(json, "num_attention_heads", "n_heads", 12)?;
         let config = Self {
             dim: aliased(json, "hidden_size", "dim", 768)?,
             hidden_dim: match json.contains_key("hidden_dim") {
                 true => size(json, "hidden_dim", 3072)?,
                 false => size(json, "intermediate_size", 3072)?,
             },
-            n_layers: aliased(json, "num_hidden_layers", "n_layers", 6)?,
-            n_heads: aliased(json, "num_attention_heads", "n_heads", 12)?,
+            n_layers,
+            n_heads,
+            pruned_heads: shapes::pruned_heads(json, n_layers, n_heads)?,
+            hidden_dims: shapes::hidden_dims(json, n_layers)?,
             vocab_size,
             max_position_embeddings: size(json, "max_position_embeddings", 512)?,
             sinusoidal_pos_embds: boolean(json, "sinusoidal_pos_embds", false)?,

@@ -128,3 +128,56 @@ fn other_family_is_named() {
     let message = parse(json).unwrap_err().to_string();
     assert!(message.contains("BertForTokenClassification, token classification"), "{message}");
 }
+
+#[test]
+fn layers_may_have_lost_heads_and_neurons() {
+    let json = r#"{"dim": 24, "n_heads": 3, "n_layers": 2, "hidden_dim": 40,
+        "pruned_heads": {"1": [2, 0], "0": []}, "hidden_dims": [40, 7]}"#;
+    let config = parse(json).unwrap();
+    assert_eq!(config.head_size(), 8);
+    assert_eq!(config.layer(0), LayerShape { heads: 3, hidden_dim: 40 });
+    assert_eq!(config.layer(1), LayerShape { heads: 1, hidden_dim: 7 });
+    assert_eq!(config.pruned_heads, BTreeMap::from([(1, vec![0, 2])]));
+    assert!(!config.is_uniform());
+    let whole = parse(r#"{"pruned_heads": {}, "hidden_dims": null}"#).unwrap();
+    assert!(whole.is_uniform());
+    assert_eq!(whole.largest_hidden_dim(), 3072);
+}
+
+#[test]
+fn rejects_impossible_layer_shapes() {
+    for (field, values) in [
+        (
+            "pruned_heads",
+            &[
+                "[]",
+                r#"{"2": [0]}"#,
+                r#"{"0": [3]}"#,
+                r#"{"0": [1, 1]}"#,
+                r#"{"0": [0, 1, 2]}"#,
+                r#"{"x": [0]}"#,
+                r#"{"0": [-1]}"#,
+                r#"{"0": 1}"#,
+            ][..],
+        ),
+        ("hidden_dims", &["40", "[40]", "[40, 0]", "[40, -1]", "[40, 1.5]", "[1, 2, 3]"]),
+    ] {
+        for value in values {
+            let json = format!(r#"{{"dim": 24, "n_heads": 3, "n_layers": 2, "{field}": {value}}}"#);
+            assert_eq!(field_at_fault(&json), field, "{json}");
+        }
+    }
+}
+
+#[test]
+fn multiply_adds_are_those_of_the_products() {
+    let json = r#"{"dim": 8, "n_heads": 2, "n_layers": 2, "hidden_dim": 16,
+        "pruned_heads": {"0": [1]}, "hidden_dims": [10, 16]}"#;
+    let config = parse(json).unwrap();
+    // Queries, keys, values, the output, scores and weighted sums of one head of size 4 for 3 tokens.
+    let attention = 3 * (3 * 8 * 4 + 4 * 8 + 2 * 3 * 4);
+    let first = attention + 3 * 2 * 8 * 10;
+    // Keys and values of 3 tokens for 2 heads, and the rest for one token.
+    let last = 3 * 2 * 8 * 8 + 2 * 8 * 8 + 2 * 3 * 8 + 2 * 8 * 16;
+    assert_eq!(config.multiply_adds(3, 5), first + last + 8 * 8 + 8 * 5);
+}

@@ -8,7 +8,6 @@ fn bits(explanation: &Explanation) -> Vec<u32> {
     values.iter().chain(logits).map(|value| value.to_bits()).collect()
 }
 
-/// Explains every row in shuffled batches on 1 to 3 threads, and compares it with the row alone.
 #[test]
 fn relevances_are_bit_identical_in_any_batch_and_on_any_threads() {
     let mut config = GeneratedModel::small().config;
@@ -17,8 +16,20 @@ fn relevances_are_bit_identical_in_any_batch_and_on_any_threads() {
     {
         config[field] = value.into();
     }
+    check(&GeneratedModel::new(config, 11));
+}
+
+#[test]
+fn relevances_of_pruned_layers_are_bit_identical_in_any_batch_and_on_any_threads() {
+    let mut config = GeneratedModel::pruned().config;
+    config["max_position_embeddings"] = 120.into();
+    check(&GeneratedModel::new(config, 11));
+}
+
+/// Explains every row in shuffled batches on 1 to 3 threads, and compares it with the row alone.
+fn check(model: &GeneratedModel) {
     let folder = TempDir::new().unwrap();
-    GeneratedModel::new(config, 11).write(folder.path());
+    model.write(folder.path());
     let mut dice = Dice(3);
     let rows: Vec<Vec<u32>> =
         (0..60).map(|_| (0..=dice.below(120)).map(|_| dice.below(120) as u32).collect()).collect();

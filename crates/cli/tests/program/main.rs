@@ -16,4 +16,6 @@ mod files;
 mod hub;
 mod info;
 mod machine;
+#[cfg(feature = "prune")]
+mod prune;
 mod support;

@@ -205,7 +205,7 @@ impl<W: Weight> Pass<'_, W> {
     /// Runs one layer: `hidden` → `hidden`, or `hidden` → `first_tokens` where only first tokens attend.
     pub fn layer(
         &mut self,
-        layer: &Layer<PackedMatrix<W>>,
+        layer: &PackedLayer<W>,
         queries: Queries,
         workspace: &mut Workspace<W>,
         buffers: LayerBuffers<'_>,
@@ -262,7 +262,7 @@ impl<W: Weight> Pass<'_, W> {
     /// Adds the output of a layer's feed-forward network to its input, `states`.
     fn feed_forward(
         &mut self,
-        layer: &Layer<PackedMatrix<W>>,
+        layer: &PackedLayer<W>,
         states: &mut [f32],
         (inner, linear): (&mut [f32], &mut LinearScratch<W>),
         saved: Option<SavedActivation<'_>>,

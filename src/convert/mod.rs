@@ -11,7 +11,9 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 pub(crate) use self::floats::float_tensors;
-pub(crate) use self::folder::{Content, Folder, Tensor};
+pub(crate) use self::folder::Folder;
+#[cfg(feature = "prune")]
+pub(crate) use self::folder::{Content, Tensor};
 use self::int8::int8_tensors;
 pub use self::pad::pad;
 use crate::error::{CheckpointError, Error, PrecisionError, Result};

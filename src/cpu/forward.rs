@@ -230,7 +230,7 @@ impl<W: Weight> Pass<'_, W> {
     /// Runs one layer: `hidden` → `hidden`, or `hidden` → `first_tokens` with the last layer's attention.
     pub fn layer(
         &mut self,
-        layer: &Layer<PackedMatrix<W>>,
+        layer: &PackedLayer<W>,
         last_attention: Option<&W::FirstTokenAttention>,
         workspace: &mut Workspace<W>,
         buffers: LayerBuffers<'_>,
@@ -292,7 +292,7 @@ impl<W: Weight> Pass<'_, W> {
     /// Adds the output of a layer's feed-forward network to its input, `states`.
     fn feed_forward(
         &mut self,
-        layer: &Layer<PackedMatrix<W>>,
+        layer: &PackedLayer<W>,
         states: &mut [f32],
         (inner, linear): (&mut [f32], &mut LinearScratch<W>),
         saved: Option<SavedActivation<'_>>,

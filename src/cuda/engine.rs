@@ -73,6 +73,8 @@ fn check_supported<F: Format>(config: &Config) -> Result<()> {
     };
     let Config { dim, hidden_dim, .. } = *config;
     let head_size = config.head_size();
+    let widest = config.largest_hidden_dim();
+    require(config.is_uniform(), "hidden_dims", "layers of one shape", widest)?;
     let supported = dim.is_multiple_of(64) && dim <= MAX_NORM_DIM;
     require(supported, "dim", "a multiple of 64, at most 2048", dim)?;
     require(hidden_dim.is_multiple_of(64), "hidden_dim", "a multiple of 64", hidden_dim)?;

@@ -8,8 +8,7 @@ use crate::random::SplitMix64;
 /// Longest row, special tokens included. Longer texts are cut: they would add tokens, but hardly any other statistics.
 const MOST_TOKENS: usize = 128;
 
-/// Word pieces per word above which texts are probably not in the language of the vocabulary. English comments have 1.2
-/// with the vocabulary of the bundled model, other languages more than 2.
+/// Word pieces per word above which texts are probably not in the language of the vocabulary.
 const MANY_PIECES: f64 = 2.0;
 
 /// Share of unknown tokens above which texts are probably not in the language of the vocabulary.

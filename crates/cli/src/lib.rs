@@ -53,6 +53,8 @@ fn run_command(command: Commands) -> Result<ExitCode, Failure> {
         Commands::Faithfulness(arguments) => commands::faithfulness::run(arguments),
         Commands::Info(arguments) => commands::info::run(arguments),
         Commands::Man(arguments) => commands::man::run(arguments, Cli::command()),
+        #[cfg(feature = "prune")]
+        Commands::Prune(arguments) => commands::prune::run(&arguments),
         Commands::Quantize(arguments) => commands::quantize::run(arguments),
         #[cfg(feature = "serve")]
         Commands::Serve(arguments) => commands::serve::run(arguments),

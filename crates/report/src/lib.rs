@@ -1,4 +1,5 @@
-//! HTML reports with SVG pictures of [`distilbert`]'s explanations and [`distilbert_evaluate`]'s evaluations.
+//! HTML reports with SVG pictures of [`distilbert`]'s explanations and pruned models, and of [`distilbert_evaluate`]'s
+//! evaluations.
 //!
 //! Reports are self-contained files without scripts; all text is escaped, whatever the texts and labels contain.
 
@@ -7,3 +8,4 @@
 pub mod evaluation;
 pub mod explanation;
 mod page;
+pub mod pruning;

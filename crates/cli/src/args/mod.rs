@@ -38,6 +38,8 @@ pub enum Commands {
     Faithfulness(commands::faithfulness::Arguments),
     Info(commands::info::Arguments),
     Man(commands::man::Arguments),
+    #[cfg(feature = "prune")]
+    Prune(Box<commands::prune::Arguments>),
     Quantize(commands::quantize::Arguments),
     #[cfg(feature = "serve")]
     Serve(commands::serve::Arguments),

@@ -33,11 +33,19 @@ pub struct Arguments {
     /// Number format of the weights; only this program reads int8 [default: the format of the input]
     #[arg(long, value_name = "TYPE", value_parser = named::<Precision>())]
     dtype: Option<Precision>,
+
+    /// Fill in pruned heads and neurons with zeros, so that Transformers loads a model that was pruned per layer
+    #[arg(long, conflicts_with = "dtype")]
+    pad: bool,
 }
 
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     let from = model_folder::locate(&arguments.from)?;
-    distilbert::convert(from, &arguments.to, arguments.dtype)?;
+    if arguments.pad {
+        distilbert::pad(from, &arguments.to)?;
+    } else {
+        distilbert::convert(from, &arguments.to, arguments.dtype)?;
+    }
     terminal::print(&format!("{}\n", arguments.to.display()))?;
     Ok(ExitCode::SUCCESS)
 }

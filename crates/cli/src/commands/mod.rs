@@ -10,6 +10,8 @@ pub mod explain;
 pub mod faithfulness;
 pub mod info;
 pub mod man;
+#[cfg(feature = "prune")]
+pub mod prune;
 pub mod quantize;
 #[cfg(feature = "serve")]
 pub mod serve;

@@ -58,6 +58,34 @@ impl DownloadBar {
     }
 }
 
+/// Bar over the steps of one stage after the other.
+#[cfg(feature = "prune")]
+pub struct StageBar {
+    bar: ProgressBar,
+}
+
+#[cfg(feature = "prune")]
+impl Default for StageBar {
+    fn default() -> Self {
+        Self { bar: shown(ProgressBar::new(0), "{msg} {bar:30} {pos} of {len}, {elapsed}") }
+    }
+}
+
+#[cfg(feature = "prune")]
+impl StageBar {
+    /// Shows the progress of a stage.
+    pub fn update(&self, stage: &'static str, done: usize, total: usize) {
+        self.bar.set_message(stage);
+        self.bar.set_length(total as u64);
+        self.bar.set_position(done as u64);
+    }
+
+    /// Stops the bar and removes it.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// Bar over a table, or a counter if the table's size is unknown, with the number of rows.
 pub struct RowProgress {
     bar: ProgressBar,

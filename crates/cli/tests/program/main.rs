@@ -16,6 +16,8 @@ mod files;
 mod hub;
 mod info;
 mod machine;
+#[cfg(feature = "prune")]
+mod prune;
 #[cfg(all(feature = "serve", unix))]
 mod server_process;
 mod support;

@@ -12,6 +12,7 @@ import argparse
 import json
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -136,6 +137,9 @@ class Budget:
 
 def main():
     arguments = parse_arguments()
+    sys.stdout.reconfigure(line_buffering=True)
+    # So that a run that is ended stops its servers.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     environment.enter(arguments.venv, HERE / "requirements.txt")
 
     # These imports need the environment.
@@ -148,7 +152,7 @@ def main():
     from engines import rust
 
     report.print_machine()
-    print("text-embeddings-inference is not compared: it comes as an image or a build with its own toolchain")
+    print("text-embeddings-inference is not compared: it is distributed as container images")
     made = checkpoint(arguments.model)
     found = chosen(arguments, made)
     program = rust.build(rust.ROOT, "--package", "load-driver", target="load_driver")

@@ -46,7 +46,9 @@ fn a_queue_is_bounded_by_tokens() {
 fn a_request_that_would_wait_for_too_long_is_refused() {
     let (go, goes) = mpsc::channel::<()>();
     let goes = Mutex::new(goes);
-    let hold = move |_: &TokenBatch| drop(goes.lock().unwrap().recv());
+    let hold = move |_: &TokenBatch| {
+        let _ = goes.lock().unwrap().recv();
+    };
     let builder = Batcher::builder(classifier()).workers(1).batch_tokens(1).before_batch(hold);
     let batcher = builder.max_wait(Duration::from_millis(40)).build().unwrap();
     let first = batcher.submit_tokens(IDS).unwrap();

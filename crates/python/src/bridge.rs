@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use distilbert::batcher::{Pending, SubmitOptions};
-use distilbert::{Batcher, Classifier, DeviceError, Error, Result};
+use distilbert::{Batcher, Classifier, DeviceError, Result};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
@@ -199,7 +199,7 @@ impl Request {
     /// Returns the number of requests that wait.
     fn queued(&self) -> PyResult<usize> {
         let statistics = self.bridge.batcher.statistics();
-        Ok(statistics.map_err(|error| exception(Error::from(error)))?.queued_requests)
+        Ok(statistics.map_err(exception)?.queued_requests)
     }
 }
 

@@ -118,7 +118,7 @@ class Classifier:
         return self._engine.info
 
     @overload
-    def classify(
+    def classify(  # type: ignore[overload-overlap]
         self,
         texts: str,
         *,

@@ -132,7 +132,7 @@ def _parameters(
         function_to_apply = ClassificationFunction[function_to_apply.upper()]
     if function_to_apply is not None:
         # That of Transformers is an enumeration with the same names.
-        name = getattr(function_to_apply, "name", None)
+        name = str(getattr(function_to_apply, "name", ""))
         known = name in ClassificationFunction.__members__
         shape["function_to_apply"] = ClassificationFunction[name] if known else function_to_apply
     for name in call:

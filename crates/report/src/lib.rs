@@ -7,3 +7,4 @@
 pub mod evaluation;
 pub mod explanation;
 mod page;
+pub mod style;

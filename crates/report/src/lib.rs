@@ -9,3 +9,4 @@ pub mod evaluation;
 pub mod explanation;
 mod page;
 pub mod pruning;
+pub mod style;

@@ -1,5 +1,6 @@
 //! [`App`]: the state that requests share, and the middleware around each of them.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
@@ -42,8 +43,28 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id that is accepted from a client.
 const MAX_REQUEST_ID: usize = 128;
 
-/// Paths that need no key.
-const OPEN: &[&str] = &["/health", "/ping", "/metrics", "/v2/health/live", "/v2/health/ready"];
+/// Paths that need no key to be read: health, metrics, and the pages, which contain nothing of the models.
+const OPEN: &[&str] = &[
+    "/health",
+    "/ping",
+    "/metrics",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/",
+    "/docs",
+    "/openapi.json",
+    "/assets/{name}",
+];
+
+/// Id of a request, which its response repeats.
+#[derive(Clone)]
+pub struct RequestId(HeaderValue);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0.to_str().unwrap_or_default())
+    }
+}
 
 impl App {
     pub fn new(models: Vec<Arc<Model>>, settings: Settings) -> Self {
@@ -82,6 +103,16 @@ impl App {
         })
     }
 
+    /// Returns the model of a name, or the first without one.
+    pub fn model_or_first(&self, name: Option<&str>) -> Result<&Arc<Model>, Failure> {
+        name.map_or(Ok(&self.models[0]), |name| self.model(name))
+    }
+
+    /// Returns the time at which the server was started, in seconds since 1970.
+    pub fn started(&self) -> u64 {
+        self.origin / 1_000_000
+    }
+
     /// Reads a whole body, within the limits on its size and time.
     pub async fn read(&self, body: Body) -> Result<Bytes, Failure> {
         let limit = self.settings.max_body_bytes;
@@ -99,30 +130,32 @@ impl App {
         }
     }
 
-    fn is_allowed(&self, path: &str, headers: &HeaderMap) -> bool {
+    fn is_allowed(&self, method: &Method, route: &str, headers: &HeaderMap) -> bool {
         let Some(key) = &self.settings.api_key else { return true };
         let given = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        OPEN.contains(&path)
+        let is_open = OPEN.contains(&route) && [Method::GET, Method::HEAD].contains(method);
+        is_open
             || given
                 .and_then(|given| given.strip_prefix(b"Bearer "))
                 .is_some_and(|given| given.ct_eq(key.as_bytes()).into())
     }
 
-    fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
+    fn request_id(&self, headers: &HeaderMap) -> RequestId {
         let given = headers.get(REQUEST_ID).filter(|given| {
             given.len() <= MAX_REQUEST_ID && given.as_bytes().iter().all(u8::is_ascii_graphic)
         });
-        given.cloned().unwrap_or_else(|| {
+        RequestId(given.cloned().unwrap_or_else(|| {
             let number = self.requests.fetch_add(1, Ordering::Relaxed);
             HeaderValue::try_from(format!("{:x}-{number:x}", self.origin))
                 .unwrap_or(HeaderValue::from_static("none"))
-        })
+        }))
     }
 }
 
 /// Returns the service of all endpoints.
 pub fn router(app: Arc<App>) -> Router {
-    endpoints::routes()
+    let (routes, _) = endpoints::routes();
+    routes
         .fallback(|| async { Failure::new(Kind::NotFound, "there is nothing at this path") })
         .method_not_allowed_fallback(|| async {
             Failure::new(Kind::MethodNotAllowed, "this path does not support this method")
@@ -131,14 +164,15 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Checks the key, and logs and measures a request. None of its text is logged.
-async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Checks the key, and logs and measures a request. Nothing of its text is logged.
+async fn around(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let start = Instant::now();
     let id = app.request_id(request.headers());
+    request.extensions_mut().insert(id.clone());
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    let mut response = match app.is_allowed(request.uri().path(), request.headers()) {
+    let mut response = match app.is_allowed(&method, route, request.headers()) {
         true => next.run(request).await,
         false => Failure::new(Kind::Unauthorized, "a valid key is required").into_response(),
     };
@@ -148,7 +182,7 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
         app.meters.ended(failure, duration);
     }
     tracing::info!(
-        id = id.to_str().unwrap_or_default(),
+        %id,
         method = method.as_str(),
         route,
         status,
@@ -156,7 +190,10 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
         milliseconds = duration.as_secs_f64() * 1e3,
     );
     let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, id);
+    headers.insert(REQUEST_ID, id.0);
+    if method == Method::GET && !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -4,7 +4,8 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use distilbert::{BatcherError, Error, ExplainError, InputError};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Kinds of failures; the names are the stable codes of responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,31 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Says what the kind means, for the description of the API.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::BadRequest => {
+                "the request is not the JSON that was expected; the message names the field"
+            }
+            Self::Empty => "there is no text",
+            Self::Unauthorized => "the key is missing or wrong",
+            Self::NotFound => "there is no such path, model or version",
+            Self::MethodNotAllowed => "the path does not take the method",
+            Self::RequestTimeout => "the body did not arrive in time",
+            Self::TooLarge => {
+                "the body has too many bytes, or a text too many tokens for the queue"
+            }
+            Self::Validation => {
+                "a text is too long and `truncate` is false, a pair of texts, or too many texts"
+            }
+            Self::Tokenizer => "the tokenizer failed on a text",
+            Self::Overloaded => "the queue is full; try again after the time in `retry-after`",
+            Self::Backend => "the computation failed",
+            Self::Unhealthy => "the server is being stopped",
+            Self::Timeout => "the request was not answered in time",
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::BadRequest => "BadRequest",
@@ -43,7 +69,7 @@ impl Kind {
         }
     }
 
-    fn status(self) -> StatusCode {
+    pub fn status(self) -> StatusCode {
         match self {
             Self::BadRequest | Self::Empty => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
@@ -104,9 +130,20 @@ impl From<Error> for Failure {
     }
 }
 
+/// An error.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"error": "inputs[3]: expected a string, found a number", "error_type": "BadRequest"}))]
+pub struct ErrorBody {
+    /// What is wrong, beginning with the field at fault.
+    error: String,
+    /// Stable code of the kind of error.
+    error_type: &'static str,
+}
+
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let body = json!({"error": self.message, "error_type": self.kind.name()}).to_string();
+        let body = ErrorBody { error: self.message, error_type: self.kind.name() };
+        let body = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.kind.status();
         let headers = response.headers_mut();

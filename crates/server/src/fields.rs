@@ -26,7 +26,12 @@ impl Fields {
         self.values.remove(name).filter(|value| !value.is_null())
     }
 
-    /// Takes a required field.
+    /// Returns `true` if a field is there and is not `null`.
+    pub fn has(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// Takes a field that must be there.
     pub fn require(&mut self, name: &str) -> Result<Value, Failure> {
         self.take(name).ok_or_else(|| bad(format!("{}{name}: missing", self.prefix)))
     }
@@ -45,6 +50,21 @@ impl Fields {
             Some(Value::String(value)) => Ok(Some(value)),
             Some(other) => Err(expected(&self.name(name), "a string", &other)),
         }
+    }
+
+    /// Takes the name of one of several values, in upper or lower case.
+    pub fn choice<T: Copy>(
+        &mut self,
+        name: &str,
+        values: &[(&str, T)],
+    ) -> Result<Option<T>, Failure> {
+        let Some(given) = self.string(name)? else { return Ok(None) };
+        let found = values.iter().find(|(known, _)| known.eq_ignore_ascii_case(&given));
+        found.map(|&(_, value)| Some(value)).ok_or_else(|| {
+            let known: Vec<String> = values.iter().map(|(known, _)| format!("`{known}`")).collect();
+            let known = known.join(" or ");
+            bad(format!("{}: expected {known}, found `{given}`", self.name(name)))
+        })
     }
 
     /// Takes a number that is at least 1.
@@ -67,16 +87,19 @@ impl Fields {
         }
     }
 
-    /// Takes a list of objects; `None` if the field is missing.
+    /// Returns the fields of an object with a name for errors.
+    pub fn of(name: &str, values: Map<String, Value>) -> Self {
+        Self { prefix: format!("{name}."), values }
+    }
+
+    /// Takes a list of objects; nothing without the field.
     pub fn objects(&mut self, name: &str) -> Result<Option<Vec<Self>>, Failure> {
         let field = self.name(name);
         match self.take(name) {
             None => Ok(None),
             Some(Value::Array(items)) => {
                 let object = |(index, item)| match item {
-                    Value::Object(values) => {
-                        Ok(Self { prefix: format!("{field}[{index}]."), values })
-                    }
+                    Value::Object(values) => Ok(Self::of(&format!("{field}[{index}]"), values)),
                     other => Err(expected(&format!("{field}[{index}]"), "an object", &other)),
                 };
                 items.into_iter().enumerate().map(object).collect::<Result<_, _>>().map(Some)

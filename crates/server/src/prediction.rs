@@ -11,23 +11,74 @@ use crate::app::App;
 use crate::failure::{Failure, Kind};
 use crate::fields::Texts;
 use crate::model::Model;
+use crate::parameters::Parameters;
 
 /// Number of bytes of text up to which a request is tokenized on the runtime's own threads. Longer texts would delay other
 /// requests.
-const MAX_INLINE_BYTES: usize = 4 << 10;
+pub const MAX_INLINE_BYTES: usize = 4 << 10;
 
 /// Texts of one request.
 pub struct PredictRequest {
-    /// Field that holds the texts, for errors.
-    pub field: &'static str,
-    pub texts: Texts,
-    pub truncation: Option<Truncation>,
+    texts: Vec<String>,
+    /// One for each text.
+    truncations: Vec<Option<Truncation>>,
+    names: Names,
+}
+
+/// Fields that hold the texts, for errors.
+pub enum Names {
+    /// The only text is a field's value.
+    Single(&'static str),
+    /// The texts are the items of a field's list.
+    Items(&'static str),
+    /// Each text is in a field of its own.
+    Each(Vec<String>),
+}
+
+impl Names {
+    fn of(&self, index: usize) -> String {
+        match self {
+            Self::Single(name) => (*name).to_owned(),
+            Self::Items(name) => format!("{name}[{index}]"),
+            Self::Each(names) => names.get(index).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Returns the name of the field that holds all texts.
+    fn of_all(&self) -> &str {
+        match self {
+            Self::Single(name) | Self::Items(name) => name,
+            Self::Each(_) => "instances",
+        }
+    }
+}
+
+impl PredictRequest {
+    /// Creates the request of a field's texts.
+    pub fn new(field: &'static str, texts: Texts, parameters: &Parameters) -> Self {
+        let Texts { texts, is_single } = texts;
+        let truncations = vec![parameters.truncation(); texts.len()];
+        let names = if is_single { Names::Single(field) } else { Names::Items(field) };
+        Self { texts, truncations, names }
+    }
+
+    /// Creates the request of texts that differ in their fields and in how they are truncated.
+    pub fn of_each(texts: Vec<(String, String, Option<Truncation>)>) -> Self {
+        let mut request =
+            Self { texts: Vec::new(), truncations: Vec::new(), names: Names::Each(Vec::new()) };
+        let mut names = Vec::with_capacity(texts.len());
+        for (name, text, truncation) in texts {
+            names.push(name);
+            request.texts.push(text);
+            request.truncations.push(truncation);
+        }
+        Self { names: Names::Each(names), ..request }
+    }
 }
 
 /// Predictions of one request, in the order of the texts, and their cost.
 pub struct Predicted {
     pub predictions: Vec<Prediction>,
-    pub is_single: bool,
     cost: Cost,
 }
 
@@ -48,22 +99,13 @@ pub async fn predict_all(
     request: PredictRequest,
 ) -> Result<Predicted, Failure> {
     let received = Instant::now();
-    let PredictRequest { field, texts: Texts { texts, is_single }, truncation } = request;
-    check(app, field, &texts)?;
-    let characters = texts.iter().map(|text| text.chars().count()).sum();
-    let bytes: usize = texts.iter().map(String::len).sum();
+    check(app, &request)?;
+    let characters = request.texts.iter().map(|text| text.chars().count()).sum();
+    let bytes: usize = request.texts.iter().map(String::len).sum();
     let deadline = received + app.settings.request_timeout;
-    let mut options = SubmitOptions::default().deadline(deadline);
-    if let Some(truncation) = truncation {
-        options = options.truncation(truncation);
-    }
-    let name = move |index| if is_single { field.to_owned() } else { format!("{field}[{index}]") };
     let submit = {
         let model = model.clone();
-        move || {
-            submit_all(&model, &texts, &options)
-                .map_err(|(index, failure)| failure.about(&name(index)))
-        }
+        move || submit_all(&model, &request, deadline)
     };
     let pending = if bytes <= MAX_INLINE_BYTES {
         submit()?
@@ -88,31 +130,52 @@ pub async fn predict_all(
         predictions.push(finish(request, deadline, &mut cost).await?);
     }
     app.meters.answered(cost.tokens, cost.tokenization);
-    Ok(Predicted { predictions, is_single, cost })
+    Ok(Predicted { predictions, cost })
 }
 
-fn check(app: &App, field: &str, texts: &[String]) -> Result<(), Failure> {
-    if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
-        return Err(Failure::new(Kind::Empty, "expected text, found none").about(field));
+fn check(app: &App, request: &PredictRequest) -> Result<(), Failure> {
+    check_texts(app, request.names.of_all(), &request.texts)?;
+    match request.texts.iter().position(String::is_empty) {
+        Some(index) => Err(no_text(&request.names.of(index))),
+        None => Ok(()),
     }
+}
+
+/// Checks the number of texts in a field.
+pub fn check_texts(app: &App, field: &str, texts: &[String]) -> Result<(), Failure> {
     let limit = app.settings.max_texts;
-    if texts.len() > limit {
-        let message = format!("has {} texts, but a request may have at most {limit}", texts.len());
-        return Err(Failure::new(Kind::Validation, message).about(field));
+    match texts.len() {
+        0 => Err(no_text(field)),
+        count if count > limit => {
+            let message = format!("has {count} texts, but a request may have at most {limit}");
+            Err(Failure::new(Kind::Validation, message).about(field))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-/// Queues all texts, or fails with the index of the first that is refused; the others are then canceled.
+/// Returns the failure that a field has no text.
+pub fn no_text(field: &str) -> Failure {
+    Failure::new(Kind::Empty, "expected text, found none").about(field)
+}
+
+/// Queues all texts. If one is refused, the others are canceled.
 fn submit_all(
     model: &Model,
-    texts: &[String],
-    options: &SubmitOptions,
-) -> Result<Vec<Pending>, (usize, Failure)> {
-    let submit = |(index, text): (usize, &String)| {
-        model.batcher().submit_with(text, options).map_err(|error| (index, error.into()))
+    request: &PredictRequest,
+    deadline: Instant,
+) -> Result<Vec<Pending>, Failure> {
+    let submit = |(index, (text, truncation)): (usize, (&String, &Option<Truncation>))| {
+        let mut options = SubmitOptions::default().deadline(deadline);
+        if let Some(truncation) = *truncation {
+            options = options.truncation(truncation);
+        }
+        model
+            .batcher()
+            .submit_with(text, &options)
+            .map_err(|error| Failure::from(error).about(&request.names.of(index)))
     };
-    texts.iter().enumerate().map(submit).collect()
+    request.texts.iter().zip(&request.truncations).enumerate().map(submit).collect()
 }
 
 /// Awaits one prediction until the deadline.
@@ -133,7 +196,12 @@ async fn finish(
 }
 
 impl Predicted {
-    /// Adds headers with the cost, in milliseconds, as text-embeddings-inference does.
+    /// Returns the number of tokens of all texts, special tokens included.
+    pub fn tokens(&self) -> usize {
+        self.cost.tokens
+    }
+
+    /// Adds headers that tell the cost, in milliseconds, as text-embeddings-inference does.
     pub fn describe(&self, headers: &mut HeaderMap) {
         let Cost { compute_type, received, tokens, characters, tokenization, queue, compute } =
             self.cost;

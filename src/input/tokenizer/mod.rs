@@ -122,9 +122,8 @@ impl Tokenizer {
         self.before.len() + self.after.len()
     }
 
-    /// Returns the number of special tokens before a text.
-    #[cfg(feature = "explain")]
-    pub(crate) fn special_tokens_before(&self) -> usize {
+    /// Returns the number of special tokens that [`with_special_tokens`](Self::with_special_tokens) adds before a text.
+    pub fn special_tokens_before(&self) -> usize {
         self.before.len()
     }
 
@@ -134,9 +133,8 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
-    /// Returns the vocabulary entry of an id; empty if there is none.
-    #[cfg(feature = "explain")]
-    pub(crate) fn spelling(&self, id: u32) -> String {
+    /// Returns the vocabulary entry of an id, such as `##ing`; empty if there is none.
+    pub fn spelling(&self, id: u32) -> String {
         self.inner.id_to_token(id).unwrap_or_default()
     }
 

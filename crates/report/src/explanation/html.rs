@@ -12,7 +12,7 @@ use distilbert::explain::AttentionWeights;
 const STYLE: &str = include_str!("explanation.css");
 
 pub(super) fn page(page: &Page<'_>) -> String {
-    let mut style = STYLE.to_owned();
+    let mut style = [crate::style::TEXT, STYLE].concat();
     if let Some(weights) = page.explanation.attention() {
         style += &choices(weights);
     }

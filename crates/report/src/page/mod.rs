@@ -9,8 +9,7 @@ pub(crate) mod shade;
 use std::fmt::Display;
 
 use self::markup::Markup;
-
-const STYLE: &str = include_str!("page.css");
+use crate::style;
 
 /// Content security policy that forbids scripts and loading, whatever a text contains.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
@@ -18,7 +17,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 /// Writes an HTML document with the shared style and a page's own style. `write_main` writes its content.
 pub(crate) fn document(
     title: impl Display,
-    style: &str,
+    own_style: &str,
     write_main: impl FnOnce(&mut Markup),
 ) -> String {
     let mut html = Markup::default();
@@ -31,7 +30,7 @@ pub(crate) fn document(
     );
     html.empty("meta", &[("name", &"color-scheme"), ("content", &"light dark")]);
     html.element("title", &[], title);
-    html.open("style", &[]).raw(picture::STYLE).raw(STYLE).raw(style).close().close();
+    html.open("style", &[]).raw(style::PICTURES).raw(style::PAGE).raw(own_style).close().close();
     html.open("body", &[]).open("main", &[]);
     write_main(&mut html);
     html.close().close().close().raw("\n");

@@ -2,12 +2,10 @@
 
 use super::markup::{Attributes, Markup};
 use super::number::Length;
+use crate::style;
 
 /// Common width of pictures, chosen so that pages hardly scale them.
 pub(crate) const WIDTH: f64 = 400.0;
-
-/// Colors and fonts.
-pub(crate) const STYLE: &str = include_str!("picture.css");
 
 /// Drawing with a description.
 pub(crate) struct Picture {
@@ -26,12 +24,12 @@ impl Picture {
     /// Returns the picture as a file.
     pub fn alone(self) -> String {
         let mut file = Markup::default();
-        self.write(&mut file, "alone", Some(STYLE));
+        self.write(&mut file, "alone", Some(style::PICTURES));
         file.raw("\n");
         file.finish()
     }
 
-    fn write(self, out: &mut Markup, class: &str, style: Option<&str>) {
+    fn write(self, out: &mut Markup, class: &str, own_style: Option<&str>) {
         let (width, height) = (Length(self.width), Length(self.height));
         out.open(
             "svg",
@@ -45,7 +43,7 @@ impl Picture {
                 ("aria-label", &self.label),
             ],
         );
-        if let Some(style) = style {
+        if let Some(style) = own_style {
             out.open("style", &[]).raw(style).close();
         }
         out.raw(&self.drawing.finish()).close();

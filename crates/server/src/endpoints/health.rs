@@ -5,22 +5,47 @@ use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use axum::response::Response;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::json;
 use crate::app::App;
 use crate::failure::{Failure, Kind};
+use crate::openapi::Stopping;
 
-/// Reports that the process is running.
-pub async fn live() -> Result<Response, Failure> {
-    json(&json!({"live": true}))
+/// State of the process.
+#[derive(Serialize, ToSchema)]
+pub struct Live {
+    /// `true`.
+    live: bool,
 }
 
-/// Reports that requests are accepted, which holds until the server is stopped. Models are warmed up before the first
-/// connection.
+/// State of the server.
+#[derive(Serialize, ToSchema)]
+pub struct Ready {
+    /// `true`.
+    ready: bool,
+}
+
+/// Says that the process runs
+#[utoipa::path(
+    get, path = "/v2/health/live", tag = "Server", security(()),
+    responses((status = 200, description = "The process runs", body = Live)),
+)]
+pub async fn live() -> Result<Response, Failure> {
+    json(&Live { live: true })
+}
+
+/// Says that requests are taken
+///
+/// Requests are taken from the warm-up, which precedes the first connection, until the server is stopped.
+#[utoipa::path(
+    get, path = "/health", operation_id = "health", tag = "Server", security(()),
+    responses((status = 200, description = "Requests are taken", body = Ready), Stopping),
+)]
 pub async fn ready(State(app): State<Arc<App>>) -> Result<Response, Failure> {
     check(&app)?;
-    json(&json!({"ready": true}))
+    json(&Ready { ready: true })
 }
 
 pub fn check(app: &App) -> Result<(), Failure> {

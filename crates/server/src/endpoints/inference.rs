@@ -5,50 +5,47 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use distilbert::{Prediction, ProblemType};
 
-use super::{Scored, json, ranked};
+use super::{answered, rankings};
 use crate::app::App;
 use crate::failure::Failure;
-use crate::fields::{Fields, bad, texts};
+use crate::fields::{Fields, texts};
+use crate::openapi::{Failures, PredictBody};
+use crate::parameters::{Parameters, Scored};
 use crate::prediction::{PredictRequest, predict_all};
 
-/// Answers `{"inputs": …, "parameters": {"function_to_apply": …, "top_k": …}}` with a list of lists of scores, also for
-/// one text: `InferenceClient.text_classification` takes the first.
+/// Classifies with a model
+///
+/// Speaks the protocol of Hugging Face's inference API. The answer is a list of lists, also for one text:
+/// `InferenceClient.text_classification` takes the first.
+#[utoipa::path(
+    post, path = "/models/{name}", operation_id = "inference_api", tag = "Hugging Face",
+    params(("name" = String, Path, description = "Name of the model")),
+    request_body = PredictBody,
+    responses(
+        (status = 200, description = "Labels with their scores, for each text", body = Vec<Vec<Scored>>),
+        Failures,
+    ),
+)]
 pub async fn classify(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
     body: Body,
 ) -> Result<Response, Failure> {
-    let model = app.model(&name)?;
-    let mut fields = Fields::parse(&app.read(body).await?)?;
+    app.model(&name)?;
+    let fields = Fields::parse(&app.read(body).await?)?;
+    answer(&app, Some(&name), fields).await
+}
+
+pub async fn answer(
+    app: &App,
+    model: Option<&str>,
+    mut fields: Fields,
+) -> Result<Response, Failure> {
+    let model = app.model_or_first(model)?;
     let texts = texts("inputs", fields.require("inputs")?)?;
-    let mut parameters = fields.object("parameters")?;
-    let function = match parameters.string("function_to_apply")?.as_deref() {
-        None => None,
-        Some("softmax") => Some(ProblemType::SingleLabelClassification),
-        Some("sigmoid") => Some(ProblemType::MultiLabelClassification),
-        Some("none") => Some(ProblemType::Regression),
-        Some(_) => {
-            return Err(bad(
-                "parameters.function_to_apply: expected `softmax`, `sigmoid` or `none`",
-            ));
-        }
-    };
-    let top_k = parameters.count("top_k")?.unwrap_or(usize::MAX);
-    let request = PredictRequest { field: "inputs", texts, truncation: None };
-    let predicted = predict_all(&app, model, request).await?;
-    let scores = |prediction: &Prediction| match function {
-        None => prediction.scores().to_vec(),
-        Some(problem_type) => prediction.scores_as(problem_type),
-    };
-    let all: Vec<Vec<f32>> = predicted.predictions.iter().map(scores).collect();
-    let lists = predicted.predictions.iter().zip(&all).map(|(prediction, scores)| {
-        let mut list = ranked(prediction.labels(), scores);
-        list.truncate(top_k);
-        list
-    });
-    let mut response = json(&lists.collect::<Vec<Vec<Scored<'_>>>>())?;
-    predicted.describe(response.headers_mut());
-    Ok(response)
+    let parameters = Parameters::read(&mut fields)?;
+    let request = PredictRequest::new("inputs", texts, &parameters);
+    let predicted = predict_all(app, model, request).await?;
+    answered(&rankings(&predicted, &parameters), &predicted)
 }

@@ -41,6 +41,11 @@ const HISTOGRAMS: &[(&str, Distribution)] = &[
     ("te_batch_next_tokens", |numbers| &numbers.batch_tokens),
 ];
 
+/// Numbers of the server and of its queues, in Prometheus' text format
+#[utoipa::path(
+    get, path = "/metrics", tag = "Server", security(()),
+    responses((status = 200, description = "Metrics", body = String, content_type = "text/plain")),
+)]
 pub async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Failure> {
     let mut page = Page::default();
     app.meters.write(&mut page);

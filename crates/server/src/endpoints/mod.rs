@@ -1,12 +1,16 @@
 //! Endpoints, one file per protocol.
 
+mod classify;
 mod explain;
 mod health;
 mod inference;
 mod info;
+mod instances;
 mod metrics;
+mod models;
 mod open_inference;
 mod predict;
+mod tokenize;
 
 use std::sync::Arc;
 
@@ -14,57 +18,74 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use axum::routing::{get, post};
 use distilbert::Prediction;
 use serde::Serialize;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::failure::{Failure, Kind};
+use crate::openapi::{self, at};
+use crate::page;
+use crate::parameters::{Parameters, Scored};
+use crate::prediction::Predicted;
 
-/// Returns the routes of all endpoints.
-pub fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/", post(predict::predict))
-        .route("/predict", post(predict::predict))
-        .route("/invocations", post(predict::predict))
-        .route("/vertex", post(predict::vertex))
-        .route("/explain", post(explain::explain))
-        .route("/info", get(info::info))
-        .route("/health", get(health::ready))
-        .route("/ping", get(health::ready))
-        .route("/metrics", get(metrics::metrics))
-        .route("/models/{name}", post(inference::classify))
-        .route("/v1/models/{name}", post(predict::v1))
-        .route("/v2", get(open_inference::server))
-        .route("/v2/health/live", get(health::live))
-        .route("/v2/health/ready", get(health::ready))
-        .route("/v2/models/{name}", get(open_inference::model))
-        .route("/v2/models/{name}/ready", get(open_inference::model_ready))
-        .route("/v2/models/{name}/infer", post(open_inference::infer))
-        .route("/v2/models/{name}/versions/{version}", get(open_inference::model))
-        .route("/v2/models/{name}/versions/{version}/ready", get(open_inference::model_ready))
-        .route("/v2/models/{name}/versions/{version}/infer", post(open_inference::infer))
+/// Returns the routes of all endpoints with their description.
+pub fn routes() -> (Router<Arc<App>>, OpenApi) {
+    let (router, mut api) = OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(page::index, predict::root))
+        .routes(routes!(predict::predict))
+        .routes(at("/invocations", routes!(predict::predict)))
+        .routes(routes!(tokenize::tokenize))
+        .routes(routes!(info::info))
+        .routes(routes!(instances::vertex))
+        .routes(routes!(instances::v1, models::state))
+        .routes(routes!(inference::classify))
+        .routes(routes!(classify::infinity))
+        .routes(routes!(classify::vllm))
+        .routes(routes!(explain::explain))
+        .merge(open_inference_routes())
+        .routes(routes!(models::list))
+        .routes(at("/models", routes!(models::list)))
+        .routes(routes!(health::ready))
+        .routes(at("/ping", routes!(health::ready)))
+        .routes(at("/v2/health/ready", routes!(health::ready)))
+        .routes(routes!(health::live))
+        .routes(routes!(metrics::metrics))
+        .routes(routes!(page::docs))
+        .routes(routes!(page::asset))
+        .routes(routes!(page::openapi))
+        .split_for_parts();
+    openapi::complete(&mut api);
+    (router, api)
 }
 
-/// A label with its score, or with its logit where raw scores are requested.
-#[derive(Serialize)]
-struct Scored<'a> {
-    score: f32,
-    label: &'a str,
+fn open_inference_routes() -> OpenApiRouter<Arc<App>> {
+    const VERSION: &str = "/v2/models/{name}/versions/{version}";
+    OpenApiRouter::default()
+        .routes(routes!(open_inference::server))
+        .routes(routes!(open_inference::list))
+        .routes(routes!(open_inference::index))
+        .routes(routes!(open_inference::model))
+        .routes(routes!(open_inference::model_ready))
+        .routes(routes!(open_inference::infer))
+        .routes(at(VERSION, routes!(open_inference::model)))
+        .routes(at(&format!("{VERSION}/ready"), routes!(open_inference::model_ready)))
+        .routes(at(&format!("{VERSION}/infer"), routes!(open_inference::infer)))
 }
 
-/// Returns the labels with their values, highest first; equal values stay in label order.
-fn ranked<'a>(labels: &'a [String], values: &[f32]) -> Vec<Scored<'a>> {
-    let pairs = labels.iter().zip(values);
-    let mut ranking: Vec<_> = pairs.map(|(label, &score)| Scored { score, label }).collect();
-    ranking.sort_by(|a, b| b.score.total_cmp(&a.score));
-    ranking
+/// Returns the labels of each text with their scores, highest first.
+fn rankings<'a>(predicted: &'a Predicted, parameters: &Parameters) -> Vec<Vec<Scored<'a>>> {
+    let ranking = |prediction: &'a Prediction| parameters.ranking(prediction);
+    predicted.predictions.iter().map(ranking).collect()
 }
 
-/// Returns the labels of a prediction with their scores or logits, highest first.
-fn ranking(prediction: &Prediction, is_raw: bool) -> Vec<Scored<'_>> {
-    let values = if is_raw { prediction.logits() } else { prediction.scores() };
-    ranked(prediction.labels(), values)
+/// Returns a response with predictions and headers that tell their cost.
+fn answered(value: &impl Serialize, predicted: &Predicted) -> Result<Response, Failure> {
+    let mut response = json(value)?;
+    predicted.describe(response.headers_mut());
+    Ok(response)
 }
 
 /// Returns a response with a JSON body.

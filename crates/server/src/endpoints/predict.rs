@@ -1,120 +1,89 @@
-//! `POST /predict` of text-embeddings-inference, and the envelope of Vertex AI and KServe's first protocol.
+//! `POST /predict` of text-embeddings-inference.
 
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
-use distilbert::Truncation;
 use serde::Serialize;
-use serde_json::Value;
+use utoipa::ToSchema;
 
-use super::{Scored, json, ranking};
+use super::{answered, inference, instances, rankings};
 use crate::app::App;
-use crate::failure::{Failure, Kind};
-use crate::fields::{Fields, bad, texts};
-use crate::model::Model;
-use crate::prediction::{PredictRequest, Predicted, predict_all};
+use crate::failure::Failure;
+use crate::fields::{Fields, texts};
+use crate::openapi::{Failures, PredictBody};
+use crate::parameters::{Parameters, Scored};
+use crate::prediction::{PredictRequest, predict_all};
 
-#[derive(Serialize)]
-struct Envelope<'a> {
-    predictions: Vec<Vec<Scored<'a>>>,
+/// Labels of one text, or of each of several texts; highest score first.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(example = json!([{"score": 0.93, "label": "surprise"}, {"score": 0.04, "label": "joy"}]))]
+pub enum Answer<'a> {
+    /// Labels of a text that is not in a list.
+    One(Vec<Scored<'a>>),
+    /// Labels of each text of a list.
+    Several(Vec<Vec<Scored<'a>>>),
 }
 
-/// Answers `{"inputs": …, "truncate": …, "truncation_direction": …, "raw_scores": …}` with one list of scores for one
-/// text, and a list of such lists for several. On `/`, which Vertex AI can be told to use, `{"instances": […]}` is
-/// answered too.
-pub async fn predict(State(app): State<Arc<App>>, body: Body) -> Result<Response, Failure> {
-    let mut fields = Fields::parse(&app.read(body).await?)?;
-    let model = &app.models[0];
-    match fields.take("instances") {
-        Some(instances) => predictions(&app, model, instances, fields).await,
-        None => {
-            let inputs = fields.require("inputs")?;
-            let (predicted, is_raw) = compute(&app, model, ("inputs", inputs), fields).await?;
-            let lists = rankings(&predicted, is_raw);
-            let mut response = if predicted.is_single { json(&lists[0]) } else { json(&lists) }?;
-            predicted.describe(response.headers_mut());
-            Ok(response)
+impl<'a> Answer<'a> {
+    /// Takes the only list of a text that is not in a list.
+    pub fn new(mut lists: Vec<Vec<Scored<'a>>>, is_single: bool) -> Self {
+        match lists.pop() {
+            Some(list) if is_single => Self::One(list),
+            last => {
+                lists.extend(last);
+                Self::Several(lists)
+            }
         }
     }
 }
 
-/// Answers Vertex AI's `{"instances": […]}` with `{"predictions": […]}`.
-pub async fn vertex(State(app): State<Arc<App>>, body: Body) -> Result<Response, Failure> {
+/// Classifies one text or several
+///
+/// Speaks the protocol of text-embeddings-inference. A list of two strings is two texts, not a pair. A body with
+/// `instances` is answered like that of `/vertex`.
+#[utoipa::path(
+    post, path = "/predict", tag = "text-embeddings-inference",
+    request_body = PredictBody,
+    responses((status = 200, description = "Labels with their scores", body = Answer), Failures),
+)]
+pub async fn predict(State(app): State<Arc<App>>, body: Body) -> Result<Response, Failure> {
+    let fields = Fields::parse(&app.read(body).await?)?;
+    if fields.has("instances") {
+        return instances::predictions(&app, None, fields).await;
+    }
+    answer(&app, fields).await
+}
+
+/// Classifies like `/predict`, `/vertex` or `/models/{name}`
+///
+/// The answer has the shape of `/vertex` if the body has `instances`, that of `/models/{name}` if it has `parameters`,
+/// as the requests of Hugging Face's clients do, and otherwise that of `/predict`.
+#[utoipa::path(
+    post, path = "/", tag = "text-embeddings-inference",
+    request_body = PredictBody,
+    responses((status = 200, description = "Labels with their scores", body = Answer), Failures),
+)]
+pub async fn root(State(app): State<Arc<App>>, body: Body) -> Result<Response, Failure> {
     let mut fields = Fields::parse(&app.read(body).await?)?;
-    let instances = fields.require("instances")?;
-    predictions(&app, &app.models[0], instances, fields).await
+    if fields.has("instances") {
+        return instances::predictions(&app, None, fields).await;
+    }
+    if fields.has("parameters") {
+        let model = fields.string("model")?;
+        return inference::answer(&app, model.as_deref(), fields).await;
+    }
+    answer(&app, fields).await
 }
 
-/// Answers `POST /v1/models/{name}:predict` like [`vertex`].
-pub async fn v1(
-    State(app): State<Arc<App>>,
-    Path(name): Path<String>,
-    body: Body,
-) -> Result<Response, Failure> {
-    let Some(name) = name.strip_suffix(":predict") else {
-        return Err(Failure::new(Kind::NotFound, "the path should end in `:predict`"));
-    };
-    let model = app.model(name)?;
-    let mut fields = Fields::parse(&app.read(body).await?)?;
-    let instances = fields.require("instances")?;
-    predictions(&app, model, instances, fields).await
-}
-
-async fn predictions(
-    app: &App,
-    model: &Arc<Model>,
-    instances: Value,
-    fields: Fields,
-) -> Result<Response, Failure> {
-    let instances = unwrapped(instances)?;
-    let (predicted, is_raw) = compute(app, model, ("instances", instances), fields).await?;
-    let mut response = json(&Envelope { predictions: rankings(&predicted, is_raw) })?;
-    predicted.describe(response.headers_mut());
-    Ok(response)
-}
-
-/// Returns the ranking of each text.
-fn rankings(predicted: &Predicted, is_raw: bool) -> Vec<Vec<Scored<'_>>> {
-    predicted.predictions.iter().map(|prediction| ranking(prediction, is_raw)).collect()
-}
-
-/// Extracts the texts from instances such as `{"inputs": "a"}`.
-fn unwrapped(instances: Value) -> Result<Value, Failure> {
-    let Value::Array(items) = instances else { return Ok(instances) };
-    let text = |(index, item)| match item {
-        Value::Object(mut fields) => fields
-            .remove("inputs")
-            .ok_or_else(|| bad(format!("instances[{index}].inputs: missing"))),
-        other => Ok(other),
-    };
-    items.into_iter().enumerate().map(text).collect()
-}
-
-async fn compute(
-    app: &App,
-    model: &Arc<Model>,
-    (field, inputs): (&'static str, Value),
-    mut fields: Fields,
-) -> Result<(Predicted, bool), Failure> {
-    let is_raw = fields.flag("raw_scores")?.unwrap_or(false);
-    let request = PredictRequest {
-        field,
-        texts: texts(field, inputs)?,
-        truncation: truncation(&mut fields)?,
-    };
-    Ok((predict_all(app, model, request).await?, is_raw))
-}
-
-/// Reads `truncate`, by default true, and `truncation_direction`, by default the checkpoint's.
-pub fn truncation(fields: &mut Fields) -> Result<Option<Truncation>, Failure> {
-    let truncates = fields.flag("truncate")?;
-    let direction = match fields.string("truncation_direction")?.as_deref() {
-        None => None,
-        Some("right" | "Right") => Some(Truncation::Right),
-        Some("left" | "Left") => Some(Truncation::Left),
-        Some(_) => return Err(bad("truncation_direction: expected `left` or `right`")),
-    };
-    Ok(if truncates == Some(false) { Some(Truncation::Error) } else { direction })
+async fn answer(app: &App, mut fields: Fields) -> Result<Response, Failure> {
+    let model = app.model_or_first(fields.string("model")?.as_deref())?;
+    let texts = texts("inputs", fields.require("inputs")?)?;
+    let parameters = Parameters::read(&mut fields)?;
+    let is_single = texts.is_single;
+    let request = PredictRequest::new("inputs", texts, &parameters);
+    let predicted = predict_all(app, model, request).await?;
+    answered(&Answer::new(rankings(&predicted, &parameters), is_single), &predicted)
 }

@@ -42,7 +42,17 @@ pub fn start_with(
     configure: impl FnOnce(BatcherBuilder) -> BatcherBuilder,
 ) -> Running {
     let model = Model::with_queue("small", CLASSIFIER.clone(), configure).unwrap();
-    let server = Server::bind(vec![model], settings).unwrap();
+    run(vec![model], settings)
+}
+
+/// Starts a server of several models, which differ only in their names.
+pub fn start_models(names: &[&str]) -> Running {
+    let model = |name: &&str| Model::new(*name, CLASSIFIER.clone()).unwrap();
+    run(names.iter().map(model).collect(), settings())
+}
+
+fn run(models: Vec<Model>, settings: Settings) -> Running {
+    let server = Server::bind(models, settings).unwrap();
     let address = server.address();
     let (stop, stopped) = oneshot::channel();
     let serve = move || server.run_until(async move { drop(stopped.await) });
@@ -72,6 +82,19 @@ impl Running {
 
     /// Posts a body with further header lines.
     pub fn post_with(&self, path: &str, headers: &str, body: &[u8]) -> Response {
+        receive(self.begin_post(path, headers, body))
+    }
+
+    /// Posts a body, and returns the head and the bytes of the answer.
+    pub fn post_bytes(&self, path: &str, headers: &str, body: &[u8]) -> (Response, Vec<u8>) {
+        let mut bytes = Vec::new();
+        let _ = self.begin_post(path, headers, body).read_to_end(&mut bytes);
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        let body = bytes.split_off(end + 4);
+        (Response::parse(String::from_utf8(bytes).unwrap()), body)
+    }
+
+    fn begin_post(&self, path: &str, headers: &str, body: &[u8]) -> TcpStream {
         let length = body.len();
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n"
@@ -80,7 +103,7 @@ impl Running {
         connection.write_all(head.as_bytes()).unwrap();
         // A server that refuses the body may close the connection before it is sent.
         let _ = connection.write_all(body);
-        receive(connection)
+        connection
     }
 
     pub fn send(&self, request: &str) -> Response {
@@ -116,13 +139,16 @@ pub fn receive(mut connection: TcpStream) -> Response {
     let mut bytes = Vec::new();
     // A reset after the response doesn't matter.
     let _ = connection.read_to_end(&mut bytes);
-    let text = String::from_utf8(bytes).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    Response { status, head: head.to_lowercase(), body: body.to_owned() }
+    Response::parse(String::from_utf8(bytes).unwrap())
 }
 
 impl Response {
+    fn parse(text: String) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        Self { status, head: head.to_lowercase(), body: body.to_owned() }
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{} {}", self.head, self.body))
     }

@@ -51,9 +51,6 @@ fn bad_tensors_name_the_field() {
     let body = r#"{"inputs": [{"shape": [1], "datatype": "BYTES", "data": ["a"]}], "outputs": [{"name": "x"}]}"#;
     let message = server.post("/v2/models/small/infer", body).fails(400, "BadRequest");
     assert!(message.starts_with("outputs[0].name: expected one of label"), "{message}");
-    let binary =
-        server.post_with("/v2/models/small/infer", "inference-header-content-length: 5\r\n", b"{}");
-    assert!(binary.fails(400, "BadRequest").starts_with("binary tensors"));
 }
 
 #[test]

@@ -3,4 +3,8 @@
 mod client;
 mod failures;
 mod operations;
+mod pages;
+mod parameters;
 mod protocols;
+mod shapes;
+mod tensors;

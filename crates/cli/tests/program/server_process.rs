@@ -25,7 +25,7 @@ fn write_model(folder: &Path, seed: u64) {
 /// Starts a request and returns once the server waits for its body.
 fn begun(server: &Serving) -> Connection {
     let mut connection = server.connect();
-    connection.send(&format!(
+    connection.send(format!(
         "POST /predict HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
         BODY.len()
     ));
@@ -143,7 +143,7 @@ fn sighup_reloads_without_a_dropped_request() {
             let mut connection = server.connect();
             let mut answers = Vec::new();
             while !stopped.load(Ordering::Relaxed) {
-                connection.send(&post("/predict", "", BODY));
+                connection.send(post("/predict", "", BODY));
                 let response = connection.receive();
                 assert_eq!(response.status, 200, "{}", response.body);
                 answers.push(response.body);

@@ -111,7 +111,7 @@ impl<W: Weight> FirstTokenAttention<W> for Projected {
 /// Attention with the key and value matrices absorbed: no token has a key or a value. At DistilBERT's proportions that
 /// saves 2 of 62 · dim² multiply-adds per token.
 ///
-/// In 8 bits, it would gain nothing on short texts, whose time is that of reading the weights, and add a rounding.
+/// In 8 bits and in bf16, the vectors would be rounded once more.
 pub(crate) struct Absorbed<W: Weight> {
     /// The key matrix transposed, of each head: outputs `[heads · dim]`, inputs `[head_size]`.
     pub keys: PackedMatrix<W>,

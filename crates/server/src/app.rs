@@ -164,7 +164,7 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Checks the key, and logs and measures a request. Nothing of its text is logged.
+/// Checks the key, and logs and measures a request. None of its text is logged.
 async fn around(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let start = Instant::now();
     let id = app.request_id(request.headers());

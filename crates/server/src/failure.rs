@@ -134,7 +134,7 @@ impl From<Error> for Failure {
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"error": "inputs[3]: expected a string, found a number", "error_type": "BadRequest"}))]
 pub struct ErrorBody {
-    /// What is wrong, beginning with the field at fault.
+    /// Description of the problem, beginning with the field at fault.
     error: String,
     /// Stable code of the kind of error.
     error_type: &'static str,

@@ -28,7 +28,7 @@ impl Generations {
         self.current.read().unwrap_or_else(PoisonError::into_inner).1.clone()
     }
 
-    /// Loads every model again, and replaces those for which it succeeds. Blocks the thread meanwhile.
+    /// Loads every model again, and replaces those for which it succeeds. Blocks the thread until then.
     pub fn reload(&self) {
         let _turn = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let app = self.app();

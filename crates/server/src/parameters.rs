@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::failure::Failure;
 use crate::fields::{Fields, bad};
 
-/// What a request chooses about its predictions.
+/// Options of a request for predictions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parameters {
     /// `None` for the checkpoint's side.

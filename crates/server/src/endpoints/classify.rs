@@ -110,7 +110,7 @@ pub async fn infinity(
 /// Classifies one text or several, with all scores in label order
 ///
 /// Speaks the protocol of vLLM: give its clients the server's address with `/vllm` at the end. `use_activation`,
-/// `activation` and `softmax` are taken too: false asks for logits.
+/// `activation` and `softmax` are accepted too: false returns logits.
 #[utoipa::path(
     post, path = "/vllm/classify", tag = "infinity and vLLM",
     request_body = ClassifyBody,

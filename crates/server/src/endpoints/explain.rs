@@ -34,7 +34,7 @@ struct Pictured<'a> {
 /// Explains a prediction by the relevance of each word
 ///
 /// Explanations don't pass through the queue: they take several times as long as a prediction and are computed one at a
-/// time beside the workers. A second request meanwhile is refused with `Overloaded`. With the header `accept:
+/// time, outside the workers. A second request in the meantime is refused with `Overloaded`. With the header `accept:
 /// text/html`, the answer is a page for people.
 #[utoipa::path(
     post, path = "/explain", tag = "Explanations",

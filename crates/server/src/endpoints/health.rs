@@ -27,21 +27,21 @@ pub struct Ready {
     ready: bool,
 }
 
-/// Says that the process runs
+/// Reports that the process is running
 #[utoipa::path(
     get, path = "/v2/health/live", tag = "Server", security(()),
-    responses((status = 200, description = "The process runs", body = Live)),
+    responses((status = 200, description = "The process is running", body = Live)),
 )]
 pub async fn live() -> Result<Response, Failure> {
     json(&Live { live: true })
 }
 
-/// Says that requests are taken
+/// Reports that requests are accepted
 ///
-/// Requests are taken from the warm-up, which precedes the first connection, until the server is stopped.
+/// Requests are accepted until the server is stopped. Models are warmed up before the first connection.
 #[utoipa::path(
     get, path = "/health", operation_id = "health", tag = "Server", security(()),
-    responses((status = 200, description = "Requests are taken", body = Ready), Stopping),
+    responses((status = 200, description = "Requests are accepted", body = Ready), Stopping),
 )]
 pub async fn ready(State(app): State<Arc<App>>) -> Result<Response, Failure> {
     check(&app)?;

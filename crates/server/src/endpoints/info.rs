@@ -27,7 +27,7 @@ pub struct Info<'a> {
     served_model_name: &'a str,
     model_type: ModelType<'a>,
     max_concurrent_requests: usize,
-    /// Number of tokens that the model takes.
+    /// Maximum number of tokens.
     max_input_length: usize,
     /// Number of tokens up to which waiting texts are computed together.
     max_batch_tokens: usize,

@@ -40,7 +40,7 @@ pub async fn vertex(State(app): State<Arc<App>>, body: Body) -> Result<Response,
 
 /// Classifies instances with a model
 ///
-/// The same as `/vertex`, in the path of KServe's first protocol and of TensorFlow Serving.
+/// Like `/vertex`, at the path of KServe's first protocol and of TensorFlow Serving.
 #[utoipa::path(
     post, path = "/v1/models/{name}", operation_id = "v1_predict", tag = "Vertex AI and KServe v1",
     params(("name" = String, Path, description = "Name of the model")),

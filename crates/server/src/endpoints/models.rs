@@ -41,7 +41,7 @@ pub struct ListedModel<'a> {
 pub struct ModelState<'a> {
     /// Name of the model.
     name: &'a str,
-    /// `true` if the model takes requests.
+    /// `true` if the model accepts requests.
     ready: bool,
 }
 
@@ -68,7 +68,7 @@ pub async fn list(State(app): State<Arc<App>>) -> Result<Response, Failure> {
     json(&ModelList { object: "list", data: data.collect(), models: models.clone() })
 }
 
-/// Says that a model takes requests
+/// Reports that a model accepts requests
 #[utoipa::path(
     get, path = "/v1/models/{name}", operation_id = "v1_model", tag = "Vertex AI and KServe v1",
     params(("name" = String, Path, description = "Name of the model")),

@@ -18,14 +18,14 @@ pub enum Inputs {
     Lists(Vec<Vec<String>>),
 }
 
-/// What a request chooses about its predictions.
+/// Options of a request for predictions.
 #[derive(Serialize, ToSchema)]
 pub struct Options {
-    /// False refuses texts that are longer than the model takes; by default they are truncated.
+    /// False refuses texts that are longer than the model accepts; by default they are truncated.
     truncate: Option<bool>,
     /// End of the text at which it is truncated; by default that of the checkpoint.
     truncation_direction: Option<Direction>,
-    /// True asks for logits instead of scores, like the function `none`.
+    /// True returns logits instead of scores, like the function `none`.
     raw_scores: Option<bool>,
     /// Function that makes scores of logits; by default that of the checkpoint.
     function_to_apply: Option<Function>,
@@ -60,7 +60,7 @@ pub struct PredictBody {
     model: Option<String>,
     #[serde(flatten)]
     options: Options,
-    /// The same options, which take precedence here.
+    /// The options again; these take precedence.
     parameters: Option<Options>,
 }
 
@@ -73,7 +73,7 @@ pub struct InstancesBody {
     model: Option<String>,
     #[serde(flatten)]
     options: Options,
-    /// The same options, which take precedence here.
+    /// The options again; these take precedence.
     parameters: Option<Options>,
 }
 
@@ -106,7 +106,7 @@ pub struct ClassifyBody {
     model: Option<String>,
     #[serde(flatten)]
     options: Options,
-    /// The same options, which take precedence here.
+    /// The options again; these take precedence.
     parameters: Option<Options>,
 }
 
@@ -133,7 +133,7 @@ pub struct ExplainBody {
     parameters: Option<ExplainOptions>,
 }
 
-/// What a request chooses about an explanation.
+/// Options of a request for an explanation.
 #[derive(Serialize, ToSchema)]
 pub struct ExplainOptions {
     /// Method: `lrp`, the default, `attnlrp`, `gradient-x-input` or `integrated-gradients:STEPS`.
@@ -144,7 +144,7 @@ pub struct ExplainOptions {
     against: Option<String>,
     /// Number to explain: `logit`, the default, or `probability`.
     objective: Option<String>,
-    /// False refuses a text that is longer than the model takes; by default it is truncated.
+    /// False refuses a text that is longer than the model accepts; by default it is truncated.
     truncate: Option<bool>,
     /// End of the text at which it is truncated; by default that of the checkpoint.
     truncation_direction: Option<Direction>,
@@ -242,12 +242,12 @@ pub struct InferBody {
     parameters: Option<InferOptions>,
 }
 
-/// What a request with tensors chooses about its predictions.
+/// Options of a request for predictions with tensors.
 #[derive(Serialize, ToSchema)]
 pub struct InferOptions {
     #[serde(flatten)]
     options: Options,
-    /// True asks for all outputs as binary data.
+    /// True returns all outputs as binary data.
     binary_data_output: Option<bool>,
 }
 
@@ -272,7 +272,7 @@ pub struct InputParameters {
     binary_data_size: Option<usize>,
 }
 
-/// An output that a request asks for.
+/// A requested output.
 #[derive(Serialize, ToSchema)]
 pub struct RequestedOutput {
     /// `label`, `index`, `scores` or `logits`.
@@ -283,6 +283,6 @@ pub struct RequestedOutput {
 /// Form of an output.
 #[derive(Serialize, ToSchema)]
 pub struct OutputParameters {
-    /// True asks for the output as binary data.
+    /// True returns the output as binary data.
     binary_data: Option<bool>,
 }

@@ -104,7 +104,7 @@ pub fn complete(api: &mut OpenApi) {
     }
     let key = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     api.components.get_or_insert_default().add_security_scheme(KEY, key);
-    // A server without a key takes every request.
+    // A server without a key accepts every request.
     api.security =
         Some(vec![SecurityRequirement::default(), SecurityRequirement::new(KEY, [""; 0])]);
 }

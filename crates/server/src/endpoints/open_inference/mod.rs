@@ -63,7 +63,7 @@ pub struct ModelParameters<'a> {
     labels: &'a [String],
     /// Precision of the weights, such as `f32` or `int8`.
     precision: &'a str,
-    /// Number of tokens that the model takes.
+    /// Maximum number of tokens.
     max_tokens: usize,
 }
 
@@ -168,11 +168,11 @@ pub async fn model(State(app): State<Arc<App>>, Path(parts): Parts) -> Result<Re
     })
 }
 
-/// Says that a model takes requests
+/// Reports that a model accepts requests
 #[utoipa::path(
     get, path = "/v2/models/{name}/ready", operation_id = "v2_ready", tag = "Open Inference Protocol v2",
     params(("name" = String, Path, description = "Name of the model")),
-    responses((status = 200, description = "The model takes requests", body = super::models::ModelState), NoModel),
+    responses((status = 200, description = "The model accepts requests", body = super::models::ModelState), NoModel),
 )]
 pub async fn model_ready(
     State(app): State<Arc<App>>,
@@ -187,7 +187,7 @@ pub async fn model_ready(
 ///
 /// The tensor has the shape `[n]` or `[n, 1]`. The outputs are `label`, `index` and `scores`, or those that the request
 /// names, among which `logits` may be. With `top_k`, each has the shape `[n, top_k]`, highest score first. Binary tensors
-/// are taken and sent as Triton does.
+/// are accepted and returned as in Triton.
 #[utoipa::path(
     post, path = "/v2/models/{name}/infer", operation_id = "v2_infer", tag = "Open Inference Protocol v2",
     params(("name" = String, Path, description = "Name of the model")),

@@ -44,7 +44,13 @@ pub(crate) enum LayerWeights<'a> {
     /// The model's own layer.
     Own,
     /// Other weights, for the layer's place in the model.
-    Other(&'a PackedLayer<f32>),
+    Other(&'a RunnableLayer),
+}
+
+/// Packed weights that can take the place of any layer, the last one too.
+pub(crate) struct RunnableLayer {
+    layer: PackedLayer<f32>,
+    last_attention: Absorbed<f32>,
 }
 
 /// Memory for a layer's activations, reused from call to call.
@@ -98,22 +104,25 @@ impl LayerRunner {
     ///
     /// # Errors
     /// [`CheckpointError::NotFinite`](crate::CheckpointError::NotFinite).
-    pub fn pack(&self, leader: Leader<'_>, layer: &DenseLayer) -> Result<PackedLayer<f32>> {
-        let mut executor = Executor { isa: self.engine.engine().isa, leader };
+    pub fn pack(&self, leader: Leader<'_>, layer: &DenseLayer) -> Result<RunnableLayer> {
+        let Engine { isa, model, .. } = self.engine.engine();
+        let mut executor = Executor { isa: *isa, leader };
         let mut linear = |linear: &Linear<DenseMatrix>| {
             let DenseMatrix { outputs, inputs, values } = linear.weight.clone();
             let matrix = Matrix::from_values(outputs, inputs, values);
             let weight = PackedMatrix::pack(&mut executor, &matrix)?;
             Ok::<_, crate::Error>(Linear { weight, bias: linear.bias.clone() })
         };
-        Ok(Layer {
+        let layer = Layer {
             query_key_value: linear(&layer.query_key_value)?,
             attention_output: linear(&layer.attention_output)?,
             attention_norm: layer.attention_norm.clone(),
             feed_forward_in: linear(&layer.feed_forward_in)?,
             feed_forward_out: linear(&layer.feed_forward_out)?,
             feed_forward_norm: layer.feed_forward_norm.clone(),
-        })
+        };
+        let last_attention = Absorbed::new(&mut executor, &layer, model.config.head_size());
+        Ok(RunnableLayer { layer, last_attention })
     }
 
     /// Returns the embeddings of a batch, `[tokens, dim]`.
@@ -133,11 +142,11 @@ impl LayerRunner {
         (batch, states): (&SubBatch<'_>, &[f32]),
         memory: &'m mut LayerMemory,
     ) -> LayerActivations<'m> {
-        let Engine { isa, model, threads, .. } = self.engine.engine();
+        let Engine { isa, model, threads, last_attention, .. } = self.engine.engine();
         let (dim, is_last) = (model.config.dim, index + 1 == model.layers.len());
-        let layer = match weights {
-            LayerWeights::Own => &model.layers[index],
-            LayerWeights::Other(layer) => layer,
+        let (layer, last_attention) = match weights {
+            LayerWeights::Own => (&model.layers[index], last_attention.as_ref()),
+            LayerWeights::Other(other) => (&other.layer, Some(&other.last_attention)),
         };
         let LayerMemory { workspace, query_key_value, first_queries, .. } = memory;
         workspace.set_threads(threads.count());
@@ -155,11 +164,9 @@ impl LayerRunner {
             activation: None,
             feed_forward_norm: SavedNorm::Inputs(&mut memory.feed_forward_sums),
         };
-        let mut executor = Executor { isa: *isa, leader };
-        let last_attention =
-            is_last.then(|| Absorbed::new(&mut executor, layer, model.config.head_size()));
+        let executor = Executor { isa: *isa, leader };
         let mut pass = Pass { model, last_attention: None, executor };
-        pass.layer(layer, last_attention.as_ref(), workspace, buffers);
+        pass.layer(layer, last_attention.filter(|_| is_last), workspace, buffers);
         let width = layer.attention_output.weight.inputs();
         let stride = inner_stride(layer.feed_forward_in.weight.outputs());
         LayerActivations {

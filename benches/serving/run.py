@@ -113,7 +113,8 @@ def measure(driver, servers, arguments):
         for number in range(arguments.rounds):
             for load in kinds:
                 for server in servers if number % 2 == 0 else reversed(servers):
-                    driver.turn(server, load, budget.turn(), number)
+                    with server.awake():
+                        driver.turn(server, load, budget.turn(), number)
     return driver.figures
 
 
@@ -160,8 +161,10 @@ def main():
     arguments.started = time.monotonic()
     with open(made.folder / "servers.log", "wb") as log, systems.started(found, log) as servers:
         checked = answers.check(servers, driver.texts[:CHECKED_TEXTS])
+        # Paused outside of its turn, because some servers poll while they are idle.
         for server in servers:
-            driver.warm_up(server, WARM_UP_SECONDS)
+            with server.awake():
+                driver.warm_up(server, WARM_UP_SECONDS)
         figures = measure(driver, servers, arguments)
         memory = tables.memory(servers)
     tables.print_all(figures, memory, checked)

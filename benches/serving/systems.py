@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -120,15 +121,29 @@ class Running:
             connection.request("GET", path)
             return connection.getresponse().read().decode()
 
+    def signal(self, number):
+        """Sends a signal to all of the server's processes."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    @contextlib.contextmanager
+    def awake(self):
+        """Lets a paused server run for as long as the context lasts."""
+        self.signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGSTOP)
+
     def stop(self):
+        self.signal(signal.SIGCONT)
         self.process.terminate()
         try:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             pass
         # Workers of servers that leave them behind.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, 9)
+        self.signal(signal.SIGKILL)
         self.process.wait()
 
 

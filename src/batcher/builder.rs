@@ -113,10 +113,10 @@ impl BatcherBuilder {
         self
     }
 
-    /// Sets the time that a request may be expected to wait before it is computed; by default there is no limit.
+    /// Sets the longest time that a request is expected to wait before it is computed; by default there is no limit.
     ///
-    /// The expectation follows from the tokens in the queue and the time that workers took for those before. Requests
-    /// beyond it are refused with [`BatcherError::Overloaded`], so that the others are answered in time however many come.
+    /// The wait is estimated from the tokens in the queue and the pace of the workers so far. Requests that would wait
+    /// longer are refused with [`BatcherError::Overloaded`], so that the others are answered in time under any load.
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.limits.wait = Some(wait);
         self

@@ -148,8 +148,8 @@ impl Batcher {
     /// ```
     ///
     /// # Errors
-    /// - [`BatcherError::Overloaded`] if the queue is full, [`BatcherError::TooLarge`] if it could never hold the
-    ///   request
+    /// - [`BatcherError::Overloaded`] if the queue is full or the expected wait too long, [`BatcherError::TooLarge`] if
+    ///   the queue could never hold the request
     /// - [`BatcherError::ShutDown`] if the batcher was shut down, [`BatcherError::Forked`] in a forked child
     /// - [`Error::Input`](crate::Error::Input) like [`Classifier::classify`]
     #[cfg(feature = "text")]

@@ -68,7 +68,7 @@ impl SubmitOptions {
     }
 }
 
-/// Fate of the requests that are waiting when a batcher is shut down: [`Batcher::shutdown`](crate::Batcher::shutdown).
+/// What happens to waiting requests when a batcher is shut down: [`Batcher::shutdown`](crate::Batcher::shutdown).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shutdown {
     /// Computes them all.

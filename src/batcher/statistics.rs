@@ -8,8 +8,8 @@ use super::queue::Depth;
 /// Snapshot of a [`Batcher`](crate::Batcher)'s counters and histograms, from
 /// [`Batcher::statistics`](crate::Batcher::statistics).
 ///
-/// They count from the time when the batcher was built. They are read one after the other while the workers keep
-/// running, so they may differ by the requests of that moment.
+/// Counting starts when the batcher is built. The values are read one after the other while the workers keep running,
+/// so they may disagree by the requests that are handled at that moment.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Statistics {
@@ -20,7 +20,7 @@ pub struct Statistics {
     pub queued_tokens: usize,
     /// Number of requests that have been queued so far.
     pub accepted: u64,
-    /// Number of requests that were refused because the queue was full.
+    /// Number of requests that were refused because the queue was full or their expected wait too long.
     pub overloaded: u64,
     /// Number of requests that were answered with a prediction.
     pub completed: u64,

@@ -8,8 +8,8 @@ use std::time::Duration;
 pub enum BatcherError {
     /// The queue is full, or a request would wait for too long. It may succeed later.
     #[error(
-        "the queue is full: {requests} of at most {max_requests} requests and {tokens} of at most {max_tokens} \
-         tokens are waiting, for about {} ms", expected_wait.as_millis()
+        "the queue is overloaded: {requests} of at most {max_requests} requests and {tokens} of at most {max_tokens} \
+         tokens are waiting, and another request would wait about {} ms", expected_wait.as_millis()
     )]
     Overloaded {
         /// Number of requests in the queue.

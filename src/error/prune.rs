@@ -9,7 +9,7 @@ pub enum PruneError {
     TooFewTexts {
         /// Number of texts.
         found: usize,
-        /// Least number of texts.
+        /// Minimum number of texts.
         needed: usize,
     },
 
@@ -35,15 +35,15 @@ pub enum PruneError {
         matrix: &'static str,
     },
 
-    /// The share of multiply-adds to keep is not a share.
+    /// The share of multiply-adds to keep is not above 0 and at most 1.
     #[error("the share to keep should be above 0 and at most 1, found {found}")]
     Share {
         /// Requested share.
         found: f64,
     },
 
-    /// The time to prune to is not a time.
-    #[error("the time of a text should be above 0 milliseconds, found {found}")]
+    /// The time to prune to is zero, negative, infinite or NaN.
+    #[error("the time per text should be above 0 milliseconds, found {found}")]
     Time {
         /// Requested time in milliseconds.
         found: f64,

@@ -85,7 +85,7 @@ pub enum Failure {
     #[error("Parquet requires files for --input and --output, not standard input or output")]
     ParquetStream,
 
-    #[error("--output must have the same format as --input, {}", path.display())]
+    #[error("--output must have the same format as --input {}", path.display())]
     OtherFormat { path: PathBuf },
 
     #[error("{} is both --input and --output", path.display())]
@@ -213,9 +213,9 @@ fn table_name(path: &Path) -> String {
 fn same_file(output: &Path, input: &Path) -> String {
     let input_name = table_name(input);
     match output.as_os_str() == STANDARD {
-        true => format!("standard output is the same file as {input_name}, which is read"),
+        true => format!("standard output is the same file as {input_name}, an input"),
         false if output == input => format!("{input_name} is read by this command"),
-        false => format!("{} is the same file as {input_name}, which is read", output.display()),
+        false => format!("{} is the same file as {input_name}, an input", output.display()),
     }
 }
 

@@ -40,7 +40,7 @@ pub enum Error {
 
     /// Two models to compare have different labels.
     #[error(
-        "can't compare models with different labels: expected {}, found {}",
+        "cannot compare models with different labels: expected {}, found {}",
         .expected.join(", "), .found.join(", ")
     )]
     LabelMismatch {
@@ -52,7 +52,7 @@ pub enum Error {
 
     /// Two models to compare have different problem types.
     #[error(
-        "can't compare models with different problem types: expected {expected}, found {found}"
+        "cannot compare models with different problem types: expected {expected}, found {found}"
     )]
     ProblemTypeMismatch {
         /// `problem_type` of the first model.

@@ -24,7 +24,7 @@ pub(super) fn labels(json: &Map<String, Value>) -> Result<Vec<String>, ConfigErr
         count if count == labels.len() => Ok(labels),
         count if count <= MOST_UNNAMED => Ok(generic_labels(count)),
         _ => {
-            let expected = format!("at most {MOST_UNNAMED} without their names in id2label");
+            let expected = format!("at most {MOST_UNNAMED} unless id2label names them");
             Err(mismatch("num_labels", &expected, found))
         }
     }

@@ -95,7 +95,7 @@ pub(super) fn pruned_heads(
     };
     let expected = || {
         format!(
-            "lists of distinct heads from 0 to {}, not all of them, by the index of their layer, from 0 to {}",
+            "lists of some but not all heads, distinct and from 0 to {}, keyed by layer index from 0 to {}",
             n_heads - 1,
             n_layers - 1
         )

@@ -10,7 +10,7 @@ use clap_mangen::Man;
 
 use crate::failure::Failure;
 
-/// Print the manual page, or write the pages of the program and of each command
+/// Print the program's manual page, or write the pages of the program and all commands to a folder
 #[derive(Args)]
 #[command(after_help = "Examples:
   distilbert man | man -l -

@@ -95,7 +95,7 @@ impl ParquetFile {
             });
             if let Some((_, chunk)) = unknown {
                 let (name, codec) = (self.name(column), chunk.compression());
-                return Err(format!("`{name}` is compressed with {codec}, which can't be read"));
+                return Err(format!("`{name}` is compressed with {codec}, which cannot be read"));
             }
         }
         Ok(())

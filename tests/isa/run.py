@@ -25,6 +25,7 @@ from collections.abc import Iterator
 import build
 import debian
 import emulators
+import kernels
 from failure import Failure
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -89,6 +90,7 @@ SUITES = (
         (
             "cpu::ops::linear::tests::a_range_of_outputs_leaves_the_others_alone",
             "cpu::ops::linear::tests::a_row_has_the_same_bits_alone_in_any_batch_and_on_any_threads",
+            "cpu::ops::linear::tests::grouped_products_match_float64",
             "cpu::ops::linear::tests::products_of_every_size_match_float64",
             "cpu::gemm::block::tests::integer_products_of_every_size_are_exact",
             "cpu::gemm::block::tests::products_of_every_size_match_float64",
@@ -100,6 +102,8 @@ SUITES = (
         "kernels",
         build.LIBRARY,
         (
+            "cpu::ops::attention::absorbed::tests::averages_of_every_size_match_float64",
+            "cpu::ops::attention::absorbed::tests::bits_do_not_depend_on_other_sequences",
             "cpu::ops::attention::int8::tests::constant_and_extreme_inputs_match_a_naive_loop",
             "cpu::ops::attention::int8::tests::float_attention_serves_first_tokens_and_other_lengths",
             "cpu::ops::attention::int8::tests::ragged_batches_of_every_head_size_match_a_naive_loop",
@@ -108,12 +112,14 @@ SUITES = (
             "cpu::backward::spread::tests::rows_of_every_width_match_float64",
             "cpu::backward::tests::activation::activations_match_central_differences",
             "cpu::backward::tests::attention::attention_matches_central_differences",
+            "cpu::backward::tests::first_tokens::attention_of_first_tokens_matches_central_differences",
             "cpu::backward::tests::layer_norm::layer_norm_matches_central_differences",
             "cpu::simd::tests::squares_are_transposed_whatever_the_distance_of_rows",
             "cpu::ops::layer_norm::tests::rows_of_every_width_match_float64",
             "cpu::ops::math::tests::erf_is_within_4e_7",
             "cpu::ops::math::tests::exp_is_within_two_units_in_the_last_place",
             "cpu::ops::quantize::tests::every_value_is_within_half_a_step_and_the_same_on_every_set",
+            "cpu::ops::quantize::tests::the_most_inputs_cannot_overflow",
             "cpu::ops::softmax::tests::rows_of_every_length_match_float64",
         ),
         exhaustive=True,
@@ -294,6 +300,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as downloads:
             debian.update_list(pathlib.Path(downloads))
         return 0
+    unnamed = kernels.tests() - {test for suite in SUITES for test in suite.tests}
+    if unnamed:
+        raise Failure(f"no suite runs {', '.join(sorted(unnamed))}")
     pairs = list(wanted(arguments))
     if not pairs:
         raise Failure("no selected suite runs on a selected CPU")

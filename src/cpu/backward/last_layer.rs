@@ -66,8 +66,7 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
         AttentionMemory { threads, amounts, vectors, .. }: &mut AttentionMemory,
         sums: &mut Sums,
     ) {
-        let Workspace { hidden, context, linear, sequences, first_queries, averages, .. } =
-            workspace;
+        let Workspace { hidden, context, linear, sequences, averages, .. } = &mut *workspace;
         let (dim, head_size) = (self.model.config.dim, self.model.config.head_size());
         let width = layer.attention_output.weight.inputs();
         let heads = width / head_size;
@@ -114,19 +113,34 @@ impl<W: FloatWeight> BackwardPass<'_, W> {
             step.backpropagate(executor, threads, gradients);
         });
         if has_keys {
-            first_queries.projected.resize(context.len());
-            GroupedProduct {
-                input: Rows { count: sequences.len(), ..rows(averages, heads * dim) },
-                weight: &layer.query_key_value.weight,
-                bias: None,
-                outputs: width..2 * width,
-                groups: heads,
-            }
-            .multiply(executor, linear, &mut first_queries.projected);
-            let rows = first_queries.projected.chunks_exact(width);
-            for (shares, gradients) in sums.rows.iter_mut().zip(rows) {
-                shares.bias += dot_f64(gradients, &bias[..width]);
-            }
+            self.add_key_bias(layer, workspace, sums);
+        }
+    }
+
+    /// Adds the products of the key bias and its gradients, which follow from the queries' gradients in `averages`.
+    fn add_key_bias(
+        &mut self,
+        layer: &Layer<PackedMatrix<W>>,
+        workspace: &mut Workspace<W>,
+        sums: &mut Sums,
+    ) {
+        let Workspace { linear, sequences, first_queries, averages, .. } = workspace;
+        let (dim, head_size) = (self.model.config.dim, self.model.config.head_size());
+        let width = layer.attention_output.weight.inputs();
+        let heads = width / head_size;
+        let gradients = &mut first_queries.projected;
+        gradients.resize(sequences.len() * width);
+        GroupedProduct {
+            input: Rows { count: sequences.len(), ..rows(averages, heads * dim) },
+            weight: &layer.query_key_value.weight,
+            bias: None,
+            outputs: width..2 * width,
+            groups: heads,
+        }
+        .multiply(&mut self.executor, linear, gradients);
+        let bias = &layer.query_key_value.bias[..width];
+        for (shares, gradients) in sums.rows.iter_mut().zip(gradients.chunks_exact(width)) {
+            shares.bias += dot_f64(gradients, bias);
         }
     }
 

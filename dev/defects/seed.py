@@ -4,6 +4,8 @@
     python3 dev/defects/seed.py kernels          compiles every kernel defect to target/defects/NAME/*.ptx
     python3 dev/defects/seed.py crate NAME       copies the repository with a defect of the CUDA backend to
                                                  target/seeded/NAME and prints that folder
+    python3 dev/defects/seed.py parsers [NAME…]  fuzzes the repository with each defect of a parser or of a call, which
+                                                 the target must find within a minute
 
 Each defect is an exact text replacement. The script fails if the text to replace does not occur exactly once, so
 that a defect can never silently stop applying. The sources themselves are never changed.
@@ -135,6 +137,88 @@ CRATE_DEFECTS = [
 ]
 
 
+# Those that fuzz targets must find.
+PARSER_DEFECTS = {
+    "config": Defect(
+        "config_labels",
+        "allocates as many labels as a configuration states",
+        "src/model/config/labels.rs",
+        "        count if count <= MOST_UNNAMED => Ok(generic_labels(count)),\n",
+        "        count if count <= MOST_UNNAMED << 8 => Ok(generic_labels(count)),\n",
+    ),
+    "safetensors": Defect(
+        "safetensors_header",
+        "allocates as many bytes as a header's length states",
+        "src/model/checkpoint/safetensors.rs",
+        "after_prefix.checked_sub(header_len).filter(|_| header_len <= limit)",
+        "Some(after_prefix.wrapping_sub(header_len)).filter(|_| header_len <= limit << 20)",
+    ),
+    "tokenizer": Defect(
+        "tokenizer_template",
+        "expects each token of a template among the special ones",
+        "src/input/tokenizer/template.rs",
+        ".ok_or_else(|| format!(\"the template's special token {name} is not in `special_tokens`\"))?;",
+        ".unwrap();",
+    ),
+    "hdf5": Defect(
+        "hdf5_offset",
+        "adds to an offset of the structure without a check",
+        "src/model/checkpoint/hdf5.rs",
+        "offset.checked_add(len).ok_or(FormatError::OffsetOverflow { offset, length: len })?;",
+        "offset + len;",
+    ),
+    "pickle": Defect(
+        "pickle_memo",
+        "grows the memo to any index",
+        "src/model/checkpoint/pickle/machine.rs",
+        "match usize::try_from(index).ok().filter(|&index| index < MAX_INSTRUCTIONS) {",
+        "match usize::try_from(index).ok() {",
+    ),
+    "server": Defect(
+        "server_strings",
+        "splits binary data without a check",
+        "crates/server/src/endpoints/open_inference/binary.rs",
+        "rest.split_at_checked(length).ok_or_else(cut_off)?;",
+        "Some(rest.split_at(length)).ok_or_else(cut_off)?;",
+    ),
+    "delimited": Defect(
+        "delimited_fields",
+        "doesn't make room for more fields",
+        "crates/cli/src/table/delimited.rs",
+        "                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),\n",
+        "                ReadRecordResult::OutputEndsFull => {}\n",
+    ),
+    "json_lines": Defect(
+        "json_lines_key",
+        "takes the value of a longer key",
+        "crates/cli/src/table/object.rs",
+        "Ok(key == self.0)",
+        "Ok(key.starts_with(self.0))",
+    ),
+    "parquet": Defect(
+        "parquet_lists",
+        "reads one item too many of a list",
+        "crates/cli/src/table/parquet/cells.rs",
+        "offsets[row].as_usize()..offsets[row + 1].as_usize();",
+        "offsets[row].as_usize()..offsets[row + 1].as_usize() + 1;",
+    ),
+    "tokens": Defect(
+        "tokens_vocabulary",
+        "accepts the id after the last",
+        "src/input/batch.rs",
+        "id as usize >= vocab_size)",
+        "id as usize > vocab_size)",
+    ),
+    "truncation": Defect(
+        "truncation_left",
+        "keeps the tokens before the last ones",
+        "src/input/truncation.rs",
+        "TruncationSide::Left => (len - most..len, len - most),",
+        "TruncationSide::Left => (len - most - 1..len - 1, len - most),",
+    ),
+}
+
+
 def includes(source, header):
     """Returns whether a .cu file includes a header."""
     return re.search(rf'^#include "{re.escape(header)}"', source.read_text(), flags=re.MULTILINE) is not None
@@ -156,6 +240,22 @@ def compile_kernel_defect(nvrtc, defect, folder):
         (folder / name).write_text(ptx)
     if not changed:
         raise Failure(f"{defect.name} does not change any PTX")
+
+
+def fuzz_parser_defect(target, defect):
+    """Fuzzes a copy of the repository with a defect; returns `True` if the target finds it."""
+    # One folder for all, so that only the package with the defect is built again.
+    folder = ROOT / "target/seeded/parsers"
+    copy_repository(folder)
+    defect.apply(folder)
+    run = [sys.executable, folder / "dev/fuzz/run.py", "--build-folder", ROOT / "target/fuzz/seeded"]
+    subprocess.run([*run, target, "--build"], check=True)
+    # No inputs that an earlier defect left.
+    shutil.rmtree(folder / "target", ignore_errors=True)
+    result = subprocess.run([*run, target, "--seconds", "60"], capture_output=True, text=True)
+    summary = (result.stdout.splitlines() or [result.stderr])[0]
+    print(f"{defect.name}: {defect.mistake}: {'found' if result.returncode else 'NOT FOUND'} ({summary})", flush=True)
+    return result.returncode != 0
 
 
 def copy_repository(folder):
@@ -184,6 +284,8 @@ def parse_arguments():
     commands.add_parser("kernels", help="compile every kernel defect")
     crate = commands.add_parser("crate", help="copy the repository with a defect of the CUDA backend")
     crate.add_argument("name", choices=[defect.name for defect in CRATE_DEFECTS])
+    parsers = commands.add_parser("parsers", help="fuzz the repository with each defect of a parser or a call")
+    parsers.add_argument("names", nargs="*", metavar="NAME", help=", ".join(defect.name for defect in PARSER_DEFECTS.values()))
     return parser.parse_args()
 
 
@@ -195,6 +297,11 @@ def main():
         for defect in KERNEL_DEFECTS:
             compile_kernel_defect(nvrtc, defect, ROOT / "target/defects" / defect.name)
             print(f"{defect.name}: {defect.mistake}")
+    elif arguments.command == "parsers":
+        chosen = {target: defect for target, defect in PARSER_DEFECTS.items() if defect.name in arguments.names}
+        found = [fuzz_parser_defect(target, defect) for target, defect in (chosen or PARSER_DEFECTS).items()]
+        if not all(found):
+            raise Failure("a defect was not found")
     else:
         folder = ROOT / "target/seeded" / arguments.name
         copy_repository(folder)

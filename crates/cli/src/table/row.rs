@@ -1,12 +1,17 @@
 //! Rows of a table, and their cells.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::column::{Place, not_utf8};
 use super::delimited::Record;
 use super::object::Object;
+
+/// Maximum number of items of a list: each takes memory, even an empty one.
+const MAX_ITEMS: usize = 1 << 20;
 
 /// Row of a table.
 pub struct Row {
@@ -93,12 +98,39 @@ fn cell<'a>(value: Option<&'a RawValue>, place: &Place) -> Result<Cell<'a>, Stri
     match value.map(RawValue::get) {
         None | Some("null") => Ok(Cell::Missing),
         Some(list) if list.starts_with('[') => {
-            let items: Vec<&RawValue> =
-                serde_json::from_str(list).map_err(|error| invalid(place, &error))?;
-            let items = items.into_iter().map(|item| scalar(item.get(), place));
-            Ok(Cell::List(items.collect::<Result<_, _>>()?))
+            let mut json = serde_json::Deserializer::from_str(list);
+            let items = (&mut json).deserialize_seq(List { place });
+            Ok(Cell::List(items.map_err(|error| invalid(place, &error))??))
         }
         Some(value) => Ok(Cell::Text(scalar(value, place)?)),
+    }
+}
+
+/// Reads a JSON list; a list that is invalid in itself is an inner error.
+struct List<'p> {
+    place: &'p Place,
+}
+
+impl<'de> Visitor<'de> for List<'_> {
+    type Value = Result<Vec<Cow<'de, str>>, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let (mut texts, mut failure) = (Vec::new(), None);
+        while let Some(item) = items.next_element::<&RawValue>()? {
+            match scalar(item.get(), self.place) {
+                _ if failure.is_some() => {}
+                Ok(_) if texts.len() == MAX_ITEMS => {
+                    failure = Some(format!("{} has more than {MAX_ITEMS} items", self.place));
+                }
+                Ok(text) => texts.push(text),
+                Err(reason) => failure = Some(reason),
+            }
+        }
+        Ok(failure.map_or(Ok(texts), Err))
     }
 }
 

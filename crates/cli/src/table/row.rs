@@ -151,3 +151,37 @@ fn scalar<'a>(value: &'a str, place: &Place) -> Result<Cow<'a, str>, String> {
 fn invalid(place: &Place, error: &serde_json::Error) -> String {
     format!("{place} is not valid JSON at character {}", error.column())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(line: &str) -> Result<usize, String> {
+        let content = Content::Object(Object::from_line(line.into()));
+        let row = Row { number: 1, line: None, width: None, content };
+        match row.cell(&Place::Key("a".to_owned()))? {
+            Cell::List(texts) => Ok(texts.len()),
+            _ => Err("not a list".to_owned()),
+        }
+    }
+
+    #[test]
+    fn lists_have_a_limit() {
+        let ones = |count: usize| format!("{{\"a\": [1{}]}}", ",1".repeat(count - 1));
+        assert_eq!(list(&ones(MAX_ITEMS)), Ok(MAX_ITEMS));
+        assert_eq!(
+            list(&ones(MAX_ITEMS + 1)).unwrap_err(),
+            format!("`a` has more than {MAX_ITEMS} items")
+        );
+    }
+
+    #[test]
+    fn lists_hold_texts_and_numbers() {
+        assert_eq!(list(r#"{"a": ["x", 1.50, true]}"#), Ok(3));
+        assert_eq!(list(r#"{"a": []}"#), Ok(0));
+        assert_eq!(list(r#"{"a": [1, null]}"#).unwrap_err(), "`a` contains null");
+        assert_eq!(list(r#"{"a": [[1], 2]}"#).unwrap_err(), "`a` contains a nested value");
+        let broken = list(r#"{"a": ["\ud800"]}"#).unwrap_err();
+        assert!(broken.starts_with("`a` is not valid JSON at character"), "{broken}");
+    }
+}

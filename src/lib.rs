@@ -37,6 +37,11 @@
 //! A classifier is `Send + Sync`, and all its methods take `&self`. Logits are bit-identical whether a text is
 //! classified alone or in a batch, on any number of threads.
 //!
+//! # Errors
+//!
+//! Bad input, whether a damaged or malicious model or a caller's number, is a typed [`Error`] and never a panic. If the
+//! system refuses memory, the process aborts, as is usual in Rust ([`std::alloc::handle_alloc_error`]).
+//!
 //! # Features
 //!
 //! - `text` (default): the tokenizer. Without it, callers provide token ids in a [`TokenBatch`].
@@ -52,10 +57,22 @@
 #![deny(missing_debug_implementations)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(not(any(target_pointer_width = "64", target_arch = "wasm32")))]
+compile_error!(
+    "distilbert supports 64-bit processors only: sizes in model files are 64-bit numbers"
+);
+
+#[cfg(not(target_endian = "little"))]
+compile_error!(
+    "distilbert supports little-endian processors only: weights are read as they are stored"
+);
+
 #[cfg(feature = "explain")]
 mod attribution;
 mod backend;
 pub mod batcher;
+#[doc(hidden)]
+pub mod boundary;
 mod classifier;
 mod convert;
 mod cpu;
@@ -111,6 +128,8 @@ pub use self::input::truncation::Truncation;
 pub use self::margin::Margin;
 pub use self::model::config::{Activation, Config, LayerShape, ProblemType};
 pub use self::model::files::ModelBytes;
+#[doc(hidden)]
+pub use self::model::files::check_json;
 pub use self::names::ParseNameError;
 pub use self::precision::Precision;
 pub use self::prediction::{Prediction, unique_labels};

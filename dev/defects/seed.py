@@ -4,6 +4,8 @@
     python3 dev/defects/seed.py kernels          compiles every kernel defect to target/defects/NAME/*.ptx
     python3 dev/defects/seed.py crate NAME       copies the repository with a defect of the CUDA backend to
                                                  target/seeded/NAME and prints that folder
+    python3 dev/defects/seed.py parsers [NAME…]  fuzzes the repository with each defect of a parser or of a call, which
+                                                 the target must find within a minute
 
 Each defect is an exact text replacement. The script fails if the text to replace does not occur exactly once, so
 that a defect can never silently stop applying. The sources themselves are never changed.
@@ -135,6 +137,104 @@ CRATE_DEFECTS = [
 ]
 
 
+# Those that fuzz targets must find.
+PARSER_DEFECTS = {
+    "config": Defect(
+        "config_labels",
+        "allocates as many labels as a configuration states",
+        "src/model/config/labels.rs",
+        "        count if count <= MOST_UNNAMED => Ok(generic_labels(count)),\n",
+        "        count if count <= MOST_UNNAMED << 8 => Ok(generic_labels(count)),\n",
+    ),
+    "safetensors": Defect(
+        "safetensors_header",
+        "allocates as many bytes as a header's length states",
+        "src/model/checkpoint/safetensors.rs",
+        "after_prefix.checked_sub(header_len).filter(|_| header_len <= limit)",
+        "Some(after_prefix.wrapping_sub(header_len)).filter(|_| header_len <= limit << 20)",
+    ),
+    "tokenizer": Defect(
+        "tokenizer_template",
+        "expects each token of a template among the special ones",
+        "src/input/tokenizer/template.rs",
+        ".ok_or_else(|| format!(\"the template's special token {name} is not in `special_tokens`\"))?;",
+        ".unwrap();",
+    ),
+    "hdf5": Defect(
+        "hdf5_offset",
+        "adds to an offset of the structure without a check",
+        "src/model/checkpoint/hdf5.rs",
+        "offset.checked_add(len).ok_or(FormatError::OffsetOverflow { offset, length: len })?;",
+        "offset + len;",
+    ),
+    "pickle": Defect(
+        "pickle_memo",
+        "grows the memo to any index",
+        "src/model/checkpoint/pickle/machine.rs",
+        "match usize::try_from(index).ok().filter(|&index| index < MAX_INSTRUCTIONS) {",
+        "match usize::try_from(index).ok() {",
+    ),
+    "server": Defect(
+        "server_strings",
+        "splits binary data without a check",
+        "crates/server/src/endpoints/open_inference/binary.rs",
+        "rest.split_at_checked(length).ok_or_else(cut_off)?;",
+        "Some(rest.split_at(length)).ok_or_else(cut_off)?;",
+    ),
+    "delimited": Defect(
+        "delimited_fields",
+        "doesn't make room for more fields",
+        "crates/cli/src/table/delimited.rs",
+        "                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),\n",
+        "                ReadRecordResult::OutputEndsFull => {}\n",
+    ),
+    "json_lines": Defect(
+        "json_lines_key",
+        "takes the value of a longer key",
+        "crates/cli/src/table/object.rs",
+        "Ok(key == self.0)",
+        "Ok(key.starts_with(self.0))",
+    ),
+    "parquet": Defect(
+        "parquet_lists",
+        "reads one item too many of a list",
+        "crates/cli/src/table/parquet/cells.rs",
+        "offsets[row].as_usize()..offsets[row + 1].as_usize();",
+        "offsets[row].as_usize()..offsets[row + 1].as_usize() + 1;",
+    ),
+    "tokens": Defect(
+        "tokens_vocabulary",
+        "accepts the id after the last",
+        "src/input/batch.rs",
+        "id as usize >= vocab_size)",
+        "id as usize > vocab_size)",
+    ),
+    "truncation": Defect(
+        "truncation_left",
+        "keeps the tokens before the last ones",
+        "src/input/truncation.rs",
+        "TruncationSide::Left => (len - most..len, len - most),",
+        "TruncationSide::Left => (len - most - 1..len - 1, len - most),",
+    ),
+}
+
+
+# Part of each finding's report, so that no other is taken for it.
+FINDINGS = {
+    "config": "exceeds the input's budget",
+    "safetensors": "exceeds the input's budget",
+    "tokenizer": "template.rs",
+    "hdf5": "hdf5.rs",
+    "pickle": "exceeds the input's budget",
+    "server": "binary.rs",
+    "delimited": "timeout",
+    "json_lines": "table.rs",
+    "parquet": "cells.rs",
+    "tokens": "panicked at",
+    "truncation": "truncation.rs",
+}
+
+
 def includes(source, header):
     """Returns whether a .cu file includes a header."""
     return re.search(rf'^#include "{re.escape(header)}"', source.read_text(), flags=re.MULTILINE) is not None
@@ -156,6 +256,29 @@ def compile_kernel_defect(nvrtc, defect, folder):
         (folder / name).write_text(ptx)
     if not changed:
         raise Failure(f"{defect.name} does not change any PTX")
+
+
+def fuzz_parser_defects(targets):
+    """Fuzzes a copy of the repository with the defects of some targets; returns `True` if each finds its own."""
+    folder = ROOT / "target/seeded/parsers"
+    copy_repository(folder)
+    # One build with all of them, since no target reaches another's defect.
+    for target in targets:
+        PARSER_DEFECTS[target].apply(folder)
+    # No inputs that earlier defects left.
+    shutil.rmtree(folder / "target", ignore_errors=True)
+    # With the build of the repository itself, whose dependencies are the same.
+    run = [sys.executable, folder / "dev/fuzz/run.py", "--build-folder", ROOT / "target/fuzz/none"]
+    subprocess.run([*run, *targets, "--build"], check=True)
+    found = True
+    for target in targets:
+        defect = PARSER_DEFECTS[target]
+        result = subprocess.run([*run, target, "--seconds", "60"], capture_output=True, text=True)
+        is_found = result.returncode != 0 and FINDINGS[target] in result.stdout
+        found &= is_found
+        summary = (result.stdout.splitlines() or [result.stderr])[0]
+        print(f"{defect.name}: {defect.mistake}: {'found' if is_found else 'NOT FOUND'} ({summary})", flush=True)
+    return found
 
 
 def copy_repository(folder):
@@ -184,6 +307,8 @@ def parse_arguments():
     commands.add_parser("kernels", help="compile every kernel defect")
     crate = commands.add_parser("crate", help="copy the repository with a defect of the CUDA backend")
     crate.add_argument("name", choices=[defect.name for defect in CRATE_DEFECTS])
+    parsers = commands.add_parser("parsers", help="fuzz the repository with each defect of a parser or a call")
+    parsers.add_argument("names", nargs="*", metavar="NAME", help=", ".join(defect.name for defect in PARSER_DEFECTS.values()))
     return parser.parse_args()
 
 
@@ -195,6 +320,10 @@ def main():
         for defect in KERNEL_DEFECTS:
             compile_kernel_defect(nvrtc, defect, ROOT / "target/defects" / defect.name)
             print(f"{defect.name}: {defect.mistake}")
+    elif arguments.command == "parsers":
+        chosen = [target for target, defect in PARSER_DEFECTS.items() if defect.name in arguments.names]
+        if not fuzz_parser_defects(chosen or list(PARSER_DEFECTS)):
+            raise Failure("a defect was not found")
     else:
         folder = ROOT / "target/seeded" / arguments.name
         copy_repository(folder)

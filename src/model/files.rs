@@ -17,8 +17,8 @@ use crate::model::checkpoint::Source;
 const VALUE_BYTES: usize = 96;
 const OBJECT_BYTES: usize = 700;
 
-/// Memory that the values of a JSON file may always take, in bytes.
-const SMALL_JSON: usize = 24 << 20;
+/// Memory that the values of a JSON file may take beyond 8 bytes for each of its own.
+pub(crate) const SMALL_JSON: usize = 24 << 20;
 
 /// Bytes in memory that can be shared.
 pub(crate) type SharedBytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
@@ -186,12 +186,12 @@ pub(crate) fn read_regular(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Checks that the values of a JSON file would not take much more memory than the file: a parser turns an empty object of
-/// two bytes into hundreds.
+/// Checks that the values of a JSON text would take at most 8 bytes for each of its own, and `small`: a parser turns an
+/// empty object of two bytes into hundreds.
 ///
 /// # Errors
 /// Returns the reason as text.
-pub(crate) fn check_json(bytes: &[u8]) -> Result<(), String> {
+pub fn check_json(bytes: &[u8], small: usize) -> Result<(), String> {
     let (mut memory, mut is_text, mut is_escaped) = (0, false, false);
     for &byte in bytes {
         match byte {
@@ -203,7 +203,7 @@ pub(crate) fn check_json(bytes: &[u8]) -> Result<(), String> {
             _ => {}
         }
     }
-    let limit = bytes.len().saturating_mul(8).saturating_add(SMALL_JSON);
+    let limit = bytes.len().saturating_mul(8).saturating_add(small);
     if memory <= limit {
         return Ok(());
     }
@@ -212,7 +212,8 @@ pub(crate) fn check_json(bytes: &[u8]) -> Result<(), String> {
 
 /// Parses JSON whose top level is an object; errors name `path`.
 fn parse_json(path: &Path, bytes: &[u8]) -> Result<Map<String, Value>> {
-    check_json(bytes).map_err(|reason| ConfigError::Json { path: path.to_owned(), reason })?;
+    check_json(bytes, SMALL_JSON)
+        .map_err(|reason| ConfigError::Json { path: path.to_owned(), reason })?;
     serde_json::from_slice(bytes).map_err(|error| {
         ConfigError::Json { path: path.to_owned(), reason: error.to_string() }.into()
     })
@@ -253,7 +254,7 @@ mod tests {
             assert_eq!(files.read_json("config.json").is_err(), is_refused, "{value}");
         }
         let text = "[{,\\\"".repeat(100_000);
-        assert_eq!(check_json(format!("[\"{text}\"]").as_bytes()), Ok(()));
+        assert_eq!(check_json(format!("[\"{text}\"]").as_bytes(), SMALL_JSON), Ok(()));
     }
 
     #[test]

@@ -5,6 +5,9 @@ mod args;
 mod commands;
 mod failure;
 mod files;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod render;
 mod table;
 mod texts;

@@ -4,6 +4,9 @@ use serde_json::{Map, Value};
 
 use crate::failure::{Failure, Kind};
 
+/// Memory that the values of a body may take beyond 8 bytes for each of its own.
+const SMALL_BODY: usize = 1 << 20;
+
 /// The fields of a JSON object that have not been taken yet.
 pub struct Fields {
     /// Name of the object and a dot, or nothing for a whole body.
@@ -14,6 +17,8 @@ pub struct Fields {
 impl Fields {
     /// Parses a body.
     pub fn parse(body: &[u8]) -> Result<Self, Failure> {
+        distilbert::check_json(body, SMALL_BODY)
+            .map_err(|reason| bad(format!("the body: {reason}")))?;
         match serde_json::from_slice(body) {
             Ok(Value::Object(values)) => Ok(Self { prefix: String::new(), values }),
             Ok(other) => Err(expected("the body", "an object", &other)),
@@ -203,6 +208,9 @@ mod tests {
         assert_eq!(message(fields.require("inputs")), "inputs: missing");
         let broken = Fields::parse(b"{\"a\": \xff}").map(|_| ());
         assert!(message(broken).starts_with("the body is not valid JSON"));
+        let many = format!("{{\"inputs\": [{}0]}}", "{},".repeat(100_000));
+        let many = Fields::parse(many.as_bytes()).map(|_| ());
+        assert!(message(many).starts_with("the body: its values would take about"));
         let deep = Fields::parse("[".repeat(100_000).as_bytes()).map(|_| ());
         assert!(message(deep).contains("recursion limit"));
     }

@@ -19,6 +19,9 @@ mod connections;
 mod endpoints;
 mod failure;
 mod fields;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod generation;
 mod meters;
 mod model;

@@ -9,6 +9,7 @@ mod dice;
 pub mod fork;
 pub mod generator;
 pub mod goemotions;
+pub mod model_files;
 pub mod reading;
 #[cfg(target_os = "linux")]
 pub mod stand_in;

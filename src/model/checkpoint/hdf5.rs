@@ -14,6 +14,7 @@ use hdf5_pure::{
 
 use super::source::Source;
 use super::weight_file::{Dtype, Layout, StoredTensor};
+use crate::boundary::guarded;
 use crate::error::Result as LoadResult;
 
 /// Deepest nesting of groups; Transformers writes 8 levels.
@@ -45,9 +46,9 @@ pub(super) fn tensors(source: &Arc<Source>) -> LoadResult<BTreeMap<String, Store
         let file = File::from_source(structure).map_err(|error| error.to_string())?;
         let mut tensors = BTreeMap::new();
         collect(&file.root(), &mut Vec::new(), &mut tensors)?;
-        Ok(tensors)
+        Ok::<_, String>(tensors)
     };
-    read().map_err(|reason| source.damaged(reason))
+    guarded("hdf5-pure", read).map_err(|reason| source.damaged(reason))
 }
 
 /// Source that serves at most `left` more bytes.

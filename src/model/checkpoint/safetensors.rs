@@ -8,7 +8,7 @@ use safetensors::tensor::Metadata;
 use super::source::Source;
 use super::weight_file::{Dtype, Layout, StoredTensor};
 use crate::error::Result;
-use crate::model::files::check_json;
+use crate::model::files::{SMALL_JSON, check_json};
 
 /// Longest header that the `safetensors` crate accepts, in bytes.
 const MAX_HEADER_LEN: u64 = 100_000_000;
@@ -40,7 +40,8 @@ pub(super) fn tensors(source: &Source) -> Result<BTreeMap<String, StoredTensor>>
     let mut header =
         vec![0; usize::try_from(header_len).map_err(|error| damaged(error.to_string()))?];
     source.read("the header", prefix, &mut header)?;
-    check_json(&header).map_err(|reason| damaged(format!("its header is invalid: {reason}")))?;
+    check_json(&header, SMALL_JSON)
+        .map_err(|reason| damaged(format!("its header is invalid: {reason}")))?;
     // Deserializing checks that the tensors follow one another without gaps, each as long as its shape requires.
     let metadata: Metadata = serde_json::from_slice(&header)
         .map_err(|error| damaged(format!("its header is invalid: {error}")))?;

@@ -1,12 +1,17 @@
 //! Rows of a table, and their cells.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::column::{Place, not_utf8};
 use super::delimited::Record;
 use super::object::Object;
+
+/// Maximum number of items of a list: each takes memory, even an empty one.
+const MAX_ITEMS: usize = 1 << 20;
 
 /// Row of a table.
 pub struct Row {
@@ -93,12 +98,39 @@ fn cell<'a>(value: Option<&'a RawValue>, place: &Place) -> Result<Cell<'a>, Stri
     match value.map(RawValue::get) {
         None | Some("null") => Ok(Cell::Missing),
         Some(list) if list.starts_with('[') => {
-            let items: Vec<&RawValue> =
-                serde_json::from_str(list).map_err(|error| invalid(place, &error))?;
-            let items = items.into_iter().map(|item| scalar(item.get(), place));
-            Ok(Cell::List(items.collect::<Result<_, _>>()?))
+            let mut json = serde_json::Deserializer::from_str(list);
+            let items = (&mut json).deserialize_seq(List { place });
+            Ok(Cell::List(items.map_err(|error| invalid(place, &error))??))
         }
         Some(value) => Ok(Cell::Text(scalar(value, place)?)),
+    }
+}
+
+/// Reads a JSON list; a list that is invalid in itself is an inner error.
+struct List<'p> {
+    place: &'p Place,
+}
+
+impl<'de> Visitor<'de> for List<'_> {
+    type Value = Result<Vec<Cow<'de, str>>, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let (mut texts, mut failure) = (Vec::new(), None);
+        while let Some(item) = items.next_element::<&RawValue>()? {
+            match scalar(item.get(), self.place) {
+                _ if failure.is_some() => {}
+                Ok(_) if texts.len() == MAX_ITEMS => {
+                    failure = Some(format!("{} has more than {MAX_ITEMS} items", self.place));
+                }
+                Ok(text) => texts.push(text),
+                Err(reason) => failure = Some(reason),
+            }
+        }
+        Ok(failure.map_or(Ok(texts), Err))
     }
 }
 
@@ -118,4 +150,38 @@ fn scalar<'a>(value: &'a str, place: &Place) -> Result<Cow<'a, str>, String> {
 /// Returns the message for a value that cannot be decoded, such as half of a surrogate pair.
 fn invalid(place: &Place, error: &serde_json::Error) -> String {
     format!("{place} is not valid JSON at character {}", error.column())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(line: &str) -> Result<usize, String> {
+        let content = Content::Object(Object::from_line(line.into()));
+        let row = Row { number: 1, line: None, width: None, content };
+        match row.cell(&Place::Key("a".to_owned()))? {
+            Cell::List(texts) => Ok(texts.len()),
+            _ => Err("not a list".to_owned()),
+        }
+    }
+
+    #[test]
+    fn lists_have_a_limit() {
+        let ones = |count: usize| format!("{{\"a\": [1{}]}}", ",1".repeat(count - 1));
+        assert_eq!(list(&ones(MAX_ITEMS)), Ok(MAX_ITEMS));
+        assert_eq!(
+            list(&ones(MAX_ITEMS + 1)).unwrap_err(),
+            format!("`a` has more than {MAX_ITEMS} items")
+        );
+    }
+
+    #[test]
+    fn lists_hold_texts_and_numbers() {
+        assert_eq!(list(r#"{"a": ["x", 1.50, true]}"#), Ok(3));
+        assert_eq!(list(r#"{"a": []}"#), Ok(0));
+        assert_eq!(list(r#"{"a": [1, null]}"#).unwrap_err(), "`a` contains null");
+        assert_eq!(list(r#"{"a": [[1], 2]}"#).unwrap_err(), "`a` contains a nested value");
+        let broken = list(r#"{"a": ["\ud800"]}"#).unwrap_err();
+        assert!(broken.starts_with("`a` is not valid JSON at character"), "{broken}");
+    }
 }

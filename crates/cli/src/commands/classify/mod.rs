@@ -13,6 +13,8 @@ use clap::Args;
 use distilbert::{Classifier, ClassifyOptions, Prediction};
 
 use self::file::{FileJob, FileOptions};
+#[cfg(all(feature = "fuzzing", feature = "parquet"))]
+pub use self::parquet::with_added;
 use crate::args::model::ClassifierOptions;
 use crate::failure::Failure;
 use crate::files::{self, Source};

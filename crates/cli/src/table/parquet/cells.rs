@@ -6,6 +6,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BinaryArray, OffsetSizeTrait, StringArray};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::DataType;
+use distilbert::boundary::guarded;
 
 use crate::table::column::Place;
 use crate::table::row::Cell;
@@ -48,8 +49,7 @@ impl Texts {
         let data_type = if is_bytes { DataType::Binary } else { DataType::Utf8 };
         // A value that can't be cast is an error, not null.
         let options = CastOptions { safe: false, ..CastOptions::default() };
-        let texts = cast_with_options(column, &data_type, &options);
-        let texts = texts.map_err(|error| error.to_string())?;
+        let texts = guarded("arrow-cast", || cast_with_options(column, &data_type, &options))?;
         Ok(if is_bytes {
             Self::Bytes(texts.as_binary::<i32>().clone())
         } else {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use arrow_array::RecordBatch;
 use arrow_schema::DataType;
+use distilbert::boundary::guarded;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
@@ -42,7 +43,7 @@ impl ParquetFile {
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let file = open_regular(path)?;
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let about = ArrowReaderMetadata::load(&file, options);
+        let about = guarded("parquet", || ArrowReaderMetadata::load(&file, options));
         Ok(Self { about: about.map_err(|error| failure(path, error))?, file })
     }
 
@@ -120,12 +121,7 @@ impl ParquetFile {
     }
 
     /// Reads some columns, in the order of the file, of the rows after the first `skip`.
-    pub fn batches(
-        &self,
-        path: &Path,
-        columns: &[usize],
-        skip: u64,
-    ) -> Result<ParquetRecordBatchReader, Failure> {
+    pub fn batches(&self, path: &Path, columns: &[usize], skip: u64) -> Result<Batches, Failure> {
         let file = self.file.try_clone();
         let file = file.map_err(|source| Failure::Read { path: path.into(), source })?;
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.about.clone());
@@ -133,7 +129,24 @@ impl ParquetFile {
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         let rows = self.batch_rows(&mask);
         let builder = builder.with_batch_size(rows).with_projection(mask).with_offset(skip);
-        builder.build().map_err(|error| failure(path, error))
+        let batches = guarded("parquet", || builder.build());
+        Ok(Batches(Some(batches.map_err(|error| failure(path, error))?)))
+    }
+}
+
+/// Decoded rows of a file, batch by batch. An error is the last item.
+pub struct Batches(Option<ParquetRecordBatchReader>);
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch, String>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let reader = self.0.as_mut()?;
+        let next = guarded("parquet", || reader.next().transpose()).transpose()?;
+        if next.is_err() {
+            self.0 = None;
+        }
+        Some(next)
     }
 }
 
@@ -172,7 +185,7 @@ pub fn write_failure(path: &Path, error: ParquetError) -> Failure {
 
 /// Reader of some columns, row by row.
 pub struct Reader {
-    batches: ParquetRecordBatchReader,
+    batches: Batches,
     /// Index in a batch of each requested column.
     columns: Vec<usize>,
     /// Cells of the requested columns.

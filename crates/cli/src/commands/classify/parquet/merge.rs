@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow_schema::{DataType, Field, Schema};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use distilbert::boundary::guarded;
 use parquet::arrow::{ARROW_SCHEMA_META_KEY, encode_arrow_schema};
 use parquet::basic::{ColumnOrder, Compression, LogicalType, Repetition, Type as PhysicalType};
 use parquet::column::writer::{ColumnCloseResult, ColumnWriterImpl};
@@ -162,12 +163,12 @@ fn added_type(column: usize, name: &str) -> ParquetResult<Type> {
 }
 
 /// Adds the columns to the Arrow schema that some writers store.
-fn with_added(encoded: &str, names: &[String]) -> Result<String, String> {
+pub fn with_added(encoded: &str, names: &[String]) -> Result<String, String> {
     let invalid =
         |reason: &dyn std::fmt::Display| format!("invalid {ARROW_SCHEMA_META_KEY}: {reason}");
     let bytes = BASE64.decode(encoded).map_err(|error| invalid(&error))?;
-    let schema = arrow_ipc::convert::try_schema_from_ipc_buffer(&bytes);
-    let schema = schema.map_err(|error| invalid(&error))?;
+    let read = || arrow_ipc::convert::try_schema_from_ipc_buffer(&bytes);
+    let schema = guarded("arrow-ipc", read).map_err(|error| invalid(&error))?;
     let mut fields = schema.fields().to_vec();
     for (column, name) in names.iter().enumerate() {
         let data_type = if column == 0 { DataType::Utf8 } else { DataType::Float32 };

@@ -12,6 +12,8 @@ use std::path::Path;
 use distilbert::Prediction;
 
 use self::merge::Target;
+#[cfg(feature = "fuzzing")]
+pub use self::merge::with_added;
 use self::parts::Parts;
 use super::answers::Answers;
 use super::file::FileJob;

@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "main.rs"]
+mod main;
+
+main::fuzz!("tokens");

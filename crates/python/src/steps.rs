@@ -11,6 +11,9 @@ use crate::errors::exception;
 /// Bytes of text in the first step.
 const FIRST_BYTES: usize = 1 << 13;
 
+/// Most bytes of text in a step, which bounds its memory if a small model computes fast.
+const MOST_BYTES: usize = 1 << 20;
+
 /// Duration that steps should have: long enough that their ends cost nothing, short enough for Ctrl-C.
 const DURATION: Range<Duration> = Duration::from_millis(150)..Duration::from_millis(400);
 
@@ -34,7 +37,7 @@ pub fn in_steps(
             other => exception(other),
         })?;
         match begin.elapsed() {
-            time if time < DURATION.start => most = most.saturating_mul(2),
+            time if time < DURATION.start => most = (most * 2).min(MOST_BYTES),
             time if time > DURATION.end => most = (most / 2).max(1),
             _ => {}
         }

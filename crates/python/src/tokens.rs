@@ -1,11 +1,14 @@
 //! Logits of token ids in NumPy arrays.
 
-use distilbert::{Classifier, Error, InputError, TokenBatch};
+use std::fmt::Display;
+
+use distilbert::{Classifier, InputError, TokenBatch};
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use crate::errors::exception;
+use crate::steps::in_steps;
 
 /// Ids or mask: a C-contiguous matrix of one of the integer types that tokenizers use.
 enum Matrix<'py> {
@@ -53,33 +56,62 @@ pub fn logits<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let ids = Matrix::of(input_ids, "input_ids")?;
     let mask = attention_mask.map(|mask| Matrix::of(mask, "attention_mask")).transpose()?;
-    let shape = ids.shape();
-    if let Some(found) = mask.as_ref().map(Matrix::shape).filter(|found| *found != shape) {
-        let (ids, mask) = (shape.0 * shape.1, found.0 * found.1);
-        let error = InputError::PaddedShape { ids, mask, len: shape.1 };
+    let (rows, len) = ids.shape();
+    if let Some(found) = mask.as_ref().map(Matrix::shape).filter(|found| *found != (rows, len)) {
+        let error = InputError::PaddedShape { ids: rows * len, mask: found.0 * found.1, len };
         return Err(exception(error.into()));
     }
-    let batch = pack(&ids, mask.as_ref(), shape)?.map_err(exception)?;
-    let logits = py.detach(|| classifier.logits(&batch)).map_err(exception)?;
+    if rows * len == 0 {
+        return Err(exception(InputError::EmptyBatch.into()));
+    }
+    let logits = match &mask {
+        Some(mask) => with_slice!(&ids, "input_ids", ids => {
+            with_slice!(mask, "attention_mask", mask => compute(py, classifier, (ids, Some(mask)), len)?)
+        }),
+        None => with_slice!(&ids, "input_ids", ids => {
+            compute::<_, bool>(py, classifier, (ids, None), len)?
+        }),
+    };
     let logits = PyArray1::from_vec(py, logits);
-    Ok(logits.reshape([batch.rows(), classifier.labels().len()])?.into_any())
+    Ok(logits.reshape([rows, classifier.labels().len()])?.into_any())
 }
 
-/// Packs the ids whose mask is 1; without a mask, all of them.
-fn pack(
-    ids: &Matrix<'_>,
-    mask: Option<&Matrix<'_>>,
-    (rows, len): (usize, usize),
-) -> PyResult<Result<TokenBatch, Error>> {
-    Ok(match mask {
-        Some(mask) => with_slice!(ids, "input_ids", ids => {
-            with_slice!(mask, "attention_mask", mask => TokenBatch::from_padded(ids, mask, len))
-        }),
-        None => with_slice!(ids, "input_ids", ids => {
-            TokenBatch::from_padded(ids, &vec![true; rows * len], len)
-        }),
-    })
+/// Computes the logits of rows of `len` ids each, in steps, for which alone the ids are packed.
+fn compute<I: Value, M: Value>(
+    py: Python<'_>,
+    classifier: &Classifier,
+    (ids, mask): (&[I], Option<&[M]>),
+    len: usize,
+) -> PyResult<Vec<f32>> {
+    let rows = ids.len() / len;
+    let mut logits = Vec::with_capacity(rows * classifier.labels().len());
+    let mut part = Vec::new();
+    in_steps(
+        py,
+        rows,
+        // Tokens have some four bytes.
+        |_| len.saturating_mul(4),
+        None,
+        |rows| {
+            let values = rows.start * len..rows.end * len;
+            let ids = &ids[values.clone()];
+            // Attached, so that no Python code changes the arrays meanwhile.
+            let batch = Python::attach(|_| match mask {
+                Some(mask) => TokenBatch::from_padded(ids, &mask[values], len),
+                None => TokenBatch::from_padded(ids, &vec![true; ids.len()], len),
+            })?;
+            classifier.logits_into(&batch, &mut part)?;
+            logits.extend_from_slice(&part);
+            Ok(())
+        },
+    )?;
+    Ok(logits)
 }
+
+/// Type of ids and masks.
+trait Value: Copy + TryInto<u32> + Display + Sync {}
+
+impl<T: Copy + TryInto<u32> + Display + Sync> Value for T {}
 
 impl<'py> Matrix<'py> {
     fn of(array: &Bound<'py, PyAny>, name: &str) -> PyResult<Self> {

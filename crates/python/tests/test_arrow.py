@@ -118,8 +118,14 @@ def test_errors(classifier):
         classifier.classify_arrow(table, "text", label="number")
     with pytest.raises(TypeError, match="__arrow_c_stream__"):
         classifier.classify_arrow(["text"], "text")
-    with pytest.raises(distilbert_engine.InputError, match="row 1 "):
-        classifier.classify_arrow(pa.table({"text": ["a", "b " * 600]}), "text", truncation=False)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.dictionary(pa.int8(), pa.string())], ids=str)
+def test_errors_count_the_rows_of_the_table(classifier, kind):
+    parts = [["a", None], [None, "a", "c", "b " * 600, "b " * 600]]
+    text = pa.chunked_array([pa.array(part, pa.string()).cast(kind) for part in parts])
+    with pytest.raises(distilbert_engine.InputError, match="row 5 "):
+        classifier.classify_arrow(pa.table({"text": text}), "text", truncation=False)
 
 
 def test_invalid_utf8_is_an_error(classifier):

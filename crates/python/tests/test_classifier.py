@@ -72,6 +72,17 @@ def test_logits_of_token_ids(classifier):
     assert np.array_equal(classifier.logits(ids.tolist(), mask.tolist()), logits)
 
 
+def test_logits_of_many_rows(classifier):
+    """Computes several steps, the last of which fails if a row is wrong."""
+    ids = np.array([[101, 2003 + row, 2129, 102] for row in range(700)])
+    logits = classifier.logits(ids)
+    assert logits.shape == (700, 7)
+    assert np.array_equal(logits[650:], classifier.logits(ids[650:]))
+    ids[699, 2] = 99999
+    with pytest.raises(InputError, match="row 699 "):
+        classifier.logits(ids)
+
+
 def test_logits_reject_bad_arrays(classifier):
     for ids, mask, error, message in [
         (np.zeros((1, 3)), None, TypeError, "input_ids should be a matrix of int64.*float64"),

@@ -1,14 +1,34 @@
-//! [`Column`]: the texts of a column, without copies.
+//! [`Column`]: the texts of a column, read where they are.
 
 use arrow_array::cast::AsArray;
-use arrow_array::{AnyDictionaryArray, Array, ArrayRef};
+use arrow_array::{
+    AnyDictionaryArray, Array, ArrayRef, LargeStringArray, StringArray, StringViewArray,
+};
 use arrow_schema::{ArrowError, DataType};
 
 /// Texts of a column, and the text of each row.
 pub struct Column<'a> {
-    texts: Vec<&'a str>,
-    /// Index of each row's text; `None` for a null.
-    places: Vec<Option<usize>>,
+    strings: Strings<'a>,
+    rows: Rows,
+}
+
+/// Strings of an array.
+enum Strings<'a> {
+    Small(&'a StringArray),
+    Large(&'a LargeStringArray),
+    View(&'a StringViewArray),
+    /// None: all rows are null.
+    Null,
+}
+
+/// The text of each row.
+enum Rows {
+    /// Each row has its own, the string at its index. The number of rows.
+    All(usize),
+    /// Some have none. The number of rows, and those that have one.
+    Valid(usize, Vec<usize>),
+    /// Rows share them: the strings that are in use, and the index of each row's text among them.
+    Shared(Vec<usize>, Vec<Option<usize>>),
 }
 
 impl<'a> Column<'a> {
@@ -19,73 +39,122 @@ impl<'a> Column<'a> {
     /// checked.
     pub fn of(array: &'a ArrayRef, name: &str) -> Result<Self, ArrowError> {
         array.to_data().validate_full()?;
-        match array.as_any_dictionary_opt() {
-            Some(dictionary) => Self::of_dictionary(dictionary, name),
-            None => Ok(Self::of_strings(strings(array, name)?)),
+        if let Some(dictionary) = array.as_any_dictionary_opt() {
+            let strings = Strings::of(dictionary.values(), name)?;
+            return Ok(Self { rows: Rows::of_dictionary(dictionary, &strings), strings });
+        }
+        let strings = Strings::of(array, name)?;
+        let rows = match array.logical_null_count() {
+            0 => Rows::All(array.len()),
+            _ => {
+                Rows::Valid(array.len(), (0..array.len()).filter(|&row| strings.has(row)).collect())
+            }
+        };
+        Ok(Self { strings, rows })
+    }
+
+    /// Returns the number of texts.
+    pub fn texts(&self) -> usize {
+        match &self.rows {
+            Rows::All(rows) => *rows,
+            Rows::Valid(_, strings) | Rows::Shared(strings, _) => strings.len(),
         }
     }
 
-    fn of_strings(strings: impl Iterator<Item = Option<&'a str>>) -> Self {
-        let mut column =
-            Self { texts: Vec::new(), places: Vec::with_capacity(strings.size_hint().0) };
-        for text in strings {
-            column.places.push(text.map(|_| column.texts.len()));
-            column.texts.extend(text);
+    /// Returns a text.
+    pub fn text(&self, text: usize) -> &'a str {
+        match &self.rows {
+            Rows::All(_) => self.strings.get(text),
+            Rows::Valid(_, strings) | Rows::Shared(strings, _) => self.strings.get(strings[text]),
         }
-        column
-    }
-
-    fn of_dictionary(
-        dictionary: &'a dyn AnyDictionaryArray,
-        name: &str,
-    ) -> Result<Self, ArrowError> {
-        let values: Vec<Option<&str>> = strings(dictionary.values(), name)?.collect();
-        let mut column = Self { texts: Vec::new(), places: Vec::with_capacity(dictionary.len()) };
-        if values.is_empty() {
-            column.places.resize(dictionary.len(), None);
-            return Ok(column);
-        }
-        let mut listed = vec![None; values.len()];
-        for (row, key) in dictionary.normalized_keys().into_iter().enumerate() {
-            let text = values[key].filter(|_| dictionary.keys().is_valid(row));
-            let place = text.map(|text| {
-                *listed[key].get_or_insert_with(|| {
-                    column.texts.push(text);
-                    column.texts.len() - 1
-                })
-            });
-            column.places.push(place);
-        }
-        Ok(column)
-    }
-
-    pub fn texts(&self) -> &[&'a str] {
-        &self.texts
     }
 
     pub fn rows(&self) -> usize {
-        self.places.len()
+        match &self.rows {
+            Rows::All(rows) | Rows::Valid(rows, _) => *rows,
+            Rows::Shared(_, texts) => texts.len(),
+        }
+    }
+
+    /// Returns the first row that has a text.
+    pub fn first_row(&self, text: usize) -> usize {
+        match &self.rows {
+            Rows::All(_) => text,
+            Rows::Valid(_, rows) => rows[text],
+            // Texts are listed in the order of the rows, so that row `text` is the first that can have it.
+            Rows::Shared(_, texts) => {
+                texts.iter().position(|&other| other == Some(text)).unwrap_or(text)
+            }
+        }
     }
 
     /// Returns the index of each row's text.
     pub fn places(&self) -> impl Iterator<Item = Option<usize>> {
-        self.places.iter().copied()
+        let mut valid = 0;
+        (0..self.rows()).map(move |row| match &self.rows {
+            Rows::All(_) => Some(row),
+            Rows::Valid(_, rows) => (rows.get(valid) == Some(&row)).then(|| {
+                valid += 1;
+                valid - 1
+            }),
+            Rows::Shared(_, texts) => texts[row],
+        })
     }
 }
 
-/// Returns the strings of an array.
-fn strings<'a>(
-    array: &'a dyn Array,
-    name: &str,
-) -> Result<Box<dyn Iterator<Item = Option<&'a str>> + 'a>, ArrowError> {
-    Ok(match array.data_type() {
-        DataType::Utf8 => Box::new(array.as_string::<i32>().iter()),
-        DataType::LargeUtf8 => Box::new(array.as_string::<i64>().iter()),
-        DataType::Utf8View => Box::new(array.as_string_view().iter()),
-        DataType::Null => Box::new(std::iter::repeat_n(None, array.len())),
-        other => {
-            let message = format!("the column `{name}` should be of strings, found {other}");
-            return Err(ArrowError::SchemaError(message));
+impl<'a> Strings<'a> {
+    /// Returns the strings of an array.
+    fn of(array: &'a dyn Array, name: &str) -> Result<Self, ArrowError> {
+        Ok(match array.data_type() {
+            DataType::Utf8 => Self::Small(array.as_string()),
+            DataType::LargeUtf8 => Self::Large(array.as_string()),
+            DataType::Utf8View => Self::View(array.as_string_view()),
+            DataType::Null => Self::Null,
+            other => {
+                let message = format!("the column `{name}` should be of strings, found {other}");
+                return Err(ArrowError::SchemaError(message));
+            }
+        })
+    }
+
+    /// Returns `true` unless the string at an index is null.
+    fn has(&self, index: usize) -> bool {
+        match self {
+            Self::Small(strings) => strings.is_valid(index),
+            Self::Large(strings) => strings.is_valid(index),
+            Self::View(strings) => strings.is_valid(index),
+            Self::Null => false,
         }
-    })
+    }
+
+    fn get(&self, index: usize) -> &'a str {
+        match self {
+            Self::Small(strings) => strings.value(index),
+            Self::Large(strings) => strings.value(index),
+            Self::View(strings) => strings.value(index),
+            Self::Null => "",
+        }
+    }
+}
+
+impl Rows {
+    /// Lists the strings that the keys of a dictionary name, in the order of the rows.
+    fn of_dictionary(dictionary: &dyn AnyDictionaryArray, strings: &Strings<'_>) -> Self {
+        let values = dictionary.values().len();
+        if values == 0 {
+            return Self::Shared(Vec::new(), vec![None; dictionary.len()]);
+        }
+        let (mut used, mut listed) = (Vec::new(), vec![None; values]);
+        let mut place = |(row, key): (usize, usize)| {
+            let has = dictionary.keys().is_valid(row) && strings.has(key);
+            has.then(|| {
+                *listed[key].get_or_insert_with(|| {
+                    used.push(key);
+                    used.len() - 1
+                })
+            })
+        };
+        let texts = dictionary.normalized_keys().into_iter().enumerate().map(&mut place).collect();
+        Self::Shared(used, texts)
+    }
 }

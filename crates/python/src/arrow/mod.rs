@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow_array::builder::{Float32Builder, StringBuilder};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
-use distilbert::{Classifier, ClassifyOptions, unique_labels};
+use distilbert::{Classifier, ClassifyOptions, InputError, unique_labels};
 use pyo3::prelude::*;
 
 use self::column::Column;
@@ -35,9 +35,10 @@ pub fn classify(
 ) -> PyResult<ArrowTable> {
     let mut source = Source::new(table)?;
     let schema = output.schema(&source.schema(), &engine.labels).map_err(failure)?;
-    let mut batches = Vec::new();
+    let (mut batches, mut rows) = (Vec::new(), 0);
     while let Some(batch) = py.detach(|| source.next()).map_err(failure)? {
-        let found = answers(py, &engine.classifier, &batch, output, call)?;
+        let found = answers(py, &engine.classifier, (&batch, rows), output, call)?;
+        rows += batch.num_rows();
         let columns = [batch.columns(), &found].concat();
         batches.push(RecordBatch::try_new(schema.clone(), columns).map_err(failure)?);
     }
@@ -83,27 +84,30 @@ impl Output {
     }
 }
 
-/// Classifies the texts of a batch, and returns the columns to add.
+/// Classifies the texts of a batch, and returns the columns to add. `before` is the number of rows in earlier batches.
 fn answers(
     py: Python<'_>,
     classifier: &Classifier,
-    batch: &RecordBatch,
+    (batch, before): (&RecordBatch, usize),
     Output(name, _, _, prefix): &Output,
     (options, progress): (&ClassifyOptions, Option<&Bound<'_, PyAny>>),
 ) -> PyResult<Vec<ArrayRef>> {
     let index = batch.schema_ref().index_of(name).map_err(failure)?;
     let column = py.detach(|| Column::of(batch.column(index), name)).map_err(failure)?;
-    let texts = column.texts();
-    let mut found =
-        Answers { best: Vec::new(), top: Vec::new(), scores: prefix.as_ref().map(|_| Vec::new()) };
+    let mut found = Answers::new(column.texts(), prefix.as_ref().map(|_| classifier.labels()));
     in_steps(
         py,
-        texts.len(),
-        |text| texts[text].len(),
+        column.texts(),
+        |text| column.text(text).len(),
         progress,
         |step| {
-            for prediction in classifier.classify_batch_with(&texts[step], options)? {
-                found.push(&prediction);
+            let texts: Vec<_> = step.clone().map(|text| column.text(text)).collect();
+            let results = classifier.classify_each(&texts, options)?;
+            for (text, result) in step.zip(results) {
+                // An error counts texts from the start of the step, which `in_steps` adds; users count the table's rows.
+                let rows =
+                    |error: InputError| error.in_part(before + column.first_row(text) - text);
+                found.push(&result.map_err(rows)?);
             }
             Ok(())
         },
@@ -120,6 +124,12 @@ struct Answers {
 }
 
 impl Answers {
+    /// Makes room for the predictions, with the scores of these labels if there are any.
+    fn new(texts: usize, scores: Option<&[String]>) -> Self {
+        let scores = scores.map(|labels| Vec::with_capacity(texts * labels.len()));
+        Self { best: Vec::with_capacity(texts), top: Vec::with_capacity(texts), scores }
+    }
+
     fn push(&mut self, found: &distilbert::Prediction) {
         self.best.push(found.index());
         self.top.push(found.score());

@@ -15,11 +15,13 @@
 //! ```
 
 mod app;
+mod bodies;
 mod connections;
 mod endpoints;
 mod failure;
 mod fields;
 mod generation;
+mod json;
 mod meters;
 mod model;
 mod openapi;

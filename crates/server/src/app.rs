@@ -6,19 +6,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Body as _;
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
+use crate::bodies::{Bodies, Received};
 use crate::endpoints;
 use crate::failure::{Failure, Kind};
-use crate::fields::bad;
+use crate::fields::Fields;
 use crate::meters::Meters;
 use crate::model::Model;
 use crate::settings::Settings;
@@ -29,6 +28,7 @@ pub struct App {
     pub models: Vec<Arc<Model>>,
     pub settings: Settings,
     pub meters: Arc<Meters>,
+    bodies: Arc<Bodies>,
     /// The turn of the explanation that is being computed.
     pub explaining: Arc<Semaphore>,
     /// `false` while the server is being stopped.
@@ -71,6 +71,7 @@ impl App {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self {
             models,
+            bodies: Arc::new(Bodies::new(&settings)),
             settings,
             meters: Arc::default(),
             explaining: Arc::new(Semaphore::new(1)),
@@ -86,6 +87,7 @@ impl App {
             models,
             settings: self.settings.clone(),
             meters: self.meters.clone(),
+            bodies: self.bodies.clone(),
             explaining: self.explaining.clone(),
             is_ready: self.is_ready.clone(),
             origin: self.origin,
@@ -114,20 +116,14 @@ impl App {
     }
 
     /// Reads a whole body, within the limits on its size and time.
-    pub async fn read(&self, body: Body) -> Result<Bytes, Failure> {
-        let limit = self.settings.max_body_bytes;
-        let too_large =
-            || Failure::new(Kind::TooLarge, format!("the body has more than {limit} bytes"));
-        if body.size_hint().lower() > limit as u64 {
-            return Err(too_large());
-        }
-        let whole = Limited::new(body, limit).collect();
-        match tokio::time::timeout(self.settings.body_timeout, whole).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-            Ok(Err(error)) => Err(bad(format!("the body cannot be read: {error}"))),
-            Err(_) => Err(Failure::new(Kind::RequestTimeout, "the body did not arrive in time")),
-        }
+    pub async fn read(&self, body: Body) -> Result<Received, Failure> {
+        self.bodies.read(body).await
+    }
+
+    /// Reads a whole body and parses it as JSON.
+    pub async fn fields(&self, body: Body) -> Result<Fields, Failure> {
+        let Received { bytes, reservation } = self.read(body).await?;
+        Ok(Fields::parse(&bytes, self.settings.max_texts)?.holding(reservation))
     }
 
     fn is_allowed(&self, method: &Method, route: &str, headers: &HeaderMap) -> bool {

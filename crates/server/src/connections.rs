@@ -24,6 +24,9 @@ use crate::generation::Generations;
 /// find an idle connection.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Largest header of a request, and largest part of a body that is read ahead.
+const BUFFER: usize = 64 << 10;
+
 /// Accepts connections for the current generation of the service.
 pub struct Acceptor {
     listener: TcpListener,
@@ -38,6 +41,7 @@ impl Acceptor {
         let settings = &generations.app().settings;
         let mut protocol = http1::Builder::new();
         protocol.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout);
+        protocol.max_buf_size(BUFFER);
         let places = Arc::new(Places::new(settings.max_connections));
         Self { listener, generations, protocol, places, graceful: GracefulShutdown::new() }
     }

@@ -41,7 +41,7 @@ impl Kind {
                 "the body has too many bytes, or a text too many tokens for the queue"
             }
             Self::Validation => {
-                "a text is too long and `truncate` is false, a pair of texts, or too many texts"
+                "a text is too long and `truncate` is false, a pair of texts, or too many texts or JSON values"
             }
             Self::Tokenizer => "the tokenizer failed on a text",
             Self::Overloaded => "the queue is full; try again after the time in `retry-after`",

@@ -2,28 +2,46 @@
 
 use serde_json::{Map, Value};
 
+use crate::bodies::Reservation;
 use crate::failure::{Failure, Kind};
+use crate::json::{self, JsonError};
 
-/// Memory that the values of a body may take beyond 8 bytes for each of its own.
-const SMALL_BODY: usize = 1 << 20;
+/// Number of JSON values that a body may have for each text that it may have, and beside them.
+const VALUES_PER_TEXT: usize = 16;
+const OTHER_VALUES: usize = 1000;
 
 /// The fields of a JSON object that have not been taken yet.
 pub struct Fields {
     /// Name of the object and a dot, or nothing for a whole body.
     prefix: String,
     values: Map<String, Value>,
+    _reservation: Reservation,
 }
 
 impl Fields {
-    /// Parses a body.
-    pub fn parse(body: &[u8]) -> Result<Self, Failure> {
-        distilbert::check_json(body, SMALL_BODY)
-            .map_err(|reason| bad(format!("the body: {reason}")))?;
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(values)) => Ok(Self { prefix: String::new(), values }),
+    /// Parses a body, which may have a number of texts.
+    pub fn parse(body: &[u8], max_texts: usize) -> Result<Self, Failure> {
+        let limit = max_texts.saturating_mul(VALUES_PER_TEXT).saturating_add(OTHER_VALUES);
+        match json::parse(body, limit) {
+            Ok(Value::Object(values)) => {
+                Ok(Self { prefix: String::new(), values, _reservation: None })
+            }
             Ok(other) => Err(expected("the body", "an object", &other)),
-            Err(error) => Err(bad(format!("the body is not valid JSON: {error}"))),
+            Err(JsonError::Invalid(error)) => {
+                Err(bad(format!("the body is not valid JSON: {error}")))
+            }
+            Err(JsonError::TooManyValues) => {
+                let message = format!(
+                    "the body has more than {limit} values, but a request may have at most {max_texts} texts"
+                );
+                Err(Failure::new(Kind::Validation, message))
+            }
         }
+    }
+
+    /// Keeps the memory of a body reserved until the fields are dropped.
+    pub fn holding(self, reservation: Reservation) -> Self {
+        Self { _reservation: reservation, ..self }
     }
 
     /// Takes a field; `null` counts as a missing field.
@@ -86,15 +104,15 @@ impl Fields {
     pub fn object(&mut self, name: &str) -> Result<Self, Failure> {
         let prefix = format!("{}{name}.", self.prefix);
         match self.take(name) {
-            None => Ok(Self { prefix, values: Map::new() }),
-            Some(Value::Object(values)) => Ok(Self { prefix, values }),
+            None => Ok(Self { prefix, values: Map::new(), _reservation: None }),
+            Some(Value::Object(values)) => Ok(Self { prefix, values, _reservation: None }),
             Some(other) => Err(expected(&self.name(name), "an object", &other)),
         }
     }
 
     /// Returns the fields of an object with a name for errors.
     pub fn of(name: &str, values: Map<String, Value>) -> Self {
-        Self { prefix: format!("{name}."), values }
+        Self { prefix: format!("{name}."), values, _reservation: None }
     }
 
     /// Takes a list of objects; nothing without the field.
@@ -200,18 +218,25 @@ mod tests {
 
     #[test]
     fn errors_name_the_field() {
-        let mut fields = Fields::parse(br#"{"a": 1, "b": {"c": 0, "d": null}}"#).unwrap();
+        let mut fields = Fields::parse(br#"{"a": 1, "b": {"c": 0, "d": null}}"#, 1).unwrap();
         assert_eq!(message(fields.flag("a")), "a: expected true or false, found a number");
         let mut inner = fields.object("b").unwrap();
         assert!(message(inner.count("c")).starts_with("b.c: expected a whole number"));
         assert_eq!(inner.flag("d").unwrap(), None);
         assert_eq!(message(fields.require("inputs")), "inputs: missing");
-        let broken = Fields::parse(b"{\"a\": \xff}").map(|_| ());
+        let broken = Fields::parse(b"{\"a\": \xff}", 1).map(|_| ());
         assert!(message(broken).starts_with("the body is not valid JSON"));
-        let many = format!("{{\"inputs\": [{}0]}}", "{},".repeat(100_000));
-        let many = Fields::parse(many.as_bytes()).map(|_| ());
-        assert!(message(many).starts_with("the body: its values would take about"));
-        let deep = Fields::parse("[".repeat(100_000).as_bytes()).map(|_| ());
+        let deep = Fields::parse("[".repeat(100_000).as_bytes(), 1).map(|_| ());
         assert!(message(deep).contains("recursion limit"));
+    }
+
+    #[test]
+    fn bodies_of_many_values_are_refused() {
+        let body = |count: usize| format!(r#"{{"inputs": [{}1]}}"#, "1,".repeat(count));
+        assert!(Fields::parse(body(1000).as_bytes(), 1).is_ok());
+        let failure = Fields::parse(body(2000).as_bytes(), 1).map(|_| ()).unwrap_err();
+        assert_eq!(failure.kind, Kind::Validation);
+        assert!(failure.message.ends_with("at most 1 texts"), "{}", failure.message);
+        assert!(Fields::parse(body(2000).as_bytes(), 100).is_ok());
     }
 }

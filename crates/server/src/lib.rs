@@ -15,6 +15,7 @@
 //! ```
 
 mod app;
+mod bodies;
 mod connections;
 mod endpoints;
 mod failure;
@@ -23,6 +24,7 @@ mod fields;
 #[doc(hidden)]
 pub mod fuzzing;
 mod generation;
+mod json;
 mod meters;
 mod model;
 mod openapi;

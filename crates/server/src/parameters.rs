@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<Parameters, String> {
-        let mut fields = Fields::parse(body.as_bytes()).map_err(|failure| failure.message)?;
+        let mut fields = Fields::parse(body.as_bytes(), 1).map_err(|failure| failure.message)?;
         Parameters::read(&mut fields).map_err(|failure| failure.message)
     }
 

@@ -4,23 +4,30 @@
 //! cargo build --release --package distilbert-cli --features serve --package soak
 //! target/release/soak mixed target/release/distilbert models/emotion --minutes 60
 //! target/release/soak overload target/release/distilbert models/emotion --minutes 2
+//! target/release/soak hostile target/release/distilbert models/emotion --minutes 5
 //! ```
 //!
 //! `mixed` sends texts of all lengths, of which some are malformed, oversized or canceled, and compares every answer with
 //! the bits of `classify`. `overload` sends three times as many requests as the server can answer. Both watch memory and
-//! file descriptors, end the server with SIGTERM, and fail if anything was not as it should be.
+//! file descriptors, end the server with SIGTERM, and fail if anything was not as it should be. `hostile` measures the
+//! latencies of other clients during attacks.
 
+mod attack;
 mod cases;
+mod hostile;
 mod mixed;
 mod overload;
 mod server;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use distilbert::Precision;
+
+use crate::attack::Attack;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -51,6 +58,14 @@ enum Run {
         #[arg(long, default_value_t = 50)]
         max_wait: u64,
     },
+    /// Attack the server, and measure what others notice of it
+    Hostile {
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Attack a server until this process is ended
+    #[command(hide = true)]
+    Attack { attack: Attack, address: SocketAddr },
 }
 
 /// Options of every run.
@@ -82,6 +97,8 @@ fn main() -> ExitCode {
     let result = runtime.map_err(Error::from).and_then(|runtime| match Cli::parse().run {
         Run::Mixed { options, connections } => runtime.block_on(mixed::run(&options, connections)),
         Run::Overload { options, max_wait } => runtime.block_on(overload::run(&options, max_wait)),
+        Run::Hostile { options } => runtime.block_on(hostile::run(&options)),
+        Run::Attack { attack, address } => attack.run(address),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -78,7 +78,7 @@ fn check(high: &Tally, over: &Tally) -> Result<(), Error> {
     Ok(())
 }
 
-fn target(server: &Server, cases: &Arc<Cases>) -> Target {
+pub fn target(server: &Server, cases: &Arc<Cases>) -> Target {
     // One text each, as long as texts in chats are.
     let is_short = |index: &usize| cases.good[*index].body.len() < 200;
     let chosen: Vec<usize> = (0..cases.good.len()).filter(is_short).collect();
@@ -97,7 +97,7 @@ fn share(capacity: f64, share: f64, seed: u64) -> Rate {
     Rate { per_second: share * capacity, connections: OPEN_CONNECTIONS, seed }
 }
 
-fn rate(tally: &Tally) -> f64 {
+pub fn rate(tally: &Tally) -> f64 {
     tally.of_status(200) as f64 / tally.elapsed.as_secs_f64()
 }
 

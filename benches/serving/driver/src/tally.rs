@@ -52,8 +52,21 @@ impl Tally {
         }
         self.wrong += u64::from(!is_right);
         let microseconds = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        // The histogram grows with its values.
-        self.latencies.saturating_record(microseconds);
+        // The histogram grows with its values, which `saturating_record` would not let it do.
+        let _ = self.latencies.record(microseconds);
+    }
+
+    /// Adds what happened in another load.
+    pub fn add(&mut self, other: &Self) {
+        for (&status, count) in &other.statuses {
+            *self.statuses.entry(status).or_default() += count;
+        }
+        self.failed += other.failed;
+        self.wrong += other.wrong;
+        self.elapsed += other.elapsed;
+        self.slowest = self.slowest.max(other.slowest);
+        // Histograms that grow hold any value.
+        let _ = self.latencies.add(&other.latencies);
     }
 
     /// Returns the number of responses with a status.
@@ -77,5 +90,36 @@ impl Tally {
             "seconds": self.elapsed.as_secs_f64(),
             "latencies": latencies.collect::<Vec<_>>(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::body::Bytes;
+
+    use super::*;
+
+    fn tally(milliseconds: &[u64]) -> Tally {
+        let mut tally = Tally::default();
+        for &time in milliseconds {
+            let reply = Reply { status: 200, body: Bytes::new() };
+            tally.count(&Ok(reply), true, Duration::from_millis(time));
+        }
+        tally
+    }
+
+    #[test]
+    fn latencies_of_any_length_are_kept() {
+        let mut found = tally(&[1, 20, 5000]);
+        found.add(&tally(&[70_000]));
+        let near = |share: f64, expected: f64| {
+            let found = found.quantile(share).as_secs_f64() * 1e3;
+            assert!((found / expected - 1.0).abs() < 1e-3, "{found} {expected}");
+        };
+        near(0.25, 1.0);
+        near(0.5, 20.0);
+        near(0.75, 5000.0);
+        near(1.0, 70_000.0);
+        assert_eq!(found.of_status(200), 4);
     }
 }

@@ -24,11 +24,16 @@ const API_KEY: &str = "DISTILBERT_API_KEY";
 /// Milliseconds that a text may be expected to wait, unless set otherwise.
 const MAX_WAIT: u64 = 500;
 
+/// Help of the option --threads, which other commands describe as the threads of one computation.
+const THREADS: &str = "Number of workers for each model: threads that each compute a batch of their own [default: the \
+                       number of physical cores; 2 on a GPU]";
+
 /// Serve predictions over HTTP, until SIGTERM or Ctrl-C; SIGHUP reloads the models
 ///
 /// Endpoints: /predict, /info, /health and /metrics as in text-embeddings-inference, /v2/models/NAME/infer as in
 /// KServe, and /models/NAME as in Hugging Face's inference API.
 #[derive(Args)]
+#[command(mut_arg("threads", |threads| threads.help(THREADS)))]
 #[command(after_help = "Examples:
   distilbert serve --precision int8
   distilbert serve --model models/emotion --model other=path/to/checkpoint --port 9000

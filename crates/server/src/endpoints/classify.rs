@@ -26,29 +26,19 @@ pub struct Classified<'a> {
     object: &'static str,
     /// Labels of each text, highest score first.
     data: Vec<Vec<Scored<'a>>>,
-    /// Name of the model.
-    model: &'a str,
-    usage: Usage,
-    /// Id of the request.
-    id: String,
-    /// Time in seconds since 1970.
-    created: u64,
+    #[serde(flatten)]
+    origin: Origin<'a>,
 }
 
 /// Predictions in vLLM's shape.
 #[derive(Serialize, ToSchema)]
 pub struct VllmClassified<'a> {
-    /// Id of the request.
-    id: String,
     /// `list`.
     object: &'static str,
-    /// Time in seconds since 1970.
-    created: u64,
-    /// Name of the model.
-    model: &'a str,
     /// Prediction of each text.
     data: Vec<VllmPrediction<'a>>,
-    usage: Usage,
+    #[serde(flatten)]
+    origin: Origin<'a>,
 }
 
 /// Prediction of one text in vLLM's shape.
@@ -64,6 +54,18 @@ pub struct VllmPrediction<'a> {
     num_classes: usize,
 }
 
+/// Request, model and cost of an answer.
+#[derive(Serialize, ToSchema)]
+pub struct Origin<'a> {
+    /// Id of the request.
+    id: String,
+    /// Time in seconds since 1970.
+    created: u64,
+    /// Name of the model.
+    model: &'a str,
+    usage: Usage,
+}
+
 /// Tokens that were computed.
 #[derive(Serialize, ToSchema)]
 pub struct Usage {
@@ -73,10 +75,16 @@ pub struct Usage {
     completion_tokens: usize,
 }
 
-impl Usage {
-    fn of(predicted: &Predicted) -> Self {
+impl<'a> Origin<'a> {
+    fn new(id: &RequestId, model: &'a Model, predicted: &Predicted) -> Self {
+        let created = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let tokens = predicted.tokens();
-        Self { prompt_tokens: tokens, total_tokens: tokens, completion_tokens: 0 }
+        Self {
+            id: id.to_string(),
+            created: created.as_secs(),
+            model: model.name(),
+            usage: Usage { prompt_tokens: tokens, total_tokens: tokens, completion_tokens: 0 },
+        }
     }
 }
 
@@ -93,16 +101,13 @@ pub async fn infinity(
     Extension(id): Extension<RequestId>,
     body: Body,
 ) -> Result<Response, Failure> {
-    let mut fields = Fields::parse(&app.read(body).await?)?;
+    let mut fields = app.fields(body).await?;
     let parameters = Parameters::read(&mut fields)?;
     let (model, predicted) = compute(&app, fields, &parameters).await?;
     let answer = Classified {
         object: "classify",
         data: rankings(&predicted, &parameters),
-        model: model.name(),
-        usage: Usage::of(&predicted),
-        id: id.to_string(),
-        created: now(),
+        origin: Origin::new(&id, model, &predicted),
     };
     answered(&answer, &predicted)
 }
@@ -121,7 +126,7 @@ pub async fn vllm(
     Extension(id): Extension<RequestId>,
     body: Body,
 ) -> Result<Response, Failure> {
-    let mut fields = Fields::parse(&app.read(body).await?)?;
+    let mut fields = app.fields(body).await?;
     let mut parameters = Parameters::read(&mut fields)?;
     for name in ["use_activation", "activation", "softmax"] {
         if fields.flag(name)? == Some(false) {
@@ -137,12 +142,9 @@ pub async fn vllm(
         VllmPrediction { index, label: prediction.label(), num_classes: probs.len(), probs }
     });
     let answer = VllmClassified {
-        id: id.to_string(),
         object: "list",
-        created: now(),
-        model: model.name(),
         data: data.collect(),
-        usage: Usage::of(&predicted),
+        origin: Origin::new(&id, model, &predicted),
     };
     answered(&answer, &predicted)
 }
@@ -156,8 +158,4 @@ async fn compute<'a>(
     let texts = texts("input", fields.require("input")?)?;
     let request = PredictRequest::new("input", texts, parameters);
     Ok((model, predict_all(app, model, request).await?))
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }

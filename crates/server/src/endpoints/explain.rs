@@ -52,7 +52,7 @@ pub async fn explain(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
-    let mut fields = Fields::parse(&app.read(body).await?)?;
+    let mut fields = app.fields(body).await?;
     let text = fields.string("inputs")?.ok_or_else(|| bad("inputs: missing"))?;
     if text.is_empty() {
         return Err(no_text("inputs"));

@@ -33,7 +33,7 @@ pub async fn classify(
     body: Body,
 ) -> Result<Response, Failure> {
     app.model(&name)?;
-    let fields = Fields::parse(&app.read(body).await?)?;
+    let fields = app.fields(body).await?;
     answer(&app, Some(&name), fields).await
 }
 

@@ -34,7 +34,7 @@ pub struct Predictions<'a> {
     responses((status = 200, description = "One prediction for each instance", body = Predictions), Failures),
 )]
 pub async fn vertex(State(app): State<Arc<App>>, body: Body) -> Result<Response, Failure> {
-    let fields = Fields::parse(&app.read(body).await?)?;
+    let fields = app.fields(body).await?;
     predictions(&app, None, fields).await
 }
 
@@ -56,7 +56,7 @@ pub async fn v1(
         return Err(Failure::new(Kind::NotFound, "the path should end in `:predict`"));
     };
     app.model(name)?;
-    let fields = Fields::parse(&app.read(body).await?)?;
+    let fields = app.fields(body).await?;
     predictions(&app, Some(name), fields).await
 }
 

@@ -50,7 +50,7 @@ impl<'a> Answer<'a> {
     responses((status = 200, description = "Labels with their scores", body = Answer), Failures),
 )]
 pub async fn predict(State(app): State<Arc<App>>, body: Body) -> Result<Response, Failure> {
-    let fields = Fields::parse(&app.read(body).await?)?;
+    let fields = app.fields(body).await?;
     if fields.has("instances") {
         return instances::predictions(&app, None, fields).await;
     }
@@ -67,7 +67,7 @@ pub async fn predict(State(app): State<Arc<App>>, body: Body) -> Result<Response
     responses((status = 200, description = "Labels with their scores", body = Answer), Failures),
 )]
 pub async fn root(State(app): State<Arc<App>>, body: Body) -> Result<Response, Failure> {
-    let mut fields = Fields::parse(&app.read(body).await?)?;
+    let mut fields = app.fields(body).await?;
     if fields.has("instances") {
         return instances::predictions(&app, None, fields).await;
     }

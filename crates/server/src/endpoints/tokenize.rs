@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::json;
 use crate::app::App;
 use crate::failure::{Failure, Kind};
-use crate::fields::{Fields, Texts, texts};
+use crate::fields::{Texts, texts};
 use crate::model::Model;
 use crate::openapi::{Failures, TokenizeBody};
 use crate::prediction::{MAX_INLINE_BYTES, check_texts};
@@ -44,7 +44,7 @@ pub struct SimpleToken {
     responses((status = 200, description = "Tokens of each text", body = Vec<Vec<SimpleToken>>), Failures),
 )]
 pub async fn tokenize(State(app): State<Arc<App>>, body: Body) -> Result<Response, Failure> {
-    let mut fields = Fields::parse(&app.read(body).await?)?;
+    let mut fields = app.fields(body).await?;
     let model = app.model_or_first(fields.string("model")?.as_deref())?;
     let Texts { texts, is_single } = texts("inputs", fields.require("inputs")?)?;
     let adds_special = fields.flag("add_special_tokens")?.unwrap_or(true);

@@ -20,6 +20,8 @@ const text = at('text');
 let labels = [];
 let announcing;
 let tries = 0;
+/** False once the chosen model has refused to explain, because of its precision. */
+let explains = true;
 
 const written = () => text.value.toWellFormed?.() ?? text.value;
 const model = () => at('model').value;
@@ -65,9 +67,22 @@ const explain = newest(
       explain(200);
       return;
     }
+    if (error.code === 'Validation') {
+      showExplanations(false);
+      return;
+    }
     at('words-error').textContent = error.message;
   },
 );
+
+/** Shows the explanation, or that the model has none. */
+function showExplanations(areThere) {
+  explains = areThere;
+  at('words').classList.toggle('unavailable', !areThere);
+  at('words').ariaBusy = 'false';
+  at('words-heading').textContent = 'Words';
+  at('words-error').textContent = areThere ? '' : 'Explanations need a model in f32 or f16.';
+}
 
 /** Shows an error, or none. */
 function say(words) {
@@ -106,6 +121,7 @@ function changed() {
 }
 
 function explainAgain() {
+  if (!explains) return;
   tries = 0;
   at('words').classList.add('stale');
   at('words').ariaBusy = 'true';
@@ -116,6 +132,7 @@ function explainAgain() {
 async function chooseModel() {
   const description = await ask(`v2/models/${encodeURIComponent(model())}`);
   labels = description.parameters.labels;
+  showExplanations(true);
   const options = labels.map((label, index) => element('option', { value: index }, label));
   at('target').replaceChildren(element('option', { value: '' }, 'the predicted label'), ...options);
   changed();

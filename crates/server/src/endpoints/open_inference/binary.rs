@@ -38,10 +38,14 @@ pub fn joined(inference: &Inference<'_>, binary: Vec<u8>) -> Result<Response, Fa
 }
 
 /// Reads strings that follow their lengths in bytes.
-pub fn read_strings(mut bytes: &[u8]) -> Result<Vec<String>, Failure> {
+pub fn read_strings(mut bytes: &[u8], most: usize) -> Result<Vec<String>, Failure> {
     let mut strings = Vec::new();
     while !bytes.is_empty() {
         let index = strings.len();
+        if index == most {
+            let message = format!("has more texts than the {most} that a request may have");
+            return Err(Failure::new(Kind::Validation, message).about(FIELD));
+        }
         let cut_off = || bad(format!("{FIELD}[{index}]: the binary data ends early"));
         let (length, rest) = bytes.split_first_chunk().ok_or_else(cut_off)?;
         let length = u32::from_le_bytes(*length) as usize;
@@ -70,12 +74,13 @@ mod tests {
         let strings = ["a", "", "naïve 🎉"];
         let mut bytes = Vec::new();
         strings.iter().for_each(|string| write_string(string, &mut bytes));
-        assert_eq!(read_strings(&bytes).unwrap(), strings);
+        assert_eq!(read_strings(&bytes, 3).unwrap(), strings);
+        assert_eq!(read_strings(&bytes, 2).unwrap_err().kind, Kind::Validation);
         for end in [1, 4, bytes.len() - 1] {
-            assert!(read_strings(&bytes[..end]).unwrap_err().message.contains("ends early"));
+            assert!(read_strings(&bytes[..end], 3).unwrap_err().message.contains("ends early"));
         }
         let broken = [1, 0, 0, 0, 0xff];
-        assert!(read_strings(&broken).unwrap_err().message.contains("expected UTF-8"));
+        assert!(read_strings(&broken, 3).unwrap_err().message.contains("expected UTF-8"));
     }
 
     #[test]

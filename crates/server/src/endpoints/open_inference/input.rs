@@ -10,7 +10,7 @@ use crate::fields::{Fields, Texts, bad, expected};
 pub const FIELD: &str = "inputs[0].data";
 
 /// Reads the only input, a tensor of shape `[n]` or `[n, 1]`, from JSON or from binary data.
-pub fn read(fields: &mut Fields, binary: &[u8]) -> Result<Texts, Failure> {
+pub fn read(fields: &mut Fields, binary: &[u8], max_texts: usize) -> Result<Texts, Failure> {
     let inputs = fields.objects("inputs")?.ok_or_else(|| bad("inputs: missing"))?;
     let Ok([mut input]) = <[Fields; 1]>::try_from(inputs) else {
         return Err(bad("inputs: expected one tensor"));
@@ -24,7 +24,7 @@ pub fn read(fields: &mut Fields, binary: &[u8]) -> Result<Texts, Failure> {
     let mut texts = Vec::new();
     match size {
         Some(size) if size.as_u64() == Some(binary.len() as u64) => {
-            texts = binary::read_strings(binary)?;
+            texts = binary::read_strings(binary, max_texts)?;
         }
         Some(size) => {
             let found = binary.len();

@@ -211,15 +211,15 @@ pub async fn infer(
 ) -> Result<Response, Failure> {
     let model = find(&app, &parts)?;
     let body = app.read(body).await?;
-    let (header, binary) = binary::split(&headers, &body)?;
-    let mut fields = Fields::parse(header)?;
+    let (header, binary) = binary::split(&headers, &body.bytes)?;
+    let mut fields = Fields::parse(header, app.settings.max_texts)?;
     let id = fields.string("id")?;
     let outer = Parameters::default().overridden_by(&mut fields)?;
     let mut inner = fields.object("parameters")?;
     let parameters = outer.overridden_by(&mut inner)?;
     let is_binary = inner.flag("binary_data_output")?.unwrap_or(false);
     let outputs = output::requested(&mut fields, is_binary)?;
-    let texts = input::read(&mut fields, binary)?;
+    let texts = input::read(&mut fields, binary, app.settings.max_texts)?;
     let request = PredictRequest::new(input::FIELD, texts, &parameters);
     let predicted = predict_all(&app, model, request).await?;
     let mut tail = Vec::new();

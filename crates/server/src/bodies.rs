@@ -1,0 +1,120 @@
+//! [`Bodies`]: reads bodies, within the limits on their size and time and on the memory of all large ones together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::failure::{Failure, Kind};
+use crate::fields::bad;
+use crate::settings::Settings;
+
+/// Number of bytes that are read of a body without a reservation. Clients that send slowly never get further.
+const SMALL: usize = 64 << 10;
+
+/// Number of bodies of the largest size for which there is memory at a time.
+const LARGEST_BODIES: usize = 32;
+
+/// Bytes of a permit.
+const UNIT: usize = 1 << 10;
+
+/// Reads the bodies of requests. Connections that all send a large one can't take more memory than it allows.
+pub struct Bodies {
+    free: Arc<Semaphore>,
+    limit: usize,
+    timeout: Duration,
+}
+
+/// A body that has been received.
+pub struct Received {
+    pub bytes: Vec<u8>,
+    pub reservation: Reservation,
+}
+
+/// Memory of a large body and of what is made of it, until this is dropped.
+pub type Reservation = Option<OwnedSemaphorePermit>;
+
+impl Bodies {
+    pub fn new(settings: &Settings) -> Self {
+        let limit = settings.max_body_bytes;
+        let permits = limit.div_ceil(UNIT).saturating_mul(LARGEST_BODIES);
+        let free = Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
+        Self { free, limit, timeout: settings.body_timeout }
+    }
+
+    /// Reads a whole body.
+    pub async fn read(&self, body: Body) -> Result<Received, Failure> {
+        if body.size_hint().lower() > self.limit as u64 {
+            return Err(self.too_large());
+        }
+        let received = tokio::time::timeout(self.timeout, self.receive(body)).await;
+        received.unwrap_or_else(|_| {
+            Err(Failure::new(Kind::RequestTimeout, "the body did not arrive in time"))
+        })
+    }
+
+    async fn receive(&self, body: Body) -> Result<Received, Failure> {
+        let most = body.size_hint().upper().and_then(|most| usize::try_from(most).ok());
+        let most = most.unwrap_or(self.limit).min(self.limit);
+        let mut body = Limited::new(body, self.limit);
+        let mut bytes = Vec::with_capacity(most.min(SMALL));
+        let mut reservation = None;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
+                true => self.too_large(),
+                false => bad(format!("the body cannot be read: {error}")),
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            if reservation.is_none() && bytes.len() + data.len() > SMALL {
+                reservation = self.reserve(most).await;
+                bytes.reserve_exact(most - bytes.len());
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(Received { bytes, reservation })
+    }
+
+    /// Waits until there is memory for a body.
+    async fn reserve(&self, bytes: usize) -> Reservation {
+        let permits = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        self.free.clone().acquire_many_owned(permits).await.ok()
+    }
+
+    fn too_large(&self) -> Failure {
+        Failure::new(Kind::TooLarge, format!("the body has more than {} bytes", self.limit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = 1 << 20;
+
+    fn read(bodies: &Bodies, bytes: usize) -> Result<Received, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(bodies.read(Body::from(vec![7; bytes])))
+    }
+
+    #[test]
+    fn large_bodies_share_memory_and_small_ones_need_none() {
+        let bodies = Bodies::new(&Settings {
+            max_body_bytes: LIMIT,
+            body_timeout: Duration::from_millis(20),
+            ..Settings::default()
+        });
+        let held: Vec<_> =
+            (0..LARGEST_BODIES).map(|_| read(&bodies, LIMIT).unwrap().reservation).collect();
+        assert!(held.iter().all(Option::is_some));
+        assert_eq!(read(&bodies, LIMIT / 2).err().unwrap().kind, Kind::RequestTimeout);
+        let small = read(&bodies, SMALL).unwrap();
+        assert!(small.reservation.is_none() && small.bytes.len() == SMALL);
+        drop(held);
+        assert_eq!(read(&bodies, LIMIT / 2).unwrap().bytes, [7; LIMIT / 2]);
+        assert_eq!(read(&bodies, LIMIT + 1).err().unwrap().kind, Kind::TooLarge);
+    }
+}

@@ -128,8 +128,6 @@ pub use self::input::truncation::Truncation;
 pub use self::margin::Margin;
 pub use self::model::config::{Activation, Config, LayerShape, ProblemType};
 pub use self::model::files::ModelBytes;
-#[doc(hidden)]
-pub use self::model::files::check_json;
 pub use self::names::ParseNameError;
 pub use self::precision::Precision;
 pub use self::prediction::{Prediction, unique_labels};

@@ -191,7 +191,7 @@ pub(crate) fn read_regular(path: &Path) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// Returns the reason as text.
-pub fn check_json(bytes: &[u8], small: usize) -> Result<(), String> {
+pub(crate) fn check_json(bytes: &[u8], small: usize) -> Result<(), String> {
     let (mut memory, mut is_text, mut is_escaped) = (0, false, false);
     for &byte in bytes {
         match byte {

@@ -211,7 +211,7 @@ mod tests {
         let many = format!("{{\"inputs\": [{}0]}}", "{},".repeat(100_000));
         let many = Fields::parse(many.as_bytes()).map(|_| ());
         assert!(message(many).starts_with("the body: its values would take about"));
-        let deep = Fields::parse("[".repeat(100_000).as_bytes()).map(|_| ());
+        let deep = Fields::parse("[".repeat(1000).as_bytes()).map(|_| ());
         assert!(message(deep).contains("recursion limit"));
     }
 }

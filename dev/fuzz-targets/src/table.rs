@@ -18,6 +18,9 @@ use crate::patch::patched;
 /// Bytes that any table may take, beyond 16 for each byte of the file: buffers, and fields of a row.
 const CONSTANT: usize = 64 << 20;
 
+/// Size of JSON Lines that repeat an input, in bytes.
+const LARGEST: usize = 1 << 18;
+
 /// Folder for the files, in memory where the system has such a folder.
 static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
     let memory = Path::new("/dev/shm");
@@ -84,8 +87,10 @@ pub fn delimited(input: &[u8]) {
 /// Reads JSON Lines, and compares the value of each key with that of a general parser.
 pub fn json_lines(input: &[u8]) {
     let mut bytes = Bytes::new(input);
-    let times = if bytes.byte() < 250 { 1 } else { 1 << 12 };
-    let content = bytes.rest().repeat(times);
+    let is_repeated = bytes.byte() >= 250;
+    let content = bytes.rest();
+    let times = if is_repeated { LARGEST / content.len().max(1) } else { 1 };
+    let content = content.repeat(times);
     let path = write("table.jsonl", &content);
     within(content.len(), CONSTANT, || {
         let _ = read_table(&path, &[]);

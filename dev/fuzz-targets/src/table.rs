@@ -1,7 +1,6 @@
 //! Tables of texts: CSV, TSV, JSON Lines, Parquet.
 
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -21,12 +20,14 @@ const CONSTANT: usize = 64 << 20;
 /// Size of JSON Lines that repeat an input, in bytes.
 const LARGEST: usize = 1 << 18;
 
-/// Folder for the files, in memory where the system has such a folder.
-static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
-    let memory = Path::new("/dev/shm");
-    let folder = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
-    folder.unwrap()
-});
+thread_local! {
+    /// Folder for a thread's file, in memory where the system has such a folder.
+    static FOLDER: TempDir = {
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+        folder.unwrap()
+    };
+}
 
 /// Small files with a column of texts and a column of labels.
 const PARQUET: [&[u8]; 4] = [
@@ -39,8 +40,7 @@ const PARQUET: [&[u8]; 4] = [
 const ARROW_SCHEMA: &[u8] = include_bytes!("../data/schema.arrow");
 
 fn write(name: &str, content: &[u8]) -> PathBuf {
-    // Inputs are read one at a time in a process, and replayed on several threads, each with its own format.
-    let path = FOLDER.path().join(name);
+    let path = FOLDER.with(|folder| folder.path().join(name));
     std::fs::write(&path, content).unwrap();
     path
 }

@@ -13,8 +13,8 @@ use crate::bytes::Bytes;
 use crate::json::changed;
 use crate::model;
 
-/// Bytes that any request may take, beyond 16 for each byte of its body: the page of an explanation is the largest.
-const CONSTANT: usize = 4 << 20;
+/// Bytes that any request may take, beyond 16 for each byte of its body: JSON alone is granted 16 MiB.
+const CONSTANT: usize = 32 << 20;
 
 static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     let model = model_files::model_bytes(model::base());

@@ -1,7 +1,6 @@
 //! Tables of texts: CSV, TSV, JSON Lines, Parquet.
 
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -18,12 +17,17 @@ use crate::patch::patched;
 /// Bytes that any table may take, beyond 16 for each byte of the file: buffers, and fields of a row.
 const CONSTANT: usize = 64 << 20;
 
-/// Folder for the files, in memory where the system has such a folder.
-static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
-    let memory = Path::new("/dev/shm");
-    let folder = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
-    folder.unwrap()
-});
+/// Size of JSON Lines that repeat an input, in bytes.
+const LARGEST: usize = 1 << 18;
+
+thread_local! {
+    /// Folder for a thread's file, in memory where the system has such a folder.
+    static FOLDER: TempDir = {
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+        folder.unwrap()
+    };
+}
 
 /// Small files with a column of texts and a column of labels.
 const PARQUET: [&[u8]; 4] = [
@@ -36,8 +40,7 @@ const PARQUET: [&[u8]; 4] = [
 const ARROW_SCHEMA: &[u8] = include_bytes!("../data/schema.arrow");
 
 fn write(name: &str, content: &[u8]) -> PathBuf {
-    // Inputs are read one at a time in a process, and replayed on several threads, each with its own format.
-    let path = FOLDER.path().join(name);
+    let path = FOLDER.with(|folder| folder.path().join(name));
     std::fs::write(&path, content).unwrap();
     path
 }
@@ -84,8 +87,10 @@ pub fn delimited(input: &[u8]) {
 /// Reads JSON Lines, and compares the value of each key with that of a general parser.
 pub fn json_lines(input: &[u8]) {
     let mut bytes = Bytes::new(input);
-    let times = if bytes.byte() < 250 { 1 } else { 1 << 12 };
-    let content = bytes.rest().repeat(times);
+    let is_repeated = bytes.byte() >= 250;
+    let content = bytes.rest();
+    let times = if is_repeated { LARGEST / content.len().max(1) } else { 1 };
+    let content = content.repeat(times);
     let path = write("table.jsonl", &content);
     within(content.len(), CONSTANT, || {
         let _ = read_table(&path, &[]);

@@ -50,7 +50,7 @@ pub fn run(input: &[u8]) {
     };
     let choice = bytes.byte();
     // Every window costs as much as a text.
-    let longest = if matches!(truncation, Truncation::Windows { .. }) { 1 << 11 } else { 1 << 17 };
+    let longest = if matches!(truncation, Truncation::Windows { .. }) { 1 << 11 } else { 1 << 15 };
     let text = text(&mut bytes, longest);
     let mut options =
         ClassifyOptions::default().truncation(truncation).count_dropped_tokens(choice & 1 == 1);

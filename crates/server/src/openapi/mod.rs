@@ -28,6 +28,9 @@ const COSTS: &[(&str, &str)] = &[
     ("x-inference-time", "Longest computation of a batch, in milliseconds"),
 ];
 
+/// Paths whose answers have no such headers.
+const COSTLESS: &[&str] = &["/explain", "/tokenize"];
+
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
@@ -89,9 +92,9 @@ pub fn complete(api: &mut OpenApi) {
     verb.post = v1;
     api.paths.paths.insert("/v1/models/{name}:predict".to_owned(), verb);
 
-    for operation in api.paths.paths.values_mut().flat_map(operations) {
-        let is_prediction = operation.tags.as_ref().is_some_and(|tags| tags[0] != "Explanations")
-            && operation.responses.responses.contains_key("504");
+    let items = api.paths.paths.iter_mut().filter(|(path, _)| !COSTLESS.contains(&path.as_str()));
+    for operation in items.flat_map(|(_, item)| operations(item)) {
+        let is_prediction = operation.responses.responses.contains_key("504");
         if let Some(RefOr::T(answer)) = operation.responses.responses.get_mut("200")
             && is_prediction
         {

@@ -20,6 +20,13 @@ function resolved(schema) {
   return name ? api.components.schemas[name] : schema ?? {};
 }
 
+/** Returns the schema of the elements of lists within lists, and the first of several choices. */
+function unwrapped(schema) {
+  const known = resolved(schema);
+  const inner = known.items ?? (known.oneOf ?? known.anyOf)?.[0];
+  return inner ? unwrapped(inner) : known;
+}
+
 /** Names the type of a schema. */
 function type(schema) {
   if (schema.$ref) {
@@ -36,7 +43,7 @@ function type(schema) {
 
 /** Lists the fields of a schema, those of nested objects with dots, as [name, type, description, required]. */
 function fields(schema, prefix = '', depth = 0) {
-  const known = resolved(schema);
+  const known = unwrapped(schema);
   const merged = (known.allOf ?? []).flatMap((part) => fields(part, prefix, depth));
   const own = Object.entries(known.properties ?? {}).flatMap(([name, property]) => {
     const required = known.required?.includes(name) ?? false;
@@ -112,7 +119,7 @@ function endpoint(path, method, operation) {
     ...paragraphs([operation.summary, operation.description].filter(Boolean).join('.\n\n')),
     curl(path, operation),
     ...details('Request', request ? fieldTable(request) : []),
-    ...details('Answer', answer ? fieldTable(answer.items?.items ?? answer.items ?? answer) : []),
+    ...details('Answer', answer ? fieldTable(answer) : []),
     ...details('Statuses', [table(['Status', 'Meaning'], answers)]),
     attempt(path, method, operation),
   );

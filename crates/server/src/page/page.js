@@ -16,7 +16,7 @@ const TRIES = 20;
 const at = (id) => document.getElementById(id);
 const text = at('text');
 
-/** Labels of the chosen model. */
+/** Labels of the chosen model; none before they are known. */
 let labels = [];
 let announcing;
 let tries = 0;
@@ -116,6 +116,7 @@ function changed() {
     say('');
     return;
   }
+  if (labels.length === 0) return;
   classify();
   explainAgain();
 }
@@ -130,6 +131,7 @@ function explainAgain() {
 
 /** Reads the labels of the chosen model. */
 async function chooseModel() {
+  labels = [];
   const description = await ask(`v2/models/${encodeURIComponent(model())}`);
   labels = description.parameters.labels;
   showExplanations(true);

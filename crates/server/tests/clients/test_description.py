@@ -21,7 +21,7 @@ BODIES = {
     "/classify": [{"input": TEXT, "parameters": {"truncation_direction": "left"}}],
     "/explain": [
         {"inputs": TEXT, "parameters": {"method": "integrated-gradients:3", "pictures": True}},
-        {"inputs": "wow " * 600, "parameters": {"target": "joy", "against": "anger", "objective": "probability"}},
+        {"inputs": "wow " * 600, "parameters": {"target": "happiness", "against": "anger", "objective": "probability"}},
     ],
     "/v2/models/{name}/infer": [
         {"id": "a", "inputs": [TENSOR], "outputs": [{"name": "logits"}], "parameters": {"top_k": 3}},
@@ -55,17 +55,23 @@ class Description(unittest.TestCase):
         return jsonschema.Draft202012Validator({**self.strict(self.api), **self.strict(schema)})
 
     def strict(self, schema):
-        """Returns a schema that allows no property without a description, unless it is part of another."""
+        """Returns a schema that allows no property without a description."""
         if isinstance(schema, list):
             return [self.strict(one) for one in schema]
         if not isinstance(schema, dict):
             return schema
         result = {name: self.strict(value) for name, value in schema.items() if name not in ("example", "allOf")}
         if "allOf" in schema:
-            result["allOf"] = schema["allOf"]
+            # Each part describes some of the properties.
+            result["allOf"] = [self.api["components"]["schemas"].get(self.name(part), part) for part in schema["allOf"]]
+            result["unevaluatedProperties"] = False
         elif isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
             result.setdefault("additionalProperties", False)
         return result
+
+    def name(self, schema):
+        """Returns the name of the schema that a reference is for."""
+        return schema.get("$ref", "").split("/")[-1]
 
     def operations(self):
         for path, item in self.api["paths"].items():

@@ -20,6 +20,8 @@ def families() -> dict:
 
 
 def value(found: dict, family: str, sample: str = "", **labels) -> float:
+    # The parser names the samples of counters as newer formats do.
+    sample = "_total" if found[family].type == "counter" else sample
     samples = [one for one in found[family].samples if one.name == family + sample and labels.items() <= one.labels.items()]
     assert len(samples) == 1, samples
     return samples[0].value

@@ -118,8 +118,8 @@ const tests = {
     assert.equal(await page.locator('#words-heading').textContent(), 'Words for sadness');
     await page.keyboard.press('Tab');
     assert.equal(await page.evaluate(() => document.activeElement.id), 'target');
-    await page.keyboard.type('joy');
-    await page.locator('#words-heading', { hasText: 'Words for joy' }).waitFor();
+    await page.keyboard.type('happiness');
+    await page.locator('#words-heading', { hasText: 'Words for happiness' }).waitFor();
     await page.keyboard.press('Shift+Tab');
     await page.keyboard.press('Shift+Tab');
     assert.equal(await page.evaluate(() => document.activeElement.id), 'model');
@@ -180,10 +180,12 @@ const tests = {
   },
 
   async 'an overloaded server is asked again'({ browser, address }) {
-    let refusals = 0;
+    // The description of the model and the first request for labels.
+    const refused = new Set();
     const prepare = (page) => page.route('**/models/emotion', (route) => {
-      if (refusals > 0) return route.continue();
-      refusals += 1;
+      const url = route.request().url();
+      if (refused.has(url)) return route.continue();
+      refused.add(url);
       return route.fulfill({
         status: 429, headers: { 'retry-after': '1' }, json: { error: 'the queue is full', error_type: 'Overloaded' },
       });
@@ -192,6 +194,7 @@ const tests = {
     await page.locator('#text').fill('I miss you');
     await page.locator('#error', { hasText: 'The server is busy. Trying again…' }).waitFor();
     await settled(page);
+    assert.equal(refused.size, 2);
     assert.equal(await page.locator('#error').textContent(), '');
     await closed(page, [/429/]);
   },

@@ -162,8 +162,8 @@ impl<'a> March<'a> {
         Ok(all)
     }
 
-    /// Runs the student's layer, and returns moments of what its feed-forward network lacks: before the first matrix the
-    /// inputs, after the second one the sums.
+    /// Runs the student's layer, and returns moments of what its feed-forward network lacks: the inputs of the first
+    /// matrix, or the sums after the second one.
     fn compare(&self, index: usize, student: &DenseLayer, matrix: Matrix) -> Result<[Moments; 2]> {
         let Self { pruner, parts, .. } = self;
         let (dim, is_last) = (pruner.config.dim, index + 1 == pruner.layers.len());

@@ -133,8 +133,7 @@ mod tests {
     #[test]
     fn folded_change_equals_corrected_inputs() {
         let values = |seed, len| random(seed, len).iter().map(|&value| value.into()).collect();
-        let change =
-            Change { weights: values(1, INPUTS * INPUTS), biases: values(2, INPUTS) };
+        let change = Change { weights: values(1, INPUTS * INPUTS), biases: values(2, INPUTS) };
         let (values, x) = (random(3, OUTPUTS * INPUTS), random(4, INPUTS));
         let weight = DenseMatrix { outputs: OUTPUTS, inputs: INPUTS, values };
         let mut linear = Linear { weight, bias: random(5, OUTPUTS) };

@@ -8,7 +8,7 @@ use super::gemm::rows::{Rows, rows};
 use super::last_layer::{Absorbed, FirstQueries, FirstTokenAttention};
 use super::memory::aligned::AlignedVec;
 use super::ops::embeddings::embed;
-use super::ops::layer_norm::SavedNorm;
+use super::ops::layer_norm::{SavedNorm, normalize};
 use super::parallel::team::Leader;
 use super::parallel::threads::Threads;
 use super::simd::InstructionSet;
@@ -20,7 +20,7 @@ use crate::input::batch::{SubBatch, TokenBatch};
 use crate::model::checkpoint::Checkpoint;
 use crate::model::config::Config;
 use crate::model::matrix::Matrix;
-use crate::model::weights::{Layer, Linear};
+use crate::model::weights::{Layer, LayerNorm, Linear};
 
 /// Row-major weights of a linear layer, that were computed or copied.
 #[derive(Clone)]
@@ -176,6 +176,12 @@ impl LayerRunner {
             feed_forward_sums: &memory.feed_forward_sums,
             states: if is_last { &workspace.first_tokens } else { &workspace.hidden },
         }
+    }
+
+    /// Normalizes each row in place.
+    pub fn normalize(&self, leader: Leader<'_>, norm: &LayerNorm, rows: &mut [f32]) {
+        let mut executor = Executor { isa: self.engine.engine().isa, leader };
+        normalize(&mut executor, norm, rows, SavedNorm::Nothing);
     }
 
     /// Backpropagates gradients of the logits through the model, and calls `take` with those of the sums before each

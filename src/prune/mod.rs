@@ -4,7 +4,8 @@
 //! feed-forward network and the attention heads that the logits miss least: a greedy optimal brain surgeon, weighted by
 //! the gradients of the model's own predictions. [`Pruner::prune`] then removes them, layer by layer, and refits the
 //! matrices that follow, `attention.out_lin` and `ffn.lin2`, with their biases, by least squares: from what the smaller
-//! model computes to the sums that the original one would have. Some texts are held back to choose the ridge.
+//! model computes to the sums that the original one would have. The matrices before them are refit to what is left of
+//! the difference. Some texts are held back to choose the ridge.
 //!
 //! By default, layers keep all heads and the same number of neurons, so that Transformers loads the model as it is. With
 //! [`PruneOptions::per_layer`], layers differ in [`Config::pruned_heads`] and [`Config::hidden_dims`], and only this
@@ -64,7 +65,7 @@ use crate::model::files::{CONFIG, ModelFiles};
 /// Least number of calibration texts.
 const LEAST_TEXTS: usize = 64;
 
-/// Maximum number of tokens of all calibration texts. Three states of each are in memory: 1.2 GB at DistilBERT-base's
+/// Maximum number of tokens of all calibration texts. Four states of each are in memory: 1.6 GB at DistilBERT-base's
 /// size.
 const MOST_TOKENS: usize = 1 << 17;
 

@@ -6,7 +6,7 @@ use crate::cpu::layers::DenseMatrix;
 use crate::model::weights::Linear;
 
 /// Ridges to choose from, in units of the mean of the covariance's diagonal.
-const RIDGES: [f64; 6] = [1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3];
+const RIDGES: [f64; 7] = [1e-4, 1e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0];
 
 /// A change of weights and biases.
 pub(super) struct Change {
@@ -49,6 +49,16 @@ fn choose_ridge(fit: &Central, held: &Moments, inputs: usize, outputs: usize) ->
 }
 
 impl Change {
+    /// Returns the change of a layer whose inputs this change would have corrected.
+    pub fn folded_into(&self, linear: &Linear<DenseMatrix>) -> Self {
+        let DenseMatrix { inputs, values, .. } = &linear.weight;
+        let rows: Vec<f64> = values.iter().map(|&value| value.into()).collect();
+        Self {
+            weights: product((&self.weights, *inputs), (&rows, *inputs)),
+            biases: rows.chunks_exact(*inputs).map(|row| dot(row, &self.biases)).collect(),
+        }
+    }
+
     /// Adds the change to a layer, and rounds the result with `round`.
     pub fn apply(&self, linear: &mut Linear<DenseMatrix>, round: impl Fn(f32) -> f32) {
         let add = |values: &mut [f32], changes: &[f64]| {
@@ -117,6 +127,31 @@ mod tests {
         }
         for (index, bias) in found.bias.iter().enumerate() {
             assert!((bias - index as f32).abs() < 1e-3, "{bias}");
+        }
+    }
+
+    #[test]
+    fn folded_change_equals_corrected_inputs() {
+        let values = |seed, len| random(seed, len).iter().map(|&value| value.into()).collect();
+        let change = Change { weights: values(1, INPUTS * INPUTS), biases: values(2, INPUTS) };
+        let (values, x) = (random(3, OUTPUTS * INPUTS), random(4, INPUTS));
+        let weight = DenseMatrix { outputs: OUTPUTS, inputs: INPUTS, values };
+        let mut linear = Linear { weight, bias: random(5, OUTPUTS) };
+        let outputs = |linear: &Linear<DenseMatrix>, x: &[f64]| -> Vec<f64> {
+            let rows = linear.weight.values.chunks_exact(INPUTS).zip(&linear.bias);
+            let output = |(row, bias): (&[f32], &f32)| {
+                row.iter().zip(x).map(|(a, b)| f64::from(*a) * b).sum::<f64>() + f64::from(*bias)
+            };
+            rows.map(output).collect()
+        };
+        let x: Vec<f64> = x.iter().map(|&value| value.into()).collect();
+        let rows = change.weights.chunks_exact(INPUTS).zip(&change.biases).zip(&x);
+        let corrected: Vec<f64> =
+            rows.map(|((row, bias), own)| own + bias + dot(row, &x)).collect();
+        let expected = outputs(&linear, &corrected);
+        change.folded_into(&linear).apply(&mut linear, |value| value);
+        for (found, expected) in outputs(&linear, &x).iter().zip(&expected) {
+            assert!((found - expected).abs() < 1e-5, "{found} {expected}");
         }
     }
 

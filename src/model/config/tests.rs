@@ -177,7 +177,7 @@ fn multiply_adds_are_those_of_the_products() {
     // Queries, keys, values, the output, scores and weighted sums of one head of size 4 for 3 tokens.
     let attention = 3 * (3 * 8 * 4 + 4 * 8 + 2 * 3 * 4);
     let first = attention + 3 * 2 * 8 * 10;
-    // Keys and values of 3 tokens for 2 heads, and the rest for one token.
-    let last = 3 * 2 * 8 * 8 + 2 * 8 * 8 + 2 * 3 * 8 + 2 * 8 * 16;
+    // Queries, keys, values and the output of one token for 2 heads; scores and averages of 3 inputs; the network.
+    let last = 4 * 8 * 8 + 2 * (2 * 3 * 8) + 2 * 8 * 16;
     assert_eq!(config.multiply_adds(3, 5), first + last + 8 * 8 + 8 * 5);
 }

@@ -13,10 +13,15 @@ pub trait Named: Copy + Send + Sync + 'static {
 
 /// Returns a parser that accepts the names of a type's values.
 pub fn named<T: Named>() -> impl TypedValueParser<Value = T> {
-    let names = T::all().into_iter().map(T::possible_value);
-    PossibleValuesParser::new(names).try_map(|name: String| {
-        let is_named = |value: &T| value.possible_value().matches(&name, false);
-        T::all().into_iter().find(is_named).ok_or("there is no such value")
+    one_of(T::all())
+}
+
+/// Returns a parser that accepts the names of some of a type's values.
+pub fn one_of<T: Named>(values: Vec<T>) -> impl TypedValueParser<Value = T> {
+    let names: Vec<PossibleValue> = values.iter().map(|value| value.possible_value()).collect();
+    PossibleValuesParser::new(names).try_map(move |name: String| {
+        let is_named = |value: &&T| value.possible_value().matches(&name, false);
+        values.iter().find(is_named).copied().ok_or("there is no such value")
     })
 }
 

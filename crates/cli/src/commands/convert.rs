@@ -7,7 +7,7 @@ use clap::Args;
 use distilbert::Precision;
 
 use crate::args::model_folder;
-use crate::args::named::named;
+use crate::args::named::{Named, one_of};
 use crate::failure::Failure;
 use crate::render::terminal;
 
@@ -31,12 +31,18 @@ pub struct Arguments {
     to: PathBuf,
 
     /// Number format of the weights; only this program reads int8 [default: the format of the input]
-    #[arg(long, value_name = "TYPE", value_parser = named::<Precision>())]
+    #[arg(long, value_name = "TYPE", value_parser = one_of(stored()))]
     dtype: Option<Precision>,
 
     /// Fill in pruned heads and neurons with zeros, so that Transformers loads a model that was pruned per layer
     #[arg(long, conflicts_with = "dtype")]
     pad: bool,
+}
+
+/// Returns the precisions in which weights can be stored.
+fn stored() -> Vec<Precision> {
+    let is_stored = |precision: &Precision| !matches!(precision, Precision::Cascade { .. });
+    Precision::all().into_iter().filter(is_stored).collect()
 }
 
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {

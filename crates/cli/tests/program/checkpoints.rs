@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::support::{BUNDLED, failed_with_one_line, path, run, succeeded};
+use crate::support::{BUNDLED, failed_with_one_line, path, run, stderr, succeeded};
 
 fn weights(folder: &Path) -> Vec<u8> {
     std::fs::read(folder.join("model.safetensors")).unwrap()
@@ -47,6 +47,7 @@ fn convert_fails_with_one_line() {
     for dtype in ["f64", "cascade"] {
         let refused = run(&["convert", &BUNDLED, out, "--dtype", dtype]);
         assert_eq!(refused.status.code(), Some(2), "{dtype}");
+        assert!(!stderr(&refused).contains(", cascade"), "{}", stderr(&refused));
     }
     assert_eq!(run(&["convert", &BUNDLED]).status.code(), Some(2));
     std::fs::copy(Path::new(&*BUNDLED).join("config.json"), folder.path().join("config.json"))

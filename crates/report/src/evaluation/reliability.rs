@@ -2,15 +2,13 @@
 
 use super::Page;
 use super::confusion::short;
+use crate::page::frame::Frame;
 use crate::page::markup::Markup;
 use crate::page::number::Length;
 use crate::page::picture::{Picture, WIDTH, text};
 use distilbert_evaluate::Bin;
 
-const LEFT: f64 = 34.0;
-const RIGHT: f64 = WIDTH - 8.0;
-const TOP: f64 = 10.0;
-const BOTTOM: f64 = 210.0;
+const FRAME: Frame = Frame { left: 34.0, right: WIDTH - 8.0, top: 10.0, bottom: 210.0 };
 /// Bottom of the bars of counts, and top of the highest bar.
 const FLOOR: f64 = 320.0;
 const CEILING: f64 = 268.0;
@@ -21,9 +19,11 @@ const NAMED: usize = 16;
 pub(super) fn picture(page: &Page<'_>) -> Picture {
     let bins = page.report.calibration().bins();
     let mut drawing = Markup::default();
-    axes(&mut drawing);
+    let mark = |share: f64| share.to_string();
+    FRAME.draw(&mut drawing, mark, mark, "confidence");
     bins.iter().for_each(|bin| bar(&mut drawing, page, bin));
-    let diagonal = format!("{},{} {},{}", Length(LEFT), Length(BOTTOM), Length(RIGHT), Length(TOP));
+    let Frame { left, right, top, bottom } = FRAME;
+    let diagonal = format!("{},{} {},{}", Length(left), Length(bottom), Length(right), Length(top));
     drawing.empty("polyline", &[("class", &"line least"), ("points", &diagonal)]);
     counts(&mut drawing, &bins);
     let error = page.figure(page.report.calibration().expected_error());
@@ -31,43 +31,14 @@ pub(super) fn picture(page: &Page<'_>) -> Picture {
     Picture { label, width: WIDTH, height: HEIGHT, drawing }
 }
 
-fn x(confidence: f64) -> f64 {
-    LEFT + (RIGHT - LEFT) * confidence
-}
-
-fn y(share: f64) -> f64 {
-    BOTTOM - (BOTTOM - TOP) * share
-}
-
-fn axes(drawing: &mut Markup) {
-    for (place, shown) in [(0.0, "0"), (0.25, "0.25"), (0.5, "0.5"), (0.75, "0.75"), (1.0, "1")] {
-        let height = Length(y(place));
-        drawing.empty(
-            "line",
-            &[
-                ("class", &"grid"),
-                ("x1", &Length(LEFT)),
-                ("x2", &Length(RIGHT)),
-                ("y1", &height),
-                ("y2", &height),
-            ],
-        );
-        text(drawing, "mark", LEFT - 6.0, y(place) + 4.0, "end", shown);
-        let anchor = if place == 1.0 { "end" } else { "middle" };
-        let right = if place == 1.0 { RIGHT + 4.0 } else { x(place) };
-        text(drawing, "mark", right, BOTTOM + 16.0, anchor, shown);
-    }
-    text(drawing, "mark", (LEFT + RIGHT) / 2.0, BOTTOM + 32.0, "middle", "confidence");
-}
-
 fn rectangle(drawing: &mut Markup, class: &str, bin: &Bin, ends: (f64, f64)) {
     const BETWEEN: f64 = 1.0;
-    let width = (x(bin.high) - x(bin.low) - BETWEEN).max(0.5);
+    let width = (FRAME.x(bin.high) - FRAME.x(bin.low) - BETWEEN).max(0.5);
     drawing.open(
         "rect",
         &[
             ("class", &class),
-            ("x", &Length(x(bin.low) + BETWEEN / 2.0)),
+            ("x", &Length(FRAME.x(bin.low) + BETWEEN / 2.0)),
             ("y", &Length(ends.0.min(ends.1))),
             ("width", &Length(width)),
             ("height", &Length((ends.0 - ends.1).abs())),
@@ -82,11 +53,11 @@ fn bar(drawing: &mut Markup, page: &Page<'_>, bin: &Bin) {
         [bin.low, bin.high, confidence, accuracy].map(|value| page.figure(value));
     let title = format!("{low} to {high}: confidence {sure}, accuracy {right}, {}", bin.count);
     let agreed = accuracy.min(confidence);
-    rectangle(drawing, "agreed", bin, (y(agreed), BOTTOM));
+    rectangle(drawing, "agreed", bin, (FRAME.y(agreed), FRAME.bottom));
     drawing.element("title", &[], &title).close();
     let (class, end) =
         if confidence > accuracy { ("over", confidence) } else { ("under", accuracy) };
-    rectangle(drawing, class, bin, (y(agreed), y(end)));
+    rectangle(drawing, class, bin, (FRAME.y(agreed), FRAME.y(end)));
     drawing.element("title", &[], &title).close();
 }
 
@@ -99,7 +70,7 @@ fn counts(drawing: &mut Markup, bins: &[Bin]) {
         rectangle(drawing, "rows", bin, (FLOOR, top));
         drawing.element("title", &[], bin.count).close();
         if bins.len() <= NAMED {
-            let middle = x((bin.low + bin.high) / 2.0);
+            let middle = FRAME.x((bin.low + bin.high) / 2.0);
             text(drawing, "tiny number", middle, top - 3.0, "middle", &short(bin.count));
         }
     }

@@ -1,5 +1,6 @@
 //! Parts shared by all pages: the HTML document, SVG pictures, and formatting.
 
+pub(crate) mod frame;
 pub(crate) mod label;
 pub(crate) mod markup;
 pub(crate) mod number;

@@ -1,15 +1,13 @@
 //! The curve of agreement and quality over sizes.
 
 use super::Model;
+use crate::page::frame::Frame;
 use crate::page::markup::Markup;
 use crate::page::number::Length;
 use crate::page::picture::{Picture, WIDTH, text};
 
-const LEFT: f64 = 44.0;
-const RIGHT: f64 = WIDTH - 8.0;
-const TOP: f64 = 10.0;
-const BOTTOM: f64 = 200.0;
-const KEY: f64 = BOTTOM + 56.0;
+const FRAME: Frame = Frame { left: 44.0, right: WIDTH - 8.0, top: 10.0, bottom: 200.0 };
+const KEY: f64 = FRAME.bottom + 56.0;
 const KEY_ROW: f64 = 18.0;
 
 /// A figure of each model, with its name and its CSS class.
@@ -37,7 +35,9 @@ pub(super) fn picture(models: &[Model]) -> Picture {
     // Twentieths, so that the lowest figure is not on the axis.
     let floor = (figures.fold(1.0, f64::min) * 20.0 - 0.5).floor().clamp(0.0, 19.0) / 20.0;
     let mut drawing = Markup::default();
-    axes(&mut drawing, floor);
+    let up = |share: f64| format!("{:.1}%", 100.0 * (floor + (1.0 - floor) * share));
+    let across = |share: f64| format!("{:.0}%", 100.0 * share);
+    FRAME.draw(&mut drawing, up, across, "multiply-adds");
     for (index, line) in lines.iter().enumerate() {
         draw(&mut drawing, line, floor);
         key(&mut drawing, line, KEY + KEY_ROW * index as f64);
@@ -55,49 +55,23 @@ fn in_words(line: &Line) -> String {
     format!("{}: {}", line.name, points.join(", "))
 }
 
-fn x(share: f64) -> f64 {
-    LEFT + (RIGHT - LEFT) * share.clamp(0.0, 1.0)
-}
-
-fn y(figure: f64, floor: f64) -> f64 {
-    BOTTOM - (BOTTOM - TOP) * ((figure - floor) / (1.0 - floor)).clamp(0.0, 1.0)
-}
-
-fn axes(drawing: &mut Markup, floor: f64) {
-    for part in 0..=4 {
-        let figure = floor + (1.0 - floor) * f64::from(part) / 4.0;
-        let height = Length(y(figure, floor));
-        drawing.empty(
-            "line",
-            &[
-                ("class", &"grid"),
-                ("x1", &Length(LEFT)),
-                ("x2", &Length(RIGHT)),
-                ("y1", &height),
-                ("y2", &height),
-            ],
-        );
-        let shown = format!("{:.1}%", 100.0 * figure);
-        text(drawing, "mark", LEFT - 6.0, y(figure, floor) + 4.0, "end", &shown);
-        let share = f64::from(part) / 4.0;
-        let anchor = if part == 4 { "end" } else { "middle" };
-        let shown = format!("{:.0}%", 100.0 * share);
-        text(drawing, "mark", x(share), BOTTOM + 16.0, anchor, &shown);
-    }
-    text(drawing, "mark", (LEFT + RIGHT) / 2.0, BOTTOM + 34.0, "middle", "multiply-adds");
+/// Returns the place of a point. The lowest figure shown is `floor`.
+fn place((share, figure): (f64, f64), floor: f64) -> (Length, Length) {
+    let [share, figure] =
+        [share, (figure - floor) / (1.0 - floor)].map(|share| share.clamp(0.0, 1.0));
+    (Length(FRAME.x(share)), Length(FRAME.y(figure)))
 }
 
 fn draw(drawing: &mut Markup, line: &Line, floor: f64) {
-    let place = |&(share, figure): &(f64, f64)| (Length(x(share)), Length(y(figure, floor)));
-    let points = line.points.iter().map(|point| {
-        let (x, y) = place(point);
+    let points = line.points.iter().map(|&point| {
+        let (x, y) = place(point, floor);
         format!("{x},{y}")
     });
     let points = points.collect::<Vec<_>>().join(" ");
     drawing
         .empty("polyline", &[("class", &format_args!("line {}", line.class)), ("points", &points)]);
-    for point in &line.points {
-        let (x, y) = place(point);
+    for &point in &line.points {
+        let (x, y) = place(point, floor);
         let class = format_args!("dot {}", line.class);
         drawing.open("circle", &[("class", &class), ("cx", &x), ("cy", &y), ("r", &3)]);
         let title = format!("{}: {:.2}% at {:.1}%", line.name, 100.0 * point.1, 100.0 * point.0);
@@ -111,11 +85,11 @@ fn key(drawing: &mut Markup, line: &Line, y: f64) {
         "line",
         &[
             ("class", &format_args!("line {}", line.class)),
-            ("x1", &Length(LEFT)),
-            ("x2", &Length(LEFT + 26.0)),
+            ("x1", &Length(FRAME.left)),
+            ("x2", &Length(FRAME.left + 26.0)),
             ("y1", &height),
             ("y2", &height),
         ],
     );
-    text(drawing, "key", LEFT + 34.0, y, "start", line.name);
+    text(drawing, "key", FRAME.left + 34.0, y, "start", line.name);
 }

@@ -71,7 +71,7 @@ fn with_data(header: &Value) -> Vec<u8> {
     let mut file = (header.len() as u64).to_le_bytes().to_vec();
     file.extend(header);
     // Small numbers in every type.
-    let values = (0..end.unwrap_or(0).min(LARGEST_DATA)).map(|at| (at * 37 >> 2) as u8 & 0x3F);
+    let values = (0..end.unwrap_or(0).min(LARGEST_DATA)).map(|at| ((at * 37) >> 2) as u8 & 0x3F);
     file.extend(values);
     file
 }

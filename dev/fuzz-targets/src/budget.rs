@@ -6,7 +6,7 @@ use std::cell::Cell;
 /// Factor of an input's size in its budget.
 const FACTOR: usize = 16;
 
-/// System allocator that aborts the process if a thread exceeds the budget that [`within`] set.
+/// System allocator that aborts the process if a thread exceeds the budget of an input.
 pub struct Limited;
 
 thread_local! {
@@ -17,7 +17,7 @@ thread_local! {
 }
 
 /// Runs a function that may hold 16 bytes for each byte of its input, and `constant` bytes, on this thread. Without
-/// [`Limited`] as the global allocator, nothing is checked.
+/// `Limited` as the global allocator, nothing is checked.
 pub fn within<T>(input: usize, constant: usize, run: impl FnOnce() -> T) -> T {
     let budget = FACTOR * input + constant;
     LIMIT.set(LIVE.get() + budget as isize);

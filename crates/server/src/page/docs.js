@@ -41,18 +41,28 @@ function type(schema) {
   return types.join(' or ');
 }
 
-/** Lists the fields of a schema, those of nested objects with dots, as [name, type, description, required]. */
-function fields(schema, prefix = '', depth = 0) {
+/** Describes a property by its own words, or by those of its type. */
+function meaning(property) {
+  const described = [property, ...(property.oneOf ?? []), ...(property.oneOf ?? [property]).map(resolved)];
+  return described.map(({ description }) => description).find(Boolean) ?? '';
+}
+
+/** Lists the fields of a schema, each in a list with those of its object. */
+function groups(schema, prefix, depth) {
   const known = unwrapped(schema);
-  const merged = (known.allOf ?? []).flatMap((part) => fields(part, prefix, depth));
-  const own = Object.entries(known.properties ?? {}).flatMap(([name, property]) => {
+  const own = Object.entries(known.properties ?? {}).map(([name, property]) => {
     const required = known.required?.includes(name) ?? false;
-    const row = [prefix + name, type(property), property.description ?? resolved(property).description ?? '', required];
+    const row = [prefix + name, type(property), meaning(property), required];
     const inner = [property, property.items, ...(property.oneOf ?? [])].filter((one) => one?.$ref);
     const nested = depth < 2 ? inner.flatMap((one) => fields(one, `${prefix}${name}.`, depth + 1)) : [];
     return [row, ...nested];
   });
-  return [...own, ...merged];
+  return [...own, ...(known.allOf ?? []).flatMap((part) => groups(part, prefix, depth))];
+}
+
+/** Lists the fields of a schema, those of nested objects with dots, as [name, type, description, required]. */
+function fields(schema, prefix = '', depth = 0) {
+  return groups(schema, prefix, depth).sort(([one], [other]) => other[3] - one[3]).flat();
 }
 
 function table(head, rows) {

@@ -176,17 +176,17 @@ def _image(name: str, svg: str) -> str:
     """Return a picture as an image, which keeps its styles to itself."""
     data = base64.b64encode(svg.encode()).decode()
     title = html.escape(name.removesuffix(".svg").replace("-", " "))
-    return f'<img alt="{title}" src="data:image/svg+xml;base64,{data}" style="max-width:100%">'
+    return f'<img alt="{title}" src="data:image/svg+xml;base64,{data}" style="max-width:100%;vertical-align:top">'
 
 
 def _shaded(text: str, words: list[Word]) -> str:
-    """Return the text with its words shaded: blue for the target, red against it."""
+    """Return the text with its words shaded in the colors of the pictures: orange for the target, purple against it."""
     largest = max((abs(word.relevance) for word in words), default=0.0) or 1.0
     parts, end = [], 0
     for word in words:
         parts.append(html.escape(text[end : word.start]))
-        color = "37,99,235" if word.relevance > 0 else "220,38,38"
-        strength = 0.45 * abs(word.relevance) / largest
+        color = "245,166,73" if word.relevance > 0 else "168,156,206"
+        strength = 0.8 * abs(word.relevance) / largest
         parts.append(
             f'<span title="{word.relevance:+.3f}" style="background:rgba({color},{strength:.3f});'
             f'border-radius:3px;padding:2px">{html.escape(text[word.start : word.end])}</span>'

@@ -7,6 +7,9 @@ use crate::style;
 /// Common width of pictures, chosen so that pages hardly scale them.
 pub(crate) const WIDTH: f64 = 400.0;
 
+/// Margin around a picture in a file. It belongs to the picture, since an `<img>` has no room for padding.
+const MARGIN: f64 = 12.0;
+
 /// Drawing with a description.
 pub(crate) struct Picture {
     pub label: String,
@@ -30,13 +33,16 @@ impl Picture {
     }
 
     fn write(self, out: &mut Markup, class: &str, own_style: Option<&str>) {
-        let (width, height) = (Length(self.width), Length(self.height));
+        let margin = if own_style.is_some() { MARGIN } else { 0.0 };
+        let start = Length(0.0 - margin);
+        let (width, height) =
+            (Length(self.width + 2.0 * margin), Length(self.height + 2.0 * margin));
         out.open(
             "svg",
             &[
                 ("xmlns", &"http://www.w3.org/2000/svg"),
                 ("class", &class),
-                ("viewBox", &format_args!("0 0 {width} {height}")),
+                ("viewBox", &format_args!("{start} {start} {width} {height}")),
                 ("width", &width),
                 ("height", &height),
                 ("role", &"img"),

@@ -12,7 +12,7 @@ use crate::cases::{Cases, Dice};
 use crate::server::{Server, Usage};
 use crate::{Error, Options};
 
-/// Largest growth of memory after the first minute, or after a third of a run of less than three.
+/// Largest growth of memory after the first minute, or after a third of a run below three minutes.
 const GROWTH: f64 = 1.05;
 const PATH: &str = "/predict";
 /// Time between lines of progress.

@@ -12,7 +12,7 @@ use crate::cases::{Cases, Dice};
 use crate::server::{Server, Usage};
 use crate::{Error, Options};
 
-/// Largest growth of memory after the first minute, or after a tenth of a shorter run.
+/// Largest growth of memory after the first minute, or after a third of a run below three minutes.
 const GROWTH: f64 = 1.05;
 const PATH: &str = "/predict";
 /// Time between lines of progress.
@@ -62,7 +62,7 @@ pub async fn run(options: &Options, connections: usize) -> Result<(), Error> {
         };
         local.spawn_local(client.run(start + time));
     }
-    let settled = Duration::from_secs(60).min(time / 10);
+    let settled = Duration::from_secs(60).min(time / 3);
     let watch = watch(&server, &record, start, (settled, time));
     let usages = local.run_until(watch).await?;
     local.await;

@@ -8,10 +8,11 @@ use half::f16;
 use super::format::Format;
 use super::input::Limits;
 use super::memory::DeviceBuffer;
+use super::weights::padded;
 use crate::error::Result;
 use crate::model::config::Config;
 
-/// Buffers that a forward pass writes, in the order of its steps.
+/// Buffers that a forward pass writes, in the order of its steps. They fit the widest layer; `hidden_dim` is its width.
 pub struct Activations<F: Format> {
     /// `[tokens, dim]`: hidden states.
     pub states: DeviceBuffer<f16>,
@@ -41,7 +42,8 @@ impl<F: Format> Activations<F> {
         limits: Limits,
         labels: usize,
     ) -> Result<Self> {
-        let Config { dim, hidden_dim, .. } = *config;
+        let dim = config.dim;
+        let hidden_dim = padded(config.largest_hidden_dim());
         let Limits { tokens, sequences, .. } = limits;
         let new = |rows: usize, width: usize| DeviceBuffer::new(stream, rows.saturating_mul(width));
         // Attention and gathering skip the rows that a shape was rounded up by, but GEMMs read them. The

@@ -11,7 +11,7 @@ use super::format::{F16, Format, Int8};
 use super::forward::kernel_names;
 use super::kernels::attention::HEAD_SIZES;
 use super::kernels::{Kernels, MAX_NORM_DIM};
-use super::weights::{self, DeviceModel};
+use super::weights::{self, DeviceModel, padded};
 use crate::backend::Forward;
 use crate::error::{DeviceError, Error, Result};
 use crate::input::batch::TokenBatch;
@@ -71,14 +71,12 @@ fn check_supported<F: Format>(config: &Config) -> Result<()> {
         true => Ok(()),
         false => Err(DeviceError::CudaModel { field, expected, found }.into()),
     };
-    let Config { dim, hidden_dim, .. } = *config;
+    let (dim, hidden_dim) = (config.dim, config.largest_hidden_dim());
     let head_size = config.head_size();
-    let widest = config.largest_hidden_dim();
-    require(config.is_uniform(), "hidden_dims", "layers of one shape", widest)?;
     let supported = dim.is_multiple_of(64) && dim <= MAX_NORM_DIM;
     require(supported, "dim", "a multiple of 64, at most 2048", dim)?;
-    require(hidden_dim.is_multiple_of(64), "hidden_dim", "a multiple of 64", hidden_dim)?;
-    require(hidden_dim <= F::MAX_INPUTS, "hidden_dim", "at most 4096 in int8", hidden_dim)?;
+    let fits = padded(hidden_dim) <= F::MAX_INPUTS;
+    require(fits, "hidden_dim", "at most 4096 in int8", hidden_dim)?;
     let supported = HEAD_SIZES.contains(&head_size);
     require(supported, "dim / n_heads", "16, 32, 64 or 128", head_size)
 }

@@ -82,13 +82,13 @@ impl<'m, F: Format> ForwardPass<'m, F> {
         layer: &'m DeviceLayer<F>,
         rows: F::Rows<'m>,
     ) -> Result<F::Rows<'m>> {
-        let (dim, tokens) = (self.model.config.dim, self.shape.tokens);
-        let query = self.activations.query_key_value.slice(0..tokens * 3 * dim)?;
-        let output = Output { slice: query, stride: 3 * dim };
+        let (width, tokens) = (layer.attention_output.weight.inputs, self.shape.tokens);
+        let query = self.activations.query_key_value.slice(0..tokens * 3 * width)?;
+        let output = Output { slice: query, stride: 3 * width };
         let linear = &layer.query_key_value;
-        self.linear(capture, (rows, tokens), (linear, 0..3 * dim), Epilogue::Bias, output)?;
+        self.linear(capture, (rows, tokens), (linear, 0..3 * width), Epilogue::Bias, output)?;
         let queries = Queries::All { blocks: self.shape.query_blocks };
-        self.attention(capture, queries, output)?;
+        self.attention(capture, queries, (output, width))?;
         self.after_attention(capture, layer, self.states()?)
     }
 
@@ -102,10 +102,11 @@ impl<'m, F: Format> ForwardPass<'m, F> {
     ) -> Result<F::Rows<'m>> {
         let Shape { tokens, sequences, .. } = self.shape;
         let (dim, activations) = (self.model.config.dim, self.activations);
-        let linear = &layer.query_key_value;
-        let key = activations.query_key_value.slice(dim..tokens * 3 * dim)?;
-        let output = Output { slice: key, stride: 3 * dim };
-        self.linear(capture, (rows, tokens), (linear, dim..3 * dim), Epilogue::Bias, output)?;
+        let (linear, width) = (&layer.query_key_value, layer.attention_output.weight.inputs);
+        let key = activations.query_key_value.slice(width..tokens * 3 * width)?;
+        let output = Output { slice: key, stride: 3 * width };
+        let keys_and_values = (linear, width..3 * width);
+        self.linear(capture, (rows, tokens), keys_and_values, Epilogue::Bias, output)?;
 
         let first_states = activations.first_states.slice(0..sequences * dim)?;
         capture.launch(GatherFirstRows {
@@ -117,29 +118,35 @@ impl<'m, F: Format> ForwardPass<'m, F> {
         let quantized = &activations.first_quantized;
         let first_rows = F::gather(capture, rows, first_states, self.input, quantized)?;
 
-        let query = activations.first_queries.slice(0..sequences * dim)?;
-        let output = Output { slice: query, stride: dim };
-        self.linear(capture, (first_rows, sequences), (linear, 0..dim), Epilogue::Bias, output)?;
-        self.attention(capture, Queries::First, output)?;
+        let query = activations.first_queries.slice(0..sequences * width)?;
+        let output = Output { slice: query, stride: width };
+        self.linear(capture, (first_rows, sequences), (linear, 0..width), Epilogue::Bias, output)?;
+        self.attention(capture, Queries::First, (output, width))?;
         self.after_attention(capture, layer, first_states)
     }
 
-    /// Computes attention of `query` with the keys and values in `query_key_value` → `context`.
-    fn attention(&self, capture: &Capture<'m>, queries: Queries, query: Output<'m>) -> Result<()> {
-        let Config { dim, n_heads: heads, .. } = self.model.config;
+    /// Computes attention of `query` with the keys and values in `query_key_value` → `context`. All heads together are
+    /// `width` wide.
+    fn attention(
+        &self,
+        capture: &Capture<'m>,
+        queries: Queries,
+        (query, width): (Output<'m>, usize),
+    ) -> Result<()> {
+        let head_size = self.model.config.head_size();
         let Shape { tokens, .. } = self.shape;
         let query_key_value = &self.activations.query_key_value;
         capture.launch(Attention {
             query: query.slice,
-            key: query_key_value.slice(dim..tokens * 3 * dim)?,
-            value: query_key_value.slice(2 * dim..tokens * 3 * dim)?,
+            key: query_key_value.slice(width..tokens * 3 * width)?,
+            value: query_key_value.slice(2 * width..tokens * 3 * width)?,
             sequence_ends: self.input.sequence_ends,
             context: self.activations.context.as_slice(),
             query_stride: Size::new(query.stride)?,
-            key_stride: Size::new(3 * dim)?,
+            key_stride: Size::new(3 * width)?,
             queries,
-            heads,
-            head_size: self.model.config.head_size(),
+            heads: width / head_size,
+            head_size,
         })
     }
 
@@ -150,12 +157,14 @@ impl<'m, F: Format> ForwardPass<'m, F> {
         layer: &'m DeviceLayer<F>,
         states: DeviceSlice<'m, f16>,
     ) -> Result<F::Rows<'m>> {
-        let Config { dim, hidden_dim, activation, .. } = self.model.config;
+        let Config { dim, activation, .. } = self.model.config;
+        let width = layer.attention_output.weight.inputs;
+        let hidden_dim = layer.feed_forward_in.weight.outputs;
         let Activations { context, inner, quantized, .. } = self.activations;
         let count = states.len() / dim;
         let inner = inner.slice(0..count * hidden_dim)?;
 
-        let rows = F::rows(capture, context.slice(0..count * dim)?, dim, quantized)?;
+        let rows = F::rows(capture, context.slice(0..count * width)?, width, quantized)?;
         let output = &layer.attention_output;
         self.full_linear(capture, (rows, count), output, Epilogue::BiasResidual, states)?;
         let rows = F::normalize(capture, &layer.attention_norm, states, quantized)?;

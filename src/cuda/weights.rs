@@ -91,6 +91,61 @@ fn convert<F: Format>(
     Ok(HostMatrix { values, rows: rows.concat(), inputs })
 }
 
+/// Granularity of the matrix kernels' inputs and outputs.
+const STEP: usize = 64;
+
+/// Returns a width of heads or of a feed-forward network as the kernels compute it.
+pub fn padded(width: usize) -> usize {
+    width.next_multiple_of(STEP)
+}
+
+/// Pads a pruned layer with heads and neurons that are zero and so add nothing.
+fn pad_layer<F: Format>(layer: Layer<HostMatrix<F>>) -> Layer<HostMatrix<F>> {
+    Layer {
+        query_key_value: pad_outputs(layer.query_key_value, 3),
+        attention_output: pad_inputs(layer.attention_output),
+        feed_forward_in: pad_outputs(layer.feed_forward_in, 1),
+        feed_forward_out: pad_inputs(layer.feed_forward_out),
+        ..layer
+    }
+}
+
+/// Pads each of `parts` equal parts of the outputs.
+fn pad_outputs<F: Format>(linear: Linear<HostMatrix<F>>, parts: usize) -> Linear<HostMatrix<F>> {
+    let len = linear.weight.rows.len() / parts;
+    if len == padded(len) {
+        return linear;
+    }
+    let Linear { weight: HostMatrix { values, rows, inputs }, bias } = linear;
+    let weights = values.chunks_exact(len * inputs);
+    let row_data = rows.chunks_exact(len);
+    Linear {
+        weight: HostMatrix {
+            values: weights.flat_map(|part| with_zeros(part, padded(len) * inputs)).collect(),
+            rows: row_data.flat_map(|part| with_zeros(part, padded(len))).collect(),
+            inputs,
+        },
+        bias: bias.chunks_exact(len).flat_map(|part| with_zeros(part, padded(len))).collect(),
+    }
+}
+
+/// Pads the inputs.
+fn pad_inputs<F: Format>(linear: Linear<HostMatrix<F>>) -> Linear<HostMatrix<F>> {
+    let padded = padded(linear.weight.inputs);
+    if padded == linear.weight.inputs {
+        return linear;
+    }
+    let Linear { weight: HostMatrix { values, rows, inputs }, bias } = linear;
+    let values = values.chunks_exact(inputs).flat_map(|row| with_zeros(row, padded)).collect();
+    Linear { weight: HostMatrix { values, rows, inputs: padded }, bias }
+}
+
+/// Returns values, followed by zeros up to a length.
+fn with_zeros<T: Copy + Default>(values: &[T], len: usize) -> impl Iterator<Item = T> {
+    let zeros = std::iter::repeat_n(T::default(), len - values.len());
+    values.iter().copied().chain(zeros)
+}
+
 /// Loads a checkpoint onto the device. Also completes the configuration.
 pub fn load<F: Format>(
     stream: &Arc<CudaStream>,
@@ -104,6 +159,7 @@ pub fn load<F: Format>(
         })?;
     let upload = Upload { stream };
     let layer = |layer: Layer<HostMatrix<F>>| -> Result<_> {
+        let layer = pad_layer(layer);
         Ok(Layer {
             query_key_value: upload.linear(layer.query_key_value)?,
             attention_output: upload.linear(layer.attention_output)?,

@@ -1,13 +1,14 @@
-//! The bundled model has the accuracy that its model card and the guides state.
+//! The bundled models have the accuracy that their cards and the guides state.
 //!
 //! Requires [GoEmotions](test_support::goemotions).
 
 #![cfg(feature = "text")]
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use distilbert::{Classifier, Precision, Prediction};
-use test_support::{bundled_model, goemotions, precisions};
+use test_support::{bundled_model, goemotions, precisions, root};
 
 /// Precision, recall, F1 and support of one class.
 struct Class {
@@ -105,6 +106,36 @@ fn accuracy_and_macro_f1_match_the_model_card() {
         let row = format!("| {label} | {precision:.3} | {recall:.3} | {f1:.3} | {support} |");
         assert!(card.contains(&row), "the model card lacks the row {row}");
     }
+}
+
+fn small_model() -> PathBuf {
+    root().join("models/emotion-small")
+}
+
+#[test]
+fn small_model_loads_and_classifies() {
+    let classifier = Classifier::builder(small_model()).build().unwrap();
+    assert_eq!(classifier.info().precision, Precision::Int8);
+    assert!(classifier.info().checkpoint_bytes < 20_000_000);
+    for (text, label) in [("Thank you so much!", "happiness"), ("I am so scared.", "fear")] {
+        assert_eq!(classifier.classify(text).unwrap().label(), label, "{text}");
+    }
+}
+
+#[test]
+fn accuracy_of_the_small_model_matches_its_card() {
+    let Some(data) = Goemotions::get() else { return };
+    let classifier = Classifier::builder(small_model()).build().unwrap();
+    let found = data.quality(&classifier.classify_batch(&data.texts).unwrap());
+    let row = format!(
+        "| this model | {:.2} | {:.2} | {:.2} |",
+        100.0 * found.accuracy,
+        100.0 * found.macro_f1,
+        100.0 * found.agreement
+    );
+    println!("{row}");
+    let card = std::fs::read_to_string(small_model().join("README.md")).unwrap();
+    assert!(card.contains(&row), "the model card lacks {row}");
 }
 
 /// Pages with a table of the precisions. Its rows begin with accuracy, macro-F1 and agreement with `f32`.

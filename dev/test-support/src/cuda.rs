@@ -90,6 +90,23 @@ pub fn small_model(changes: &[(&str, Value)]) -> TempDir {
     folder
 }
 
+/// Layers that differ in heads and width, neither of which the kernels' steps divide.
+pub fn pruned_layers_match_cpu(device: Device) {
+    let rows = random_rows(&mut Dice(4), 9, 30);
+    let folder = TempDir::new().unwrap();
+    GeneratedModel::pruned().write(folder.path());
+    let model = folder.path();
+    let exact = logits(&cpu(model, Precision::F32), &rows);
+    let together = logits(&gpu(model, device, Precision::F16), &rows);
+    assert_close(&together, &exact, TOLERANCE);
+    let gpu = gpu(model, device, Precision::Int8);
+    let of_cpu = logits(&cpu(model, Precision::Int8), &rows);
+    let together = logits(&gpu, &rows);
+    assert_int8_close(&together, &of_cpu, &exact);
+    let alone: Vec<f32> = rows.iter().flat_map(|row| logits(&gpu, &[row])).collect();
+    assert_eq!(alone, together, "a text's result depends on its batch");
+}
+
 fn random_rows(dice: &mut Dice, count: usize, longest: usize) -> Vec<Vec<u32>> {
     let row = |dice: &mut Dice| (0..=dice.below(longest)).map(|_| dice.below(100) as u32).collect();
     (0..count).map(|_| row(dice)).collect()

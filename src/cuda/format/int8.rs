@@ -24,7 +24,7 @@ use crate::quantization::read_row;
 pub struct Int8;
 
 /// Scale of a row of weights, and the sum of its integers.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct WeightRow {
     scale: f32,
     sum: i32,

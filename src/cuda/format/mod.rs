@@ -38,7 +38,7 @@ pub trait Format: Sized + 'static {
     type Output: Element;
 
     /// Data of a weight row besides its values.
-    type RowData: Copy + Send;
+    type RowData: Copy + Default + Send;
 
     /// Memory for quantized activations.
     type Quantized: Send + Sync;

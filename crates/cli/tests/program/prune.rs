@@ -100,7 +100,12 @@ fn failures_name_the_cause() {
         let message = failed_with_one_line(&output, 2);
         assert!(message.contains(cause), "{message}");
     }
+    fs::write(case.path("texts.csv"), format!("text\n{}", "w7\n".repeat(100))).unwrap();
+    let output = case.prune("out", &[]);
+    let message = failed_with_one_line(&output, 2);
+    assert!(message.contains("attention.out_lin are singular"), "{message}");
     assert!(!Path::new(&case.path("out")).exists());
+    let case = Case::new(100);
     succeeded(&case.prune("out", &["--keep", "0.9"]));
     assert!(failed_with_one_line(&case.prune("out", &[]), 2).contains("already exists"));
     for options in [&["--keep", "0.5", "--hidden-dim", "32"][..], &["--budget-ms", "1"]] {

@@ -14,7 +14,7 @@ const MANY_PIECES: f64 = 2.0;
 /// Share of unknown tokens above which texts are probably not in the language of the vocabulary.
 const MANY_UNKNOWN: f64 = 0.05;
 
-/// A random sample of a stream of texts, each equally likely to be in it.
+/// A random sample of a stream of texts; every text is equally likely to be included.
 #[derive(Clone, Debug)]
 pub struct Calibration {
     texts: Vec<String>,
@@ -71,8 +71,8 @@ impl Calibration {
         TokenBatch::from_rows(&rows)
     }
 
-    /// Returns the reason to doubt that the texts are in the language of the model, if there is one: words fall into many
-    /// pieces, or are unknown.
+    /// Returns the reason to doubt that the texts are in the model's language, if there is one: words that fall into
+    /// many pieces, or unknown tokens.
     ///
     /// # Errors
     /// [`InputError::Tokenizer`](crate::InputError::Tokenizer).
@@ -91,7 +91,7 @@ impl Calibration {
         Ok(is_doubtful.then(|| {
             format!(
                 "the calibration texts have {per_word:.1} word pieces per word and {:.1}% unknown tokens: \
-                 they may be in another language than the model's",
+                 they may not be in the model's language",
                 100.0 * unknown
             )
         }))

@@ -7,7 +7,7 @@
 //! model computes to the sums that the original one would have. The matrices before them are refit to what is left of
 //! the difference. Some texts are held back to choose the ridge.
 //!
-//! By default, layers keep all heads and the same number of neurons, so that Transformers loads the model as it is. With
+//! By default, layers keep all heads and the same number of neurons, so that Transformers loads the model as is. With
 //! [`PruneOptions::per_layer`], layers differ in [`Config::pruned_heads`] and [`Config::hidden_dims`], and only this
 //! engine loads the model.
 //!
@@ -62,7 +62,7 @@ use crate::model::checkpoint::Checkpoint;
 use crate::model::config::Config;
 use crate::model::files::{CONFIG, ModelFiles};
 
-/// Least number of calibration texts.
+/// Minimum number of calibration texts.
 const LEAST_TEXTS: usize = 64;
 
 /// Maximum number of tokens of all calibration texts. Four states of each are in memory: 1.6 GB at DistilBERT-base's

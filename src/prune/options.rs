@@ -11,8 +11,8 @@ pub enum PruneTarget {
     Keep(f64),
     /// Feed-forward width of every layer. Layers keep all heads.
     HiddenDim(usize),
-    /// Largest time for one text of [`PruneOptions::tokens`], in milliseconds: in f32, on this machine and the threads of
-    /// the options. What heads and neurons cost is measured first, so that the result depends on the machine.
+    /// Maximum time for one text of [`PruneOptions::tokens`] tokens, in milliseconds, in f32 on this machine with the
+    /// threads of the options. The costs of heads and neurons are measured first, so the result depends on the machine.
     Milliseconds(f64),
 }
 
@@ -58,15 +58,15 @@ pub struct PruneOptions {
 }
 
 impl PruneOptions {
-    /// Lets each layer keep its own number of heads and neurons if `true`, which loses less for the same cost; only this
-    /// engine loads such a model. By default, layers keep all heads and the same number of neurons, so that Transformers
-    /// loads the model too.
+    /// If `true`, lets each layer keep its own number of heads and neurons, which loses less for the same cost; only
+    /// this engine loads such a model. By default, layers keep all heads and the same number of neurons, so that
+    /// Transformers loads the model too.
     pub fn per_layer(mut self, per_layer: bool) -> Self {
         self.per_layer = per_layer;
         self
     }
 
-    /// Sets the seed of the labels that gradients are computed for; by default 0.
+    /// Sets the seed for drawing the labels whose gradients are computed; by default 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -78,8 +78,8 @@ impl PruneOptions {
         self
     }
 
-    /// Sets the number of tokens of the texts whose cost counts; by default the mean of the calibration texts. Heads
-    /// cost more in long texts, and the last layer costs less. 0 means 1.
+    /// Sets the text length, in tokens, for which costs are computed; by default the mean of the calibration texts. In
+    /// long texts, heads cost more and the last layer costs less. 0 means 1.
     pub fn tokens(mut self, tokens: usize) -> Self {
         self.tokens = Some(tokens.max(1));
         self

@@ -112,7 +112,7 @@ def test_errors(classifier):
     error = distilbert_engine.TableError
     with pytest.raises(error, match="no column `body`, only text, number"):
         classifier.classify_arrow(table, "body")
-    with pytest.raises(error, match="`number` should be of strings, found Int64"):
+    with pytest.raises(error, match="`number` should contain strings, found Int64"):
         classifier.classify_arrow(table, "number")
     with pytest.raises(error, match="two columns `number`"):
         classifier.classify_arrow(table, "text", label="number")

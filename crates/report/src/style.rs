@@ -1,4 +1,4 @@
-//! Style sheets of the reports, for programs whose own pages look like them.
+//! Style sheets of the reports, for programs whose own pages should look like them.
 //!
 //! They use custom properties for colors, which follow the reader's preference for light or dark.
 

@@ -29,13 +29,11 @@ impl Kind {
     /// Says what the kind means, for the description of the API.
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::BadRequest => {
-                "the request is not the JSON that was expected; the message names the field"
-            }
+            Self::BadRequest => "the JSON is not as expected; the message names the field",
             Self::Empty => "there is no text",
             Self::Unauthorized => "the key is missing or wrong",
             Self::NotFound => "there is no such path, model or version",
-            Self::MethodNotAllowed => "the path does not take the method",
+            Self::MethodNotAllowed => "the path does not support the method",
             Self::RequestTimeout => "the body did not arrive in time",
             Self::TooLarge => {
                 "the body has too many bytes, or a text too many tokens for the queue"
@@ -44,7 +42,7 @@ impl Kind {
                 "a text is too long and `truncate` is false, a pair of texts, or too many texts or JSON values"
             }
             Self::Tokenizer => "the tokenizer failed on a text",
-            Self::Overloaded => "the queue is full; try again after the time in `retry-after`",
+            Self::Overloaded => "the server is busy; try again after the time in `retry-after`",
             Self::Backend => "the computation failed",
             Self::Unhealthy => "the server is being stopped",
             Self::Timeout => "the request was not answered in time",

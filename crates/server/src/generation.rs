@@ -58,7 +58,7 @@ fn reloaded(model: &Arc<Model>) -> Arc<Model> {
             tracing::error!(
                 model = model.name(),
                 error,
-                "cannot reload the model: the old one stays"
+                "cannot reload the model, keeping the old one"
             );
             model.clone()
         }

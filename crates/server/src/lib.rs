@@ -1,7 +1,8 @@
 //! HTTP service for DistilBERT text classification, built on [`distilbert::Batcher`].
 //!
-//! It speaks the protocols of text-embeddings-inference (`/predict`), of KServe's Open Inference Protocol
-//! (`/v2/models/{name}/infer`) and of Hugging Face's inference API (`/models/{name}`).
+//! It speaks the protocols of text-embeddings-inference (such as `/predict`), of KServe's Open Inference Protocol
+//! (`/v2/models/{name}/infer`), of Hugging Face's inference API (`/models/{name}`), and of infinity, vLLM and Vertex
+//! AI.
 //!
 //! ```no_run
 //! use distilbert::Classifier;

@@ -71,7 +71,7 @@ impl Model {
     }
 
     /// Loads a model that can be reloaded while the server runs: [`Server::run`](crate::Server::run) calls the functions
-    /// again when it is told to. Until the new model has been warmed up, there are two in memory.
+    /// again when a reload is requested. Until the new model has been warmed up, both are in memory.
     ///
     /// ```
     /// use distilbert::Classifier;

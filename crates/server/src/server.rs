@@ -182,7 +182,7 @@ fn runtime() -> Result<Runtime, ServerError> {
 async fn end(events: &mut UnboundedReceiver<Event>, end: Instant) {
     let again = async { while let Some(Event::Reload) = events.recv().await {} };
     match tokio::time::timeout_at(end.into(), again).await {
-        Ok(()) => tracing::warn!("stopped again: requests in progress are given up"),
+        Ok(()) => tracing::warn!("stopped again: giving up requests in progress"),
         Err(_) => tracing::warn!("the grace period ended before all requests did"),
     }
 }

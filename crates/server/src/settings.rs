@@ -17,14 +17,15 @@ use std::time::Duration;
 pub struct Settings {
     /// Address to listen on; by default port 8080 of the loopback interface. With port 0, the system chooses one.
     pub address: SocketAddr,
-    /// Key that requests must present as `Authorization: Bearer …`, except those for health and metrics; by default
-    /// none.
+    /// Key that requests must present as `Authorization: Bearer …`, except those for health, metrics and the pages; by
+    /// default none.
     pub api_key: Option<String>,
-    /// Largest body of a request, in bytes; by default 2,000,000.
+    /// Maximum size of a request's body, in bytes; by default 2,000,000.
     pub max_body_bytes: usize,
-    /// Largest number of texts in a request; by default 32.
+    /// Maximum number of texts per request; by default 32.
     pub max_texts: usize,
-    /// Largest number of connections at a time; by default 512. For another, one is closed that has no complete request.
+    /// Maximum number of open connections; by default 512. To make room for another, one without a complete request is
+    /// closed.
     pub max_connections: usize,
     /// Time limit for the header of a request and for an idle connection; by default 10 seconds.
     pub header_timeout: Duration,

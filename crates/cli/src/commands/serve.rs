@@ -21,7 +21,7 @@ use crate::render::terminal;
 /// the machine could read.
 const API_KEY: &str = "DISTILBERT_API_KEY";
 
-/// Milliseconds that a text may be expected to wait, unless set otherwise.
+/// Longest expected wait of a text, in milliseconds, unless set otherwise.
 const MAX_WAIT: u64 = 500;
 
 /// Help of the option --threads, which other commands describe as the threads of one computation.
@@ -30,8 +30,8 @@ const THREADS: &str = "Number of workers for each model: threads that each compu
 
 /// Serve predictions over HTTP, until SIGTERM or Ctrl-C; SIGHUP reloads the models
 ///
-/// Endpoints: /predict, /info, /health and /metrics as in text-embeddings-inference, /v2/models/NAME/infer as in
-/// KServe, and /models/NAME as in Hugging Face's inference API.
+/// Endpoints follow the protocols of text-embeddings-inference (such as /predict), KServe (/v2/models/NAME/infer),
+/// Hugging Face's inference API (/models/NAME) and others; the server's /docs page lists them all.
 #[derive(Args)]
 #[command(mut_arg("threads", |threads| threads.help(THREADS)))]
 #[command(after_help = "Examples:
@@ -39,10 +39,10 @@ const THREADS: &str = "Number of workers for each model: threads that each compu
   distilbert serve --model models/emotion --model other=path/to/checkpoint --port 9000
   curl -d '{\"inputs\": \"What a shock!\"}' http://127.0.0.1:8080/predict
 
-Requests need the key in the file --api-key-file or the environment variable DISTILBERT_API_KEY, if there is one.")]
+If --api-key-file is given or DISTILBERT_API_KEY is set, requests must present that key.")]
 pub struct Arguments {
-    /// Model folder, or name on the Hugging Face Hub; can be repeated. The name in URLs is the last part of either,
-    /// unless given as NAME=MODEL; the first model answers /predict [default: the bundled emotion model]
+    /// Model folder, or name on the Hugging Face Hub; can be repeated. The name in URLs is the last part of the path or
+    /// name, unless given as NAME=MODEL; the first model answers /predict [default: the bundled emotion model]
     #[arg(long = "model", value_name = "[NAME=]MODEL")]
     models: Vec<String>,
 
@@ -57,7 +57,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = Settings::default().address.port())]
     port: u16,
 
-    /// Maximum number of tokens of texts that are computed together; a longer text is computed alone
+    /// Maximum number of tokens per batch; a longer text is computed alone
     #[arg(long, value_name = "N", default_value_t = BatcherBuilder::DEFAULT_BATCH_TOKENS)]
     batch_tokens: usize,
 
@@ -65,11 +65,11 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = BatcherBuilder::DEFAULT_MAX_QUEUED_REQUESTS)]
     max_queue: usize,
 
-    /// Milliseconds that a text may be expected to wait, by the pace of those before it; more are refused with status 429
+    /// Longest expected wait of a text, in milliseconds; texts that would wait longer are refused with status 429
     #[arg(long, value_name = "MS", default_value_t = MAX_WAIT)]
     max_wait: u64,
 
-    /// Number of texts that a request may have
+    /// Maximum number of texts per request
     #[arg(long, value_name = "N", default_value_t = Settings::default().max_texts)]
     max_texts: usize,
 
@@ -77,7 +77,7 @@ pub struct Arguments {
     #[arg(long, value_name = "BYTES", default_value_t = Settings::default().max_body_bytes)]
     max_body: usize,
 
-    /// Number of connections at a time; the one that has been idle for longest gives way to another
+    /// Maximum number of open connections; to make room for another, the one idle longest is closed
     #[arg(long, value_name = "N", default_value_t = Settings::default().max_connections)]
     max_connections: usize,
 

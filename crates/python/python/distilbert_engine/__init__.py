@@ -5,8 +5,8 @@
 >>> classifier.classify("I can't believe we won!").label
 'happiness'
 
-``Classifier`` without a model loads the emotion model that comes with the package. ``pipeline`` takes and returns what
-the text-classification pipeline of Hugging Face Transformers takes and returns.
+``Classifier`` without a model loads the emotion model that comes with the package. ``pipeline`` has the inputs and
+outputs of the text-classification pipeline of Hugging Face Transformers.
 """
 
 from ._engine import ArrowTable, Prediction, __version__

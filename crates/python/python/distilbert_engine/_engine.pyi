@@ -75,7 +75,7 @@ class Prediction:
 
     @property
     def scores(self) -> dict[str, float]:
-        """Scores by label; labels that a model has several times are numbered."""
+        """Scores by label; labels that occur more than once are numbered."""
 
     @property
     def logits(self) -> list[float]:
@@ -83,7 +83,7 @@ class Prediction:
 
     @property
     def margin(self) -> float:
-        """Distance, in logits, from a prediction of other labels."""
+        """How far, in logits, the prediction is from other labels."""
 
     @property
     def precision(self) -> str:
@@ -138,7 +138,7 @@ class Request:
 
 @final
 class ArrowTable:
-    """Table in Arrow's format, which pyarrow, polars and DuckDB take as it is."""
+    """Table in Arrow's format, which pyarrow, polars and DuckDB accept as is."""
 
     @property
     def num_rows(self) -> int:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 #: Folder of the emotion model that comes with the package.
 BUNDLED_MODEL = Path(__file__).resolve().parent / "model"
 
-#: ``True`` cuts texts that are too long at the end that the model names, ``False`` rejects them. Names are ``auto``,
-#: ``right``, ``left``, ``error``, ``windows``, ``windows:STRIDE`` and ``windows:STRIDE,MAX``.
+#: ``True`` cuts texts that are too long on the side that the model specifies, ``False`` rejects them. Names are
+#: ``auto``, ``right``, ``left``, ``error``, ``windows``, ``windows:STRIDE`` and ``windows:STRIDE,MAX``.
 Truncation = Union[bool, str, None]
 
 atexit.register(_engine.close)
@@ -40,9 +40,10 @@ class Classifier:
     ``path_or_name`` is a model folder in the layout of Hugging Face Transformers, or the name of a model on the Hugging
     Face Hub; without it, the emotion model that comes with the package is loaded.
 
-    ``precision`` is ``f32``, ``f16``, ``bf16``, ``int8``, ``cascade`` or ``cascade:MARGIN``, or ``auto``; by default
-    that of the checkpoint if it is int8, otherwise ``f32``. ``threads`` share the work of one call; by default, as many
-    as there are physical cores. With 1, calls from several threads run in parallel.
+    ``precision`` is ``f32``, ``f16``, ``bf16``, ``int8``, ``cascade``, ``cascade:MARGIN`` or ``auto``; by default
+    ``int8`` for an int8 checkpoint, otherwise ``f32`` on the CPU and ``f16`` on a GPU. ``threads`` is the number of
+    threads that share the work of one call; by default the number of physical cores. With 1, calls from several threads
+    run in parallel.
 
     >>> classifier = Classifier(precision="int8", threads=1)
     >>> classifier.classify(["I miss you so much.", "What a shock!"])
@@ -73,7 +74,7 @@ class Classifier:
     ) -> Classifier:
         """Return this process's classifier with these arguments, which the first call loads.
 
-        Functions that an engine such as Spark sends to its workers call it for each batch.
+        Call it for each batch, in functions that a system such as Spark sends to its workers.
         """
         key = (None if path_or_name is None else os.fspath(path_or_name), *sorted(settings.items()))
         found = _shared.get(key)
@@ -148,7 +149,7 @@ class Classifier:
         """Classify one text, or many.
 
         ``truncation`` overrides that of the classifier. ``max_tokens`` lowers the model's limit. ``progress`` shows a
-        bar, for which ``tqdm`` has to be installed. Ctrl-C interrupts a long list.
+        bar, which needs ``tqdm``. Ctrl-C interrupts a long list.
         """
         options = (_truncation(truncation), max_tokens)
         if isinstance(texts, str):
@@ -160,9 +161,9 @@ class Classifier:
     async def classify_async(
         self, text: str, *, truncation: Truncation = None, max_tokens: int | None = None
     ) -> Prediction:
-        """Classify one text while the event loop goes on.
+        """Classify one text without blocking the event loop.
 
-        Texts that wait at the same time are computed in batches. Cancelling drops the request.
+        Texts that wait at the same time are computed in batches. Canceling drops the request.
         """
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[None] = loop.create_future()
@@ -182,7 +183,7 @@ class Classifier:
         """Compute the logits of padded token ids, an array of shape ``[rows, labels]``.
 
         Both arrays have the shape ``[rows, tokens]``. Tokens whose mask is 0 are neither copied nor computed. Contiguous
-        arrays of integers are read where they are.
+        arrays of integers are read in place.
         """
         import numpy as np
 
@@ -204,10 +205,10 @@ class Classifier:
     ) -> Explanation:
         """Explain a prediction: which words it is based on. Notebooks show it as pictures.
 
-        ``target`` is the label to explain, by default the predicted one; ``against`` another one to compare it with.
+        ``target`` is the label to explain, by default the predicted one; ``against`` is a label to compare it with.
         ``method`` is ``lrp``, ``attnlrp``, ``gradient-x-input``, ``integrated-gradients`` or
         ``integrated-gradients:STEPS``; ``objective`` is ``logit`` or ``probability``. ``attention`` adds the attention
-        probabilities, and ``curves`` the confidence while words are removed.
+        probabilities, and ``curves`` the target's probability as words are removed.
         """
         options = (target, against, method, objective, attention, _truncation(truncation))
         return Explanation(self._engine.explain(text, options, curves), self._folder)
@@ -228,8 +229,8 @@ class Classifier:
         """Classify labeled texts and compute the metrics.
 
         A label is the name or the index of one of the model's labels; for a multi-label model, a list of them. ``bins``
-        are those of the calibration, ``top_k`` is the largest k of the top-k accuracy, ``mistakes`` the number of
-        mistakes to list, and ``resamples`` that of the bootstrap.
+        is the number of calibration bins, ``top_k`` the largest k of the top-k accuracies, ``mistakes`` the maximum
+        number of mistakes to list, and ``resamples`` the number of bootstrap resamples.
         """
         rows, truth = list(texts), [self._ids(label) for label in labels]
         options = (bins, top_k, mistakes, resamples, seed)
@@ -254,10 +255,11 @@ class Classifier:
 
         The result has all columns of the table and the new columns ``label`` and ``score``; with ``scores``, also one
         for each label, named by the label or, if ``scores`` is a string, by the string and the label. Nulls stay null.
-        The texts are read where they are: strings of any kind (also string views and dictionaries) are not copied.
+        The texts are read in place: strings of any type, including string views and dictionaries, are not copied.
 
-        A ``pyarrow.RecordBatch`` or ``Table`` and a ``polars.DataFrame`` give their own kind; any other object with
-        ``__arrow_c_stream__`` or ``__arrow_c_array__`` gives an :class:`ArrowTable`, which these libraries take.
+        A ``pyarrow.RecordBatch``, ``pyarrow.Table`` or ``polars.DataFrame`` gives a result of the same type; any other
+        object with ``__arrow_c_stream__`` or ``__arrow_c_array__`` gives an :class:`ArrowTable`, which these libraries
+        accept.
         """
         prefix = (scores if isinstance(scores, str) else "") if scores is not False else None
         total = len(data) if hasattr(data, "__len__") else None
@@ -293,7 +295,7 @@ def _truncation(value: Truncation) -> str | None:
 
 
 def _set(future: asyncio.Future[None]) -> None:
-    """Wake the task that waits, unless it was cancelled."""
+    """Wake the task that waits, unless it was canceled."""
     if not future.done():
         future.set_result(None)
 

@@ -1,4 +1,4 @@
-"""Exceptions. Each is an :class:`Error` and also the built-in exception that fits it."""
+"""Exceptions. Each is an :class:`Error` and also a matching built-in exception."""
 
 
 class Error(Exception):

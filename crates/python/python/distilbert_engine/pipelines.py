@@ -40,11 +40,11 @@ def pipeline(
     batch_size: int | None = None,
     **kwargs: Any,
 ) -> TextClassificationPipeline:
-    """Make a pipeline that takes and returns what Transformers' text-classification pipeline takes and returns.
+    """Make a pipeline with the inputs and outputs of Transformers' text-classification pipeline.
 
     ``model`` is a folder, the name of a model on the Hugging Face Hub, or a :class:`Classifier`; without it, the emotion
     model that comes with the package. ``top_k``, ``function_to_apply``, ``truncation``, ``max_length``, ``padding`` and
-    ``batch_size`` mean what they mean there, here and in calls. ``device`` is ``"cpu"`` or ``-1``, ``"cuda"``,
+    ``batch_size`` mean the same as in Transformers, here and in calls. ``device`` is ``"cpu"`` or ``-1``, ``"cuda"``,
     ``"cuda:N"`` or ``N``, or ``"auto"``. ``precision`` and ``threads`` are those of :class:`Classifier`.
 
     >>> classify = pipeline("text-classification", top_k=2)

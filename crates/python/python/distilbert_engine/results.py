@@ -27,7 +27,10 @@ class Word:
 
 
 class Explanation:
-    """The words on which a prediction is based. Their relevances add up, with the ledger's remainders, to the value."""
+    """The words on which a prediction is based.
+
+    The relevances of all tokens, the ledger and the unexplained remainder add up to the value.
+    """
 
     def __init__(self, explanation: _engine.Explanation, model: str) -> None:
         self._explanation = explanation
@@ -66,7 +69,7 @@ class Explanation:
 
     @property
     def value(self) -> float:
-        """The number that is explained, such as the target's logit."""
+        """The explained number, such as the target's logit."""
         return float(self._fields["value"])
 
     @property

@@ -35,8 +35,8 @@ impl<'a> Column<'a> {
     /// Borrows the texts of a column. A dictionary's texts are listed once each.
     ///
     /// # Errors
-    /// If the column isn't of texts, or if they aren't valid UTF-8, which the other side of the interface may not have
-    /// checked.
+    /// If the column doesn't contain texts, or if they aren't valid UTF-8, which the other side of the interface may
+    /// not have checked.
     pub fn of(array: &'a ArrayRef, name: &str) -> Result<Self, ArrowError> {
         array.to_data().validate_full()?;
         if let Some(dictionary) = array.as_any_dictionary_opt() {
@@ -111,7 +111,7 @@ impl<'a> Strings<'a> {
             DataType::Utf8View => Self::View(array.as_string_view()),
             DataType::Null => Self::Null,
             other => {
-                let message = format!("the column `{name}` should be of strings, found {other}");
+                let message = format!("the column `{name}` should contain strings, found {other}");
                 return Err(ArrowError::SchemaError(message));
             }
         })

@@ -14,7 +14,7 @@ use super::failure;
 const STREAM: &CStr = c"arrow_array_stream";
 const SCHEMA: &CStr = c"arrow_schema";
 
-/// Table in Arrow's format, which `pyarrow.table`, `polars.DataFrame` and DuckDB take as it is.
+/// Table in Arrow's format, which `pyarrow.table`, `polars.DataFrame` and DuckDB accept as is.
 #[pyclass(frozen, module = "distilbert_engine._engine")]
 pub struct ArrowTable {
     schema: SchemaRef,

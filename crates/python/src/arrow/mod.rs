@@ -74,7 +74,7 @@ impl Output {
             if fields.iter().any(|other| other.name() == field.name()) {
                 let name = field.name();
                 let message = format!(
-                    "there are two columns `{name}`: choose another name for the added one"
+                    "there is already a column `{name}`: choose another name for the added one"
                 );
                 return Err(ArrowError::SchemaError(message));
             }

@@ -134,7 +134,7 @@ pub async fn vllm(
         }
     }
     if parameters.top_k().is_some() {
-        return Err(bad("top_k: vLLM's answers have all labels"));
+        return Err(bad("top_k: responses in vLLM's protocol always have all labels"));
     }
     let (model, predicted) = compute(&app, fields, &parameters).await?;
     let data = predicted.predictions.iter().enumerate().map(|(index, prediction)| {

@@ -34,8 +34,8 @@ struct Pictured<'a> {
 /// Explains a prediction by the relevance of each word
 ///
 /// Explanations don't pass through the queue: they take several times as long as a prediction and are computed one at a
-/// time, outside the workers. A second request in the meantime is refused with `Overloaded`. With the header `accept:
-/// text/html`, the answer is a page for people.
+/// time, outside the workers. A request that arrives in the meantime is refused with `Overloaded`. With the header
+/// `accept: text/html`, the response is an HTML page.
 #[utoipa::path(
     post, path = "/explain", tag = "Explanations",
     request_body = ExplainBody,

@@ -16,7 +16,7 @@ use crate::prediction::{PredictRequest, predict_all};
 
 /// Classifies with a model
 ///
-/// Speaks the protocol of Hugging Face's inference API. The answer is a list of lists, also for one text:
+/// Speaks the protocol of Hugging Face's inference API. The answer is a list of lists, even for one text:
 /// `InferenceClient.text_classification` takes the first.
 #[utoipa::path(
     post, path = "/models/{name}", operation_id = "inference_api", tag = "Hugging Face",

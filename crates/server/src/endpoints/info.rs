@@ -29,12 +29,12 @@ pub struct Info<'a> {
     max_concurrent_requests: usize,
     /// Maximum number of tokens.
     max_input_length: usize,
-    /// Number of tokens up to which waiting texts are computed together.
+    /// Maximum number of tokens per batch; a longer text is computed alone.
     max_batch_tokens: usize,
     /// Always null: batches have no limit on texts.
     #[schema(required)]
     max_batch_requests: Option<usize>,
-    /// Number of texts that a request may have.
+    /// Maximum number of texts per request.
     max_client_batch_size: usize,
     /// `true`: long texts are truncated unless a request says otherwise.
     auto_truncate: bool,

@@ -41,7 +41,7 @@ const HISTOGRAMS: &[(&str, Distribution)] = &[
     ("te_batch_next_tokens", |numbers| &numbers.batch_tokens),
 ];
 
-/// Numbers of the server and of its queues, in Prometheus' text format
+/// Metrics of the server and of its queues, in the Prometheus text format
 #[utoipa::path(
     get, path = "/metrics", tag = "Server", security(()),
     responses((status = 200, description = "Metrics", body = String, content_type = "text/plain")),

@@ -37,7 +37,7 @@ pub struct SimpleToken {
 
 /// Splits texts into tokens
 ///
-/// The answer is a list of lists, also for one text. Texts are not truncated.
+/// The answer is a list of lists, even for one text. Texts are not truncated.
 #[utoipa::path(
     post, path = "/tokenize", tag = "text-embeddings-inference",
     request_body = TokenizeBody,

@@ -27,9 +27,9 @@ pub struct Options {
     truncation_direction: Option<Direction>,
     /// True returns logits instead of scores, like the function `none`.
     raw_scores: Option<bool>,
-    /// Function that makes scores of logits; by default that of the checkpoint.
+    /// Function that turns logits into scores; by default that of the checkpoint.
     function_to_apply: Option<Function>,
-    /// Number of labels to answer with; by default all.
+    /// Number of labels to return; by default all.
     #[schema(minimum = 1)]
     top_k: Option<usize>,
 }
@@ -42,7 +42,7 @@ pub enum Direction {
     Left,
 }
 
-/// Function that makes scores of logits.
+/// Function that turns logits into scores.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Function {
@@ -56,11 +56,11 @@ pub enum Function {
 #[schema(example = json!({"inputs": "What a shock!"}))]
 pub struct PredictBody {
     inputs: Inputs,
-    /// Name of the model, where the path has none; by default the first.
+    /// Name of the model if the path has none; by default the first.
     model: Option<String>,
     #[serde(flatten)]
     options: Options,
-    /// The options again; these take precedence.
+    /// Options that take precedence over those at the top level.
     parameters: Option<Options>,
 }
 
@@ -69,11 +69,11 @@ pub struct PredictBody {
 #[schema(example = json!({"instances": ["What a shock!", {"inputs": "I miss you.", "top_k": 1}]}))]
 pub struct InstancesBody {
     instances: Vec<Instance>,
-    /// Name of the model, where the path has none; by default the first.
+    /// Name of the model if the path has none; by default the first.
     model: Option<String>,
     #[serde(flatten)]
     options: Options,
-    /// The options again; these take precedence.
+    /// Options that take precedence over those at the top level.
     parameters: Option<Options>,
 }
 
@@ -106,7 +106,7 @@ pub struct ClassifyBody {
     model: Option<String>,
     #[serde(flatten)]
     options: Options,
-    /// The options again; these take precedence.
+    /// Options that take precedence over those at the top level.
     parameters: Option<Options>,
 }
 
@@ -232,12 +232,12 @@ pub struct ByteRange {
     "inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["What a shock!"]}]
 }))]
 pub struct InferBody {
-    /// Id that the answer repeats.
+    /// Id that the response repeats.
     id: Option<String>,
     /// One tensor.
     #[schema(min_items = 1, max_items = 1)]
     inputs: Vec<InputTensor>,
-    /// Outputs to answer with; by default `label`, `index` and `scores`.
+    /// Outputs to return; by default `label`, `index` and `scores`.
     outputs: Option<Vec<RequestedOutput>>,
     parameters: Option<InferOptions>,
 }

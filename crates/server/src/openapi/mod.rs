@@ -35,10 +35,11 @@ const COSTLESS: &[&str] = &["/explain", "/tokenize"];
 #[openapi(
     info(
         title = "distilbert",
-        description = "DistilBERT text classification over HTTP, in the protocols of servers that clients already know.\n\n\
-            Requests that answer with predictions take `truncate`, `truncation_direction`, `raw_scores`, \
-            `function_to_apply` and `top_k`, at the top level or in `parameters`. Every response has an `x-request-id`, \
-            which is the request's own if it has one. Every error is a JSON object with a message and a stable code.",
+        description = "DistilBERT text classification over HTTP, in the protocols of servers that you may already \
+            call.\n\n\
+            Requests for predictions take `truncate`, `truncation_direction`, `raw_scores`, `function_to_apply` and \
+            `top_k`, at the top level or in `parameters`. Every response has an `x-request-id`, which is taken from \
+            the request if it has one. Every error is a JSON object with a message and a stable code.",
     ),
     components(schemas(ErrorBody, bodies::Options)),
     tags(

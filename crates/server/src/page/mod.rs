@@ -88,7 +88,7 @@ impl File {
     }
 }
 
-/// A page to try the models
+/// A page for trying out the models
 ///
 /// Type a text, and see the probabilities and the words behind them.
 #[utoipa::path(
@@ -99,7 +99,7 @@ pub async fn index(headers: HeaderMap) -> Response {
     INDEX.response(&headers)
 }
 
-/// The reference of this API
+/// The API reference
 #[utoipa::path(
     get, path = "/docs", tag = "Server", security(()),
     responses((status = 200, description = "The page", body = String, content_type = "text/html")),

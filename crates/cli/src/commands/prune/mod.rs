@@ -25,9 +25,9 @@ use crate::table::{Table, TableOptions};
 
 /// Prune a model without retraining it, with texts that need no labels
 ///
-/// Removes neurons, and with --per-layer attention heads, that the model's answers on the calibration texts need least,
-/// and refits the matrices that follow. The result is a Hugging Face checkpoint, with the weights in the type of the
-/// original.
+/// Removes the neurons, and with --per-layer also the attention heads, that matter least for the model's answers on the
+/// calibration texts, and refits the matrices that follow. The result is a Hugging Face checkpoint whose weights have
+/// the type of the original's.
 #[derive(Args)]
 #[command(group = ArgGroup::new("size").args(["keep", "hidden_dim", "budget_ms", "sweep"]))]
 #[command(after_help = "Examples:
@@ -63,7 +63,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", conflicts_with = "per_layer")]
     hidden_dim: Option<usize>,
 
-    /// Largest time for a text of --tokens tokens, in milliseconds: in f32, measured on this machine
+    /// Maximum time for a text of --tokens tokens, in milliseconds, in f32 on this machine
     #[arg(long, value_name = "TIME", requires = "tokens")]
     budget_ms: Option<f64>,
 
@@ -71,11 +71,11 @@ pub struct Arguments {
     #[arg(long, value_name = "SHARES", value_delimiter = ',')]
     sweep: Vec<f64>,
 
-    /// Let each layer keep its own heads and width: loses less, but only this program loads the model
+    /// Let each layer keep its own heads and width: this loses less, but Transformers can't load the model
     #[arg(long)]
     per_layer: bool,
 
-    /// Length of the texts whose cost counts, in tokens [default: the mean of the calibration texts]
+    /// Text length for which costs are computed, in tokens [default: the mean of the calibration texts]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     tokens: Option<u16>,
 

@@ -238,7 +238,7 @@ fn find<'a>(app: &'a App, parts: &HashMap<String, String>) -> Result<&'a Arc<Mod
     match parts.get("version").map(String::as_str) {
         None | Some(VERSION) => app.model(parts.get("name").map_or("", String::as_str)),
         Some(_) => {
-            let message = format!("models have only the version {VERSION}");
+            let message = format!("the only version of each model is {VERSION}");
             Err(Failure::new(Kind::NotFound, message))
         }
     }

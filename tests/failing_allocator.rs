@@ -68,7 +68,7 @@ fn armed<T>(before: usize, refused: usize, run: impl FnOnce() -> T) -> (T, usize
     (result, before - left)
 }
 
-const TEXTS: [&str; 3] = ["w5 W17 <user>, café w5w6", "w7", "\u{1F600} [MASK] 你好"];
+const TEXTS: [&str; 3] = ["w5 W17 <user>, café w5w6", "w7", "\u{1F600} [UNK] 你好"];
 
 fn classifier() -> Result<Classifier> {
     let [_, tokenizer] = tokenizers();

@@ -102,6 +102,8 @@ def tables():
     write("delimited", "semicolon", bytes([1 | 16]) + b"label;text\n1;2\n\n\"\"\n")
     write("delimited", "mark", bytes([3 | 8]) + b"\xef\xbb\xbfa,b\r\r\n\"c\"d,\"\n\"")
     write("json_lines", "objects", bytes([0]) + b'{"text": "a\\u00e9", "label": ["x", 1, true]}\n\n{"text": 1.50}\n{"text": null}\n[1]\n')
+    write("json_lines", "deep", bytes([0]) + b'{"text": ' + b"[" * 200 + b"]" * 200 + b"}\n")
+    write("json_lines", "surrogates", bytes([0]) + b'{"text": "\\ud83d\\ude00 \\ud800", "text": "\xff"}\r\n{"a": 1e400}')
     write("json_lines", "list", bytes([255]) + b'{"text":"a","label":[1,2,3,4,5,6,7,8]}\n')
     DATA.mkdir(exist_ok=True)
     texts, labels = ["w5 w6", "", None, "caf\u00e9"], ["x", "y", "x", None]

@@ -114,7 +114,7 @@ def test_errors(classifier):
         classifier.classify_arrow(table, "body")
     with pytest.raises(error, match="`number` should contain strings, found Int64"):
         classifier.classify_arrow(table, "number")
-    with pytest.raises(error, match="two columns `number`"):
+    with pytest.raises(error, match="already a column `number`"):
         classifier.classify_arrow(table, "text", label="number")
     with pytest.raises(TypeError, match="__arrow_c_stream__"):
         classifier.classify_arrow(["text"], "text")

@@ -2,14 +2,16 @@
 
 use serde_json::Value;
 
-use crate::support::{BUNDLED, failed_with_one_line, objects, path, run, stdout, succeeded};
+use crate::support::{edited_model, failed_with_one_line, objects, path, run, stdout, succeeded};
 
 #[test]
 fn bench_reports_every_measurement() {
+    // With one layer, the measurements take seconds.
+    let model = edited_model(|config| config["n_layers"] = 1.into());
     let options = ["bench", "--seconds", "0.001", "--threads", "1", "--json", "--energy"];
-    let output = run(&options);
+    let output = run(&[&options[..], &["--model", path(&model)]].concat());
     let [found] = &objects(succeeded(&output))[..] else { panic!("one object is expected") };
-    assert_eq!(found["folder"], *BUNDLED);
+    assert_eq!(found["folder"], path(&model));
     assert_eq!(found["threads"], 1);
     let precisions = found["precisions"].as_array().unwrap();
     let names = precisions.iter().map(|precision| &precision["precision"]);

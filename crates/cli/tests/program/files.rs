@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 use test_support::generator::GeneratedModel;
 
-use crate::support::{failed_with_one_line, program, stderr, succeeded};
+use crate::support::{failed_with_one_line, program, succeeded};
 
 /// Folder with a small model, the table `in.csv`, and other names of that table.
 struct Folder(TempDir);
@@ -192,7 +192,7 @@ fn parquet_needs_regular_files() {
     for output in ["out.parquet", "pipe.parquet", "model"] {
         let arguments = ["classify", "--input", "in.parquet", "--overwrite", "--format", "parquet"];
         let output = folder.run(&[&arguments[..], &["--output", output]].concat());
-        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert_eq!(output.status.code(), Some(2), "{}", crate::support::stderr(&output));
         assert!(part.exists());
     }
 }

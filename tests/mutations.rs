@@ -18,7 +18,7 @@ use test_support::model_files::{Files, config, model_bytes, text, tokenizers, we
 static ALLOCATOR: Counting = Counting;
 
 /// Number of damaged models.
-const ROUNDS: u64 = if cfg!(debug_assertions) { 2000 } else { 50_000 };
+const ROUNDS: u64 = if cfg!(debug_assertions) { 2000 } else { 200_000 };
 
 /// Number of failures after which the test stops.
 const MOST_FAILURES: usize = 20;

@@ -161,7 +161,7 @@ def main():
     arguments.started = time.monotonic()
     with open(made.folder / "servers.log", "wb") as log, systems.started(found, log) as servers:
         checked = answers.check(servers, driver.texts[:CHECKED_TEXTS])
-        # Paused outside of its turn, because some servers poll while they are idle.
+        # Each server is stopped outside of its turn, because some poll while they are idle.
         for server in servers:
             with server.awake():
                 driver.warm_up(server, WARM_UP_SECONDS)

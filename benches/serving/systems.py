@@ -128,7 +128,7 @@ class Running:
 
     @contextlib.contextmanager
     def awake(self):
-        """Lets a paused server run for as long as the context lasts."""
+        """Lets the server run for as long as the context lasts, and stops it afterwards."""
         self.signal(signal.SIGCONT)
         try:
             yield

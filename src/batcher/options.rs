@@ -68,7 +68,7 @@ impl SubmitOptions {
     }
 }
 
-/// What happens to waiting requests when a batcher is shut down: [`Batcher::shutdown`](crate::Batcher::shutdown).
+/// Treatment of waiting requests when a batcher is shut down: [`Batcher::shutdown`](crate::Batcher::shutdown).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shutdown {
     /// Computes them all.

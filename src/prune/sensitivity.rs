@@ -1,4 +1,4 @@
-//! How much the logits depend on the sums before each norm: second moments of their gradients.
+//! Sensitivity of the logits to the sums before each norm: second moments of their gradients.
 
 use super::moments::Moments;
 use crate::cpu::layers::LayerRunner;

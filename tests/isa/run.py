@@ -300,7 +300,10 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as downloads:
             debian.update_list(pathlib.Path(downloads))
         return 0
-    unnamed = kernels.tests() - {test for suite in SUITES for test in suite.tests}
+    tests = kernels.tests()
+    if not tests:
+        raise Failure("found no tests of kernels in the sources")
+    unnamed = tests - {test for suite in SUITES for test in suite.tests}
     if unnamed:
         raise Failure(f"no suite runs {', '.join(sorted(unnamed))}")
     pairs = list(wanted(arguments))

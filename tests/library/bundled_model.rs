@@ -37,6 +37,15 @@ struct Quality {
     agreement: f64,
 }
 
+impl Quality {
+    /// Returns the start of a row of the pages' tables.
+    fn row(&self, name: &str) -> String {
+        let [accuracy, macro_f1, agreement] =
+            [self.accuracy, self.macro_f1, self.agreement].map(|share| 100.0 * share);
+        format!("| {name} | {accuracy:.2} | {macro_f1:.2} | {agreement:.2} |")
+    }
+}
+
 /// Development rows with one label, and their labels in `f32`.
 struct Goemotions {
     texts: Vec<String>,
@@ -127,12 +136,7 @@ fn accuracy_of_the_small_model_matches_its_card() {
     let Some(data) = Goemotions::get() else { return };
     let classifier = Classifier::builder(small_model()).build().unwrap();
     let found = data.quality(&classifier.classify_batch(&data.texts).unwrap());
-    let row = format!(
-        "| this model | {:.2} | {:.2} | {:.2} |",
-        100.0 * found.accuracy,
-        100.0 * found.macro_f1,
-        100.0 * found.agreement
-    );
+    let row = found.row("this model");
     println!("{row}");
     let card = std::fs::read_to_string(small_model().join("README.md")).unwrap();
     assert!(card.contains(&row), "the model card lacks {row}");
@@ -152,12 +156,7 @@ fn accuracy_in_every_precision_matches_the_pages() {
             Precision::F32 => data.quality(&data.predictions),
             _ => data.quality(&classifier(precision).classify_batch(&data.texts).unwrap()),
         };
-        let row = format!(
-            "| {precision} | {:.2} | {:.2} | {:.2} |",
-            100.0 * found.accuracy,
-            100.0 * found.macro_f1,
-            100.0 * found.agreement
-        );
+        let row = found.row(&precision.to_string());
         println!("{row}");
         check(precision, &found, &exact);
         if precision == Precision::Bf16 {

@@ -6,8 +6,9 @@ use crate::bodies::Reservation;
 use crate::failure::{Failure, Kind};
 use crate::json::{self, JsonError};
 
-/// Number of JSON values that a body may have for each text that it may have, and beside them.
+/// JSON values that a body may have for each of the texts that it may have.
 const VALUES_PER_TEXT: usize = 16;
+/// JSON values that a body may have besides.
 const OTHER_VALUES: usize = 1000;
 
 /// The fields of a JSON object that have not been taken yet.
@@ -19,13 +20,15 @@ pub struct Fields {
 }
 
 impl Fields {
+    fn new(prefix: String, values: Map<String, Value>) -> Self {
+        Self { prefix, values, _reservation: None }
+    }
+
     /// Parses a body, which may have a number of texts.
     pub fn parse(body: &[u8], max_texts: usize) -> Result<Self, Failure> {
         let limit = max_texts.saturating_mul(VALUES_PER_TEXT).saturating_add(OTHER_VALUES);
         match json::parse(body, limit) {
-            Ok(Value::Object(values)) => {
-                Ok(Self { prefix: String::new(), values, _reservation: None })
-            }
+            Ok(Value::Object(values)) => Ok(Self::new(String::new(), values)),
             Ok(other) => Err(expected("the body", "an object", &other)),
             Err(JsonError::Invalid(error)) => {
                 Err(bad(format!("the body is not valid JSON: {error}")))
@@ -104,15 +107,15 @@ impl Fields {
     pub fn object(&mut self, name: &str) -> Result<Self, Failure> {
         let prefix = format!("{}{name}.", self.prefix);
         match self.take(name) {
-            None => Ok(Self { prefix, values: Map::new(), _reservation: None }),
-            Some(Value::Object(values)) => Ok(Self { prefix, values, _reservation: None }),
+            None => Ok(Self::new(prefix, Map::new())),
+            Some(Value::Object(values)) => Ok(Self::new(prefix, values)),
             Some(other) => Err(expected(&self.name(name), "an object", &other)),
         }
     }
 
     /// Returns the fields of an object with a name for errors.
     pub fn of(name: &str, values: Map<String, Value>) -> Self {
-        Self { prefix: format!("{name}."), values, _reservation: None }
+        Self::new(format!("{name}."), values)
     }
 
     /// Takes a list of objects; nothing without the field.

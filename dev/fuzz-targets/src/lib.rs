@@ -18,7 +18,8 @@ mod tokens;
 mod truncation;
 mod zip;
 
-pub use self::budget::Limited;
+pub use test_support::counting::Counting;
+
 pub use self::panics::abort_on_own_panics;
 
 /// A function to fuzz.

@@ -13,7 +13,7 @@ use crate::bytes::Bytes;
 use crate::json::changed;
 use crate::model;
 
-/// Bytes that any request may take, beyond 16 for each byte of its body: JSON alone is granted 16 MiB.
+/// Bytes that any request may take, beyond 16 for each byte of its body.
 const CONSTANT: usize = 32 << 20;
 
 static SERVICE: LazyLock<Service> = LazyLock::new(|| {

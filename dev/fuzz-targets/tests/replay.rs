@@ -4,11 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use fuzz_targets::{Limited, TARGETS, Target};
+use fuzz_targets::{Counting, TARGETS, Target};
 use test_support::Dice;
 
 #[global_allocator]
-static ALLOCATOR: Limited = Limited;
+static ALLOCATOR: Counting = Counting;
 
 /// Time for an input without optimization on a busy machine; libFuzzer allows a second.
 const HANGING: Duration = Duration::from_secs(20);

@@ -4,7 +4,7 @@
 macro_rules! fuzz {
     ($name:literal) => {
         #[global_allocator]
-        static ALLOCATOR: fuzz_targets::Limited = fuzz_targets::Limited;
+        static ALLOCATOR: fuzz_targets::Counting = fuzz_targets::Counting;
 
         libfuzzer_sys::fuzz_target!(init: fuzz_targets::abort_on_own_panics(), |input: &[u8]| {
             static TARGET: std::sync::LazyLock<fuzz_targets::Target> =

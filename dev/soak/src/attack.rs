@@ -34,7 +34,7 @@ pub enum Attack {
 const GOOD: &str =
     "POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 25\r\n\r\n{\"inputs\": \"I miss you.\"}";
 
-/// Begin of a request that never ends.
+/// Start of a request that never ends.
 const PARTIAL: &str = "POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\n{";
 
 const CHUNK: usize = 1 << 16;

@@ -13,6 +13,8 @@ thread_local! {
     /// Bytes that this thread allocated and nobody freed, negative if it freed those of others.
     static LIVE: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
+    /// Value of `LIVE` above which the process aborts.
+    static LIMIT: Cell<isize> = const { Cell::new(isize::MAX) };
 }
 
 /// Returns the peak number of bytes that this thread allocated while `run` ran, beyond those allocated before; tests on
@@ -24,12 +26,35 @@ pub fn peak(run: impl FnOnce()) -> usize {
     usize::try_from(PEAK.get() - before).unwrap_or_default()
 }
 
+/// Runs a function that may hold `limit` bytes at most on this thread, beyond those allocated before. The process aborts
+/// if it takes more. Requires [`Counting`] as the global allocator.
+pub fn limited<T>(limit: usize, run: impl FnOnce() -> T) -> T {
+    /// Lifts the limit, also when a panic unwinds.
+    struct Lift;
+
+    impl Drop for Lift {
+        fn drop(&mut self) {
+            LIMIT.set(isize::MAX);
+        }
+    }
+
+    LIMIT.set(LIVE.get() + limit as isize);
+    let _lift = Lift;
+    run()
+}
+
 fn taken(size: usize) {
     ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
     // No allocation is larger than `isize::MAX`.
-    let live = LIVE.get() + size as isize;
+    let live = LIVE.get().saturating_add(size as isize);
     LIVE.set(live);
     PEAK.set(PEAK.get().max(live));
+    if live > LIMIT.get() {
+        let over = live - LIMIT.replace(isize::MAX);
+        // An unwinding allocator would be undefined behavior.
+        eprintln!("an allocation of {size} bytes exceeds the limit by {over} bytes");
+        std::process::abort();
+    }
 }
 
 fn returned(size: usize) {

@@ -104,15 +104,15 @@ mod text {
         let classifier = Classifier::builder(bundled_model()).build().unwrap();
         let options = ExplainOptions::default().method(Method::IntegratedGradients { steps: 100 });
         let texts: Vec<String> =
-            texts().into_iter().filter(|text| text.len() < 300).take(30).collect();
+            texts().into_iter().filter(|text| text.len() < 300).take(100).collect();
         let explanations = classifier.explain_batch(&texts, &options).unwrap();
         let part = |e: &Explanation| e.unexplained().abs() / f64::from(e.logit().abs()).max(1.0);
         let mut parts: Vec<f64> = explanations.iter().map(part).collect();
         parts.sort_by(f64::total_cmp);
-        assert_eq!(parts.len(), 30);
-        let [median, most, worst] = [15, 27, 29].map(|at| format!("{:.1e}", parts[at]));
+        assert_eq!(parts.len(), 100);
+        let [median, most, worst] = [50, 90, 99].map(|at| format!("{:.1e}", parts[at]));
         println!("unexplained share of the logit: median {median}, 90% {most}, at most {worst}");
-        assert!(parts[29] <= 1e-4);
+        assert!(parts[99] <= 1e-4);
     }
 
     #[test]

@@ -21,8 +21,8 @@ impl Frame {
         self.bottom - (self.bottom - self.top) * share
     }
 
-    /// Draws lines at each quarter of the height, and names the quarters of both sides. Below stands what is shown from
-    /// left to right.
+    /// Draws lines at each quarter of the height, labels the quarters of both axes, and writes `name` below the
+    /// horizontal one.
     pub fn draw(
         &self,
         drawing: &mut Markup,

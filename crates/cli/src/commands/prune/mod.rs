@@ -71,7 +71,7 @@ pub struct Arguments {
     #[arg(long, value_name = "SHARES", value_delimiter = ',')]
     sweep: Vec<f64>,
 
-    /// Let each layer keep its own heads and width: this loses less, but Transformers can't load the model
+    /// Let each layer keep its own heads and width: this keeps more labels, but Transformers can't load the model
     #[arg(long)]
     per_layer: bool,
 

@@ -264,6 +264,21 @@ mod avx512 {
         madd = _mm512_madd_epi16, (a: [i16; 32], b: [i16; 32]) -> Integers;
     }
 
+    /// Returns the mask of the lanes in which `a` is less than `b`.
+    ///
+    /// Must not be inlined into [`check`], where the compiler shifts mask registers to compute it: Bochs 3.11 takes a
+    /// `kshiftlw` by 15 for zero.
+    #[inline(never)]
+    fn mask_of(a: Floats, b: Floats) -> u16 {
+        (0..16).map(|i| u16::from(a[i] < b[i]) << i).sum()
+    }
+
+    /// Returns `values` with zeros in the lanes that the mask excludes. Must not be inlined, like [`mask_of`].
+    #[inline(never)]
+    fn masked(mask: u16, values: Floats) -> Floats {
+        std::array::from_fn(|i| if mask >> i & 1 == 1 { values[i] } else { 0.0 })
+    }
+
     #[target_feature(enable = "avx512f,avx512bw")]
     pub fn check(battery: &mut Battery, dice: &mut Dice) {
         let (a, b, c): (Floats, Floats, Floats) = (dice.floats(), dice.floats(), dice.floats());
@@ -275,10 +290,9 @@ mod avx512 {
         battery.check_floats("vmaxps.512", max(a, b), lanes(a, b, largest));
         let expected = std::array::from_fn(|i| fused(a[i], b[i], c[i]));
         battery.check_floats("vfmadd.512", fmadd(a, b, c), expected);
-        let mask = (0..16).map(|i| u16::from(a[i] < b[i]) << i).sum();
+        let mask = mask_of(a, b);
         battery.check("vcmpltps.512", less(a, b), mask);
-        let kept = std::array::from_fn(|i| if mask >> i & 1 == 1 { c[i] } else { 0.0 });
-        battery.check_floats("vmovups.maskz", keep(mask, c), kept);
+        battery.check_floats("vmovups.maskz", keep(mask, c), masked(mask, c));
         battery.check_floats("vbroadcastss.512", splat(a[0]), [a[0]; 16]);
         let small: Floats = dice.small_floats();
         let found = [least_of(small), largest_of(small)];

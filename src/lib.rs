@@ -27,7 +27,7 @@
 //!   model's limit are truncated, rejected or split into windows; see [`Truncation`].
 //! - [`Classifier::logits`] and [`Classifier::classify_tokens`] take a [`TokenBatch`] of token ids.
 //! - [`Classifier::explain`] shows which words a prediction is based on; see the module [`explain`].
-//! - [`Batcher`] answers the requests of a service: it computes what is waiting in batches, with a bounded queue,
+//! - [`Batcher`] answers the requests of a service: it processes waiting requests in batches, with a bounded queue,
 //!   deadlines and cancellation; see the module [`batcher`].
 //! - [`convert`](convert()), [`quantize`] and [`pad`] write checkpoints.
 //!
@@ -39,7 +39,7 @@
 //!
 //! # Errors
 //!
-//! Bad input, whether a damaged or malicious model or a caller's number, is a typed [`Error`] and never a panic. If the
+//! Bad input, whether a damaged or malicious model or an invalid argument, causes a typed [`Error`] and never a panic. If the
 //! system refuses memory, the process aborts, as is usual in Rust ([`std::alloc::handle_alloc_error`]).
 //!
 //! # Features

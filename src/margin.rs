@@ -1,4 +1,4 @@
-//! [`Margin`]: the distance from another answer below which a cascade computes a text again.
+//! [`Margin`]: the distance from another answer below which a cascade classifies a text again.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::model::config::ProblemType;
 
 /// Margin of a [cascade](crate::Precision::Cascade), in logits: a finite number of at least 0.
 ///
-/// The cascade computes a text again if [its margin](crate::Prediction::margin) in the first precision is smaller.
+/// The cascade classifies a text again if [its margin](crate::Prediction::margin) in the first precision is smaller.
 ///
 /// ```
 /// use distilbert::{Margin, Precision};
@@ -30,7 +30,7 @@ impl Margin {
     /// Default margin, 0.25.
     pub const DEFAULT: Self = Self { bits: 0.25f32.to_bits() };
 
-    /// Margin with which no text is computed again.
+    /// Margin with which no text is classified again.
     pub const ZERO: Self = Self { bits: 0 };
 
     /// Creates a margin.

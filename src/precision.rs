@@ -39,8 +39,8 @@ pub enum Precision {
     /// [`InstructionSet::supports`](crate::InstructionSet::supports) checks for them. Other CPUs are refused with
     /// [`DeviceError::CpuPrecision`](crate::DeviceError::CpuPrecision); [`F16`](Self::F16) takes as little memory
     /// everywhere. On one CPU, results do not depend on the batch or the threads. The three kinds of instructions add
-    /// in different orders and round differently, so their logits differ: usually in the last digit, but by as much as
-    /// from [`F32`](Self::F32) where a value falls between two bf16 numbers.
+    /// in different orders and round differently, so their logits differ: usually in the last digit, but by as much as they do
+    /// from [`F32`](Self::F32) where a value lies near the midpoint of two bf16 numbers.
     Bf16,
     /// 8-bit weights and embeddings, with one scale per output channel and per embedding.
     ///
@@ -54,22 +54,22 @@ pub enum Precision {
     /// `f16`.
     Int8,
     /// [`Int8`](Self::Int8) for every text, then [`F32`](Self::F32) for those whose
-    /// [margin](crate::Prediction::margin) in int8 is smaller than this one: nearly the labels of f32 at nearly the cost
+    /// [margin](crate::Prediction::margin) in int8 is smaller than this one: nearly the same labels as f32 at nearly the cost
     /// of int8.
     ///
     /// Labels match those of f32 only statistically: int8 may be wrong by more than any margin, but the larger the
-    /// error, the rarer it is. With the default margin, the emotion model in this crate's repository computes 7% of
-    /// texts twice and has the label of f32 for more than 99.9%; `distilbert compare` measures both on your data.
+    /// error, the rarer it is. With the default margin, the emotion model in this crate's repository classifies 7% of
+    /// texts twice and gives the same label as f32 for more than 99.9%; `distilbert compare` measures both on your data.
     ///
     /// [`Prediction::precision`](crate::Prediction::precision) says which precision produced the answer. Logits are
-    /// those of that precision, so they may jump where two texts differ little. Each text is decided by its own logits
-    /// alone, so results do not depend on the batch. A text split into windows is decided by their average, and then
-    /// computed again as a whole. [Explanations](crate::Classifier::explain) are computed in f32.
+    /// those of that precision, so they may jump where two texts differ little. Which precision answers depends on the text's own logits
+    /// alone, so results do not depend on the batch. For a text split into windows, their average decides whether the text is
+    /// classified again as a whole. [Explanations](crate::Classifier::explain) are computed in f32.
     ///
     /// The model is in memory in both precisions, which takes 1.25 times the memory of the f32 weights. It needs a
     /// checkpoint with float weights, a model with labels, and the CPU.
     Cascade {
-        /// Margin below which a text is computed in f32 as well.
+        /// Margin below which a text is classified in f32 as well.
         margin: Margin,
     },
     /// The precision with the cheapest products among those that are expected to change no more than one label in 200,

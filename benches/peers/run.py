@@ -3,10 +3,10 @@
 
     python3 benches/peers/run.py [--quick] [--json FILE] [--shapes 1x128,...]
                                  [--threads 1,2] [--engines ...] [--classes ...]
-                                 [--rounds N] [--loads N] [--minutes M]
+                                 [--rounds N] [--loads N] [--minutes M] [--model DIR]
 
 If the environment variable GOEMOTIONS names the folder of that data set, the accuracy of the bundled model in each engine
-is measured as well, unless --quick is given; accuracy.py measures it alone.
+is measured as well, unless --quick or --model is given; accuracy.py measures it alone.
 
 Missing packages of requirements.txt are installed into a virtual environment first, benches/peers/.venv by default. An
 interpreter that already has all packages is used directly. Cargo must be on the path. README.md describes the method.
@@ -58,6 +58,7 @@ def parse_arguments(engine_names, classes, default_classes):
     parser.add_argument("--rounds", type=int, help=f"{ROUNDS} by default, {QUICK_ROUNDS} with --quick")
     parser.add_argument("--loads", type=int, help=f"{LOADS} by default, {QUICK_LOADS} with --quick; 0 measures none")
     parser.add_argument("--minutes", type=float, help="minutes for all rounds, but at least three rounds per shape; no limit by default")
+    parser.add_argument("--model", type=pathlib.Path, metavar="DIR", help="a checkpoint with the vocabulary of the bundled model; one of DistilBERT-base's size with generated weights by default")
     parser.add_argument("--venv", type=pathlib.Path, default=environment.DEFAULT_FOLDER, help="virtual environment to use or create")
     arguments = parser.parse_args()
 
@@ -91,25 +92,25 @@ def main():
     import report
 
     report.print_machine()
-    generated = model.generated()
-    generated.make()
+    timed = model.checkpoint(arguments.model) if arguments.model else model.generated()
+    timed.make()
     chosen = engines.chosen(arguments.engines, arguments.classes)
     for engine in chosen:
-        engine.prepare(generated)
+        engine.prepare(timed)
     shapes = [model.Shape(name) for name in arguments.shapes]
     budget = measure.Budget(arguments.minutes, shapes, arguments.threads)
     plan = measure.Plan(shapes, arguments.rounds, arguments.loads, budget)
-    expected = logits.reference(generated.folder, plan.shapes)
+    expected = logits.reference(timed.folder, plan.shapes)
     figures, loads = [], []
     for threads in arguments.threads:
-        new_figures, new_loads = measure.compare(chosen, generated.folder, threads, plan, expected)
+        new_figures, new_loads = measure.compare(chosen, timed.folder, threads, plan, expected)
         figures += new_figures
         loads += new_loads
         if arguments.json:
             # After each, so that an interrupted run has something to show.
             write_json(arguments.json, figures, loads)
     report.print_all(figures, loads)
-    if not arguments.quick:
+    if not arguments.quick and not arguments.model:
         accuracy.on_labeled_texts([engine for engine in chosen if engine.name in accuracy.ENGINES], max(arguments.threads))
 
 

@@ -87,7 +87,7 @@ impl BatcherBuilder {
         self
     }
 
-    /// Sets the maximum number of tokens of waiting requests that are computed as one batch; by default
+    /// Sets the maximum number of tokens of waiting requests that are processed as one batch; by default
     /// [`DEFAULT_BATCH_TOKENS`](Self::DEFAULT_BATCH_TOKENS), which was chosen for CPUs. 0 means 1.
     ///
     /// A longer row forms a batch of its own.
@@ -113,7 +113,7 @@ impl BatcherBuilder {
         self
     }
 
-    /// Sets the longest time that a request is expected to wait before it is computed; by default there is no limit.
+    /// Sets the longest time that a request is expected to wait before it is processed; by default there is no limit.
     ///
     /// The wait is estimated from the tokens in the queue and the pace of the workers so far. Requests that would wait
     /// longer are refused with [`BatcherError::Overloaded`], so that the others are answered in time under any load.

@@ -1,7 +1,7 @@
 //! [`Batcher`]: answers the requests of a service in batches, on threads of its own.
 //!
 //! A service has many requests at a time, each for one text. A batcher queues them. Whenever one of its workers is
-//! free, it takes what is waiting and computes it as one batch. It never waits for more, so a lone request is computed
+//! free, it takes what is waiting and processes it as one batch. It never waits for more, so a lone request is processed
 //! at once, and batches grow only when there is a queue. Results are bit-identical to those of
 //! [`Classifier::classify`], whatever else is in the batch.
 //!
@@ -24,7 +24,7 @@
 //! # Threads and tasks
 //!
 //! [`submit`](Batcher::submit) tokenizes the text on the calling thread and returns a [`Pending`], which is a [`Future`]
-//! as well as a handle that threads can wait for. No asynchronous runtime is needed, and any can be used, because
+//! as well as a handle that threads can wait on. No asynchronous runtime is needed, and any can be used, because
 //! workers call wakers. A waker that runs its task on the spot delays the worker.
 //!
 //! # Overload
@@ -32,7 +32,7 @@
 //! The queue is bounded by requests and by tokens. A request that finds it full is refused at once with
 //! [`BatcherError::Overloaded`], before it is tokenized if too many requests wait. With
 //! [`max_wait`](BatcherBuilder::max_wait), so is a request that would wait for too long at the pace of the workers. A
-//! request that is dropped, or whose [deadline](SubmitOptions::deadline) passes, is not computed.
+//! request that is dropped, or whose [deadline](SubmitOptions::deadline) passes, is not processed.
 //!
 //! # Order
 //!
@@ -43,8 +43,8 @@
 //!
 //! # Failures
 //!
-//! Bad input fails in `submit`, and never reaches a worker. If computing a batch fails or panics, each of its requests
-//! is computed again on its own, and only those that fail again return an error. A worker survives panics. A forked
+//! Bad input fails in `submit`, and never reaches a worker. If processing a batch fails or panics, each of its requests
+//! is processed again on its own, and only those that fail again return an error. A worker survives panics. A forked
 //! child has no workers, and every call fails with [`BatcherError::Forked`].
 
 mod builder;
@@ -78,7 +78,7 @@ use crate::error::{BatcherError, Result};
 use crate::input::batch::TokenBatch;
 use crate::sync::PerProcess;
 
-/// Queue of requests and the workers that compute them in batches; see the [module](self).
+/// Queue of requests and the workers that process them in batches; see the [module](self).
 ///
 /// All methods take `&self`, and a batcher is `Send + Sync`. Dropping it is like
 /// [`shutdown(Shutdown::Abort)`](Self::shutdown).
@@ -109,7 +109,7 @@ impl fmt::Debug for Batcher {
 }
 
 impl Batcher {
-    /// Starts building a batcher that computes with a classifier.
+    /// Starts building a batcher that runs a classifier.
     pub fn builder(classifier: impl Into<Arc<Classifier>>) -> BatcherBuilder {
         BatcherBuilder::new(classifier.into())
     }
@@ -151,7 +151,7 @@ impl Batcher {
     /// - [`BatcherError::Overloaded`] if the queue is full or the expected wait too long, [`BatcherError::TooLarge`] if
     ///   the queue could never hold the request
     /// - [`BatcherError::ShutDown`] if the batcher was shut down, [`BatcherError::Forked`] in a forked child
-    /// - [`Error::Input`](crate::Error::Input) like [`Classifier::classify`]
+    /// - [`Error::Input`](crate::Error::Input) as from [`Classifier::classify`]
     #[cfg(feature = "text")]
     pub fn submit_with(&self, text: &str, options: &SubmitOptions) -> Result<Pending> {
         let shared = self.shared()?;
@@ -182,9 +182,9 @@ impl Batcher {
     ///
     /// # Errors
     /// - [`BatcherError::Overloaded`], [`BatcherError::TooLarge`], [`BatcherError::ShutDown`] and
-    ///   [`BatcherError::Forked`] like [`submit_with`](Self::submit_with)
+    ///   [`BatcherError::Forked`] as from [`submit_with`](Self::submit_with)
     /// - [`InputError::EmptyRow`](crate::InputError::EmptyRow) if there are no ids, otherwise
-    ///   [`Error::Input`](crate::Error::Input) like [`Classifier::classify_tokens`]
+    ///   [`Error::Input`](crate::Error::Input) as from [`Classifier::classify_tokens`]
     pub fn submit_tokens_with(&self, ids: &[u32], options: &SubmitOptions) -> Result<Pending> {
         let shared = self.shared()?;
         shared.check()?;
@@ -196,7 +196,7 @@ impl Batcher {
         submit_input(shared, input, options.deadline, Duration::ZERO)
     }
 
-    /// Returns the maximum number of tokens of waiting requests that are computed as one batch.
+    /// Returns the maximum number of tokens of waiting requests that are processed as one batch.
     pub fn batch_tokens(&self) -> usize {
         self.batch_tokens
     }

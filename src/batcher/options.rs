@@ -44,7 +44,7 @@ impl SubmitOptions {
         self
     }
 
-    /// Sets the number of tokens that are read at once like [`ClassifyOptions::max_tokens`].
+    /// Sets the maximum number of tokens that are read at once, like [`ClassifyOptions::max_tokens`].
     #[cfg(feature = "text")]
     pub fn max_tokens(mut self, tokens: usize) -> Self {
         self.classify = self.classify.max_tokens(tokens);
@@ -53,7 +53,7 @@ impl SubmitOptions {
 
     /// Sets the time after which the answer is of no use; by default there is none.
     ///
-    /// A request that has not been started by the deadline is never computed and fails with
+    /// A request that has not been started by the deadline is never processed and fails with
     /// [`BatcherError::Expired`](crate::BatcherError::Expired). [`Pending::wait`](super::Pending::wait) returns by the
     /// deadline. A task that awaits the request is woken not at the deadline, but when a worker reaches the request.
     pub fn deadline(mut self, deadline: Instant) -> Self {
@@ -61,7 +61,7 @@ impl SubmitOptions {
         self
     }
 
-    /// Sets the [`deadline`](Self::deadline) to a time from now. A time too far away to represent means none.
+    /// Sets the [`deadline`](Self::deadline) to a time from now. A time too far in the future to represent means no deadline.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.deadline = Instant::now().checked_add(timeout);
         self
@@ -71,12 +71,12 @@ impl SubmitOptions {
 /// Treatment of waiting requests when a batcher is shut down: [`Batcher::shutdown`](crate::Batcher::shutdown).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shutdown {
-    /// Computes them all.
+    /// Processes them all.
     Drain,
-    /// Computes as many as the time allows; the rest fail with
+    /// Processes as many as the time allows; the rest fail with
     /// [`BatcherError::ShutDown`](crate::BatcherError::ShutDown).
     DrainFor(Duration),
-    /// Fails them with [`BatcherError::ShutDown`](crate::BatcherError::ShutDown). Batches that are being computed are
+    /// Fails them with [`BatcherError::ShutDown`](crate::BatcherError::ShutDown). Batches that are being processed are
     /// finished.
     Abort,
 }

@@ -14,7 +14,7 @@ use crate::prediction::Prediction;
 /// A request that a [`Batcher`](crate::Batcher) will answer.
 ///
 /// It is a [`Future`] for any executor, and threads can [`wait`](Self::wait) for it. Dropping it cancels the request: a
-/// request that has not been started is never computed.
+/// request that has not been started is never processed.
 ///
 /// ```
 /// # #[cfg(feature = "text")] {
@@ -35,7 +35,7 @@ use crate::prediction::Prediction;
 ///
 /// # Errors
 /// The result is [`BatcherError::Expired`] if the deadline passed, [`BatcherError::ShutDown`] if the batcher was shut
-/// down before the request was computed, [`BatcherError::Panicked`] if computing it panicked,
+/// down before the request was processed, [`BatcherError::Panicked`] if processing it panicked,
 /// [`BatcherError::Forked`] in a forked child, [`BatcherError::Taken`] if the result was already taken, or
 /// [`Error::Device`](crate::Error::Device) if a GPU failed.
 #[must_use = "dropping a request cancels it"]

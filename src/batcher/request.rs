@@ -17,9 +17,9 @@ use crate::prediction::Prediction;
 pub struct Timing {
     /// Tokenization, on the submitting thread.
     pub tokenization: Duration,
-    /// From submission to the start of computing.
+    /// From submission to the start of the computation.
     pub queue: Duration,
-    /// From the start to the end of computing, including everything else in the same batches, and the waits between the
+    /// From the start to the end of the computation, including everything else in the same batches, and the waits between the
     /// batches of a text that was split into windows.
     pub compute: Duration,
 }

@@ -9,11 +9,11 @@ use super::queue::Depth;
 /// [`Batcher::statistics`](crate::Batcher::statistics).
 ///
 /// Counting starts when the batcher is built. The values are read one after the other while the workers keep running,
-/// so they may disagree by the requests that are handled at that moment.
+/// so they may be out of step by the requests being handled at that moment.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Statistics {
-    /// Number of requests in the queue. Requests that were canceled may count until a worker or a full queue removes
+    /// Number of requests in the queue. Requests that were canceled may be counted until a worker or a full queue removes
     /// them.
     pub queued_requests: usize,
     /// Number of tokens in the queue.
@@ -32,9 +32,9 @@ pub struct Statistics {
     pub canceled: u64,
     /// Number of panics in the workers.
     pub panics: u64,
-    /// Seconds from submission to the start of computing, per request.
+    /// Seconds from submission to the start of the computation, per request.
     pub queue_seconds: Histogram,
-    /// Seconds of computing, per batch.
+    /// Seconds of computation, per batch.
     pub compute_seconds: Histogram,
     /// Number of tokens per batch.
     pub batch_tokens: Histogram,

@@ -121,7 +121,7 @@ impl ClassifierBuilder {
     ///
     /// A call that comes within this time finds the threads awake; waking a thread can take several hundred
     /// microseconds. While they wait, they keep their cores busy, but leave them to any other thread that has work.
-    /// Zero saves that energy. Threads never wait like this if there are more of them than cores that the process may
+    /// Zero saves the energy that this takes. Threads never wait like this if there are more of them than cores that the process may
     /// use, nor do those of a [`thread_pool`](Self::thread_pool).
     ///
     /// ```

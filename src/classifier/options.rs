@@ -35,7 +35,7 @@ impl ClassifyOptions {
         self
     }
 
-    /// Sets the number of tokens that are read at once, special tokens included, if it is below
+    /// Sets the maximum number of tokens that are read at once, special tokens included, if it is below
     /// [`Classifier::max_tokens`](crate::Classifier::max_tokens): `max_length` of Hugging Face Transformers.
     ///
     /// ```

@@ -106,7 +106,7 @@ impl Classifier {
     /// # Errors
     /// A text's result is [`InputError::Encode`], [`InputError::TooManyTokens`], [`InputError::TextTooLong`] or
     /// [`InputError::TokenId`], with the text's index as the row. The call itself fails with an error that does not
-    /// depend on a text: [`InputError::Stride`], or [`Error::Device`](crate::Error::Device) if a GPU fails.
+    /// depend on a text: [`InputError::Stride`], [`InputError::NoTokenizer`], or [`Error::Device`](crate::Error::Device) if a GPU fails.
     pub fn classify_each<T: AsRef<str>>(
         &self,
         texts: &[T],
@@ -156,7 +156,7 @@ impl Classifier {
         Ok(texts.iter().map(prediction).collect())
     }
 
-    /// Returns the number of tokens of a text that the model reads at once, special tokens included: the smaller of
+    /// Returns the maximum number of tokens of a text that the model reads at once, special tokens included: the smaller of
     /// [`max_position_embeddings`](crate::Config::max_position_embeddings) and the tokenizer's
     /// [`model_max_length`](Tokenizer::model_max_length).
     pub fn max_tokens(&self) -> usize {

@@ -1,8 +1,8 @@
-//! [`BatcherError`]: batchers that cannot be built, and requests that a batcher did not compute.
+//! [`BatcherError`]: batchers that cannot be built, and requests that a batcher did not process.
 
 use std::time::Duration;
 
-/// Errors from building a [`Batcher`](crate::Batcher), or from a request that it did not compute.
+/// Errors from building a [`Batcher`](crate::Batcher), or from a request that it did not process.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatcherError {
@@ -48,8 +48,8 @@ pub enum BatcherError {
     #[error("the batcher was built before this process was forked: build one after the fork")]
     Forked,
 
-    /// The worker panicked while it computed the request.
-    #[error("the worker panicked while it computed the request: {reason}")]
+    /// The worker panicked while processing the request.
+    #[error("the worker panicked while processing the request: {reason}")]
     Panicked {
         /// Message of the panic.
         reason: String,

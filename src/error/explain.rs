@@ -36,7 +36,7 @@ pub enum ExplainError {
     #[error("a regression model has no probability; explain its logit")]
     NoProbability,
 
-    /// Integrated gradients or a perturbation were requested with 0 steps.
+    /// Integrated gradients or a perturbation was requested with 0 steps.
     #[error("at least 1 step is needed, found 0")]
     NoSteps,
 

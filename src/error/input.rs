@@ -38,7 +38,7 @@ pub enum InputError {
 
     /// Padded ids and mask differ in length or do not form whole rows.
     #[error(
-        "input_ids and attention_mask should hold the same number of rows of {len} values, found {ids} and {mask}"
+        "input_ids and attention_mask should hold the same number of rows of {len} values, found {ids} and {mask} values"
     )]
     PaddedShape {
         /// Number of ids.
@@ -60,7 +60,7 @@ pub enum InputError {
         found: u32,
     },
 
-    /// A padded id or mask value is not an unsigned integer of 32 bits.
+    /// A padded id or mask value is not a 32-bit unsigned integer.
     #[error(
         "{what} of row {row} should be integers from 0 to {}, found {found} at position {position}",
         u32::MAX
@@ -103,7 +103,7 @@ pub enum InputError {
         vocab_size: usize,
     },
 
-    /// A row has more tokens than the model's position table has rows.
+    /// A row has more tokens than the model takes.
     #[error("row {row} has {tokens} tokens, but the model takes at most {limit}")]
     TooManyTokens {
         /// Index of the row.
@@ -134,7 +134,7 @@ pub enum InputError {
 }
 
 impl InputError {
-    /// Returns the error with a larger row, for callers that pass their rows in parts: `first` is the index of the part's
+    /// Returns the error with `first` added to its row, for callers that pass their rows in parts: `first` is the index of the part's
     /// first row. Errors without a row stay as they are.
     ///
     /// ```

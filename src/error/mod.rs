@@ -64,11 +64,11 @@ pub enum Error {
     #[error(transparent)]
     Device(#[from] DeviceError),
 
-    /// The model or the operation cannot have the requested precision.
+    /// The model or the operation does not support the requested precision.
     #[error(transparent)]
     Precision(#[from] PrecisionError),
 
-    /// A [`Batcher`](crate::Batcher) could not be built, or did not compute a request.
+    /// A [`Batcher`](crate::Batcher) could not be built, or did not process a request.
     #[error(transparent)]
     Batcher(#[from] BatcherError),
 

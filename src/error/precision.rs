@@ -1,8 +1,8 @@
-//! [`PrecisionError`]: precisions that a model or an operation cannot have.
+//! [`PrecisionError`]: precisions that a model or an operation does not support.
 
 use crate::precision::Precision;
 
-/// Errors from a [`Precision`] that a model or an operation cannot have.
+/// Errors from a [`Precision`] that a model or an operation does not support.
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrecisionError {

@@ -35,21 +35,21 @@ pub enum PruneError {
         matrix: &'static str,
     },
 
-    /// The share of multiply-adds to keep is not above 0 and at most 1.
+    /// The share of multiply-adds to keep is not above 0, or exceeds 1.
     #[error("the share to keep should be above 0 and at most 1, found {found}")]
     Share {
         /// Requested share.
         found: f64,
     },
 
-    /// The time to prune to is zero, negative, infinite or NaN.
+    /// The target time is zero, negative or NaN.
     #[error("the time per text should be above 0 milliseconds, found {found}")]
     Time {
         /// Requested time in milliseconds.
         found: f64,
     },
 
-    /// The budget is below what one head and one panel of neurons per layer cost, or below all heads and one panel in a
+    /// The budget is below what one head and one panel of neurons per layer cost, or below what all heads and one panel cost in a
     /// uniform model.
     #[error(
         "a budget of {:.4} of the model's cost is too small: the least that can be kept is {least:.4}",

@@ -24,7 +24,7 @@
 //! # Limits of explanations
 //!
 //! Relevance is not causation: it distributes a number within the model and need not match what the model would
-//! predict without a word. [`Classifier::perturb`], [`Classifier::occlusion`] and [`Classifier::faithfulness`] measure
+//! predict if a word were removed. [`Classifier::perturb`], [`Classifier::occlusion`] and [`Classifier::faithfulness`] measure
 //! that for one text, and the crate `distilbert-evaluate` over many texts.
 //!
 //! [`Method::Lrp`] treats attention probabilities as constants. A word that acts through queries and keys, such as a

@@ -65,7 +65,7 @@ impl TokenBatch {
     /// Packs `input_ids` and `attention_mask`, both row-major `[rows, len]`, and drops the tokens whose mask is 0.
     ///
     /// The other tokens keep their positions, wherever in the row the masked tokens are. Ids and mask can be of any
-    /// integer type, such as the `i64` of most tokenizers; a mask can also be of `bool`.
+    /// integer type, such as the `i64` of most tokenizers; a mask can also be of type `bool`.
     ///
     /// ```
     /// use distilbert::TokenBatch;

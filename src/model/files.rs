@@ -41,7 +41,7 @@ pub(crate) const TOKENIZER_FILES: [&str; 5] = [
 /// `pytorch_model.bin` or (with the feature `tensorflow`) `tf_model.h5`, whole or as shards with their index; and the
 /// tokenizer's files. Without `tokenizer.json` and `vocab.txt`, the classifier takes token ids only.
 ///
-/// The bytes may have any type that lends them out, such as `&'static [u8]`, `Vec<u8>`, `Arc<[u8]>` or
+/// The bytes may be of any type that implements `AsRef<[u8]>`, such as `&'static [u8]`, `Vec<u8>`, `Arc<[u8]>` or
 /// `bytes::Bytes`. They are never copied as a whole: loading reads each tensor from them straight into the layout of
 /// the kernels. Clones share the bytes.
 ///

@@ -219,7 +219,7 @@ impl Prediction {
         self.cut.is_some()
     }
 
-    /// Returns the side and place of the cut if the text was [truncated](Self::truncated).
+    /// Returns the side and position of the cut if the text was [truncated](Self::truncated).
     pub fn cut(&self) -> Option<Cut> {
         self.cut
     }

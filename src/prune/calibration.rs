@@ -58,7 +58,7 @@ impl Calibration {
     /// Returns the sample as token ids, in random order. Long texts are cut to 128 tokens.
     ///
     /// # Errors
-    /// [`InputError::Tokenizer`](crate::InputError::Tokenizer), and
+    /// [`InputError::Encode`](crate::InputError::Encode), and
     /// [`InputError::EmptyBatch`](crate::InputError::EmptyBatch) without texts.
     pub fn tokenize(&self, tokenizer: &Tokenizer) -> Result<TokenBatch> {
         let mut rows = Vec::with_capacity(self.texts.len());
@@ -75,7 +75,7 @@ impl Calibration {
     /// many pieces, or unknown tokens.
     ///
     /// # Errors
-    /// [`InputError::Tokenizer`](crate::InputError::Tokenizer).
+    /// [`InputError::Encode`](crate::InputError::Encode).
     pub fn doubt(&self, tokenizer: &Tokenizer) -> Result<Option<String>> {
         let unknown = tokenizer.id("[UNK]");
         let (mut pieces, mut words, mut unknowns) = (0, 0, 0);

@@ -1,11 +1,11 @@
 //! Pruning without retraining: a smaller model that gives nearly the same answers (feature `prune`).
 //!
 //! A [`Pruner`] runs calibration texts, which need no labels, through a model. In each layer it finds the neurons of the
-//! feed-forward network and the attention heads that the logits miss least: a greedy optimal brain surgeon, weighted by
+//! feed-forward network and the attention heads whose removal changes the logits least: a greedy optimal brain surgeon, weighted by
 //! the gradients of the model's own predictions. [`Pruner::prune`] then removes them, layer by layer, and refits the
-//! matrices that follow, `attention.out_lin` and `ffn.lin2`, with their biases, by least squares: from what the smaller
-//! model computes to the sums that the original one would have. The matrices before them are refit to what is left of
-//! the difference. Some texts are held back to choose the ridge.
+//! matrices that follow, `attention.out_lin` and `ffn.lin2`, with their biases, by least squares, so that they turn what the smaller
+//! model computes into the original's sums as closely as possible. The matrices before them are refit to what is left of
+//! the difference. Some texts are held out to choose the ridge.
 //!
 //! By default, layers keep all heads and the same number of neurons, so that Transformers loads the model as is. With
 //! [`PruneOptions::per_layer`], layers differ in [`Config::pruned_heads`] and [`Config::hidden_dims`], and only this
@@ -69,20 +69,20 @@ const LEAST_TEXTS: usize = 64;
 /// size.
 const MOST_TOKENS: usize = 1 << 17;
 
-/// One text in so many is held back to choose ridges.
+/// One text in so many is held out to choose ridges.
 const HELD_BACK: usize = 8;
 
 /// Tokens that a layer computes at once.
 const SUB_BATCH_TOKENS: usize = 1024;
 
-/// A model whose heads and neurons have been ordered by calibration texts, ready to be pruned to any size.
+/// A model whose heads and neurons have been ranked with calibration texts, ready to be pruned to any size.
 pub struct Pruner {
     from: PathBuf,
     checkpoint: Checkpoint,
     config: Config,
     layers: Vec<DenseLayer>,
     runner: LayerRunner,
-    /// The texts that moments are fit on, and those that are held back.
+    /// The texts that moments are fit on, and those that are held out.
     parts: [TokenBatch; 2],
     orders: Vec<LayerOrders>,
     options: PruneOptions,
@@ -96,7 +96,7 @@ impl std::fmt::Debug for Pruner {
 }
 
 impl Pruner {
-    /// Loads a model folder and orders its heads and neurons by calibration texts, rows of token ids in random order.
+    /// Loads a model folder and ranks its heads and neurons with calibration texts, given as rows of token ids in random order.
     ///
     /// # Errors
     /// [`PruneError::TooFewTexts`] and [`PruneError::TooManyTokens`]; [`PruneError::SingularStatistics`] if the texts
@@ -146,7 +146,7 @@ impl Pruner {
     ///
     /// # Errors
     /// [`PruneError::Share`], [`PruneError::Budget`] and [`PruneError::HiddenDim`] for targets that no model meets;
-    /// [`PruneError::SingularStatistics`].
+    /// [`PruneError::Time`] for a time that is not above 0; [`PruneError::SingularStatistics`].
     pub fn prune(&self, target: PruneTarget) -> Result<Pruned<'_>> {
         let plan = self.plan(target)?;
         let mut march = March::new(self);

@@ -58,7 +58,7 @@ pub struct PruneOptions {
 }
 
 impl PruneOptions {
-    /// If `true`, lets each layer keep its own number of heads and neurons, which keeps more of the original's labels
+    /// If `true`, lets each layer keep its own number of heads and neurons, which gives the original's labels more often
     /// for the same cost; only this engine loads such a model. By default, layers keep all heads and the same number of neurons, so that
     /// Transformers loads the model too.
     pub fn per_layer(mut self, per_layer: bool) -> Self {

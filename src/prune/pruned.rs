@@ -38,7 +38,7 @@ pub struct PrunedLayer {
     /// Width of the original feed-forward network, and of what is left of it.
     pub hidden_dim: [usize; 2],
     /// Expected loss of the removed heads and of the removed neurons, before the refit of other layers: half the
-    /// squared change of the logits' log-likelihood gradient, per text. Only comparable within a model.
+    /// squared change of the log-likelihood, to first order, per text. Only comparable within a model.
     pub losses: [f64; 2],
 }
 

@@ -30,7 +30,7 @@ pub(super) fn refit(mut fit: Moments, held: &Moments) -> Option<Change> {
     Some(Change { biases: biases.collect(), weights })
 }
 
-/// Returns the ridge whose change leaves the smallest squared error on the rows held back.
+/// Returns the ridge whose change leaves the smallest squared error on the rows that are held out.
 fn choose_ridge(fit: &Central, held: &Moments, inputs: usize, outputs: usize) -> Option<f64> {
     let held = held.about(fit.input_means.clone(), fit.output_means.clone());
     let mut best: Option<(f64, f64)> = None;

@@ -212,7 +212,7 @@ fn refuses_calls_by_name() {
         (b"(ccollections\nOrderedDict\nU\x04trueo.", "the instruction OBJ"),
         (b"ccollections\nOrderedDict\n)\x81.", "the instruction NEWOBJ"),
         (b"ctorch\nFloatStorage\n}b.", "attributes of Global(Storage(\"F32\", 4))"),
-        (b"U\x01x)R.", "a call of Text(4, 5)"),
+        (b"U\x01x)R.", "a call to Text(4, 5)"),
         (b"]Q.", "a persistent id that is not a storage"),
         (b"Pos\n.", "the instruction PERSID"),
         (b"\x82\x01.", "the instruction EXT1"),

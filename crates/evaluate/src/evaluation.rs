@@ -129,7 +129,7 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Creates an empty evaluation of a model with these labels, which reports name by [`unique_labels`].
+    /// Creates an empty evaluation of a model with these labels; reports call them by their [`unique_labels`].
     ///
     /// # Errors
     /// [`Error::NoLabels`] if `labels` is empty; [`Error::NotClassification`] for a regression model;

@@ -56,9 +56,9 @@ impl Row {
 pub struct MarginPoint {
     /// Margin of the cascade.
     pub margin: Margin,
-    /// Fraction of rows that are computed in f32 as well.
+    /// Fraction of rows that are classified in f32 as well.
     pub share: f64,
-    /// Fraction of rows with the labels of f32, with its Wilson score interval.
+    /// Fraction of rows with the same labels as f32, with its Wilson score interval.
     pub agreement: Estimate,
     /// Fraction of labeled rows with exactly the true labels; `None` if there are no labeled rows.
     pub accuracy: Option<f64>,
@@ -129,7 +129,7 @@ impl MarginCurve {
     }
 
     /// Returns the point of the curve at the smallest margin, in hundredths, with which at least this fraction of the
-    /// rows have the labels of f32; `None` if there are no rows or no margin is large enough.
+    /// rows have the same labels as f32; `None` if there are no rows or no margin is large enough.
     ///
     /// The margin is chosen for these rows, so the agreement on other rows tends to be lower. See
     /// [`recommend_with_confidence`](Self::recommend_with_confidence).

@@ -22,7 +22,7 @@ use crate::meters::Meters;
 use crate::model::Model;
 use crate::settings::Settings;
 
-/// State that requests share, until a reload replaces it by one with other models.
+/// State that requests share, until a reload replaces it with one that has other models.
 pub struct App {
     /// At least one; the first answers requests that name no model.
     pub models: Vec<Arc<Model>>,

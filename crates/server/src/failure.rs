@@ -39,7 +39,7 @@ impl Kind {
                 "the body has too many bytes, or a text too many tokens for the queue"
             }
             Self::Validation => {
-                "a text is too long and `truncate` is false, a pair of texts, or too many texts or JSON values"
+                "a text is too long and `truncate` is false, texts come in pairs, or there are too many texts or JSON values"
             }
             Self::Tokenizer => "the tokenizer failed on a text",
             Self::Overloaded => "the server is busy; try again after the time in `retry-after`",

@@ -35,7 +35,7 @@ impl Fields {
             }
             Err(JsonError::TooManyValues) => {
                 let message = format!(
-                    "the body has more than {limit} values, but a request may have at most {max_texts} texts"
+                    "the body has more than {limit} JSON values, too many for a request of at most {max_texts} texts"
                 );
                 Err(Failure::new(Kind::Validation, message))
             }

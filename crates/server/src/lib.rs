@@ -1,7 +1,7 @@
 //! HTTP service for DistilBERT text classification, built on [`distilbert::Batcher`].
 //!
-//! It speaks the protocols of text-embeddings-inference (such as `/predict`), of KServe's Open Inference Protocol
-//! (`/v2/models/{name}/infer`), of Hugging Face's inference API (`/models/{name}`), and of infinity, vLLM and Vertex
+//! It speaks the protocols of text-embeddings-inference (such as `/predict`), of KServe (the Open Inference Protocol,
+//! `/v2/models/{name}/infer`), of Hugging Face's inference API (`/models/{name}`), and of infinity, vLLM and Vertex
 //! AI.
 //!
 //! ```no_run

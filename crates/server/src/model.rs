@@ -49,7 +49,7 @@ impl Model {
     /// Starts workers for a classifier and warms them up.
     ///
     /// # Errors
-    /// Fails like [`BatcherBuilder::build`], or with an error of the device.
+    /// Fails like [`BatcherBuilder::build`], with [`distilbert::InputError::NoTokenizer`], or with an error of the device.
     pub fn new(name: impl Into<String>, classifier: impl Into<Arc<Classifier>>) -> Result<Self> {
         Self::with_queue(name, classifier, |builder| builder)
     }

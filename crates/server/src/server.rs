@@ -65,7 +65,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on the address of the settings. Connections wait until [`run`](Self::run).
+    /// Listens on the address in the settings. Connections wait until [`run`](Self::run).
     ///
     /// # Errors
     /// [`ServerError::NoModels`] or [`ServerError::SameName`] for the models, [`ServerError::Listen`] if the address is
@@ -182,7 +182,7 @@ fn runtime() -> Result<Runtime, ServerError> {
 async fn end(events: &mut UnboundedReceiver<Event>, end: Instant) {
     let again = async { while let Some(Event::Reload) = events.recv().await {} };
     match tokio::time::timeout_at(end.into(), again).await {
-        Ok(()) => tracing::warn!("stopped again: giving up requests in progress"),
+        Ok(()) => tracing::warn!("stopped again: abandoning requests in progress"),
         Err(_) => tracing::warn!("the grace period ended before all requests did"),
     }
 }

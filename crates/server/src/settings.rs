@@ -33,7 +33,7 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// Time after which a request fails if it has not been answered, counted from its body; by default 10 seconds.
     pub request_timeout: Duration,
-    /// Time that requests in progress have to finish when the server is stopped; by default 20 seconds.
+    /// Time allowed for requests in progress to finish when the server is stopped; by default 20 seconds.
     pub grace_period: Duration,
 }
 

@@ -32,7 +32,7 @@ use crate::attack::Attack;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Parser)]
-#[command(about = "Long runs of `distilbert serve`")]
+#[command(about = "Soak tests of `distilbert serve`")]
 struct Cli {
     #[command(subcommand)]
     run: Run,
@@ -58,12 +58,12 @@ enum Run {
         #[arg(long, default_value_t = 50)]
         max_wait: u64,
     },
-    /// Attack the server, and measure what others notice of it
+    /// Attack the server, and measure the effect on other clients
     Hostile {
         #[command(flatten)]
         options: Options,
     },
-    /// Attack a server until this process is ended
+    /// Attack a server until this process is terminated
     #[command(hide = true)]
     Attack { attack: Attack, address: SocketAddr },
 }

@@ -26,7 +26,7 @@ pub enum InstructionSet {
     Avx512Amx,
     /// aarch64, which always has NEON.
     Neon,
-    /// aarch64 with dot products of bytes.
+    /// aarch64 with 8-bit dot products (FEAT_DotProd).
     Dotprod,
     /// aarch64 with 8-bit matrix products (FEAT_I8MM).
     I8mm,

@@ -63,7 +63,7 @@ impl ProblemType {
 pub struct Config {
     /// Width of a token's vector.
     pub dim: usize,
-    /// Width of the feed-forward network's inner layer, in layers that [`hidden_dims`](Self::hidden_dims) doesn't name.
+    /// Width of the feed-forward network's inner layer, unless [`hidden_dims`](Self::hidden_dims) lists one per layer.
     pub hidden_dim: usize,
     /// Number of transformer layers.
     pub n_layers: usize,
@@ -78,7 +78,7 @@ pub struct Config {
     pub vocab_size: usize,
     /// Rows of the position table: the maximum number of tokens of a text, special tokens included.
     pub max_position_embeddings: usize,
-    /// `true` if positions are sines and cosines, which a checkpoint may leave out.
+    /// `true` if position embeddings are sinusoidal, in which case a checkpoint may leave them out.
     pub sinusoidal_pos_embds: bool,
     /// Activation of the feed-forward network.
     pub activation: Activation,

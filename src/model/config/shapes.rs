@@ -41,7 +41,7 @@ impl Config {
         (0..self.n_heads).filter(|head| pruned.binary_search(head).is_err()).collect()
     }
 
-    /// Returns `true` if all layers have the same shape, so that Transformers can load the model.
+    /// Returns `true` if no heads were pruned and all layers have the same width, so that Transformers can load the model.
     pub fn is_uniform(&self) -> bool {
         self.pruned_heads.is_empty()
             && self.hidden_dims.iter().all(|&width| width == self.hidden_dim)

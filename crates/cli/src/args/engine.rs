@@ -35,14 +35,14 @@ impl Named for Precision {
             Self::F32 => "32 bits",
             Self::F16 => "16 bits: half the memory",
             Self::Bf16 => {
-                "16 bits with the range of f32 but fewer digits; needs a CPU with bf16 instructions"
+                "16 bits with the range of f32 but fewer digits; computing in it needs a CPU with bf16 instructions"
             }
             Self::Auto => "bf16 if the CPU has instructions for it, otherwise f32; f16 on a GPU",
             Self::Int8 => {
                 "8 bits: a quarter of the memory, usually fastest; activations are quantized too"
             }
             Self::Cascade { .. } => {
-                "int8, then f32 if the best labels are close; nearly always gives the label of f32"
+                "int8, then f32 if the best labels are close; nearly always gives the same label as f32"
             }
             _ => "",
         };

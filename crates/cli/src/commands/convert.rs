@@ -30,7 +30,7 @@ pub struct Arguments {
     #[arg(value_name = "OUT_DIR")]
     to: PathBuf,
 
-    /// Number format of the weights; only this program reads int8 [default: the format of the input]
+    /// Number format of the weights; only this engine reads int8 [default: the format of the input]
     #[arg(long, value_name = "TYPE", value_parser = one_of(stored()))]
     dtype: Option<Precision>,
 
@@ -41,7 +41,8 @@ pub struct Arguments {
 
 /// Returns the precisions in which weights can be stored.
 fn stored() -> Vec<Precision> {
-    let is_stored = |precision: &Precision| !matches!(precision, Precision::Cascade { .. });
+    let is_stored =
+        |precision: &Precision| !matches!(precision, Precision::Cascade { .. } | Precision::Auto);
     Precision::all().into_iter().filter(is_stored).collect()
 }
 

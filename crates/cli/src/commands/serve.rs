@@ -57,7 +57,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = Settings::default().address.port())]
     port: u16,
 
-    /// Maximum number of tokens per batch; a longer text is computed alone
+    /// Maximum number of tokens per batch; a longer text forms a batch of its own
     #[arg(long, value_name = "N", default_value_t = BatcherBuilder::DEFAULT_BATCH_TOKENS)]
     batch_tokens: usize,
 
@@ -85,7 +85,7 @@ pub struct Arguments {
     #[arg(long, value_name = "SECONDS", default_value_t = Settings::default().request_timeout.as_secs())]
     timeout: u64,
 
-    /// Seconds that requests in progress have to finish after SIGTERM
+    /// Seconds allowed for requests in progress to finish after SIGTERM
     #[arg(long, value_name = "SECONDS", default_value_t = Settings::default().grace_period.as_secs())]
     grace_period: u64,
 

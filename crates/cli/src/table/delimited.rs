@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(found[0].1[0], long);
         assert_eq!((found[1].0, found[1].1.len()), ((1 << 20) + 2, 2));
         let overlong = format!("a,b\n\"{}", "x".repeat(LIMIT + 1));
-        let message = "data, line 2: the row exceeds 64 MB";
+        let message = "data, line 2: the row exceeds 64 MiB";
         assert_eq!(rows(overlong.as_str(), CSV).unwrap_err(), message);
         let overlong = format!("a\tb\n{}", "x".repeat(LIMIT + 1));
         assert_eq!(rows(overlong, Syntax::Tsv).unwrap_err(), message);

@@ -19,7 +19,7 @@ pub const STANDARD: &str = "-";
 
 /// Returns the message for a row that exceeds [`MAX_ROW`].
 pub fn overlong() -> String {
-    format!("the row exceeds {} MB", MAX_ROW >> 20)
+    format!("the row exceeds {} MiB", MAX_ROW >> 20)
 }
 
 /// Input of a table.

@@ -135,7 +135,10 @@ mod tests {
             Ok::<_, String>(lines)
         };
         assert_eq!(read(MAX_ROW), Ok(vec![1, MAX_ROW, 1]));
-        assert_eq!(read(MAX_ROW + 1).unwrap_err(), "standard input, line 2: the row exceeds 64 MB");
+        assert_eq!(
+            read(MAX_ROW + 1).unwrap_err(),
+            "standard input, line 2: the row exceeds 64 MiB"
+        );
         assert!(read(usize::MAX >> 1).is_err());
     }
 }

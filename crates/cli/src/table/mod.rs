@@ -52,7 +52,7 @@ pub struct TableOptions {
     #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
     delimiter: Option<u8>,
 
-    /// Treat the first line as a header [default: only if it contains the expected columns]
+    /// Treat the first line as a header [default: if it contains an expected column; otherwise, pass this or --no-header]
     #[arg(long, conflicts_with = "no_header")]
     header: bool,
 

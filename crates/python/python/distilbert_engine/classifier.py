@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Folder of the emotion model that comes with the package.
 BUNDLED_MODEL = Path(__file__).resolve().parent / "model"
 
-#: ``True`` cuts texts that are too long on the side that the model specifies, ``False`` rejects them. Names are
+#: ``True`` cuts texts that are too long, on the side that the model specifies; ``False`` rejects them. Names are
 #: ``auto``, ``right``, ``left``, ``error``, ``windows``, ``windows:STRIDE`` and ``windows:STRIDE,MAX``.
 Truncation = Union[bool, str, None]
 
@@ -110,7 +110,7 @@ class Classifier:
 
     @property
     def max_tokens(self) -> int:
-        """Number of tokens that the model reads at once, special tokens included."""
+        """Maximum number of tokens that the model reads at once, special tokens included."""
         return self._engine.max_tokens
 
     @property
@@ -163,7 +163,7 @@ class Classifier:
     ) -> Prediction:
         """Classify one text without blocking the event loop.
 
-        Texts that wait at the same time are computed in batches. Canceling drops the request.
+        Texts that wait at the same time are processed in batches. Canceling drops the request.
         """
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[None] = loop.create_future()
@@ -182,7 +182,7 @@ class Classifier:
     ) -> NDArray[np.float32]:
         """Compute the logits of padded token ids, an array of shape ``[rows, labels]``.
 
-        Both arrays have the shape ``[rows, tokens]``. Tokens whose mask is 0 are neither copied nor computed. Contiguous
+        Both arrays have the shape ``[rows, tokens]``. Tokens whose mask is 0 are neither copied nor processed. Contiguous
         arrays of integers are read in place.
         """
         import numpy as np
@@ -203,7 +203,7 @@ class Classifier:
         curves: bool = False,
         truncation: Truncation = None,
     ) -> Explanation:
-        """Explain a prediction: which words it is based on. Notebooks show it as pictures.
+        """Explain a prediction: which words it is based on. Notebooks show the explanation as pictures.
 
         ``target`` is the label to explain, by default the predicted one; ``against`` is a label to compare it with.
         ``method`` is ``lrp``, ``attnlrp``, ``gradient-x-input``, ``integrated-gradients`` or
@@ -251,7 +251,7 @@ class Classifier:
         max_tokens: int | None = None,
         progress: bool = False,
     ) -> Any:
-        """Classify a column of an Arrow table, such as one of pyarrow, polars or DuckDB.
+        """Classify a column of an Arrow table, such as one from pyarrow, polars or DuckDB.
 
         The result has all columns of the table and the new columns ``label`` and ``score``; with ``scores``, also one
         for each label, named by the label or, if ``scores`` is a string, by the string and the label. Nulls stay null.

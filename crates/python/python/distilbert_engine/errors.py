@@ -26,11 +26,11 @@ class DeviceError(Error, RuntimeError):
 
 
 class PrecisionError(Error, ValueError):
-    """The model or the operation cannot have the requested precision."""
+    """The model or the operation does not support the requested precision."""
 
 
 class BatcherError(Error, RuntimeError):
-    """A queued request was not computed."""
+    """A queued request was not processed."""
 
 
 class ExplainError(Error, ValueError):

@@ -74,7 +74,7 @@ class Explanation:
 
     @property
     def unexplained(self) -> float:
-        """The part of the value that the relevances leave out."""
+        """The part of the value that the relevances and the ledger leave out."""
         return float(self._fields["unexplained"])
 
     @cached_property

@@ -21,7 +21,7 @@ pub struct Model {
     pub layers: Vec<[usize; 2]>,
     /// Tokens of a text, and the median time to classify one, in milliseconds.
     pub times: Vec<(usize, f64)>,
-    /// Share of texts with the label of the original.
+    /// Share of texts that get the same label as from the original.
     pub agreement: Option<f64>,
     /// Quality on labeled texts.
     pub quality: Option<Quality>,

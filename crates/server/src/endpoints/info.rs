@@ -29,7 +29,7 @@ pub struct Info<'a> {
     max_concurrent_requests: usize,
     /// Maximum number of tokens.
     max_input_length: usize,
-    /// Maximum number of tokens per batch; a longer text is computed alone.
+    /// Maximum number of tokens per batch; a longer text forms a batch of its own.
     max_batch_tokens: usize,
     /// Always null: batches have no limit on texts.
     #[schema(required)]

@@ -27,7 +27,7 @@ pub struct Predictions<'a> {
 /// Classifies the instances of Vertex AI
 ///
 /// An instance is a text, or an object with `inputs` and parameters of its own. Each prediction has the shape that
-/// `/predict` answers for its instance.
+/// `/predict` returns for its instance.
 #[utoipa::path(
     post, path = "/vertex", tag = "Vertex AI and KServe v1",
     request_body = InstancesBody,

@@ -22,7 +22,7 @@ const KEY: &str = "key";
 const COSTS: &[(&str, &str)] = &[
     ("x-compute-tokens", "Number of tokens, special tokens included"),
     ("x-compute-characters", "Number of characters"),
-    ("x-total-time", "Time from the body to the answer, in milliseconds"),
+    ("x-total-time", "Time from the arrival of the body to the answer, in milliseconds"),
     ("x-tokenization-time", "Time of tokenization, in milliseconds"),
     ("x-queue-time", "Longest wait for a worker, in milliseconds"),
     ("x-inference-time", "Longest computation of a batch, in milliseconds"),

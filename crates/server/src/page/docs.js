@@ -136,7 +136,7 @@ function endpoint(path, method, operation) {
 }
 
 function draw() {
-  at('title').textContent = `API reference of ${api.info.title} ${api.info.version}`;
+  at('title').textContent = `API reference for ${api.info.title} ${api.info.version}`;
   at('description').replaceChildren(...paragraphs(api.info.description));
   const all = Object.entries(api.paths).flatMap(([path, item]) => (
     ['get', 'post'].filter((method) => item[method]).map((method) => [path, method, item[method]])

@@ -310,7 +310,7 @@ impl<'a> Machine<'a> {
             (Value::Global(function), _) => {
                 Err(damaged(format!("it calls {function:?} with unexpected arguments")))
             }
-            (other, _) => Err(Refusal::Forbidden(format!("a call of {other:?}"))),
+            (other, _) => Err(Refusal::Forbidden(format!("a call to {other:?}"))),
         };
         self.tuples[index] = arguments;
         self.push(result?)

@@ -93,14 +93,16 @@ fn curve(curve: &MarginCurve) -> String {
     let wanted = MarginCurve::AGREEMENT;
     text += &match curve.recommend(wanted) {
         Some(point) => format!(
-            "recommended: --precision cascade:{}, the smallest margin with the label of f32 on at least {}% of these \
+            "recommended: --precision cascade:{}, the smallest margin that gives the same label as f32 on at least {}% of these \
              rows: {}, with {} of the rows in f32\n",
             point.margin,
             100.0 * wanted,
             interval(point.agreement),
             percent(point.share),
         ),
-        None => format!("no margin gives the label of f32 on {}% of these rows\n", 100.0 * wanted),
+        None => {
+            format!("no margin gives the same label as f32 on {}% of these rows\n", 100.0 * wanted)
+        }
     };
     text += &match curve.recommend_with_confidence(wanted) {
         Some(point) => format!(

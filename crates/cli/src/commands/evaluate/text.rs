@@ -91,7 +91,12 @@ impl Results<'_> {
                 writeln!(text, "{rows:>8}  {truth} predicted as {}", self.label(pair.predicted));
         }
         if let Some(more) = pairs.len().checked_sub(MAX_PAIRS).filter(|&more| more > 0) {
-            let _ = writeln!(text, "{DIM}{:>8}  and {more} more pairs{DIM:#}", "");
+            let _ = writeln!(
+                text,
+                "{DIM}{:>8}  and {more} more pair{}{DIM:#}",
+                "",
+                terminal::plural(more)
+            );
         }
     }
 

@@ -26,8 +26,8 @@ use crate::table::{Table, TableOptions};
 /// Prune a model without retraining it, with texts that need no labels
 ///
 /// Removes the neurons, and with --per-layer also the attention heads, that matter least for the model's answers on the
-/// calibration texts, and refits the matrices that follow. The result is a Hugging Face checkpoint whose weights have
-/// the type of the original's.
+/// calibration texts, and refits the matrices that follow. The result is a Hugging Face checkpoint whose weights are of
+/// the same type as the original's.
 #[derive(Args)]
 #[command(group = ArgGroup::new("size").args(["keep", "hidden_dim", "budget_ms", "sweep"]))]
 #[command(after_help = "Examples:
@@ -71,7 +71,7 @@ pub struct Arguments {
     #[arg(long, value_name = "SHARES", value_delimiter = ',')]
     sweep: Vec<f64>,
 
-    /// Let each layer keep its own heads and width: this keeps more labels, but Transformers can't load the model
+    /// Let each layer keep its own heads and width: this preserves more predictions, but Transformers can't load the model
     #[arg(long)]
     per_layer: bool,
 
@@ -79,11 +79,11 @@ pub struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     tokens: Option<u16>,
 
-    /// Seed of the sample of texts and of the selection
+    /// Seed for sampling the texts and for the selection
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 
-    /// Write an HTML page: sizes, times, agreement with the original, quality with --evaluate, and each layer's losses
+    /// Write an HTML page: sizes, times, agreement with the original, quality with --evaluate, and what each layer lost
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 

@@ -71,7 +71,7 @@ fn resumes_output_cut_anywhere() {
     }
 }
 
-/// Rows are limited to 64 MB, tables are not.
+/// Rows are limited to 64 MiB, tables are not.
 #[test]
 fn resumes_output_larger_than_the_row_limit() {
     let pad = "x".repeat(1 << 20);

@@ -186,7 +186,7 @@ pub async fn model_ready(
 /// Classifies the texts of a BYTES tensor
 ///
 /// The tensor has the shape `[n]` or `[n, 1]`. The outputs are `label`, `index` and `scores`, or those that the request
-/// names, among which `logits` may be. With `top_k`, each has the shape `[n, top_k]`, highest score first. Binary tensors
+/// names, which may include `logits`. With `top_k`, each has the shape `[n, top_k]`, highest score first. Binary tensors
 /// are accepted and returned as in Triton.
 #[utoipa::path(
     post, path = "/v2/models/{name}/infer", operation_id = "v2_infer", tag = "Open Inference Protocol v2",

@@ -77,7 +77,7 @@ pub struct Arguments {
     #[arg(long, value_name = "BYTES", default_value_t = Settings::default().max_body_bytes)]
     max_body: usize,
 
-    /// Maximum number of open connections; to make room for another, the one idle longest is closed
+    /// Maximum number of open connections; to make room for another, one without a complete request is closed
     #[arg(long, value_name = "N", default_value_t = Settings::default().max_connections)]
     max_connections: usize,
 

@@ -182,6 +182,8 @@ def test_spark(data, tmp_path):
         victim="CoarseGrainedExecutorBackend",
         started=lambda target: any(target.glob("_temporary/*/task_*")),
         PYSPARK_PYTHON=sys.executable,
+        # Three JVMs on two cores: they start faster without the optimizing compiler, and have little to do afterwards.
+        JAVA_TOOL_OPTIONS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         # A task for each file.
         PYSPARK_SUBMIT_ARGS="--conf spark.sql.files.maxPartitionBytes=4194304 "
         "--conf spark.ui.enabled=false pyspark-shell",
@@ -196,7 +198,7 @@ def test_ray(data, tmp_path):
 
     source, table = data
     before = program_rate(table, tmp_path)
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     try:
         cluster.add_node(num_cpus=2)
         found, seconds = run(

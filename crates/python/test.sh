@@ -13,15 +13,16 @@ if [ ! -x "$work/tools/bin/maturin" ]; then
   "$python" -m venv "$work/tools"
   "$work/tools/bin/pip" install --quiet --disable-pip-version-check "maturin>=1.9,<2"
 fi
-rm -rf "$work/wheels"
-"$work/tools/bin/maturin" build --profile "${CARGO_PROFILE:-release}" --interpreter "$python" --locked --out "$work/wheels"
-
-# The tests' own packages are kept; the wheel is new.
+# The tests' own packages are kept; the wheel is new. They are downloaded while it is built.
 if [ ! -x "$work/environment/bin/python" ]; then
   "$python" -m venv "$work/environment"
 fi
 "$work/environment/bin/pip" install --quiet --disable-pip-version-check \
-  pytest mypy numpy pyarrow tqdm ${PYTHON_PACKAGES:-}
+  pytest mypy numpy pyarrow tqdm ${PYTHON_PACKAGES:-} &
+packages=$!
+rm -rf "$work/wheels"
+"$work/tools/bin/maturin" build --profile "${CARGO_PROFILE:-release}" --interpreter "$python" --locked --out "$work/wheels"
+wait "$packages"
 "$work/environment/bin/pip" install --quiet --disable-pip-version-check --force-reinstall --no-deps "$work"/wheels/*.whl
 
 # The first example of the README, in an environment with nothing but the wheel.

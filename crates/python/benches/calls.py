@@ -91,7 +91,7 @@ def compare_calls(arguments, threads):
 def compare_threads(arguments):
     """Compare four threads that share a classifier with one."""
     classifier = Classifier(arguments.model, precision=arguments.precision, threads=1)
-    texts = [text_of(classifier, 16)] * 200
+    texts = [text_of(classifier, 16)] * 1000
     ratios = []
 
     def run(count):

@@ -33,12 +33,15 @@ def main() -> None:
     parser.add_argument("--precision", default="f32")
     parser.add_argument("--actors", type=int, default=1, help="leave a core per node for reading")
     parser.add_argument("--threads", type=int, default=1, help="cores of an actor")
-    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=2000, help="rows of a task, and of a file")
     arguments = parser.parse_args()
 
     ray.init(ignore_reinit_error=True)
     settings = (arguments.column, arguments.model, arguments.precision, arguments.threads)
-    rows = ray.data.read_parquet(arguments.input)
+    # Ray reads small files as one block, and gives each block to a single actor. Tasks also bound what a lost actor loses.
+    rows = ray.data.read_parquet(arguments.input).repartition(
+        target_num_rows_per_block=arguments.batch_size
+    )
     rows.map_batches(
         Classify,
         fn_constructor_args=settings,
@@ -46,7 +49,7 @@ def main() -> None:
         batch_size=arguments.batch_size,
         compute=ray.data.ActorPoolStrategy(size=arguments.actors),
         num_cpus=arguments.threads,
-    ).write_parquet(arguments.output)
+    ).write_parquet(arguments.output, mode=ray.data.SaveMode.ERROR)
 
 
 if __name__ == "__main__":

@@ -145,7 +145,11 @@ impl Prediction {
         ranking
     }
 
-    #[pyo3(signature = (threshold=distilbert::Prediction::THRESHOLD))]
+    // Without the text, Python's introspection sees `...` as the default.
+    #[pyo3(
+        signature = (threshold=distilbert::Prediction::THRESHOLD),
+        text_signature = "($self, threshold=0.5)"
+    )]
     fn labels_above(&self, threshold: f32) -> Vec<(&str, f32)> {
         let mut ranking = self.ranking();
         ranking.retain(|&(_, score)| score >= threshold);

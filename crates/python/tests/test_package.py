@@ -1,5 +1,7 @@
 """The package as a whole: its README, the program, and the types."""
 
+import ast
+import json
 import re
 import subprocess
 import sys
@@ -22,6 +24,20 @@ def test_first_example_of_the_readme_runs(tmp_path):
     code, printed = re.search(r"```python\n(.*?)```\n+```text\n(.*?)```", readme, re.S).groups()
     found = python("-c", code, cwd=tmp_path)
     assert (found.stdout, found.returncode) == (printed, 0), found.stderr
+
+
+def test_notebook_shows_its_results():
+    notebook = json.loads((HERE.parent / "examples/explain.ipynb").read_text("utf-8"))
+    names, shown = {}, []
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            *statements, last = ast.parse("".join(cell["source"])).body
+            exec(compile(ast.Module(statements, []), "explain.ipynb", "exec"), names)
+            shown.append(eval(compile(ast.Expression(last.value), "explain.ipynb", "eval"), names))
+    prediction, explanation, evaluation = shown
+    assert prediction.label == "happiness"
+    assert "<img" in explanation._repr_html_()
+    assert "<iframe" in evaluation._repr_html_()
 
 
 def test_module_is_the_program(tmp_path):

@@ -5,6 +5,22 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "ArrowTable",
+    "Engine",
+    "Explanation",
+    "Prediction",
+    "Report",
+    "Request",
+    "__version__",
+    "close",
+    "convert",
+    "evaluate",
+    "locate",
+    "restore_prediction",
+    "run_program",
+]
+
 __version__: str
 
 _Call = tuple[str | None, int | None]

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::one_line::OneLine;
+
 /// Errors from loading or writing the weights of a model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -21,7 +23,7 @@ pub enum CheckpointError {
     },
 
     /// A weight file is damaged: it is truncated, or its header does not describe its data.
-    #[error("{} is damaged: {reason}", path.display())]
+    #[error("{} is damaged: {}", path.display(), OneLine(reason))]
     Damaged {
         /// Weight file.
         path: PathBuf,
@@ -50,8 +52,8 @@ pub enum CheckpointError {
 
     /// A pickle asks for something that weights do not need. Nothing in it was executed.
     #[error(
-        "{} asks for {found}, which the weights of a model do not need; nothing in the file was executed",
-        path.display()
+        "{} asks for {}, which the weights of a model do not need; nothing in the file was executed",
+        path.display(), OneLine(found)
     )]
     Pickle {
         /// Weight file.
@@ -63,7 +65,7 @@ pub enum CheckpointError {
     /// The folder holds an adapter (PEFT), which is not a complete model without its base model.
     #[error(
         "{} belongs to an adapter{}, expected a complete model: merge the adapter into its base model with merge_and_unload() from the Python package peft, and save the result",
-        path.display(), base.as_ref().map(|base| format!(" for {base}")).unwrap_or_default()
+        path.display(), base.as_ref().map(|base| format!(" for {}", OneLine(base))).unwrap_or_default()
     )]
     Adapter {
         /// The adapter's configuration.
@@ -73,7 +75,7 @@ pub enum CheckpointError {
     },
 
     /// The checkpoint holds a model of another family or with another head.
-    #[error("expected a DistilBertForSequenceClassification, found {found}")]
+    #[error("expected a DistilBertForSequenceClassification, found {}", OneLine(found))]
     OtherModel {
         /// Class or description of the model.
         found: String,
@@ -100,7 +102,7 @@ pub enum CheckpointError {
     },
 
     /// A tensor is stored in an unsupported number format.
-    #[error("tensor `{name}` should be F32, F16 or BF16, found {found}")]
+    #[error("tensor `{name}` should be F32, F16 or BF16, found {}", OneLine(found))]
     TensorDtype {
         /// Name of the tensor.
         name: String,

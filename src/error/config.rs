@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use super::one_line::OneLine;
+
 /// Errors in `config.json` or another JSON file of a model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A JSON file of the model could not be parsed.
-    #[error("{} is not valid: {reason}", path.display())]
+    #[error("{} is not valid: {}", path.display(), OneLine(reason))]
     Json {
         /// File.
         path: PathBuf,
@@ -16,7 +18,7 @@ pub enum ConfigError {
     },
 
     /// A field of `config.json` has an invalid value.
-    #[error("config.json: `{field}` should be {expected}, found {found}")]
+    #[error("config.json: `{field}` should be {expected}, found {}", OneLine(found))]
     Field {
         /// Name of the field.
         field: &'static str,

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use super::one_line::OneLine;
+
 /// Errors from tokenizing a text, or from a batch that the model cannot process.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
     /// The tokenizer's files are missing or damaged.
-    #[error("cannot load the tokenizer from {}: {reason}", path.display())]
+    #[error("cannot load the tokenizer from {}: {}", path.display(), OneLine(reason))]
     Tokenizer {
         /// File, or the model folder.
         path: PathBuf,

@@ -9,6 +9,7 @@ mod explain;
 #[cfg(feature = "hub")]
 mod hub;
 mod input;
+mod one_line;
 mod precision;
 #[cfg(feature = "prune")]
 mod prune;

@@ -27,10 +27,10 @@ pub enum Error {
     #[error("expected at least 1 resample, found 0")]
     NoResamples,
 
-    /// The number of bootstrap resamples or of random orders is too large.
+    /// The number of bootstrap resamples, of random orders or of a single-label model's labels is too large.
     #[error("expected at most {limit} {what}, found {found}")]
     TooMany {
-        /// `resamples` or `random orders`.
+        /// `resamples`, `random orders` or `labels of a single-label model`.
         what: &'static str,
         /// Number given.
         found: usize,

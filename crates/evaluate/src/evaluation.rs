@@ -11,6 +11,9 @@ use std::borrow::Cow;
 
 const MOST_BINS: usize = 1000;
 
+/// Largest number of labels of a single-label model, whose confusion matrix has a cell for each pair: half a gibibyte.
+const MOST_LABELS: usize = 1 << 13;
+
 /// Options for an [`Evaluation`].
 ///
 /// ```
@@ -133,7 +136,8 @@ impl Evaluation {
     ///
     /// # Errors
     /// [`Error::NoLabels`] if `labels` is empty; [`Error::NotClassification`] for a regression model;
-    /// [`Error::BinCount`], [`Error::NoResamples`] and [`Error::TooMany`] for invalid options.
+    /// [`Error::BinCount`], [`Error::NoResamples`] and [`Error::TooMany`] for invalid options; [`Error::TooMany`] for more
+    /// than 8192 labels of a single-label model.
     pub fn new(
         labels: &[String],
         problem_type: ProblemType,
@@ -150,6 +154,10 @@ impl Evaluation {
         }
         check_resamples(options.resamples)?;
         let is_multi_label = problem_type == ProblemType::MultiLabelClassification;
+        if !is_multi_label && labels.len() > MOST_LABELS {
+            let (what, found) = ("labels of a single-label model", labels.len());
+            return Err(Error::TooMany { what, found, limit: MOST_LABELS });
+        }
         Ok(Self {
             options: options.clone(),
             labels: unique_labels(labels).into_iter().map(Cow::into_owned).collect(),

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
-use crate::bodies::{Bodies, Received};
+use crate::bodies::{Answers, Bodies, Received};
 use crate::endpoints;
 use crate::failure::{Failure, Kind};
 use crate::fields::Fields;
@@ -29,6 +29,8 @@ pub struct App {
     pub settings: Settings,
     pub meters: Arc<Meters>,
     bodies: Arc<Bodies>,
+    /// Memory of the texts that are answered with their tokens.
+    pub tokenized: Arc<Answers>,
     /// The turn of the explanation that is being computed.
     pub explaining: Arc<Semaphore>,
     /// `false` while the server is being stopped.
@@ -72,6 +74,7 @@ impl App {
         Self {
             models,
             bodies: Arc::new(Bodies::new(&settings)),
+            tokenized: Arc::new(Answers::new(&settings)),
             settings,
             meters: Arc::default(),
             explaining: Arc::new(Semaphore::new(1)),
@@ -88,6 +91,7 @@ impl App {
             settings: self.settings.clone(),
             meters: self.meters.clone(),
             bodies: self.bodies.clone(),
+            tokenized: self.tokenized.clone(),
             explaining: self.explaining.clone(),
             is_ready: self.is_ready.clone(),
             origin: self.origin,

@@ -1,11 +1,14 @@
 //! [`Bodies`]: reads bodies, within the limits on their size and time and on the memory of all large ones together.
+//! [`Answers`]: the memory of all large answers together.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Body as _;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::failure::{Failure, Kind};
@@ -89,6 +92,59 @@ impl Bodies {
     }
 }
 
+/// Number of bodies of the largest size whose texts may be in memory at a time as tokens, which take many times more.
+const LARGEST_ANSWERS: usize = 4;
+
+/// Limits the memory of all large answers, which is in proportion to the texts that they are about.
+pub struct Answers(Arc<Semaphore>);
+
+impl Answers {
+    pub fn new(settings: &Settings) -> Self {
+        let permits = settings.max_body_bytes.div_ceil(UNIT).saturating_mul(LARGEST_ANSWERS);
+        Self(Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Waits until there is memory for the answer to this many bytes of text, which are part of a body.
+    pub async fn reserve(&self, bytes: usize, wait: Duration) -> Result<Reservation, Failure> {
+        let permits = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let turn = tokio::time::timeout(wait, self.0.clone().acquire_many_owned(permits)).await;
+        match turn {
+            Ok(turn) => Ok(turn.ok()),
+            Err(_) => Err(Failure::new(Kind::Overloaded, "too many large answers are being sent")),
+        }
+    }
+}
+
+/// Returns a body whose memory is reserved until it has been sent.
+pub fn held(body: Body, reservation: Reservation) -> Body {
+    Body::new(Held { body, _reservation: reservation })
+}
+
+struct Held {
+    body: Body,
+    _reservation: Reservation,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +172,19 @@ mod tests {
         drop(held);
         assert_eq!(read(&bodies, LIMIT / 2).unwrap().bytes, [7; LIMIT / 2]);
         assert_eq!(read(&bodies, LIMIT + 1).err().unwrap().kind, Kind::TooLarge);
+    }
+
+    #[test]
+    fn large_answers_share_memory_until_they_are_sent() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let answers = Answers::new(&Settings { max_body_bytes: LIMIT, ..Settings::default() });
+        let reserve = |bytes| runtime.block_on(answers.reserve(bytes, Duration::from_millis(20)));
+        let mut sent: Vec<_> = (0..LARGEST_ANSWERS)
+            .map(|_| held(Body::from("answer"), reserve(LIMIT).unwrap()))
+            .collect();
+        assert_eq!(sent[0].size_hint().exact(), Some(6));
+        assert_eq!(reserve(1).err().unwrap().kind, Kind::Overloaded);
+        sent.pop();
+        assert!(reserve(LIMIT).is_ok());
     }
 }

@@ -10,6 +10,9 @@ use tokenizers::{
 /// join a character with the marks behind a cut.
 const MARGIN: usize = 8;
 
+/// Longest added token, in bytes: the time and memory to compare a token with others grow with the square of its length.
+const LONGEST_FORM: usize = 256;
+
 /// Distance over which the tokens of a part of a text may differ from those of the whole text.
 ///
 /// It exists for tokenizers that normalize character by character (or over a character and its marks), find words by
@@ -72,6 +75,9 @@ impl Locality {
             return None;
         }
         let forms = Forms::of(tokenizer)?;
+        if forms.iter().any(|form| form.len() > LONGEST_FORM) {
+            return None;
+        }
         Some(Self {
             words: 2 * forms.longest() + MARGIN,
             holds_after_cut: !overlap(&forms.written) && !overlap(&forms.normalized),

@@ -7,6 +7,7 @@ mod files;
 mod limits;
 mod locality;
 mod parts;
+mod pieces;
 mod settings;
 mod template;
 mod vocabulary;

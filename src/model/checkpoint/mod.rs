@@ -282,11 +282,13 @@ pub(crate) fn shard_names(files: &ModelFiles, index: &str) -> Result<Vec<String>
         .ok_or_else(|| invalid("`weight_map` should be an object".to_owned()))?;
     let mut names = Vec::new();
     for (tensor, file) in map {
-        // Shards are in the same folder as their index; paths to other folders are rejected.
+        // Shards are in the same folder as their index; paths to other folders are rejected, as are names that would
+        // break a line of a message.
         let name = file
             .as_str()
             .filter(|name| {
                 Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
+                    && !name.contains(char::is_control)
             })
             .ok_or_else(|| {
                 invalid(format!("`weight_map` gives no file in this folder for `{tensor}`"))

@@ -1,5 +1,6 @@
 //! `POST /tokenize` of text-embeddings-inference.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -7,10 +8,12 @@ use axum::extract::State;
 use axum::response::Response;
 use distilbert::{Error, Tokenizer};
 use serde::Serialize;
+use serde_json::to_writer;
 use utoipa::ToSchema;
 
-use super::json;
+use super::typed;
 use crate::app::App;
+use crate::bodies::held;
 use crate::failure::{Failure, Kind};
 use crate::fields::{Texts, texts};
 use crate::model::Model;
@@ -45,67 +48,81 @@ pub struct SimpleToken {
 )]
 pub async fn tokenize(State(app): State<Arc<App>>, body: Body) -> Result<Response, Failure> {
     let mut fields = app.fields(body).await?;
-    let model = app.model_or_first(fields.string("model")?.as_deref())?;
+    let model = app.model_or_first(fields.string("model")?.as_deref())?.clone();
     let Texts { texts, is_single } = texts("inputs", fields.require("inputs")?)?;
     let adds_special = fields.flag("add_special_tokens")?.unwrap_or(true);
     check_texts(&app, "inputs", &texts)?;
     let bytes: usize = texts.iter().map(String::len).sum();
-    let work = {
-        let model = model.clone();
-        move || tokenize_all(&model, &texts, is_single, adds_special)
-    };
-    let all = if bytes <= MAX_INLINE_BYTES {
-        work()?
-    } else {
-        let task = tokio::task::spawn_blocking(work);
-        task.await.map_err(|error| Failure::new(Kind::Backend, error.to_string()))??
-    };
-    json(&all)
+    let work = move || tokenize_all(&model, &texts, is_single, adds_special);
+    if bytes <= MAX_INLINE_BYTES {
+        return Ok(typed(Body::from(work()?), "application/json"));
+    }
+    let turn = app.tokenized.reserve(bytes, app.settings.request_timeout).await?;
+    let answer = tokio::task::spawn_blocking(work).await;
+    let answer = answer.map_err(|error| Failure::new(Kind::Backend, error.to_string()))??;
+    Ok(typed(held(answer.into(), turn), "application/json"))
 }
 
+/// Returns the JSON of all tokens. Each is written as it is found: an answer has many times the bytes of its texts, and
+/// tokens in memory have several times more.
 fn tokenize_all(
     model: &Model,
     texts: &[String],
     is_single: bool,
     adds_special: bool,
-) -> Result<Vec<Vec<SimpleToken>>, Failure> {
+) -> Result<Vec<u8>, Failure> {
     let tokenizer = model.classifier().tokenizer().map_err(Error::from)?;
-    let tokens = |(index, text): (usize, &String)| {
-        tokens(tokenizer, text, adds_special).map_err(|error| {
+    let mut answer = vec![b'['];
+    for (index, text) in texts.iter().enumerate() {
+        let mut list = List { answer, tokenizer };
+        list.answer.extend(if index > 0 { &b",["[..] } else { b"[" });
+        list.all(text, adds_special).map_err(|error| {
             let field = if is_single { "inputs".to_owned() } else { format!("inputs[{index}]") };
             Failure::from(error).about(&field)
-        })
-    };
-    texts.iter().enumerate().map(tokens).collect()
+        })?;
+        answer = list.answer;
+        answer.push(b']');
+    }
+    answer.push(b']');
+    Ok(answer)
 }
 
-fn tokens(
-    tokenizer: &Tokenizer,
-    text: &str,
-    adds_special: bool,
-) -> Result<Vec<SimpleToken>, Error> {
-    let encoding = tokenizer.encode(text)?;
-    // From characters to bytes.
-    let starts: Vec<usize> =
-        text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect();
-    let own = encoding.ids.iter().zip(&encoding.offsets).map(|(&id, &(start, end))| {
-        let (start, stop) = (starts[start], starts[end]);
-        let text = text[start..stop].to_owned();
-        SimpleToken { id, text, special: false, start: Some(start), stop: Some(stop) }
-    });
-    if !adds_special {
-        return Ok(own.collect());
+/// List of a text's tokens at the end of an answer.
+struct List<'t> {
+    answer: Vec<u8>,
+    tokenizer: &'t Tokenizer,
+}
+
+impl List<'_> {
+    fn all(&mut self, text: &str, adds_special: bool) -> Result<(), Error> {
+        let special = match adds_special {
+            true => self.tokenizer.with_special_tokens(&[]),
+            false => Vec::new(),
+        };
+        let before = self.tokenizer.special_tokens_before().min(special.len());
+        let (before, after) = special.split_at(before);
+        before.iter().for_each(|&id| self.special(id));
+        let tokenizer = self.tokenizer;
+        tokenizer.each_token(text, |id, place| {
+            let Range { start, end } = place.clone();
+            let text = text[place].to_owned();
+            let (start, stop) = (Some(start), Some(end));
+            self.push(&SimpleToken { id, text, special: false, start, stop });
+        })?;
+        after.iter().for_each(|&id| self.special(id));
+        Ok(())
     }
-    let all = tokenizer.with_special_tokens(&encoding.ids);
-    let before = tokenizer.special_tokens_before();
-    let special = |&id: &u32| SimpleToken {
-        id,
-        text: tokenizer.spelling(id),
-        special: true,
-        start: None,
-        stop: None,
-    };
-    let (first, rest) = all.split_at(before);
-    let last = &rest[encoding.ids.len()..];
-    Ok(first.iter().map(special).chain(own).chain(last.iter().map(special)).collect())
+
+    fn special(&mut self, id: u32) {
+        let text = self.tokenizer.spelling(id);
+        self.push(&SimpleToken { id, text, special: true, start: None, stop: None });
+    }
+
+    fn push(&mut self, token: &SimpleToken) {
+        if self.answer.last() != Some(&b'[') {
+            self.answer.push(b',');
+        }
+        // Neither writing to memory nor these fields can fail.
+        let _ = to_writer(&mut self.answer, token);
+    }
 }

@@ -194,6 +194,39 @@ fn excerpts_of_real_vocabulary_match() {
     }
 }
 
+#[test]
+fn pieces_have_the_tokens_of_the_whole_text() {
+    let mut tokenizers = tokenizers();
+    tokenizers.push(Tokenizer::from_folder("models/emotion").unwrap());
+    let mut random = SplitMix64::new(9);
+    let mut most = 0;
+    for _ in 0..60 {
+        let text = (0..3).map(|_| random_text(&mut random)).collect::<String>();
+        for tokenizer in &tokenizers {
+            let whole = tokenizer.whole(&text).unwrap();
+            let expected: Vec<_> = whole.ids.into_iter().zip(whole.bytes).collect();
+            for len in [200, 1000] {
+                let (mut found, mut pieces) = (Vec::new(), 0);
+                let take = |id, place: Range<usize>| found.push((id, place));
+                tokenizer.each_token_of_pieces(&text, len, || pieces += 1, take).unwrap();
+                assert_eq!(found, expected, "{len}: {text:?}");
+                most = most.max(pieces);
+            }
+        }
+    }
+    assert!(most > 5, "at most {most} pieces");
+}
+
+#[test]
+fn long_added_tokens_cost_no_more_than_short_ones() {
+    let with = |len| {
+        let token = AddedToken::from("a".repeat(len), false);
+        tokenizer(bert(true, true, None, true), [token])
+    };
+    assert!(with(256).locality.is_some());
+    assert!(with(1000).locality.is_none());
+}
+
 /// Returns the number of bytes that are tokenized for an excerpt.
 fn cost(text: &str, side: TruncationSide) -> usize {
     let tokenizer = Tokenizer::from_folder("models/emotion").unwrap();

@@ -1,6 +1,7 @@
 //! Parquet files.
 
 mod cells;
+mod pages;
 
 use std::fs::{self, File};
 use std::io;
@@ -19,6 +20,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
 pub use self::cells::{Items, Texts};
+use self::pages::{Pages, largest_ratio};
 use super::column::{ColumnSpec, Place};
 use super::row::Cell;
 use crate::failure::Failure;
@@ -44,7 +46,9 @@ impl ParquetFile {
         let file = open_regular(path)?;
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let about = guarded("parquet", || ArrowReaderMetadata::load(&file, options));
-        Ok(Self { about: about.map_err(|error| failure(path, error))?, file })
+        let about = about.map_err(|error| failure(path, error))?;
+        check_rows(about.metadata()).map_err(|error| failure(path, error))?;
+        Ok(Self { about, file })
     }
 
     /// Returns the file's own description of its columns and row groups.
@@ -120,12 +124,21 @@ impl ParquetFile {
         usize::try_from(rows.max(1)).unwrap_or(1)
     }
 
+    /// Returns the largest number of bytes that a byte of these columns can stand for.
+    fn ratio(&self, columns: &ProjectionMask) -> u64 {
+        let groups = self.metadata().row_groups().iter();
+        let chunks = groups.flat_map(|group| group.columns().iter().enumerate());
+        let read = chunks.filter(|(leaf, _)| columns.leaf_included(*leaf));
+        read.map(|(_, chunk)| largest_ratio(chunk.compression())).max().unwrap_or(1)
+    }
+
     /// Reads some columns, in the order of the file, of the rows after the first `skip`.
     pub fn batches(&self, path: &Path, columns: &[usize], skip: u64) -> Result<Batches, Failure> {
         let file = self.file.try_clone();
         let file = file.map_err(|source| Failure::Read { path: path.into(), source })?;
+        let mask = ProjectionMask::roots(self.about.parquet_schema(), columns.iter().copied());
+        let file = Pages::new(file, self.ratio(&mask));
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.about.clone());
-        let mask = ProjectionMask::roots(builder.parquet_schema(), columns.iter().copied());
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         let rows = self.batch_rows(&mask);
         let builder = builder.with_batch_size(rows).with_projection(mask).with_offset(skip);
@@ -148,6 +161,22 @@ impl Iterator for Batches {
         }
         Some(next)
     }
+}
+
+/// Checks that the numbers of rows are numbers that can be added, as `parquet` does.
+///
+/// # Errors
+/// Returns the reason if they aren't.
+fn check_rows(about: &ParquetMetaData) -> Result<(), String> {
+    let mut all = 0i64;
+    for (index, group) in about.row_groups().iter().enumerate() {
+        let rows = group.num_rows();
+        let sum = all.checked_add(rows).filter(|_| rows >= 0);
+        all = sum.ok_or_else(|| {
+            format!("row group {index} should have 0 to {} rows, found {rows}", i64::MAX - all)
+        })?;
+    }
+    Ok(())
 }
 
 /// Opens a file that is read at any position, as a pipe can't be.

@@ -121,6 +121,13 @@ fn rejects_invalid_options_and_rows() {
     assert!(matches!(new(&labels, multi, options().resamples(0)), Error::NoResamples));
     let too_many = new(&labels, multi, options().resamples(1_000_001));
     assert!(matches!(too_many, Error::TooMany { found: 1_000_001, .. }), "{too_many}");
+    let many = vec![String::from("a"); 8193];
+    let too_many = new(&many, single, options());
+    assert_eq!(
+        too_many.to_string(),
+        "expected at most 8192 labels of a single-label model, found 8193"
+    );
+    assert!(Evaluation::new(&many, multi, &options()).is_ok());
 
     for kind in [single, multi] {
         let mut evaluation = Evaluation::new(&labels, kind, &options()).unwrap();

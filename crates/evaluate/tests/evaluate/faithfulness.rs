@@ -240,7 +240,7 @@ fn methods_are_better_than_chance_on_real_texts() {
         return;
     };
     let data = std::fs::read_to_string(std::path::Path::new(&folder).join("dev.tsv")).unwrap();
-    let texts = data.lines().take(100).map(|line| line.split('\t').next().unwrap());
+    let texts = data.lines().take(200).map(|line| line.split('\t').next().unwrap());
     let (lrp, gradient) = (Method::Lrp.into(), Method::GradientXInput.into());
     let options = ComparisonOptions::default().rankings([lrp, gradient, Ranking::Random]);
     let found = compare_methods(&classifier(), texts, &options.random_orders(2)).unwrap();

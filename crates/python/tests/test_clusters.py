@@ -182,7 +182,7 @@ def test_spark(data, tmp_path):
         victim="CoarseGrainedExecutorBackend",
         started=lambda target: any(target.glob("_temporary/*/task_*")),
         PYSPARK_PYTHON=sys.executable,
-        # Three JVMs on two cores: they start faster without the optimizing compiler, and have little to do afterwards.
+        # Three JVMs share two cores with the workers, so their compilers and collectors should take little of them.
         JAVA_TOOL_OPTIONS="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         # A task for each file.
         PYSPARK_SUBMIT_ARGS="--conf spark.sql.files.maxPartitionBytes=4194304 "

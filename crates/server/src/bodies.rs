@@ -26,7 +26,7 @@ const UNIT: usize = 1 << 10;
 
 /// Reads the bodies of requests. Connections that all send a large one can't take more memory than it allows.
 pub struct Bodies {
-    free: Arc<Semaphore>,
+    pool: Pool,
     limit: usize,
     timeout: Duration,
 }
@@ -40,12 +40,28 @@ pub struct Received {
 /// Memory of a large body and of what is made of it, until this is dropped.
 pub type Reservation = Option<OwnedSemaphorePermit>;
 
+/// Memory that is shared, in permits of [`UNIT`] bytes.
+struct Pool(Arc<Semaphore>);
+
+impl Pool {
+    /// Creates a pool for this many bodies of the largest size.
+    fn new(settings: &Settings, bodies: usize) -> Self {
+        let permits = settings.max_body_bytes.div_ceil(UNIT).saturating_mul(bodies);
+        Self(Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Waits until there is memory for a body or a part of one.
+    async fn reserve(&self, bytes: usize) -> Reservation {
+        let permits = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        self.0.clone().acquire_many_owned(permits).await.ok()
+    }
+}
+
 impl Bodies {
     pub fn new(settings: &Settings) -> Self {
         let limit = settings.max_body_bytes;
-        let permits = limit.div_ceil(UNIT).saturating_mul(LARGEST_BODIES);
-        let free = Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
-        Self { free, limit, timeout: settings.body_timeout }
+        Self { pool: Pool::new(settings, LARGEST_BODIES), limit, timeout: settings.body_timeout }
     }
 
     /// Reads a whole body.
@@ -72,19 +88,12 @@ impl Bodies {
             })?;
             let Ok(data) = frame.into_data() else { continue };
             if reservation.is_none() && bytes.len() + data.len() > SMALL {
-                reservation = self.reserve(most).await;
+                reservation = self.pool.reserve(most).await;
                 bytes.reserve_exact(most - bytes.len());
             }
             bytes.extend_from_slice(&data);
         }
         Ok(Received { bytes, reservation })
-    }
-
-    /// Waits until there is memory for a body.
-    async fn reserve(&self, bytes: usize) -> Reservation {
-        let permits = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        // The semaphore is never closed.
-        self.free.clone().acquire_many_owned(permits).await.ok()
     }
 
     fn too_large(&self) -> Failure {
@@ -96,22 +105,18 @@ impl Bodies {
 const LARGEST_ANSWERS: usize = 4;
 
 /// Limits the memory of all large answers, which is in proportion to the texts that they are about.
-pub struct Answers(Arc<Semaphore>);
+pub struct Answers(Pool);
 
 impl Answers {
     pub fn new(settings: &Settings) -> Self {
-        let permits = settings.max_body_bytes.div_ceil(UNIT).saturating_mul(LARGEST_ANSWERS);
-        Self(Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))))
+        Self(Pool::new(settings, LARGEST_ANSWERS))
     }
 
     /// Waits until there is memory for the answer to this many bytes of text, which are part of a body.
     pub async fn reserve(&self, bytes: usize, wait: Duration) -> Result<Reservation, Failure> {
-        let permits = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let turn = tokio::time::timeout(wait, self.0.clone().acquire_many_owned(permits)).await;
-        match turn {
-            Ok(turn) => Ok(turn.ok()),
-            Err(_) => Err(Failure::new(Kind::Overloaded, "too many large answers are being sent")),
-        }
+        tokio::time::timeout(wait, self.0.reserve(bytes))
+            .await
+            .map_err(|_| Failure::new(Kind::Overloaded, "too many large answers are being sent"))
     }
 }
 

@@ -48,10 +48,6 @@ enum Run {
         /// Number of connections
         #[arg(long, default_value_t = 32)]
         connections: usize,
-
-        /// Time that each connection waits before a request, in milliseconds, to leave cores to others
-        #[arg(long, default_value_t = 0)]
-        pause: u64,
     },
     /// Send three times as many requests as the server can answer
     Overload {
@@ -99,10 +95,7 @@ impl Options {
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.map_err(Error::from).and_then(|runtime| match Cli::parse().run {
-        Run::Mixed { options, connections, pause } => {
-            let pause = Duration::from_millis(pause);
-            runtime.block_on(mixed::run(&options, connections, pause))
-        }
+        Run::Mixed { options, connections } => runtime.block_on(mixed::run(&options, connections)),
         Run::Overload { options, max_wait } => runtime.block_on(overload::run(&options, max_wait)),
         Run::Hostile { options } => runtime.block_on(hostile::run(&options)),
         Run::Attack { attack, address } => attack.run(address),

@@ -40,8 +40,8 @@ impl Record {
     }
 }
 
-/// Loads the server for the duration of the options. Each connection waits for `pause` before a request.
-pub async fn run(options: &Options, connections: usize, pause: Duration) -> Result<(), Error> {
+/// Loads the server for the duration of the options.
+pub async fn run(options: &Options, connections: usize) -> Result<(), Error> {
     let cases = Rc::new(Cases::new(options)?);
     // Every request that is valid must be answered: nothing is shed.
     let server = Server::start(
@@ -59,7 +59,6 @@ pub async fn run(options: &Options, connections: usize, pause: Duration) -> Resu
             record: record.clone(),
             dice: Dice(1000 + index as u64),
             server: server.address,
-            pause,
         };
         local.spawn_local(client.run(start + time));
     }
@@ -128,15 +127,11 @@ struct Client {
     record: Rc<RefCell<Record>>,
     dice: Dice,
     server: std::net::SocketAddr,
-    pause: Duration,
 }
 
 impl Client {
     async fn run(mut self, end: Instant) {
         while Instant::now() < end {
-            if !self.pause.is_zero() {
-                tokio::time::sleep(self.pause).await;
-            }
             match self.dice.below(100) {
                 0..5 => self.malformed().await,
                 5 => self.oversized().await,

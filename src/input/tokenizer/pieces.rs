@@ -19,7 +19,7 @@ struct Piece {
     word_ids: Vec<u32>,
 }
 
-/// Where a piece ends and the next one begins.
+/// Boundary between two pieces, which overlap.
 #[derive(Debug)]
 struct Seam {
     /// First token that the piece leaves to the next one.
@@ -53,7 +53,8 @@ impl Tokenizer {
     /// the text, unless the tokenizer is of another kind than BERT's or a word has thousands of characters.
     ///
     /// # Errors
-    /// [`InputError::Encode`](crate::InputError::Encode) if the tokenizer fails on the text; then `each` may have been called for the tokens before.
+    /// [`InputError::Encode`](crate::InputError::Encode) if the tokenizer fails on the text; `each` may have been called for
+    /// the tokens before the failure.
     pub fn each_token(&self, text: &str, each: impl FnMut(u32, Range<usize>)) -> Result<()> {
         self.each_token_of_pieces(text, PIECE, || (), each)
     }
@@ -76,18 +77,18 @@ impl Tokenizer {
             };
             let piece = self.piece(text, start..end)?;
             let is_last = end == text.len();
-            let seam = words.and_then(|words| piece.seam(words));
+            let seam = words.filter(|_| !is_last).and_then(|words| piece.seam(words));
             let seam = seam.filter(|seam| seam.next > start);
             if seam.is_none() && !is_last {
                 len = len.saturating_mul(GROWTH);
                 continue;
             }
             let from = piece.places.partition_point(|place| place.start < done);
-            let to = seam.as_ref().filter(|_| !is_last).map_or(piece.ids.len(), |seam| seam.token);
+            let to = seam.as_ref().map_or(piece.ids.len(), |seam| seam.token);
             for token in from..to {
                 each(piece.ids[token], piece.places[token].clone());
             }
-            let Some(seam) = seam.filter(|_| !is_last) else { return Ok(()) };
+            let Some(seam) = seam else { return Ok(()) };
             done = piece.places[seam.token].start;
             (start, len) = (seam.next, most);
             next_piece();

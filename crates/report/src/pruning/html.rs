@@ -28,7 +28,7 @@ pub(super) fn page(page: &Page<'_>) -> String {
         html.close();
         let settings = page.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let note = "Times are medians of interleaved runs on the machine that wrote this page. Agreement is the share of \
-                    texts, none of them used for pruning, that get the same label as from the original.";
+                    texts, none of them used for pruning, to which both models give the same label.";
         crate::page::settings(html, settings, note);
     })
 }

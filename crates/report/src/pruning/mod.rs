@@ -21,7 +21,7 @@ pub struct Model {
     pub layers: Vec<[usize; 2]>,
     /// Tokens of a text, and the median time to classify one, in milliseconds.
     pub times: Vec<(usize, f64)>,
-    /// Share of texts that get the same label as from the original.
+    /// Share of texts to which the original and the pruned model give the same label.
     pub agreement: Option<f64>,
     /// Quality on labeled texts.
     pub quality: Option<Quality>,

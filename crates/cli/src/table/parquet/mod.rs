@@ -163,7 +163,8 @@ impl Iterator for Batches {
     }
 }
 
-/// Checks that the numbers of rows are numbers that can be added, as `parquet` does.
+/// Checks that the row counts of the row groups aren't negative and that their sum, which `parquet` computes without a check,
+/// doesn't overflow.
 ///
 /// # Errors
 /// Returns the reason if they aren't.

@@ -14,7 +14,7 @@ const LARGEST_PAGE: u64 = 256 << 20;
 /// Bytes that a compressed page may have beyond the codec's ratio.
 const SLACK: u64 = 1 << 10;
 
-/// Most bytes of a header up to the sizes: three fields with their numbers, each in its longest form.
+/// Largest number of bytes of a header up to and including the sizes: three fields with their numbers, each in its longest form.
 const LONGEST_SIZES: usize = 3 * (1 + 10 + 10);
 
 /// Returns the largest number of bytes that one compressed byte can stand for.
@@ -74,7 +74,7 @@ impl ChunkReader for Pages {
 pub struct Checked<R> {
     inner: R,
     ratio: u64,
-    /// What was read of the header; `None` once the sizes are known.
+    /// Bytes read of the header; `None` once the sizes are known.
     head: Option<Vec<u8>>,
 }
 

@@ -26,10 +26,12 @@ pub(crate) fn multiply_panel<I: Isa, W: Weight>(
 ) {
     // Rows are spread evenly: a last tile of one or two rows would leave the arithmetic units waiting.
     let tiles = rows.div_ceil(W::tile_rows(TileShape::of::<I>()));
+    let mut memory = W::PartMemory::default();
     for start in (0..depth).step_by(W::DEPTH_BLOCK) {
         let depth = W::DEPTH_BLOCK.min(depth - start);
         let (panel, next) = panels[start * I::PANEL..].split_at(depth * I::PANEL);
         let next = &next[..next.len().min(panel.len())];
+        let mut part = W::part(isa, panel, tiles, &mut memory);
         for tile in 0..tiles {
             // This tile's range of `count` items.
             let share = |count: usize| tile * count / tiles..(tile + 1) * count / tiles;
@@ -48,7 +50,8 @@ pub(crate) fn multiply_panel<I: Isa, W: Weight>(
                 stride: output_stride,
                 accumulate: start > 0,
             };
-            W::multiply_tile(isa, input, panel, Ahead::new(&next[share(next.len())]), output);
+            let ahead = Ahead::new(&next[share(next.len())]);
+            W::multiply_tile(isa, input, &mut part, ahead, output);
         }
     }
 }
@@ -132,6 +135,38 @@ mod tests {
             let half = (f16::from_f32, |x: f16| f64::from(x));
             self.check::<I, f16>(isa, float, half, (7.0, f64::from), tolerance);
         }
+    }
+
+    /// Rows of f16 products, in one tile or several.
+    #[derive(Clone, Copy)]
+    struct HalfBits;
+
+    impl Kernel for HalfBits {
+        type Output = ();
+
+        #[inline(always)]
+        fn eval<I: Isa>(self, isa: I) {
+            for depth in [5, 256, 300] {
+                let rows = 2 * I::TILE_ROWS + 1;
+                let input = random(1, rows * depth);
+                let panel: Vec<_> =
+                    random(2, depth * I::PANEL).into_iter().map(f16::from_f32).collect();
+                let product = |input: &[f32]| {
+                    let rows = input.len() / depth;
+                    let mut output = vec![0.0; rows * I::PANEL];
+                    let to = (&mut output[..], I::PANEL);
+                    multiply_panel(isa, (input, depth), (rows, depth), &panel, to, |_| ());
+                    output
+                };
+                let alone = input.chunks_exact(depth).map(product);
+                assert_eq!(product(&input), alone.collect::<Vec<_>>().concat());
+            }
+        }
+    }
+
+    #[test]
+    fn weights_that_are_widened_once_give_the_same_bits() {
+        on_every_set(HalfBits, |_, ()| ());
     }
 
     #[derive(Clone, Copy)]

@@ -32,6 +32,10 @@ pub(crate) unsafe trait TileRow {
 
     unsafe fn zero() -> Self::Sums;
     unsafe fn columns(step: *const Self::Weight) -> Self::Columns;
+    /// Writes a step's widened weights, if they can be widened.
+    unsafe fn keep(_: Self::Columns, _: *mut Self::Sum) {
+        unreachable!("these weights are not widened");
+    }
     unsafe fn add(
         sums: Self::Sums,
         group: *const Self::Input,
@@ -61,22 +65,24 @@ struct Cursor<T: TileRow> {
     panel: *const T::Weight,
     ahead: *const u8,
     ahead_step: usize,
+    kept: *mut T::Sum,
 }
 
 impl<T: TileRow> Cursor<T> {
     #[inline(always)]
     fn new(operands: &Operands<T::Input, T::Weight, T::Sum>) -> Self {
-        let &Operands { input, input_stride, panel, ahead, ahead_step, .. } = operands;
+        let &Operands { input, input_stride, panel, ahead, ahead_step, kept, .. } = operands;
         let row = |index: usize| input.wrapping_add(index * ROWS_PER_POINTER * input_stride);
-        Self { input: std::array::from_fn(row), input_stride, panel, ahead, ahead_step }
+        Self { input: std::array::from_fn(row), input_stride, panel, ahead, ahead_step, kept }
     }
 
-    /// Adds the next steps to the sums.
+    /// Adds the next steps to the sums, and keeps their weights if `KEEP`.
     ///
     /// # Safety
-    /// The conditions of [`TileRow`]; at least `STEPS` steps are left in the operands.
+    /// The conditions of [`TileRow`]; at least `STEPS` steps are left in the operands, and room for their weights if they
+    /// are kept.
     #[inline(always)]
-    unsafe fn add_steps<const STEPS: usize, const ROWS: usize>(
+    unsafe fn add_steps<const STEPS: usize, const ROWS: usize, const KEEP: bool>(
         &mut self,
         sums: &mut [T::Sums; ROWS],
     ) {
@@ -86,6 +92,10 @@ impl<T: TileRow> Cursor<T> {
             // SAFETY: guaranteed by the caller.
             unsafe {
                 let columns = T::columns(self.panel.add(step * T::STEP));
+                if KEEP {
+                    T::keep(columns, self.kept);
+                    self.kept = self.kept.add(T::STEP);
+                }
                 for (row, sums) in sums.iter_mut().enumerate() {
                     let (pointer, offset) = (row / ROWS_PER_POINTER, row % ROWS_PER_POINTER);
                     let at = offset * self.input_stride + step * T::GROUP;
@@ -119,6 +129,18 @@ fn unknown<T>(mut pointer: *const T) -> *const T {
 pub(crate) unsafe fn multiply<const ROWS: usize, T: TileRow>(
     operands: &Operands<T::Input, T::Weight, T::Sum>,
 ) {
+    // SAFETY: guaranteed by the caller.
+    unsafe { multiply_and_keep::<ROWS, false, T>(operands) };
+}
+
+/// Does the work of [`multiply`], and keeps the widened weights if `KEEP`.
+///
+/// # Safety
+/// The conditions of [`multiply`]; the operands have room for the weights if they are kept.
+#[inline(always)]
+pub(crate) unsafe fn multiply_and_keep<const ROWS: usize, const KEEP: bool, T: TileRow>(
+    operands: &Operands<T::Input, T::Weight, T::Sum>,
+) {
     const { assert!(ROWS <= POINTERS * ROWS_PER_POINTER) };
     let mut cursor = Cursor::<T>::new(operands);
     // SAFETY: the machine has the set (caller). `Operands` has checked that there are as many steps in
@@ -127,10 +149,10 @@ pub(crate) unsafe fn multiply<const ROWS: usize, T: TileRow>(
         let mut sums = [T::zero(); ROWS];
         let pairs = if ROWS > UNROLLED_ABOVE { operands.steps / 2 } else { 0 };
         for _ in 0..pairs {
-            cursor.add_steps::<2, ROWS>(&mut sums);
+            cursor.add_steps::<2, ROWS, KEEP>(&mut sums);
         }
         for _ in 2 * pairs..operands.steps {
-            cursor.add_steps::<1, ROWS>(&mut sums);
+            cursor.add_steps::<1, ROWS, KEEP>(&mut sums);
         }
         for (row, &sums) in sums.iter().enumerate() {
             let output = operands.output.add(row * operands.output_stride);

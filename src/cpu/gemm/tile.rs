@@ -1,6 +1,8 @@
 //! The operands of a tile, checked once so that kernels need not.
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ptr;
 
 /// Maximum number of steps over which floats are summed before the sums are added to the total.
 ///
@@ -63,6 +65,8 @@ pub(crate) struct Operands<A, W, S> {
     pub output: *mut S,
     pub output_stride: usize,
     pub accumulate: bool,
+    /// Where a tile that widens the panel's weights keeps them, if not null: as many as the panel has.
+    pub kept: *mut S,
 }
 
 /// Returns `true` if `len` values have room for `rows` rows, at least one, of `width` values that begin `stride` apart.
@@ -104,6 +108,18 @@ impl<A, W, S> Operands<A, W, S> {
             output: output.values.as_mut_ptr(),
             output_stride: output.stride,
             accumulate: output.accumulate,
+            kept: ptr::null_mut(),
         }
+    }
+
+    /// Sets where the widened weights of a panel of this many weights are kept.
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        allow(dead_code, reason = "only AVX-512 keeps widened weights")
+    )]
+    #[inline(always)]
+    pub fn keeping(self, panel: usize, kept: &mut [MaybeUninit<S>]) -> Self {
+        assert_eq!(kept.len(), panel, "there is not room for each weight");
+        Self { kept: kept.as_mut_ptr().cast(), ..self }
     }
 }

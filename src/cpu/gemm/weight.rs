@@ -1,5 +1,7 @@
 //! Types of packed weights, and the multiplication of their tiles.
 
+use std::mem::{self, MaybeUninit};
+
 use half::f16;
 
 use super::rows::Rows;
@@ -9,7 +11,7 @@ use crate::cpu::last_layer::{Absorbed, FirstTokenAttention};
 use crate::cpu::memory::aligned::Plain;
 use crate::cpu::ops::attention::{Arithmetic, FloatAttention};
 use crate::cpu::ops::embeddings::{FloatTable, Table};
-use crate::cpu::simd::{Isa, TileShape};
+use crate::cpu::simd::{Isa, MAX_PANEL, TileShape};
 use crate::error::Result;
 use crate::model::matrix::RowReader;
 
@@ -30,6 +32,10 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
     type Column: Clone + Default + Send;
     /// Data of all columns of whole panels.
     type Columns: From<Vec<Self::Column>> + Send + Sync;
+    /// A panel's part of some depth, as the next tile reads it.
+    type Part<'a>;
+    /// Memory for such a part.
+    type PartMemory: Default;
     /// Data of a vector of columns.
     type Scales<'a, I: Isa>: Copy;
     /// Memory for rows as they are multiplied.
@@ -68,11 +74,19 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
     /// Returns the number of rows of a full tile.
     fn tile_rows(shape: TileShape) -> usize;
 
+    /// Returns a panel's part of some depth, which this number of tiles reads.
+    fn part<'a, I: Isa>(
+        isa: I,
+        weights: &'a [Self],
+        tiles: usize,
+        memory: &'a mut Self::PartMemory,
+    ) -> Self::Part<'a>;
+
     /// Multiplies a tile.
     fn multiply_tile<I: Isa>(
         isa: I,
         input: TileRows<'_, Self::Input>,
-        panel: &[Self],
+        part: &mut Self::Part<'_>,
         ahead: Ahead<'_>,
         output: TileOutput<'_, Self::Sum>,
     );
@@ -100,11 +114,24 @@ pub(crate) trait FloatWeight: Plain + Default + Send + Sync + 'static {
         to: &mut [Self],
     ) -> Result<()>;
 
+    /// [`Weight::Part`]
+    type FloatPart<'a>;
+    /// [`Weight::PartMemory`]
+    type FloatPartMemory: Default;
+
+    /// [`Weight::part`]
+    fn float_part<'a, I: Isa>(
+        isa: I,
+        weights: &'a [Self],
+        tiles: usize,
+        memory: &'a mut Self::FloatPartMemory,
+    ) -> Self::FloatPart<'a>;
+
     /// Multiplies a tile.
     fn multiply_float_tile<I: Isa>(
         isa: I,
         input: TileRows<'_, f32>,
-        panel: &[Self],
+        part: &mut Self::FloatPart<'_>,
         ahead: Ahead<'_>,
         output: TileOutput<'_, f32>,
     );
@@ -126,6 +153,8 @@ impl<F: FloatWeight> Weight for F {
     const MAX_INPUTS: usize = usize::MAX;
     type Column = ();
     type Columns = NoColumns;
+    type Part<'a> = F::FloatPart<'a>;
+    type PartMemory = F::FloatPartMemory;
     type Scales<'a, I: Isa> = ();
     type Converted = ();
     type Rows<'a> = Rows<'a>;
@@ -166,14 +195,24 @@ impl<F: FloatWeight> Weight for F {
     }
 
     #[inline(always)]
+    fn part<'a, I: Isa>(
+        isa: I,
+        weights: &'a [F],
+        tiles: usize,
+        memory: &'a mut F::FloatPartMemory,
+    ) -> F::FloatPart<'a> {
+        F::float_part(isa, weights, tiles, memory)
+    }
+
+    #[inline(always)]
     fn multiply_tile<I: Isa>(
         isa: I,
         input: TileRows<'_, f32>,
-        panel: &[F],
+        part: &mut F::FloatPart<'_>,
         ahead: Ahead<'_>,
         output: TileOutput<'_, f32>,
     ) {
-        F::multiply_float_tile(isa, input, panel, ahead, output);
+        F::multiply_float_tile(isa, input, part, ahead, output);
     }
 
     #[inline(always)]
@@ -186,6 +225,14 @@ impl<F: FloatWeight> Weight for F {
 }
 
 impl FloatWeight for f32 {
+    type FloatPart<'a> = &'a [f32];
+    type FloatPartMemory = ();
+
+    #[inline(always)]
+    fn float_part<'a, I: Isa>(_: I, weights: &'a [f32], _: usize, (): &'a mut ()) -> &'a [f32] {
+        weights
+    }
+
     fn read_floats(
         reader: &mut RowReader<'_>,
         row: usize,
@@ -199,15 +246,51 @@ impl FloatWeight for f32 {
     fn multiply_float_tile<I: Isa>(
         isa: I,
         input: TileRows<'_, f32>,
-        panel: &[f32],
+        part: &mut &[f32],
         ahead: Ahead<'_>,
         output: TileOutput<'_, f32>,
     ) {
-        isa.tile_f32(input, panel, ahead, output);
+        isa.tile_f32(input, part, ahead, output);
+    }
+}
+
+/// Part of a panel of `f16` weights.
+pub(crate) enum HalfPart<'a> {
+    /// Widened by each tile.
+    Halves(&'a [f16]),
+    /// To be widened by the first tile.
+    ToWiden(&'a [f16], &'a mut [MaybeUninit<f32>]),
+    Widened(&'a [f32]),
+}
+
+/// Memory for the widened weights of a part, which begins on a cache line.
+#[repr(align(64))]
+pub(crate) struct WidenedPart([MaybeUninit<f32>; FLOAT_DEPTH_BLOCK * MAX_PANEL]);
+
+impl Default for WidenedPart {
+    #[inline(always)]
+    fn default() -> Self {
+        Self([const { MaybeUninit::uninit() }; FLOAT_DEPTH_BLOCK * MAX_PANEL])
     }
 }
 
 impl FloatWeight for f16 {
+    type FloatPart<'a> = HalfPart<'a>;
+    type FloatPartMemory = WidenedPart;
+
+    #[inline(always)]
+    fn float_part<'a, I: Isa>(
+        _: I,
+        weights: &'a [f16],
+        tiles: usize,
+        memory: &'a mut WidenedPart,
+    ) -> HalfPart<'a> {
+        if tiles < I::WIDENED_TILES {
+            return HalfPart::Halves(weights);
+        }
+        HalfPart::ToWiden(weights, &mut memory.0[..weights.len()])
+    }
+
     fn read_floats(
         reader: &mut RowReader<'_>,
         row: usize,
@@ -221,10 +304,22 @@ impl FloatWeight for f16 {
     fn multiply_float_tile<I: Isa>(
         isa: I,
         input: TileRows<'_, f32>,
-        panel: &[f16],
+        part: &mut HalfPart<'_>,
         ahead: Ahead<'_>,
         output: TileOutput<'_, f32>,
     ) {
-        isa.tile_f16(input, panel, ahead, output);
+        *part = match mem::replace(part, HalfPart::Halves(&[])) {
+            HalfPart::Halves(panel) => {
+                isa.tile_f16(input, panel, ahead, output);
+                HalfPart::Halves(panel)
+            }
+            HalfPart::ToWiden(panel, memory) => {
+                HalfPart::Widened(isa.tile_f16_widening(input, panel, ahead, output, memory))
+            }
+            HalfPart::Widened(panel) => {
+                isa.tile_f32(input, panel, ahead, output);
+                HalfPart::Widened(panel)
+            }
+        };
     }
 }

@@ -48,11 +48,11 @@ impl Kernel for NarrowRows<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn eval<I: Isa>(self, _: I) {
+    fn eval<I: Isa>(self, isa: I) {
         let Self { from, len, to, stride } = self;
         for (row, to) in to.chunks_exact_mut(stride).enumerate() {
             let (values, rest) = to.split_at_mut(len);
-            narrow_row(&from.values[row * from.stride..][..len], values);
+            isa.narrow_row(&from.values[row * from.stride..][..len], values);
             rest.fill(bf16::ZERO);
         }
     }
@@ -66,6 +66,8 @@ impl Weight for bf16 {
     const MAX_INPUTS: usize = usize::MAX;
     type Column = ();
     type Columns = NoColumns;
+    type Part<'a> = &'a [bf16];
+    type PartMemory = ();
     type Scales<'a, I: Isa> = ();
     type Converted = Bf16Rows;
     type Rows<'a> = &'a Bf16Rows;
@@ -120,14 +122,19 @@ impl Weight for bf16 {
     }
 
     #[inline(always)]
+    fn part<'a, I: Isa>(_: I, weights: &'a [bf16], _: usize, (): &'a mut ()) -> &'a [bf16] {
+        weights
+    }
+
+    #[inline(always)]
     fn multiply_tile<I: Isa>(
         isa: I,
         input: TileRows<'_, bf16>,
-        panel: &[bf16],
+        part: &mut &[bf16],
         ahead: Ahead<'_>,
         output: TileOutput<'_, f32>,
     ) {
-        isa.tile_bf16(input, panel, ahead, output);
+        isa.tile_bf16(input, part, ahead, output);
     }
 
     #[inline(always)]

@@ -34,8 +34,8 @@ pub(crate) struct QuantizedRows {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct RowScale {
     scale: f32,
-    /// An integer from 0 to 255, minus the offset.
-    zero_point: f32,
+    /// From 0 to 255, minus the offset.
+    zero_point: i32,
 }
 
 impl QuantizedRows {
@@ -65,7 +65,7 @@ impl QuantizedRows {
     pub fn read_row<I: Isa>(&self, _: I, row: usize, to: &mut [f32]) {
         let RowScale { scale, zero_point } = self.rows[row];
         for (to, &value) in to.iter_mut().zip(&self.values[row * self.stride..]) {
-            *to = (input::<I>(value) as f32 - zero_point) * scale;
+            *to = (input::<I>(value) - zero_point) as f32 * scale;
         }
     }
 }
@@ -130,7 +130,7 @@ fn quantize_row<I: Isa>(isa: I, from: &[f32], to: &mut [u8]) -> RowScale {
         *to = (rounded.clamp(0.0, LARGEST) as u8).wrapping_sub(I::INT8_OFFSET);
     }
     to[from.len()..].fill(0);
-    RowScale { scale, zero_point: zero_point - f32::from(I::INT8_OFFSET) }
+    RowScale { scale, zero_point: zero_point as i32 - i32::from(I::INT8_OFFSET) }
 }
 
 /// Data that turns the sum of a packed column into a value.
@@ -166,6 +166,8 @@ impl Weight for i8 {
     const MAX_INPUTS: usize = MAX_INPUTS;
     type Column = Int8Column;
     type Columns = Int8Columns;
+    type Part<'a> = &'a [i8];
+    type PartMemory = ();
     type Scales<'a, I: Isa> = (I::F32, &'a [i32]);
     type Converted = QuantizedRows;
     type Rows<'a> = &'a QuantizedRows;
@@ -211,14 +213,19 @@ impl Weight for i8 {
     }
 
     #[inline(always)]
+    fn part<'a, I: Isa>(_: I, weights: &'a [i8], _: usize, (): &'a mut ()) -> &'a [i8] {
+        weights
+    }
+
+    #[inline(always)]
     fn multiply_tile<I: Isa>(
         isa: I,
         input: TileRows<'_, u8>,
-        panel: &[i8],
+        part: &mut &[i8],
         ahead: Ahead<'_>,
         output: TileOutput<'_, i32>,
     ) {
-        isa.tile_int8(input, panel, ahead, output);
+        isa.tile_int8(input, part, ahead, output);
     }
 
     #[inline(always)]
@@ -236,7 +243,7 @@ impl Weight for i8 {
         (column_scales, column_sums): Self::Scales<'_, I>,
     ) -> I::F32 {
         let RowScale { scale, zero_point } = rows.rows[row];
-        let sum = isa.without_zero_point(sums, zero_point as i32, column_sums);
+        let sum = isa.without_zero_point(sums, zero_point, column_sums);
         isa.mul(sum, isa.mul(isa.splat(scale), column_scales))
     }
 }
@@ -261,7 +268,7 @@ mod tests {
             let mut to = vec![9; len.next_multiple_of(I::INT8_GROUP)];
             let RowScale { scale, zero_point } = quantize_row(isa, self.0, &mut to);
             assert!(to[len..].iter().all(|&padding| padding == 0));
-            let zero_point = zero_point + f32::from(I::INT8_OFFSET);
+            let zero_point = zero_point + i32::from(I::INT8_OFFSET);
             let values = to[..len].iter().map(|&byte| byte.wrapping_add(I::INT8_OFFSET)).collect();
             (RowScale { scale, zero_point }, values)
         }
@@ -282,7 +289,7 @@ mod tests {
             on_every_set(Quantize(&row), |set, found| {
                 let (RowScale { scale, zero_point }, values) = &found;
                 for (&value, &byte) in row.iter().zip(values) {
-                    let back = (f32::from(byte) - zero_point) * scale;
+                    let back = (i32::from(byte) - zero_point) as f32 * scale;
                     let step = scale * 0.5001 + 1e-43;
                     assert!((value - back).abs() <= step, "{value} became {back} on {set}");
                 }

@@ -2,12 +2,10 @@
 
 use half::bf16;
 
+use super::MAX_PANEL;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use crate::cpu::gemm::tile::Operands;
 use crate::cpu::gemm::tile::{TileOutput, TileRows};
-
-/// Columns of the widest panel of any set.
-pub(crate) const MAX_PANEL: usize = 32;
 
 /// Inputs of a step without an instruction for bf16.
 pub(crate) const GROUP: usize = 2;
@@ -36,6 +34,15 @@ pub(crate) unsafe trait Bf16Unit: Copy + Send + Sync + 'static {
     /// The machine has the instructions of the set that the unit belongs to, and `is_detected` has said that it has the
     /// unit.
     unsafe fn multiply(operands: &Operands<bf16, bf16, f32>);
+
+    /// Rounds each value of a row as [`narrow`] does.
+    ///
+    /// # Safety
+    /// As for [`multiply`](Self::multiply).
+    #[inline(always)]
+    unsafe fn narrow_row(from: &[f32], to: &mut [bf16]) {
+        narrow_row(from, to);
+    }
 }
 
 /// Unit of sets whose machines never have bf16 instructions.
@@ -118,6 +125,7 @@ pub(crate) fn emulate(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::simd::{Isa, Kernel, on_every_isa};
     use crate::testing::random;
 
     /// Returns the candidates on both sides of a value, and the value's own bits where it is one of them.
@@ -141,6 +149,41 @@ mod tests {
             if distance(nearer) == distance(farther) {
                 assert_eq!(found.to_bits() & 1, 0, "{value} became {found}");
             }
+        }
+    }
+
+    #[test]
+    fn rows_are_rounded_in_the_same_way_on_every_set() {
+        let mut values: Vec<f32> = random(7, 600).into_iter().map(|x| x * 1e-38).collect();
+        values.extend(random(8, 600));
+        // Every exponent with both signs, and ends and midpoints of mantissas.
+        for upper in 0..=u16::MAX >> 7 {
+            for lower in [0, 1, 0x7FFF, 0x8000, 0x8001, 0x1_7FFF, 0x1_8000, 0x7F_8000, 0x7F_FFFF] {
+                values.push(f32::from_bits(u32::from(upper) << 23 | lower));
+            }
+        }
+        for len in [0, 1, 15, 16, 17, 33, values.len()] {
+            for first in [0, 1, values.len() - len] {
+                let values = &values[first.min(values.len() - len)..][..len];
+                let expected: Vec<u16> = values.iter().map(|&x| narrow(x).to_bits()).collect();
+                on_every_isa(|set, isa| {
+                    let mut found = vec![bf16::ONE; len];
+                    isa.dispatch(NarrowRow(values, &mut found));
+                    let found: Vec<u16> = found.into_iter().map(bf16::to_bits).collect();
+                    assert_eq!(found, expected, "{set}");
+                });
+            }
+        }
+    }
+
+    struct NarrowRow<'a>(&'a [f32], &'a mut [bf16]);
+
+    impl Kernel for NarrowRow<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn eval<I: Isa>(self, isa: I) {
+            isa.narrow_row(self.0, self.1);
         }
     }
 

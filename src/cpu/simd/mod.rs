@@ -27,6 +27,8 @@ mod vectors;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+use std::mem::MaybeUninit;
+
 use half::{bf16, f16};
 
 pub use self::instruction_set::InstructionSet;
@@ -36,6 +38,9 @@ use super::gemm::tile::{Ahead, TileOutput, TileRows};
 
 /// Maximum number of lanes per vector, on any instruction set.
 pub(crate) const MAX_LANES: usize = 16;
+
+/// Maximum number of columns of a panel, on any instruction set.
+pub(crate) const MAX_PANEL: usize = 32;
 
 /// Rows and columns that [`Isa::transpose_square`] transposes.
 pub(crate) const SQUARE: usize = 8;
@@ -103,6 +108,28 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
         output: TileOutput<'_, f32>,
     );
 
+    /// Number of tiles from which on a panel of `f16` weights is widened once for all of them, by the first.
+    const WIDENED_TILES: usize = usize::MAX;
+
+    /// Multiplies as [`tile_f16`](Self::tile_f16) does, and returns the widened weights for the other tiles.
+    fn tile_f16_widening<'w>(
+        self,
+        input: TileRows<'_, f32>,
+        panel: &[f16],
+        ahead: Ahead<'_>,
+        output: TileOutput<'_, f32>,
+        widened: &'w mut [MaybeUninit<f32>],
+    ) -> &'w [f32] {
+        assert_eq!(widened.len(), panel.len(), "there is not room for each weight");
+        for (to, weight) in widened.iter_mut().zip(panel) {
+            to.write(weight.to_f32());
+        }
+        // SAFETY: the loop has written each weight.
+        let widened = unsafe { widened.assume_init_ref() };
+        self.tile_f32(input, widened, ahead, output);
+        widened
+    }
+
     /// Multiplies up to `INT8_TILE_ROWS` rows of inputs, from which `INT8_OFFSET` has been subtracted, by weights
     /// between −63 and 63 in groups of `INT8_GROUP`. The sums are exact.
     fn tile_int8(
@@ -124,6 +151,11 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
         output: TileOutput<'_, f32>,
     ) {
         bfloat::emulate(input, panel, output, (Self::PANEL, Self::BF16_GROUP));
+    }
+
+    /// Rounds each value of a row as [`bfloat::narrow`] does.
+    fn narrow_row(self, from: &[f32], to: &mut [bf16]) {
+        bfloat::narrow_row(from, to);
     }
 
     /// Returns the first `LANES` of `sums − zero_point · column_sums`, which is exact before it is rounded to

@@ -84,6 +84,15 @@ macro_rules! vector_methods {
         }
 
         #[inline(always)]
+        fn narrow_row(self, from: &[f32], to: &mut [bf16]) {
+            if !U::Bf16::is_detected() {
+                return bfloat::narrow_row(from, to);
+            }
+            // SAFETY: the token proves the set's instructions, and the unit is detected.
+            unsafe { U::Bf16::narrow_row(from, to) };
+        }
+
+        #[inline(always)]
         fn transpose_square(
             self,
             from: &[f32],

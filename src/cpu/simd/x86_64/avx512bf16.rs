@@ -8,7 +8,7 @@ use half::bf16;
 use super::avx512::{PANEL, REGISTERS, TILE_ROWS, WIDTH, store};
 use crate::cpu::gemm::microkernel::{Product, TileRow, multiply, products};
 use crate::cpu::gemm::tile::Operands;
-use crate::cpu::simd::bfloat::Bf16Unit;
+use crate::cpu::simd::bfloat::{self, Bf16Unit};
 
 /// Products of bf16 with AVX512-BF16.
 #[derive(Clone, Copy)]
@@ -32,6 +32,31 @@ unsafe impl Bf16Unit for DotBf16 {
         // SAFETY: guaranteed by the caller.
         unsafe { PRODUCTS[operands.rows - 1](operands) };
     }
+
+    #[inline(always)]
+    unsafe fn narrow_row(from: &[f32], to: &mut [bf16]) {
+        // SAFETY: guaranteed by the caller.
+        unsafe { narrow_row(from, to) };
+    }
+}
+
+/// Rounds each value as [`bfloat::narrow`] does: `vcvtneps2bf16` rounds to nearest and takes denormals as zero, whatever
+/// the thread's settings.
+///
+/// # Safety
+/// The machine has AVX-512F and AVX512-BF16.
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn narrow_row(from: &[f32], to: &mut [bf16]) {
+    let (vectors, rest) = from.as_chunks::<WIDTH>();
+    let (whole, rest_to) = to.split_at_mut(vectors.len() * WIDTH);
+    for (from, to) in vectors.iter().zip(whole.as_chunks_mut::<WIDTH>().0) {
+        // SAFETY: the machine has the instruction (caller); both arrays hold `WIDTH` values.
+        unsafe {
+            let rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(from.as_ptr()));
+            *to = transmute::<__m256bh, [bf16; WIDTH]>(rounded);
+        }
+    }
+    bfloat::narrow_row(rest, rest_to);
 }
 
 /// Rows of sums of pairs.

@@ -5,8 +5,8 @@ use std::ops::Range;
 use half::bf16;
 
 use crate::cpu::gemm::rows::Rows;
-use crate::cpu::simd::Isa;
-use crate::cpu::simd::bfloat::{MAX_PANEL, narrow, narrow_row};
+use crate::cpu::simd::bfloat::{narrow, narrow_row};
+use crate::cpu::simd::{Isa, MAX_PANEL};
 
 /// Largest number of inputs of a step on any set.
 const MAX_GROUP: usize = 4;

@@ -20,6 +20,7 @@ use crate::failure::{Failure, Kind};
 use crate::fields::Fields;
 use crate::meters::Meters;
 use crate::model::Model;
+use crate::offload;
 use crate::settings::Settings;
 
 /// State that requests share, until a reload replaces it with one that has other models.
@@ -127,7 +128,9 @@ impl App {
     /// Reads a whole body and parses it as JSON.
     pub async fn fields(&self, body: Body) -> Result<Fields, Failure> {
         let Received { bytes, reservation } = self.read(body).await?;
-        Ok(Fields::parse(&bytes, self.settings.max_texts)?.holding(reservation))
+        let (len, max_texts) = (bytes.len(), self.settings.max_texts);
+        let parse = move || Ok(Fields::parse(&bytes, max_texts)?.holding(reservation));
+        offload::run(len, parse).await
     }
 
     fn is_allowed(&self, method: &Method, route: &str, headers: &HeaderMap) -> bool {

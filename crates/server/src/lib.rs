@@ -28,6 +28,7 @@ mod generation;
 mod json;
 mod meters;
 mod model;
+mod offload;
 mod openapi;
 mod page;
 mod parameters;

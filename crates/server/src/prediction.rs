@@ -11,11 +11,8 @@ use crate::app::App;
 use crate::failure::{Failure, Kind};
 use crate::fields::Texts;
 use crate::model::Model;
+use crate::offload;
 use crate::parameters::Parameters;
-
-/// Number of bytes of text up to which a request is tokenized on the runtime's own threads. Longer texts would delay other
-/// requests.
-pub const MAX_INLINE_BYTES: usize = 4 << 10;
 
 /// Texts of one request.
 pub struct PredictRequest {
@@ -107,12 +104,7 @@ pub async fn predict_all(
         let model = model.clone();
         move || submit_all(&model, &request, deadline)
     };
-    let pending = if bytes <= MAX_INLINE_BYTES {
-        submit()?
-    } else {
-        let task = tokio::task::spawn_blocking(submit);
-        task.await.map_err(|error| Failure::new(Kind::Backend, error.to_string()))??
-    };
+    let pending = offload::run(bytes, submit).await?;
     let mut cost = Cost {
         compute_type: match model.classifier().info().device {
             Device::Cuda(_) => "gpu",

@@ -14,11 +14,12 @@ use utoipa::ToSchema;
 use super::typed;
 use crate::app::App;
 use crate::bodies::held;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::fields::{Texts, texts};
 use crate::model::Model;
+use crate::offload::{self, MAX_INLINE_BYTES};
 use crate::openapi::{Failures, TokenizeBody};
-use crate::prediction::{MAX_INLINE_BYTES, check_texts};
+use crate::prediction::check_texts;
 
 /// A token of a text.
 #[derive(Serialize, ToSchema)]
@@ -58,8 +59,7 @@ pub async fn tokenize(State(app): State<Arc<App>>, body: Body) -> Result<Respons
         return Ok(typed(Body::from(work()?), "application/json"));
     }
     let turn = app.tokenized.reserve(bytes, app.settings.request_timeout).await?;
-    let answer = tokio::task::spawn_blocking(work).await;
-    let answer = answer.map_err(|error| Failure::new(Kind::Backend, error.to_string()))??;
+    let answer = offload::run(bytes, work).await?;
     Ok(typed(held(answer.into(), turn), "application/json"))
 }
 

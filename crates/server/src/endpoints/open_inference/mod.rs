@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::failure::{Failure, Kind};
 use crate::fields::Fields;
 use crate::model::Model;
+use crate::offload;
 use crate::openapi::{Failures, InferBody, NoModel, Refused};
 use crate::parameters::Parameters;
 use crate::prediction::{PredictRequest, predict_all};
@@ -211,15 +212,20 @@ pub async fn infer(
 ) -> Result<Response, Failure> {
     let model = find(&app, &parts)?;
     let body = app.read(body).await?;
-    let (header, binary) = binary::split(&headers, &body.bytes)?;
-    let mut fields = Fields::parse(header, app.settings.max_texts)?;
+    let (len, max_texts) = (body.bytes.len(), app.settings.max_texts);
+    let parse = move || {
+        let (header, _) = binary::split(&headers, &body.bytes)?;
+        Ok((Fields::parse(header, max_texts)?, header.len(), body))
+    };
+    let (mut fields, header_len, body) = offload::run(len, parse).await?;
+    let binary = &body.bytes[header_len..];
     let id = fields.string("id")?;
     let outer = Parameters::default().overridden_by(&mut fields)?;
     let mut inner = fields.object("parameters")?;
     let parameters = outer.overridden_by(&mut inner)?;
     let is_binary = inner.flag("binary_data_output")?.unwrap_or(false);
     let outputs = output::requested(&mut fields, is_binary)?;
-    let texts = input::read(&mut fields, binary, app.settings.max_texts)?;
+    let texts = input::read(&mut fields, binary, max_texts)?;
     let request = PredictRequest::new(input::FIELD, texts, &parameters);
     let predicted = predict_all(&app, model, request).await?;
     let mut tail = Vec::new();

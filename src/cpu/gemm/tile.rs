@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
-use std::ptr;
+use std::{ptr, slice};
 
 /// Maximum number of steps over which floats are summed before the sums are added to the total.
 ///
@@ -67,6 +67,16 @@ pub(crate) struct Operands<A, W, S> {
     pub accumulate: bool,
     /// Where a tile that widens the panel's weights keeps them, if not null: as many as the panel has.
     pub kept: *mut S,
+}
+
+/// Returns weights that a tile has kept.
+///
+/// # Safety
+/// Each of them has been written.
+#[inline(always)]
+pub(crate) unsafe fn kept<S>(values: &[MaybeUninit<S>]) -> &[S] {
+    // SAFETY: the values are initialized (caller), and `MaybeUninit` has their layout.
+    unsafe { slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
 }
 
 /// Returns `true` if `len` values have room for `rows` rows, at least one, of `width` values that begin `stride` apart.

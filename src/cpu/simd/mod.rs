@@ -34,7 +34,7 @@ use half::{bf16, f16};
 pub use self::instruction_set::InstructionSet;
 pub(crate) use self::prefetch::prefetch;
 pub(crate) use self::selected::{SelectedIsa, TileShape};
-use super::gemm::tile::{Ahead, TileOutput, TileRows};
+use super::gemm::tile::{Ahead, TileOutput, TileRows, kept};
 
 /// Maximum number of lanes per vector, on any instruction set.
 pub(crate) const MAX_LANES: usize = 16;
@@ -125,7 +125,7 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
             to.write(weight.to_f32());
         }
         // SAFETY: the loop has written each weight.
-        let widened = unsafe { widened.assume_init_ref() };
+        let widened = unsafe { kept(widened) };
         self.tile_f32(input, widened, ahead, output);
         widened
     }

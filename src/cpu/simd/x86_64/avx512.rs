@@ -9,7 +9,7 @@ use half::{bf16, f16};
 use super::avx512bf16::DotBf16;
 use super::registers::{sum, transpose_square};
 use crate::cpu::gemm::microkernel::{Product, TileRow, multiply, multiply_and_keep, products};
-use crate::cpu::gemm::tile::{Ahead, Operands, TileOutput, TileRows};
+use crate::cpu::gemm::tile::{Ahead, Operands, TileOutput, TileRows, kept};
 use crate::cpu::simd::bfloat::{self, Bf16Unit, NoBf16};
 use crate::cpu::simd::integers::IntegerUnit;
 use crate::cpu::simd::vectors::vector_methods;
@@ -100,7 +100,7 @@ unsafe impl<U: IntegerUnit> Isa for Avx512<U> {
         // SAFETY: the token proves AVX-512F; `Operands` has checked the rest. The tile keeps each weight.
         unsafe {
             WIDENING_PRODUCTS[operands.rows - 1](&operands);
-            widened.assume_init_ref()
+            kept(widened)
         }
     }
 

@@ -175,8 +175,8 @@ enum Event {
     Stop,
 }
 
-/// Cores for each thread that reads requests and writes answers. Passing requests among more threads costs a fifth of
-/// these threads' time, and computing takes ten times as long as the rest.
+/// Cores for each thread that reads requests and writes answers. On two cores, a second such thread costs a fifth more
+/// time, and computing takes more than ten times as long as the rest. Not measured on more cores.
 const CORES_PER_HTTP_THREAD: usize = 4;
 
 fn runtime() -> Result<Runtime, ServerError> {

@@ -31,7 +31,7 @@ pub(crate) fn multiply_panel<I: Isa, W: Weight>(
         let depth = W::DEPTH_BLOCK.min(depth - start);
         let (panel, next) = panels[start * I::PANEL..].split_at(depth * I::PANEL);
         let next = &next[..next.len().min(panel.len())];
-        let mut part = W::part(isa, panel, tiles, &mut memory);
+        let mut part = W::part(panel, tiles, &mut memory);
         for tile in 0..tiles {
             // This tile's range of `count` items.
             let share = |count: usize| tile * count / tiles..(tile + 1) * count / tiles;

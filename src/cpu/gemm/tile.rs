@@ -65,7 +65,7 @@ pub(crate) struct Operands<A, W, S> {
     pub output: *mut S,
     pub output_stride: usize,
     pub accumulate: bool,
-    /// Where a tile that widens the panel's weights keeps them, if not null: as many as the panel has.
+    /// Memory in which a tile that widens the panel's weights keeps them, if not null: as many as the panel has.
     pub kept: *mut S,
 }
 

@@ -75,8 +75,7 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
     fn tile_rows(shape: TileShape) -> usize;
 
     /// Returns a panel's part of some depth, which this number of tiles reads.
-    fn part<'a, I: Isa>(
-        isa: I,
+    fn part<'a>(
         weights: &'a [Self],
         tiles: usize,
         memory: &'a mut Self::PartMemory,
@@ -106,6 +105,11 @@ pub(crate) trait Weight: Plain + Default + Send + Sync + 'static {
 
 /// Weights that need no scale, one to a group, so that packed ones can be packed again in another order.
 pub(crate) trait FloatWeight: Plain + Default + Send + Sync + 'static {
+    /// Type of [`Weight::Part`].
+    type FloatPart<'a>;
+    /// Type of [`Weight::PartMemory`].
+    type FloatPartMemory: Default;
+
     /// Reads a row of a matrix. `floats` is scratch of the row's length.
     fn read_floats(
         reader: &mut RowReader<'_>,
@@ -114,14 +118,8 @@ pub(crate) trait FloatWeight: Plain + Default + Send + Sync + 'static {
         to: &mut [Self],
     ) -> Result<()>;
 
-    /// [`Weight::Part`]
-    type FloatPart<'a>;
-    /// [`Weight::PartMemory`]
-    type FloatPartMemory: Default;
-
-    /// [`Weight::part`]
-    fn float_part<'a, I: Isa>(
-        isa: I,
+    /// Returns [`Weight::part`].
+    fn float_part<'a>(
         weights: &'a [Self],
         tiles: usize,
         memory: &'a mut Self::FloatPartMemory,
@@ -195,13 +193,12 @@ impl<F: FloatWeight> Weight for F {
     }
 
     #[inline(always)]
-    fn part<'a, I: Isa>(
-        isa: I,
+    fn part<'a>(
         weights: &'a [F],
         tiles: usize,
         memory: &'a mut F::FloatPartMemory,
     ) -> F::FloatPart<'a> {
-        F::float_part(isa, weights, tiles, memory)
+        F::float_part(weights, tiles, memory)
     }
 
     #[inline(always)]
@@ -229,7 +226,7 @@ impl FloatWeight for f32 {
     type FloatPartMemory = ();
 
     #[inline(always)]
-    fn float_part<'a, I: Isa>(_: I, weights: &'a [f32], _: usize, (): &'a mut ()) -> &'a [f32] {
+    fn float_part<'a>(weights: &'a [f32], _: usize, (): &'a mut ()) -> &'a [f32] {
         weights
     }
 
@@ -258,8 +255,8 @@ impl FloatWeight for f32 {
 pub(crate) enum HalfPart<'a> {
     /// Widened by each tile.
     Halves(&'a [f16]),
-    /// To be widened by the first tile.
-    ToWiden(&'a [f16], &'a mut [MaybeUninit<f32>]),
+    /// May be widened by the first tile for the others.
+    First(&'a [f16], &'a mut [MaybeUninit<f32>]),
     Widened(&'a [f32]),
 }
 
@@ -279,16 +276,15 @@ impl FloatWeight for f16 {
     type FloatPartMemory = WidenedPart;
 
     #[inline(always)]
-    fn float_part<'a, I: Isa>(
-        _: I,
+    fn float_part<'a>(
         weights: &'a [f16],
         tiles: usize,
         memory: &'a mut WidenedPart,
     ) -> HalfPart<'a> {
-        if tiles < I::WIDENED_TILES {
+        if tiles == 1 {
             return HalfPart::Halves(weights);
         }
-        HalfPart::ToWiden(weights, &mut memory.0[..weights.len()])
+        HalfPart::First(weights, &mut memory.0[..weights.len()])
     }
 
     fn read_floats(
@@ -313,8 +309,9 @@ impl FloatWeight for f16 {
                 isa.tile_f16(input, panel, ahead, output);
                 HalfPart::Halves(panel)
             }
-            HalfPart::ToWiden(panel, memory) => {
-                HalfPart::Widened(isa.tile_f16_widening(input, panel, ahead, output, memory))
+            HalfPart::First(panel, memory) => {
+                let widened = isa.tile_f16_widening(input, panel, ahead, output, memory);
+                widened.map_or(HalfPart::Halves(panel), HalfPart::Widened)
             }
             HalfPart::Widened(panel) => {
                 isa.tile_f32(input, panel, ahead, output);

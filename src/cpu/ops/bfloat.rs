@@ -122,7 +122,7 @@ impl Weight for bf16 {
     }
 
     #[inline(always)]
-    fn part<'a, I: Isa>(_: I, weights: &'a [bf16], _: usize, (): &'a mut ()) -> &'a [bf16] {
+    fn part<'a>(weights: &'a [bf16], _: usize, (): &'a mut ()) -> &'a [bf16] {
         weights
     }
 

@@ -213,7 +213,7 @@ impl Weight for i8 {
     }
 
     #[inline(always)]
-    fn part<'a, I: Isa>(_: I, weights: &'a [i8], _: usize, (): &'a mut ()) -> &'a [i8] {
+    fn part<'a>(weights: &'a [i8], _: usize, (): &'a mut ()) -> &'a [i8] {
         weights
     }
 

@@ -34,7 +34,7 @@ use half::{bf16, f16};
 pub use self::instruction_set::InstructionSet;
 pub(crate) use self::prefetch::prefetch;
 pub(crate) use self::selected::{SelectedIsa, TileShape};
-use super::gemm::tile::{Ahead, TileOutput, TileRows, kept};
+use super::gemm::tile::{Ahead, TileOutput, TileRows};
 
 /// Maximum number of lanes per vector, on any instruction set.
 pub(crate) const MAX_LANES: usize = 16;
@@ -108,26 +108,18 @@ pub(crate) unsafe trait Isa: Copy + Send + Sync + 'static {
         output: TileOutput<'_, f32>,
     );
 
-    /// Number of tiles from which on a panel of `f16` weights is widened once for all of them, by the first.
-    const WIDENED_TILES: usize = usize::MAX;
-
-    /// Multiplies as [`tile_f16`](Self::tile_f16) does, and returns the widened weights for the other tiles.
+    /// Multiplies as [`tile_f16`](Self::tile_f16) does, and returns the widened weights for the next tiles if the set
+    /// gains from widening them once.
     fn tile_f16_widening<'w>(
         self,
         input: TileRows<'_, f32>,
         panel: &[f16],
         ahead: Ahead<'_>,
         output: TileOutput<'_, f32>,
-        widened: &'w mut [MaybeUninit<f32>],
-    ) -> &'w [f32] {
-        assert_eq!(widened.len(), panel.len(), "there is not room for each weight");
-        for (to, weight) in widened.iter_mut().zip(panel) {
-            to.write(weight.to_f32());
-        }
-        // SAFETY: the loop has written each weight.
-        let widened = unsafe { kept(widened) };
-        self.tile_f32(input, widened, ahead, output);
-        widened
+        _widened: &'w mut [MaybeUninit<f32>],
+    ) -> Option<&'w [f32]> {
+        self.tile_f16(input, panel, ahead, output);
+        None
     }
 
     /// Multiplies up to `INT8_TILE_ROWS` rows of inputs, from which `INT8_OFFSET` has been subtracted, by weights

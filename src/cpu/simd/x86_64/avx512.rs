@@ -59,8 +59,6 @@ unsafe impl<U: IntegerUnit> Isa for Avx512<U> {
     const INT8_OFFSET: u8 = U::OFFSET;
     const BF16_TILE_ROWS: usize = U::Bf16::TILE_ROWS;
     const BF16_GROUP: usize = U::Bf16::GROUP;
-    // On Zen 4, converting weights in every tile takes a tenth of its time; storing them is free.
-    const WIDENED_TILES: usize = 2;
 
     #[inline(always)]
     fn dispatch<K: Kernel>(self, kernel: K) -> K::Output {
@@ -86,6 +84,7 @@ unsafe impl<U: IntegerUnit> Isa for Avx512<U> {
         max: _mm512_max_ps,
     }
 
+    /// On Zen 4, converting the weights takes a tenth of a tile's time.
     #[inline(always)]
     fn tile_f16_widening<'w>(
         self,
@@ -94,13 +93,13 @@ unsafe impl<U: IntegerUnit> Isa for Avx512<U> {
         ahead: Ahead<'_>,
         output: TileOutput<'_, f32>,
         widened: &'w mut [MaybeUninit<f32>],
-    ) -> &'w [f32] {
+    ) -> Option<&'w [f32]> {
         let operands = Operands::new(input, panel, ahead, output, (PANEL, 1));
         let operands = operands.keeping(panel.len(), widened);
         // SAFETY: the token proves AVX-512F; `Operands` has checked the rest. The tile keeps each weight.
         unsafe {
             WIDENING_PRODUCTS[operands.rows - 1](&operands);
-            kept(widened)
+            Some(kept(widened))
         }
     }
 

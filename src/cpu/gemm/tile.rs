@@ -73,6 +73,10 @@ pub(crate) struct Operands<A, W, S> {
 ///
 /// # Safety
 /// Each of them has been written.
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(dead_code, reason = "only AVX-512 keeps widened weights")
+)]
 #[inline(always)]
 pub(crate) unsafe fn kept<S>(values: &[MaybeUninit<S>]) -> &[S] {
     // SAFETY: the values are initialized (caller), and `MaybeUninit` has their layout.

@@ -59,7 +59,12 @@ impl Acceptor {
                 next = next => next,
             };
             match accepted {
-                Ok((stream, _)) => self.serve(stream, seat),
+                Ok((stream, _)) => {
+                    self.serve(stream, seat);
+                    // What has arrived is read before the next connection is accepted. Otherwise a flood of connections
+                    // takes every place, and those that have sent a whole request are closed like silent ones.
+                    tokio::task::yield_now().await;
+                }
                 Err(error) => self.refused(&error).await,
             }
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 use test_support::generator::GeneratedModel;
 
-use self::serving::{Connection, Serving, post};
+use self::serving::{Connection, Serving, StopOnDrop, post};
 use crate::support::{failed_with_one_line, run, stderr};
 
 const BODY: &str = r#"{"inputs": "w4 w5 w6"}"#;
@@ -151,6 +151,7 @@ fn sighup_reloads_without_a_dropped_request() {
             answers
         };
         let clients: Vec<_> = (0..4).map(|_| scope.spawn(load)).collect();
+        let stop = StopOnDrop(&stopped);
         let mut expected = vec![old];
         for seed in [6, 7, 8] {
             write_model(folder, seed);
@@ -164,7 +165,7 @@ fn sighup_reloads_without_a_dropped_request() {
         server.signal("HUP");
         server.wait_for_log("cannot reload the model", 1);
         assert_eq!(&server.send(&post("/predict", "", BODY)).body, expected.last().unwrap());
-        stopped.store(true, Ordering::Relaxed);
+        drop(stop);
         for client in clients {
             let mut answers = client.join().unwrap();
             answers.dedup();

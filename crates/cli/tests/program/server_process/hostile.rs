@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::BODY;
-use super::serving::{Connection, Serving, post};
+use super::serving::{Connection, Serving, StopOnDrop, post};
 
 /// Number of latencies of other clients before and during an attack.
 const SAMPLES: usize = 300;
@@ -17,9 +17,10 @@ fn attacked(name: &str, server: &Serving, attack: impl Fn(&AtomicBool) + Sync) {
     let stopped = AtomicBool::new(false);
     let during = thread::scope(|scope| {
         let attacker = scope.spawn(|| attack(&stopped));
+        let stop = StopOnDrop(&stopped);
         thread::sleep(Duration::from_millis(100));
         let during = latencies(server);
-        stopped.store(true, Ordering::Relaxed);
+        drop(stop);
         attacker.join().unwrap();
         during
     });

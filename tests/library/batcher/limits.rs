@@ -45,13 +45,18 @@ fn a_queue_is_bounded_by_tokens() {
 #[test]
 fn a_request_that_would_wait_for_too_long_is_refused() {
     let (go, goes) = mpsc::channel::<()>();
+    let (began, begins) = mpsc::channel();
     let goes = Mutex::new(goes);
     let hold = move |_: &TokenBatch| {
+        let _ = began.send(());
         let _ = goes.lock().unwrap().recv();
     };
     let builder = Batcher::builder(classifier()).workers(1).batch_tokens(1).before_batch(hold);
     let batcher = builder.max_wait(Duration::from_millis(40)).build().unwrap();
+    // Dropped before the batcher, which would wait for its worker forever if an assertion failed.
+    let go = go;
     let first = batcher.submit_tokens(IDS).unwrap();
+    begins.recv().unwrap();
     thread::sleep(Duration::from_millis(60));
     go.send(()).unwrap();
     first.wait().unwrap();

@@ -117,10 +117,11 @@ fn expired_requests_are_never_computed() {
 #[test]
 fn expired_requests_make_room() {
     let (batcher, _gate, _first) = held(|builder| builder.max_queued_requests(1));
-    let soon = SubmitOptions::default().timeout(Duration::from_millis(5));
+    // Long enough for the next request to come earlier, even on a busy machine.
+    let soon = SubmitOptions::default().timeout(Duration::from_millis(200));
     let expiring = batcher.submit_tokens_with(IDS, &soon).unwrap();
     assert!(matches!(batcher_error(batcher.submit_tokens(IDS)), BatcherError::Overloaded { .. }));
-    thread::sleep(Duration::from_millis(6));
+    thread::sleep(Duration::from_millis(201));
     let _next = batcher.submit_tokens(IDS).unwrap();
     assert!(matches!(batcher_error(block_on(expiring)), BatcherError::Expired { .. }));
 }
